@@ -1,0 +1,59 @@
+# Everything runs in .venv, which is made when it is missing or when pyproject.toml or constraints.txt changed.
+# `make help` lists what there is to make.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTHON ?=
+SETUP := python=$$(sh scripts/find-python.sh $(PYTHON)) && "$$python" scripts/setup_venv.py $(VENV)
+NEEDS := pyproject.toml constraints.txt scripts/setup_venv.py
+
+# MNIST and a zip of photographs for the tests, where somebody has laid them beside the checkout.
+ifndef FROMNOISE_DATA
+ifneq ($(wildcard ../shared/data),)
+export FROMNOISE_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo venv venv-dev test test-slow lint format format-check types clean
+
+help: ## say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
+
+demo: venv ## install, train about two minutes, sample, and write a report
+	@PY=$(PY) sh scripts/demo.sh
+
+venv: $(VENV)/.installed ## .venv with fromnoise in it
+
+venv-dev: $(VENV)/.installed-dev ## the same with what the tests need
+
+$(VENV)/.installed: $(NEEDS)
+	@$(SETUP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(NEEDS)
+	@$(SETUP) -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+test: venv-dev ## the tests that are quick, and what they cover
+	@$(PY) -m pytest -m "not slow" --cov --cov-report=term $(ARGS)
+
+test-slow: venv-dev ## the tests that train or install something
+	@$(PY) -m pytest -m slow $(ARGS)
+
+lint: venv-dev ## look for mistakes (ruff)
+	@$(PY) -m ruff check .
+
+format: venv-dev ## lay the code out (ruff), imports too
+	@$(PY) -m ruff check --quiet --select I --fix .
+	@$(PY) -m ruff format .
+
+format-check: venv-dev ## only say what `make format` would change
+	@$(PY) -m ruff format --check .
+
+types: venv-dev ## check the types (mypy, strict)
+	@$(PY) -m mypy
+
+clean: ## remove what was built and .venv; runs/ stays
+	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

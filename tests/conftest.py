@@ -1,0 +1,47 @@
+"""What every test stands on: no network, a cache of its own, and real data where FROMNOISE_DATA has some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ZIP = "cifar10-jpeg-2500.zip"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is downloaded, and nothing is read from or left in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FROMNOISE_OFFLINE", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        if not os.environ.get("FROMNOISE_CACHE"):
+            patch.setenv("FROMNOISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        if os.environ.get("FROMNOISE_DATA"):
+            # Commands run in other folders must find it too.
+            patch.setenv("FROMNOISE_DATA", str(Path(os.environ["FROMNOISE_DATA"]).resolve()))
+        yield
+
+
+def _shared(name: str) -> Path:
+    root = os.environ.get("FROMNOISE_DATA")
+    if not root:
+        pytest.skip(f"FROMNOISE_DATA is not set, so there is no {name}")
+    path = Path(root).resolve() / name
+    if not path.exists():
+        pytest.skip(f"there is no {path} in FROMNOISE_DATA")
+    return path
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder with MNIST's four IDX files, gzipped."""
+    return _shared("mnist")
+
+
+@pytest.fixture(scope="session")
+def rgb_zip() -> Path:
+    """A zip of 2,500 RGB JPEGs, 32x32, as train/<class>/<name>.jpg in ten classes."""
+    return _shared(ZIP)
