@@ -1,0 +1,87 @@
+"""What a user can do wrong: each mistake is one sentence, with the nearest valid name and an exit code.
+
+The sentence says what was given, what was expected and what to do. The command line prints it and leaves
+with `exit_code`; from Python it is an ordinary exception.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class FromNoiseError(Exception):
+    """A mistake that a sentence can explain; anything else that is raised is a bug of ours."""
+
+    exit_code = 1
+
+
+class UsageError(FromNoiseError):
+    """A flag, a name or a combination that cannot be; also an extra that is not installed."""
+
+    exit_code = 2
+
+
+class DataError(FromNoiseError):
+    """Images that are missing, broken or not what the run needs."""
+
+    exit_code = 3
+
+
+class CheckpointError(FromNoiseError):
+    """A run folder, checkpoint or export that is missing, damaged or fails its check."""
+
+    exit_code = 4
+
+
+class DivergedError(FromNoiseError):
+    """The loss stopped being a finite number and did not come back."""
+
+    exit_code = 5
+
+
+class WriteError(FromNoiseError):
+    """The place to write to cannot be written."""
+
+    exit_code = 6
+
+
+class BusyError(FromNoiseError):
+    """Another process is at work in the same run folder."""
+
+    exit_code = 7
+
+
+class Interrupted(FromNoiseError):
+    """Work that stopped early but saved what there was; `exit_code` says why (75, 130 or 143)."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that `name` was probably meant to be, or None when nothing is close."""
+    by_folded: dict[str, str] = {}
+    for choice in choices:  # of spellings that differ in - and _ only, the first
+        by_folded.setdefault(choice.lower().replace("-", "_"), choice)
+    found = difflib.get_close_matches(name.lower().replace("-", "_"), by_folded, n=1, cutoff=0.55)
+    return by_folded[found[0]] if found else None
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
+    """One sentence: `unknown recipe 'defalt'; did you mean 'default'? Known: ...`."""
+    known = list(choices)
+    guess = nearest(name, known)
+    hint = f"; did you mean '{guess}'?" if guess else "."
+    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
+
+
+def choose(kind: str, name: str, table: Mapping[str, T]) -> T:
+    """`table[name]`, or a UsageError that offers the nearest name."""
+    if name not in table:
+        raise UsageError(unknown(kind, name, table))
+    return table[name]

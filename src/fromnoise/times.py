@@ -1,0 +1,167 @@
+"""Which times: draws for training, and the falling grids that a sampler walks.
+
+A draw is made for the whole batch at once, so that it can be stratified and does not depend on how the batch
+is split. A grid of n steps is n + 1 float64 times from t_max down to 0, the clean image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.errors import UsageError
+from fromnoise.process import VE, VP, Process
+
+
+class Times(ABC):
+    """A law of training times on (t_min, t_max]."""
+
+    @abstractmethod
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """float64 (n,) times on the generator's device."""
+
+    def check(self, process: Process) -> None:
+        """Raise UsageError where this law makes no sense on `process`."""
+
+
+def _uniform(n: int, generator: torch.Generator) -> Tensor:
+    """n draws in (0, 1], never 0: at t = 0 there is nothing to learn and X0 has no determinant."""
+    return 1 - torch.rand(n, generator=generator, device=generator.device).double()
+
+
+def _spread(u: Tensor, process: Process) -> Tensor:
+    """u in (0, 1] stretched over (t_min, t_max]."""
+    return process.t_min + (process.t_max - process.t_min) * u
+
+
+@dataclass(frozen=True)
+class UniformTimes(Times):
+    """Every time equally likely: the chapter's amounts."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Uniform on (t_min, t_max]."""
+        return _spread(_uniform(n, generator), process)
+
+
+@dataclass(frozen=True)
+class Stratified(Times):
+    """One uniform draw in each of n equal slices: the same law with less variance (Kingma et al. 2021)."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """(i + u_i) / n, stretched over (t_min, t_max]."""
+        u = _uniform(n, generator)
+        return _spread((torch.arange(n, device=u.device) + u) / n, process)
+
+
+@dataclass(frozen=True)
+class LogitNormal(Times):
+    """sigmoid(mean + std z), z normal: most draws at middle noise (Esser et al. 2024, section 3.1)."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Logit-normal on (t_min, t_max)."""
+        z = torch.randn(n, generator=generator, device=generator.device).double()
+        return _spread(torch.sigmoid(self.mean + self.std * z), process)
+
+
+@dataclass(frozen=True)
+class LogNormal(Times):
+    """ln t normal, clipped to [t_min, t_max]: EDM's law of noise levels (Karras et al. 2022, table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """exp(mean + std z)."""
+        z = torch.randn(n, generator=generator, device=generator.device).double()
+        return (self.mean + self.std * z).exp().clamp(process.t_min, process.t_max)
+
+    def check(self, process: Process) -> None:
+        """Only where t is a noise level."""
+        if not isinstance(process, VE):
+            raise UsageError("times 'log_normal' draws noise levels, so it needs process 've'; choose another law")
+
+
+@dataclass(frozen=True)
+class Discrete(Times):
+    """k uniform in 1..T: DDPM's table, entry by entry."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Integers 1..T as float64."""
+        return torch.randint(1, int(process.t_max) + 1, (n,), generator=generator, device=generator.device).double()
+
+    def check(self, process: Process) -> None:
+        """Only where t is an entry of a table."""
+        if not isinstance(process, VP):
+            raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
+
+
+class Grid(ABC):
+    """The times a sampler stops at."""
+
+    @abstractmethod
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """float64 (steps + 1,) on the CPU, falling from t_max to 0."""
+
+    def check(self, process: Process) -> None:
+        """Raise UsageError where this grid makes no sense on `process`."""
+
+
+@dataclass(frozen=True)
+class UniformGrid(Grid):
+    """Equal steps in t: on a linear path the chapter's m = 1 / (n - i)."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """t_max (n - i) / n."""
+        return process.t_max * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
+
+
+@dataclass(frozen=True)
+class Trailing(Grid):
+    """Equal steps rounded to entries of the table, T among them (Lin et al. 2024; diffusers' "trailing")."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """round(T (n - i) / n)."""
+        if steps > process.t_max:
+            raise UsageError(
+                f"{steps} steps on a table of {process.t_max:g} entries; ask for at most {process.t_max:g}"
+            )
+        return UniformGrid()(process, steps).round()
+
+    def check(self, process: Process) -> None:
+        """Only where t is an entry of a table."""
+        if not isinstance(process, VP):
+            raise UsageError("grid 'trailing' rounds to entries of a table, so it needs process 'vp'; choose 'uniform'")
+
+
+@dataclass(frozen=True)
+class Karras(Grid):
+    """Steps that shorten towards low noise: even in t^(1/rho) (Karras et al. 2022, eq. 5), then 0."""
+
+    rho: float = 7.0
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """(t_max^(1/rho) + i/(n-1) (t_min^(1/rho) - t_max^(1/rho)))^rho for i < n, then 0."""
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        high, low = process.t_max ** (1 / self.rho), process.t_min ** (1 / self.rho)
+        return torch.cat([(high + ramp * (low - high)) ** self.rho, torch.zeros(1, dtype=torch.float64)])
+
+    def check(self, process: Process) -> None:
+        """Only where t is a noise level."""
+        if not isinstance(process, VE):
+            raise UsageError("grid 'karras' spaces noise levels, so it needs process 've'; choose 'uniform'")
+
+
+GRIDS: dict[str, Grid] = {"uniform": UniformGrid(), "trailing": Trailing(), "karras": Karras()}
+TIMES: dict[str, Times] = {
+    "uniform": UniformTimes(),
+    "stratified": Stratified(),
+    "logit_normal": LogitNormal(),
+    "log_normal": LogNormal(),
+    "discrete": Discrete(),
+}

@@ -1,0 +1,83 @@
+"""How much each noise level counts in the loss.
+
+A weighting is written once, as w(SNR) in front of the squared error of x0. For a network that says something
+else the same loss is had by one factor:  |out error|^2 = (det / sigma)^2 |x0 error|^2. `Unit` is the
+exception and the usual default: it weighs the error of the network's own output by 1.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.prediction import Prediction, determinant
+from fromnoise.process import Process
+
+
+class Weighting(ABC):
+    """w(SNR), in front of |x0 error|^2, or of |out error|^2 where `of_output`."""
+
+    of_output = False
+
+    @abstractmethod
+    def __call__(self, snr: Tensor) -> Tensor:
+        """Weights (B,) for signal-to-noise ratios (B,)."""
+
+
+@dataclass(frozen=True)
+class Unit(Weighting):
+    """1 in the space of the network's output: plain mean squared error, as in the chapter and in DDPM."""
+
+    of_output = True
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """Ones."""
+        return torch.ones_like(snr)
+
+
+@dataclass(frozen=True)
+class SNR(Weighting):
+    """w = SNR: the noise-prediction loss, said about x0 (Ho et al. 2020; Salimans & Ho 2022, section 4)."""
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR."""
+        return snr
+
+
+@dataclass(frozen=True)
+class TruncatedSNR(Weighting):
+    """w = max(SNR, 1) (Salimans & Ho 2022, section 4)."""
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """max(SNR, 1)."""
+        return snr.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class MinSNR(Weighting):
+    """w = min(SNR, gamma) (Hang et al. 2023)."""
+
+    gamma: float = 5.0
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """min(SNR, gamma)."""
+        return snr.clamp(max=self.gamma)
+
+
+def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
+    """The weight (B,) in front of |out error|^2 that carries `weighting` to what the network says."""
+    if weighting.of_output:
+        return weighting(torch.ones_like(t))
+    _, sigma = process.scales(t)
+    return weighting(process.snr(t)) * (sigma / determinant(prediction, process, t)) ** 2
+
+
+WEIGHTINGS: dict[str, Weighting] = {
+    "unit": Unit(),
+    "snr": SNR(),
+    "truncated_snr": TruncatedSNR(),
+    "min_snr": MinSNR(),
+}

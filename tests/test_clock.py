@@ -1,0 +1,23 @@
+"""Durations as people write them, and the age of this process."""
+
+import time
+
+import pytest
+
+from fromnoise.clock import format_duration, parse_duration, process_start
+from fromnoise.errors import UsageError
+
+
+def test_durations():
+    assert [parse_duration(text) for text in ("90s", "3m", "1.5h", "45", ".5 m")] == [90, 180, 5400, 45, 30]
+    assert [format_duration(s) for s in (8.4, 125, 3840)] == ["8 s", "2 min 05 s", "1 h 04 min"]
+
+
+@pytest.mark.parametrize("text", ["", "3x", "-5s", "0s", "m", "1:30", "nan"])
+def test_what_is_no_duration(text):
+    with pytest.raises(UsageError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_the_process_began_before_now_and_not_long_ago():
+    assert 0 < time.time() - process_start() < 3600
