@@ -1,0 +1,30 @@
+"""Networks. Each takes (x, code, label) and knows nothing of processes, predictions or samplers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from fromnoise.images import ImageSpec
+    from fromnoise.nets.options import NetOptions
+
+
+class Backbone(Protocol):
+    """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""
+
+    def __call__(self, x: Tensor, code: Tensor, label: Tensor | None = None) -> Tensor: ...
+
+
+def build_net(options: NetOptions, spec: ImageSpec) -> nn.Module:
+    """The network that `options` describes, for images of `spec`; freshly initialised from torch's generator."""
+    from fromnoise.nets.basic_unet import BasicUNet
+    from fromnoise.nets.diffusers import UNet2D
+    from fromnoise.nets.unet import UNet
+
+    if options.kind == "basic_unet":
+        return BasicUNet(spec.channels, spec.channels, told_time=options.told_time)
+    if options.kind == "unet2d":
+        return UNet2D(spec, options.channels, options.attention, told_time=options.told_time)
+    return UNet(spec, options.width, options.depth, told_time=options.told_time)

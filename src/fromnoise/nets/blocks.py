@@ -1,0 +1,64 @@
+"""Pieces that several networks share: time embedding, padding, residual blocks without normalisation."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """x (B, C, H, W) with edge pixels repeated to the right and below until both sides divide by `multiple`.
+
+    Undo it with `[..., :H, :W]`: so a network that halves its input takes any size.
+    """
+    down, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, down), mode="replicate") if down or right else x
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of the time code, then two linear layers (Ho et al. 2020, after Vaswani et al. 2017).
+
+    code (B,), nominally 0..1000 -> (B, width).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, waves: int = 64) -> None:
+        super().__init__()
+        periods = torch.exp(-math.log(10_000) * torch.arange(waves // 2) / (waves // 2))
+        self.register_buffer("frequencies", periods, persistent=False)
+        self.layers = nn.Sequential(nn.Linear(waves, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(B,) -> (B, width)."""
+        angles = code.float()[:, None] * self.frequencies
+        return cast(Tensor, self.layers(torch.cat([angles.cos(), angles.sin()], dim=1)))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv2(silu(conv1(silu(x)) * (1 + scale) + shift)), scale and shift from the embedding; no normalisation.
+
+    conv2 and the embedding's layer start at zero, so the block starts as the identity and depth costs nothing
+    at first (Zhang et al. 2019, "Fixup"). Group normalisation would take about half of a CPU's step time here.
+    """
+
+    def __init__(self, width: int, embedding: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.condition = nn.Linear(embedding, 2 * width)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(cast(Tensor, self.conv2.bias))
+        nn.init.zeros_(self.condition.weight)
+        nn.init.zeros_(self.condition.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x (B, width, H, W), embedding (B, E) -> (B, width, H, W)."""
+        scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, dim=1)
+        h = self.conv1(F.silu(x))
+        h = torch.addcmul(h + shift, h, scale)
+        return cast(Tensor, x + self.conv2(F.silu(h)))
