@@ -1,0 +1,120 @@
+"""Image data sets of the Hugging Face hub, `hf:owner/name` or `hf:owner/name:config`, by the extra `datasets`.
+
+The first column of images is read; a column of class labels, if there is one, gives the labels. The files come
+as bytes and go through the same decoding as a folder's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from fromnoise.data.download import offline, within_reach
+from fromnoise.data.found import Found, no_split
+from fromnoise.data.options import DataOptions
+from fromnoise.data.stack import read_items
+from fromnoise.data.words import printable, some
+from fromnoise.errors import DataError, UsageError
+
+PREFIX = "hf:"
+_TEST_NAMES = ("test", "validation", "valid", "val")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One image of a table, its bytes read from the table when opened."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+class Hub:
+    """One data set of the hub."""
+
+    def __init__(self, source: str) -> None:
+        path, _, config = source.removeprefix(PREFIX).partition(":")
+        if not path or path.count("/") > 1 or path.strip("/") != path:
+            raise UsageError(f"'{printable(source)}' names no data set of the hub; expected hf:owner/name")
+        self.name = printable(path.rsplit("/", 1)[-1])
+        self._source = printable(source)
+        self._path, self._config = path, config or None
+
+    def splits(self) -> tuple[str, ...]:
+        """Those that the hub lists: train, and test or validation."""
+        return tuple(self._split_names())
+
+    def read(self, split: str, options: DataOptions) -> Found:
+        """All images of a split; UsageError without the extra, DataError without a network or images."""
+        names = self._split_names()
+        if split not in names:
+            raise no_split(self.name, split, tuple(names), "choose a data set that has one")
+        table = self._ask(lambda library: library.load_dataset(self._path, self._config, split=names[split]))
+        image, label = self._columns(table)
+        rows = table.select_columns([image]).cast_column(image, _library().Image(decode=False))
+        items = [_Row(f"row {place}", partial(_bytes, rows, place, image)) for place in range(len(rows))]
+        notes: tuple[str, ...] = () if names[split] == split else (f"the {names[split]} split serves as {split} split",)
+        if label is None:
+            return read_items(self._source, items, None, (), options, notes)
+        labels = list(table[label])
+        if any(value is None or value < 0 for value in labels):
+            notes += (f"the {names[split]} split hides its labels, so its images have no classes",)
+            return read_items(self._source, items, None, (), options, notes)
+        return read_items(self._source, items, labels, tuple(table.features[label].names), options, notes)
+
+    def _split_names(self) -> dict[str, str]:
+        """Our split names to the hub's."""
+        listed = self._ask(lambda library: library.get_dataset_split_names(self._path, self._config))
+        names = {"train": "train"} if "train" in listed else {}
+        test = next((name for name in _TEST_NAMES if name in listed), None)
+        if "train" not in names:
+            raise DataError(f"{self._source} has the splits {some(listed)}, but no train; choose another data set")
+        return names if test is None else names | {"test": test}
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """The library's answer, after a look whether the hub can be reached at all (it would retry for minutes)."""
+        library = _library()
+        home = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+        from_copy = os.environ.get("HF_HUB_OFFLINE") == "1"
+        if not from_copy and (offline() or not within_reach(home)):
+            why = "FROMNOISE_OFFLINE is set" if offline() else f"{home} does not answer"
+            raise DataError(
+                f"{self._source} cannot be fetched because {why}; connect, or set HF_HUB_OFFLINE=1 to use a copy "
+                "that was downloaded before"
+            )
+        try:
+            return question(library)
+        except Exception as error:  # the library raises a great many types, all of them about this data set
+            text = printable((str(error).splitlines() or [type(error).__name__])[0])
+            raise DataError(f"{self._source} cannot be loaded: {text}; check its name on {home}") from error
+
+    def _columns(self, table: Any) -> tuple[str, str | None]:
+        """The names of the image column and of the class label column, if any."""
+        library = _library()
+        kinds = table.features
+        images = [name for name, kind in kinds.items() if isinstance(kind, library.Image)]
+        if not images:
+            raise DataError(f"{self._source} has the columns {some(list(kinds))}, but none of images; choose another")
+        labels = [name for name, kind in kinds.items() if isinstance(kind, library.ClassLabel)]
+        return images[0], "label" if "label" in labels else next(iter(labels), None)
+
+
+def _bytes(rows: Any, place: int, column: str) -> BinaryIO:
+    cell = rows[place][column]
+    if cell["bytes"] is not None:
+        return BytesIO(cell["bytes"])
+    return open(cell["path"], "rb")
+
+
+def _library() -> Any:
+    """The module `datasets`; UsageError with the pip line when it is not installed."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise UsageError(
+            "hf: data sets need the package datasets, which is not installed; run pip install 'fromnoise[hub]'"
+        ) from error
+    return datasets

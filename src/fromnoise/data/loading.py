@@ -1,0 +1,137 @@
+"""From what the user wrote to images in memory: which kind of source it is, and what it gives.
+
+A name in `DATASETS` comes first (write ./mnist for a folder of that name), then `hf:`, then a path: a folder of
+images or of IDX files, a .zip, an .npz, or one IDX file, told apart by what they hold.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fromnoise.data.catalogue import DATASETS, Dataset
+from fromnoise.data.cifar import Cifar
+from fromnoise.data.dataset import ArrayData
+from fromnoise.data.digits import Digits
+from fromnoise.data.download import obtain
+from fromnoise.data.fit import parse_resolution
+from fromnoise.data.found import Found, Source
+from fromnoise.data.idx import Idx, find_pairs, is_idx, labels_beside
+from fromnoise.data.npz import Npz
+from fromnoise.data.options import DataOptions
+from fromnoise.data.tree import SUFFIXES
+from fromnoise.data.words import count, printable
+from fromnoise.errors import DataError, UsageError, unknown
+from fromnoise.images import ImageSpec
+
+SplitName = Literal["train", "test"]
+
+
+def load(options: DataOptions, split: SplitName = "train") -> ArrayData:
+    """All images of a split, uint8 in memory, with what was found and converted in `notes`.
+
+    Raises UsageError for an unknown name or resolution, DataError for data that is missing, broken, or has no
+    such split; each says what to do.
+    """
+    source = open_source(options)
+    return as_data(source.read(split, options), source.name, split)
+
+
+def splits(options: DataOptions) -> tuple[str, ...]:
+    """Which of "train" and "test" exist; raises what `load` raises."""
+    return open_source(options).splits()
+
+
+def describe(data: ArrayData) -> str:
+    """One line: `mnist: 60,000 images, 28x28 grey, 10 classes`."""
+    part = "" if data.split == "train" else f" ({data.split})"
+    return f"{data.name}{part}: {count(len(data), 'image')}, {data.spec}"
+
+
+def as_data(found: Found, name: str, split: str) -> ArrayData:
+    """A Found as tensors; DataError for fewer than two images to train on."""
+    import torch
+
+    number, height, width, channels = found.images.shape
+    if number < 2 and split == "train":
+        lost = f" ({count(len(found.bad), 'file')} could not be read)" if found.bad else ""
+        raise DataError(f"{name} holds one image{lost}, but at least 2 are needed to train; add more")
+    images = torch.from_numpy(np.require(found.images.transpose(0, 3, 1, 2), requirements=["C", "W"]))
+    labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
+    spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
+    return ArrayData(name, split, images, labels, spec, found.notes)
+
+
+def open_source(options: DataOptions) -> Source:
+    """The source that the options name; downloads a named data set that is not here yet."""
+    if options.resolution is not None:
+        parse_resolution(options.resolution)  # a bad flag is said before anything is downloaded
+    name = options.source
+    if name in DATASETS:
+        return _named(name, DATASETS[name])
+    if name.startswith("hf:"):
+        from fromnoise.data.hub import Hub
+
+        return Hub(name)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - keeps a name of any bytes as it is
+    if not os.path.exists(path):  # noqa: PTH110 - answers False for names that no file can have
+        raise _nothing_there(name)
+    try:
+        return _from_folder(path) if path.is_dir() else _from_file(path)
+    except PermissionError as error:
+        raise DataError(f"{printable(name)} may not be read ({error.strerror}); allow it") from error
+
+
+def _named(name: str, dataset: Dataset) -> Source:
+    if dataset.kind == "digits":
+        return Digits()
+    paths = obtain(name, dataset)
+    if dataset.kind == "cifar":
+        return Cifar(next(iter(paths.values())))
+    contents = {file.unpacked: file.content_sha256 for file in dataset.files}
+    return Idx(name, find_pairs(list(paths.values())), dataset.classes, contents)
+
+
+def _nothing_there(name: str) -> DataError | UsageError:
+    looks_like_path = any(mark in name for mark in "/\\~") or name.lower().endswith((".zip", ".npz", ".gz"))
+    if looks_like_path or name.startswith("."):
+        return DataError(f"there is no file or folder {printable(name)}; expected images there; check the path")
+    sentence = unknown("data set", printable(name), DATASETS)
+    return UsageError(f"{sentence}; the path of a folder, .zip, .npz or IDX file, or hf:owner/name, would do too")
+
+
+def _from_folder(path: Path) -> Source:
+    from fromnoise.data.pictures import Pictures
+
+    files = [file for file in path.iterdir() if file.is_file()]
+    if not any(file.suffix.lower() in SUFFIXES for file in files):
+        pairs = find_pairs(files)
+        if pairs:
+            return Idx(printable(path.resolve().name), pairs)
+        if any(file.name == "data_batch_1.bin" for file in files):
+            return Cifar(path)
+    return Pictures(path)
+
+
+def _from_file(path: Path) -> Source:
+    from fromnoise.data.pictures import Pictures
+
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise DataError(f"{printable(str(path))} is neither a file nor a folder; give the path of one")
+    if suffix == ".npz":
+        return Npz(path)
+    if suffix == ".zip" or zipfile.is_zipfile(path):
+        return Pictures(path)
+    if is_idx(path):
+        return Idx(printable(path.name.split(".")[0]), {"train": (path, labels_beside(path))})
+    if suffix in SUFFIXES:
+        raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed to train; give a folder")
+    raise DataError(
+        f"{printable(str(path))} is no data that can be read; expected a folder of images, a .zip of one, an .npz "
+        "or an IDX file"
+    )
