@@ -1,0 +1,226 @@
+"""Curves: the loss while training, the loss beside samples, quality against steps, the loss by noise level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fromnoise.errors import UsageError
+from fromnoise.figures import axes as look
+from fromnoise.figures.encode import POINTS_PER_INCH, SHARPNESS
+from fromnoise.figures.grid import grid
+from fromnoise.figures.pictures import Images
+from fromnoise.figures.smooth import running_mean, sensible_top, thinned
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH, _HEIGHT = 7.2, 4.1
+_MOST_LABELLED_EPOCHS = 12
+_SAMPLES_SIDE = 740
+_SHARP = POINTS_PER_INCH * SHARPNESS
+
+
+def loss_curve(
+    images_seen: ArrayLike,
+    losses: ArrayLike,
+    *,
+    smooth: bool = True,
+    y_max: float | None = None,
+    title: str = "Training loss",
+    x_label: str = "images seen",
+    epoch_marks: Sequence[float] = (),
+) -> Figure:
+    """The loss against images seen (or steps): every value faint, their running mean on top.
+
+    images_seen, losses: (N,). smooth: draw the running mean. y_max: the top of the axis, which starts at 0; found
+    from what follows the first steps when not given. epoch_marks: where epochs end, in units of images_seen.
+    Values that are not finite are left out. Raises UsageError when lengths differ.
+    """
+    figure = look.new_figure(_WIDTH, _HEIGHT)
+    _draw_loss(figure.add_subplot(), images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
+    return look.settled(figure)
+
+
+def loss_and_samples(
+    losses: ArrayLike,
+    images: Images,
+    *,
+    y_max: float | None = None,
+    smooth: bool = True,
+    invert: bool = False,
+    titles: tuple[str, str] = ("Loss", "Samples"),
+    x_label: str = "step",
+) -> Figure:
+    """The loss by step beside a grid of samples, the chapter's figure for its second network.
+
+    losses: (N,). images: uint8 (M, H, W, C), each of their pixels a whole number of the PNG's.
+    """
+    # A figure's pixel is 1 / 200 inch when it is encoded, so these sizes give every picture its own pixels exactly.
+    picture = np.asarray(grid(images, invert=invert, side=_SAMPLES_SIDE).convert("RGB"))
+    high, wide = picture.shape[0] / _SHARP, picture.shape[1] / _SHARP
+    left, below, above, between, right, plot = 0.9, 0.72, 0.52, 0.84, 0.14, 4.0
+    tall = max(high, 3.2)
+    width, height = left + plot + between + wide + right, below + tall + above
+    figure = look.new_figure(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((left / width, below / height, plot / width, tall / height))
+    _draw_loss(axes, np.arange(1, np.size(losses) + 1), losses, smooth, y_max, titles[0], x_label, ())
+    place = ((left + plot + between) / width, (below + tall - high) / height, wide / width, high / height)
+    shown = figure.add_axes(place)
+    shown.imshow(picture, interpolation="nearest", aspect="auto")
+    shown.set_title(look.plain(titles[1]), loc="left", fontsize=look.TITLE, color=look.INK, pad=10)
+    shown.set_axis_off()
+    return figure
+
+
+def lines(
+    series: Mapping[str, tuple[ArrayLike, ...]],
+    x_label: str,
+    y_label: str,
+    title: str,
+    log_x: bool = False,
+) -> Figure:
+    """Named lines through points, such as quality against the number of steps.
+
+    series: name -> (x, y) or (x, y, err), each (N,); err is drawn as bars of +-err. log_x: a logarithmic x axis with
+    ticks at the points themselves. Raises UsageError for no series or lengths that differ.
+    """
+    if not series:
+        raise UsageError("there is no series to draw, but a figure of lines needs at least one; give name -> (x, y)")
+    figure = look.new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_subplot()
+    handles: list[Any] = []
+    for i, (name, points) in enumerate(series.items()):
+        x, y = _pair(points[0], points[1], f"series '{name}'")
+        err = _pair(x, points[2], f"err of series '{name}'")[1] if len(points) > 2 else None
+        colour, marker = look.COLOURS[i % len(look.COLOURS)], look.MARKERS[i % len(look.MARKERS)]
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": marker,
+            "markersize": 5.5,
+            "linewidth": 1.8,
+            "markeredgecolor": "white",
+        }
+        handles += axes.plot(x, y, **style)
+        if err is not None:
+            axes.errorbar(x, y, yerr=err, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, zorder=1.9)
+    pad = look.legend_above(figure, axes, handles, list(series)) if len(series) > 1 else 10.0
+    look.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
+    if log_x:
+        _log_ticks(axes, np.concatenate([np.ravel(points[0]) for points in series.values()]))
+    return look.settled(figure)
+
+
+def loss_by_noise(
+    t: ArrayLike,
+    per_image_loss: ArrayLike,
+    *,
+    bins: int = 24,
+    log_x: bool = False,
+    title: str = "Loss by noise level",
+    x_label: str = "noise level t",
+    y_label: str = "loss",
+) -> Figure:
+    """The mean loss in bins of the noise level, with the band that holds the middle 80 % of the images.
+
+    t, per_image_loss: (N,). log_x: bins of equal ratio, for levels that span decades (t > 0).
+    Empty bins are left out. Raises UsageError when lengths differ or nothing finite is given.
+    """
+    centres, mean, low, high = _binned(*_pair(t, per_image_loss, "per_image_loss"), bins, log_x)
+    figure = look.new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_subplot()
+    band = axes.fill_between(centres, low, high, color=look.COLOURS[0], alpha=0.18, linewidth=0)
+    (line,) = axes.plot(centres, mean, color=look.COLOURS[0], linewidth=1.9, marker="o", markersize=3.5)
+    pad = look.legend_above(figure, axes, [line, band], ["mean", "middle 80 % of images"])
+    look.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
+    axes.set_ylim(bottom=min(0.0, float(low.min())))
+    if log_x:
+        axes.set_xscale("log")
+    return look.settled(figure)
+
+
+def _draw_loss(
+    axes: Axes,
+    x: ArrayLike,
+    y: ArrayLike,
+    smooth: bool,
+    y_max: float | None,
+    title: str,
+    x_label: str,
+    epoch_marks: Sequence[float],
+) -> None:
+    xs, ys = _pair(x, y, "losses")
+    look.dress(axes, title=title, x_label=x_label, y_label="loss")
+    top = sensible_top(ys) if y_max is None else y_max
+    blue = look.COLOURS[0]
+    smooth = smooth and len(ys) >= 20
+    raw: dict[str, Any] = {"alpha": 0.28, "linewidth": 0.7} if smooth else {"linewidth": 1.2}
+    axes.plot(*thinned(xs, ys), color=blue, marker="o" if len(ys) == 1 else None, **raw)
+    if smooth:
+        mean = running_mean(ys)
+        axes.plot(*thinned(xs, mean), color=blue, linewidth=2.0)
+        _name_last(axes, float(mean[-1]), top)
+    bottom = min(0.0, float(np.nanmin(ys))) if np.isfinite(ys).any() else 0.0
+    axes.set_ylim(bottom, top)
+    if len(xs) > 1:
+        axes.set_xlim(min(0.0, float(xs[0])), float(xs[-1]))
+    look.count_axis(axes.xaxis)
+    _mark_epochs(axes, epoch_marks, start=float(xs[0]) if len(xs) else 0.0, top=top)
+
+
+def _name_last(axes: Axes, value: float, top: float) -> None:
+    """The running mean's last value, to the right of its end."""
+    if 0 <= value <= top:
+        words: dict[str, Any] = {"fontsize": look.SMALL, "color": look.COLOURS[0], "va": "center", "ha": "left"}
+        place: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points"}
+        axes.annotate(f"{value:.3g}", (1.0, value), xycoords=("axes fraction", "data"), **place, **words)
+
+
+def _mark_epochs(axes: Axes, marks: Sequence[float], start: float, top: float) -> None:
+    """A thin line where each epoch ends, with its name before it while there is room for names."""
+    before = min(0.0, start)
+    for number, mark in enumerate(marks, start=1):
+        axes.axvline(mark, color="#9a9a9a", linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
+        if len(marks) <= _MOST_LABELLED_EPOCHS:
+            words: dict[str, Any] = {"fontsize": look.SMALL, "color": look.QUIET, "ha": "center", "va": "top"}
+            axes.text((before + mark) / 2, top * 0.985, f"epoch {number}" if len(marks) < 7 else str(number), **words)
+        before = mark
+
+
+def _pair(x: ArrayLike, y: ArrayLike, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if xs.ndim != 1 or xs.shape != ys.shape:
+        raise UsageError(f"{name} has shape {ys.shape} over an x of shape {xs.shape}; give two lists of one length")
+    return xs, ys
+
+
+def _log_ticks(axes: Axes, x: NDArray[np.float64]) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_xscale("log")
+    points = np.unique(x)
+    if len(points) <= 12:
+        axes.xaxis.set_major_locator(FixedLocator(points.tolist()))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: look.short_count(value)))
+
+
+def _binned(t: NDArray[np.float64], loss: NDArray[np.float64], bins: int, log_x: bool) -> tuple[Any, Any, Any, Any]:
+    """(centres, mean, 10 % quantile, 90 % quantile) of the bins that hold at least one finite value."""
+    keep = np.isfinite(t) & np.isfinite(loss) & ((t > 0) | (not log_x))
+    if not keep.any():
+        raise UsageError("no finite loss is left to draw by noise level; give at least one image's")
+    place, loss = (np.log(t[keep]) if log_x else t[keep]), loss[keep]
+    edges = np.linspace(place.min(), place.max(), bins + 1)
+    index = np.clip(np.searchsorted(edges, place, side="right") - 1, 0, bins - 1)
+    found = [
+        (place[index == b].mean(), loss[index == b].mean(), *np.quantile(loss[index == b], [0.1, 0.9]))
+        for b in np.unique(index)
+    ]
+    centres, mean, low, high = np.array(found).T
+    return np.exp(centres) if log_x else centres, mean, low, high

@@ -1,0 +1,1 @@
+"""Training: options, device and precision, the loop, the averaged weights, checkpoints."""

@@ -1,0 +1,41 @@
+"""A running average of the weights whose memory grows with training (Karras et al. 2024, section 3.1).
+
+    average <- beta average + (1 - beta) weights,   beta(n) = (1 - 1/n)^(gamma + 1) after n steps
+
+The profile is a power of time: its standard deviation is a fixed share (`length`) of the time trained so far,
+so early previews are not noise and nothing has to be tuned to the length of a run. gamma solves
+length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+
+def power_for(length: float) -> float:
+    """gamma for a relative standard deviation `length` in (0, 0.28], by bisection (the profile narrows with gamma)."""
+    low, high = 0.0, 1e7
+    for _ in range(200):
+        middle = (low + high) / 2
+        spread = ((middle + 1) / ((middle + 2) ** 2 * (middle + 3))) ** 0.5
+        low, high = (middle, high) if spread > length else (low, middle)
+    return (low + high) / 2
+
+
+class Ema:
+    """Holds `net`, a plain copy of the network it follows; never a compiled or wrapped one."""
+
+    def __init__(self, net: nn.Module, length: float) -> None:
+        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+        self.gamma = power_for(length)
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        """Take in the weights of `net` after its `step`-th update (from 1); the first replaces the average."""
+        keep = (1 - 1 / step) ** (self.gamma + 1)
+        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - keep)
+        for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -1,0 +1,186 @@
+"""The training loop. It yields after every step; the caller previews, saves and stops."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fromnoise.denoiser import Denoiser
+from fromnoise.errors import DivergedError
+from fromnoise.objective import Objective, draw, training_loss
+from fromnoise.train.ema import Ema
+from fromnoise.train.options import TrainOptions
+from fromnoise.train.schedule import Budget, learning_rate
+
+MOST_BAD_STEPS = 10  # this many steps in a row without a finite loss, and training stops
+
+
+class BatchSource(Protocol):
+    """Batches as a function of (seed, step): uint8 (B, C, H, W) and labels (B,) or None."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor | None]: ...
+
+    def images_before(self, step: int) -> int: ...
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """What one step cost: its number (from 1), the images seen after it, its mean loss."""
+
+    step: int
+    images: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """Where training stands after a step. read: losses fetched from the device since the last yield."""
+
+    step: int
+    images: int
+    total: int | None
+    learning_rate: float
+    images_per_second: float
+    read: tuple[StepLoss, ...]
+
+
+class Trainer:
+    """Trains `denoiser` on `objective` with batches from `batches`.
+
+    net is the plain network (what the optimiser moves), ema its average or None. `step`, `images`, `total` and
+    `skipped` are the whole of the loop's own state: noise, times, order and learning rate are functions of them.
+    total is None until a time budget has been measured.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        objective: Objective,
+        batches: BatchSource,
+        options: TrainOptions,
+        *,
+        total: int | None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.denoiser, self.objective, self.batches, self.options = denoiser, objective, batches, options
+        self.net: nn.Module = denoiser.net
+        self.device = next(self.net.parameters()).device
+        self.ema = Ema(self.net, options.ema_length) if options.use_ema else None
+        self.optimizer = _optimizer(self.net, options)
+        self.total, self.budget = total, budget
+        self.step = self.images = self.skipped = 0
+        self._read_every = 1 if self.device.type == "cpu" else 50
+        self._pending: list[tuple[int, int, Tensor]] = []
+        self._bad_in_a_row = 0
+
+    @property
+    def best_net(self) -> nn.Module:
+        """The average where there is one, else the network itself."""
+        return self.ema.net if self.ema else self.net
+
+    @property
+    def done(self) -> bool:
+        """Whether every planned image has been seen."""
+        return self.total is not None and self.images >= self.total
+
+    def steps(self) -> Iterator[TrainStep]:
+        """Train until `total` images or the budget's hard end; yields after each step."""
+        durations: deque[float] = deque(maxlen=200)
+        spent = 0.0
+        self.net.train()
+        while not self.done and not (self.budget and self.budget.spent()):
+            began = time.perf_counter()
+            rate = self._one_step()
+            ends = self.done or (self.total is None and self.budget is not None)
+            read = self._read() if ends or len(self._pending) >= self._read_every else ()
+            durations.append(time.perf_counter() - began)
+            spent += durations[-1]
+            speed = self._speed(list(durations))
+            if self.total is None and self.budget and self.budget.measured_enough(len(durations), spent):
+                self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
+            yield TrainStep(self.step, self.images, self.total, rate, speed, read)
+
+    def _speed(self, durations: list[float]) -> float:
+        """Images a second, from the median of recent steps: the first are slow, and a hiccup is no trend."""
+        return self.options.train_batch_size / max(1e-9, statistics.median(durations[len(durations) // 2 :]))
+
+    def _one_step(self) -> float:
+        """One update of the weights and of their average; returns the learning rate it used."""
+        options = self.options
+        images, labels = self.batches.batch(self.step)
+        x0 = self.denoiser.spec.encode(images.to(self.device))
+        labels = None if labels is None else labels.to(self.device)
+        noise = draw(
+            self.objective,
+            self.denoiser.process,
+            tuple(x0.shape),
+            options.seed,
+            self.step,
+            device=_noise_device(self.device),
+        )
+        noise = type(noise)(noise.eps.to(self.device), noise.t.to(self.device), noise.drop.to(self.device))
+        loss = training_loss(self.denoiser, self.objective, x0, labels, noise).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        rate = learning_rate(options, self.images, self.total)
+        self._update(loss, rate)
+        self.step += 1
+        self.images = self.batches.images_before(self.step)
+        if self.ema:
+            self.ema.update(self.net, self.step)
+        self._pending.append((self.step, self.images, loss.detach()))
+        return rate
+
+    def _update(self, loss: Tensor, rate: float) -> None:
+        """Move the weights, unless loss or gradient is not finite; that is decided on the device, without a wait."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
+        if self.options.max_grad_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.net.parameters(), self.options.max_grad_norm, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # The fused optimisers skip an update where this flag is 1; it is what torch's own gradient scaler sets.
+        self.optimizer.found_inf = (~(torch.isfinite(loss.detach()) & torch.isfinite(norm))).float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+
+    def _read(self) -> tuple[StepLoss, ...]:
+        """Fetch the pending losses in one go; DivergedError after too many in a row that are not finite."""
+        if not self._pending:
+            return ()
+        values = torch.stack([loss for _, _, loss in self._pending]).float().tolist()
+        read = tuple(StepLoss(s, n, v) for (s, n, _), v in zip(self._pending, values, strict=True))
+        self._pending.clear()
+        for entry in read:
+            bad = not math.isfinite(entry.loss)
+            self.skipped += bad
+            self._bad_in_a_row = self._bad_in_a_row + 1 if bad else 0
+            if self._bad_in_a_row >= MOST_BAD_STEPS:
+                raise DivergedError(
+                    f"the loss was not a finite number for {MOST_BAD_STEPS} steps in a row, up to step {entry.step}; "
+                    "lower --learning_rate or use --mixed_precision no, and start a new run"
+                )
+        return read
+
+
+def _optimizer(net: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
+    betas = (0.9, options.adam_beta2)
+    if options.optimizer == "adam":
+        return torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True)
+    return torch.optim.AdamW(
+        net.parameters(), lr=options.learning_rate, betas=betas, weight_decay=options.weight_decay, fused=True
+    )
+
+
+def _noise_device(device: torch.device) -> torch.device:
+    """Noise is drawn where it is used, except on MPS, whose generator cannot draw float64 times."""
+    return torch.device("cpu") if device.type == "mps" else device

@@ -1,0 +1,84 @@
+"""Which device, which number type, which memory layout: chosen by rule, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fromnoise.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Device:
+    """name: "cuda", "mps" or "cpu" as torch says it; reason: why, for people."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Precision:
+    """dtype_name: "float32" or "bfloat16", the type the network computes in; reason: why, for people."""
+
+    dtype_name: str
+    reason: str
+
+    @property
+    def autocast(self) -> Any:
+        """The torch type for autocast, or None for float32."""
+        import torch
+
+        return torch.bfloat16 if self.dtype_name == "bfloat16" else None
+
+
+def choose_device(asked: str = "auto") -> Device:
+    """CUDA if there is one, else Apple's MPS, else the CPU; or what is asked for, if it is there (UsageError)."""
+    import torch
+
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if asked == "auto":
+        if cuda:
+            return Device("cuda", f"{torch.cuda.get_device_name()} found")
+        if mps:
+            return Device("mps", "Apple GPU found")
+        return Device("cpu", f"no GPU found; {torch.get_num_threads()} threads")
+    present = {"cuda": cuda, "mps": mps, "cpu": True}
+    name = asked.partition(":")[0]
+    if name not in present:
+        raise UsageError(f"unknown device '{asked}'; choose auto, cpu, cuda or mps")
+    if not present[name]:
+        raise UsageError(f"device '{asked}' was asked for, but torch finds none here; use --device auto or cpu")
+    return Device(asked, "asked for")
+
+
+def choose_precision(device: str, asked: str = "auto") -> Precision:
+    """bf16 where `device` computes it faster than float32, else float32; or what is asked for."""
+    if asked == "no":
+        return Precision("float32", "asked for")
+    if asked == "bf16":
+        return Precision("bfloat16", "asked for")
+    if device.startswith("cuda"):
+        import torch
+
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision("bfloat16", "this GPU has bf16 units")
+        return Precision("float32", "this GPU has no bf16 units")
+    if device == "mps":
+        return Precision("float32", "bf16 gains nothing on Apple's GPUs at these sizes")
+    found = _cpu_bf16()
+    if found:
+        return Precision("bfloat16", f"this CPU has {found}")
+    return Precision("float32", "this CPU has no bf16 instructions (AVX512_BF16 or AMX)")
+
+
+def _cpu_bf16() -> str | None:
+    """The name of this CPU's bf16 instructions, or None; Linux lists them in /proc/cpuinfo."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return None
+    for flag in ("amx_bf16", "avx512_bf16"):
+        if flag in flags:
+            return flag.upper()
+    return None

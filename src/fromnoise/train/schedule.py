@@ -1,0 +1,55 @@
+"""The learning rate as a function of images seen, and how many images a time budget allows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fromnoise.train.options import TrainOptions
+
+
+def learning_rate(options: TrainOptions, images: int, total: int | None) -> float:
+    """The rate for the step that begins after `images` images, of `total` (None: not known yet, so no decay).
+
+    Rises linearly over lr_warmup_images (at most a tenth of a known total), then stays, or falls to 0 at the
+    end as a cosine or a straight line.
+    """
+    warmup = options.lr_warmup_images if total is None else min(options.lr_warmup_images, total / 10)
+    rise = min(1.0, (images + options.train_batch_size) / warmup) if warmup else 1.0
+    if total is None or options.lr_schedule == "constant":
+        return options.learning_rate * rise
+    done = min(1.0, max(0.0, (images - warmup) / max(1.0, total - warmup)))
+    fall = 1 - done if options.lr_schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return options.learning_rate * rise * fall
+
+
+@dataclass
+class Budget:
+    """Wall time for a whole run. After a few measured seconds it says how many images fit into it.
+
+    started: when the run's clock began (seconds since the epoch). seconds: the budget. A reserve of 3 % plus a
+    second is left for previews, the last checkpoint and a machine that slows down.
+    """
+
+    started: float
+    seconds: float
+    now: Callable[[], float] = time.time
+
+    def left(self) -> float:
+        """Seconds until the budget is spent."""
+        return self.started + self.seconds - self.now()
+
+    def spent(self) -> bool:
+        """Whether the hard end has come, at 101 % so that the last checkpoint is on disk by 103 %."""
+        return self.left() < -0.01 * self.seconds
+
+    def measured_enough(self, steps: int, seconds: float) -> bool:
+        """Whether `steps` steps in `seconds` are a fair sample of this machine's speed."""
+        return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
+
+    def images(self, seen: int, per_second: float, batch: int) -> int:
+        """How many images in all can be seen: those seen so far and what fits into the time left, in whole steps."""
+        usable = max(0.0, self.left() - 0.03 * self.seconds - 1.0)
+        return seen + max(1, int(usable * per_second / batch)) * batch
