@@ -1,0 +1,86 @@
+"""List the data sets known by name, inspect any data before training, or fetch what needs a download."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from fromnoise.cli.flags import chosen_settings
+from fromnoise.cli.parser import Parser
+
+INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
+
+
+def add_arguments(parser: Parser) -> None:
+    """list, inspect DATA, fetch NAME."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    actions.add_parser("list", help="the data sets known by name, and which are at hand")
+    inspect = actions.add_parser("inspect", help="modes, sizes, classes and value range of DATA, and a grid of it")
+    inspect.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, IDX or hf:owner/name")
+    inspect.flag("resolution", metavar="N|HxW", help="look at the images as they would be trained on at this size")
+    inspect.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
+    inspect.flag("out", metavar="FILE.png", help="where the grid goes (default: data-<name>.png)")
+    inspect.flag(
+        "json", nargs="?", const="-", metavar="FILE", help="write what was found as JSON (- for standard output)"
+    )
+    fetch = actions.add_parser("fetch", help="bring a named data set to this machine, if it is not there yet")
+    fetch.add_argument("name", metavar="NAME", help="a name from `fromnoise data list`")
+    fetch.flag("quiet", action="store_true", help="say nothing when it works")
+
+
+def run(args: argparse.Namespace) -> None:
+    """One of the three."""
+    {"list": _list, "inspect": _inspect, "fetch": _fetch}[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> None:
+    from fromnoise.data import DATASETS, available, cache_dir
+
+    for name, dataset in DATASETS.items():
+        print(f"{name:14} {'at hand ' if available(name) else 'download'}  {dataset.description}")
+    print(f"Downloads go to {cache_dir()}. A folder, .zip, .npz, IDX file or hf:owner/name works as well.")
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from fromnoise.data.inspect import inspect
+    from fromnoise.data.options import DataOptions
+    from fromnoise.figures.files import write_bytes
+    from fromnoise.figures.grid import grid, save
+
+    changes = {name.partition(".")[2]: value for name, value in chosen_settings(args, INSPECT_FLAGS).items()}
+    found = inspect(DataOptions(source=args.data, **changes))
+    if args.json == "-":
+        print(json.dumps(found.to_json(), indent=1))
+        return
+    if args.json:
+        print(write_bytes(args.json, json.dumps(found.to_json(), indent=1).encode()))
+        return
+    print(found.summary)
+    print(f"images: {_counts(found.counts)}")
+    print(f"stored as: {_counts(found.modes)}; sizes: {_counts(found.sizes)}")
+    if found.classes:
+        print(f"classes: {_counts(found.classes)}")
+    for number, channel in enumerate(found.channels):
+        print(f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}")
+    for line in (*found.notes, *(f"cannot be read: {name}" for name in found.bad)):
+        print(line)
+    picture = grid(found.sample.permute(0, 2, 3, 1).numpy())
+    print(save(picture, Path(args.out or f"data-{found.name}.png")))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    """`a 5, b 3`, at most a dozen of them."""
+    shown = [f"{name} {number:,}" for name, number in list(counts.items())[:12]]
+    return ", ".join(shown) + (f", and {len(counts) - 12} more" if len(counts) > 12 else "")
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from fromnoise.data import DATASETS, fetch
+    from fromnoise.errors import choose
+
+    choose("data set", args.name, DATASETS)
+    for path in fetch(args.name).values():
+        if not args.quiet:
+            print(path)

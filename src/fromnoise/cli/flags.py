@@ -1,0 +1,101 @@
+"""Flags that stand for settings, and how their values are read.
+
+A headline flag is a setting under a short name: its type, choices and help come from the field that holds it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+from fromnoise.cli.parser import Parser
+from fromnoise.config import annotation, parse_value, settings
+from fromnoise.errors import UsageError
+from fromnoise.options import kind_of
+
+TRAIN_FLAGS = {
+    "num_epochs": "train.num_epochs",
+    "num_images": "train.num_images",
+    "budget": "train.budget",
+    "resolution": "data.resolution",
+    "center_crop": "data.center_crop",
+    "random_flip": "data.random_flip",
+    "on_bad_image": "data.on_bad_image",
+    "train_batch_size": "train.train_batch_size",
+    "learning_rate": "train.learning_rate",
+    "lr_schedule": "train.lr_schedule",
+    "mixed_precision": "train.mixed_precision",
+    "use_ema": "train.use_ema",
+    "checkpoint_every": "train.checkpoint_every",
+    "previews": "train.previews",
+    "seed": "train.seed",
+}
+SAMPLE_FLAGS = {
+    "steps": "sample.steps",
+    "sampler": "sample.sampler",
+    "grid": "sample.grid",
+    "guidance_scale": "sample.guidance_scale",
+    "clip": "sample.clip",
+    "batch_size": "sample.batch_size",
+}
+ALIASES = {
+    "num_epochs": ("num_train_epochs",),
+    "train_batch_size": ("batch_size", "batch"),
+    "learning_rate": ("lr",),
+    "lr_schedule": ("lr_scheduler",),
+    "resolution": ("image_size",),
+}
+
+
+def add_setting_flags(parser: Parser, flags: dict[str, str]) -> None:
+    """Add a flag for each (short name, dotted setting) of `flags`."""
+    for short, name in flags.items():
+        kind, choices, _ = kind_of(annotation(name))
+        words = settings()[name].metadata["help"]
+        if kind is bool:
+            parser.switch(short, f"{words} (--no_{short}: not)")
+            continue
+        metavar = "{" + ",".join(choices) + "}" if choices else {int: "N", float: "X"}.get(kind, "TEXT")
+        parser.flag(short, *ALIASES.get(short, ()), metavar=metavar, help=words)
+
+
+def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str, Any]:
+    """Dotted name -> value for every flag that was given, then for every `--set name=value`."""
+    given = {name: getattr(args, short) for short, name in flags.items()}
+    changes = {
+        name: parse_value(name, value) if isinstance(value, str) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    for text in getattr(args, "set", None) or []:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text} has no value; write --set section.name=value")
+        changes[name.strip()] = parse_value(name.strip(), value.strip())
+    return changes
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds in "0-63" (both ends) or "1,5,8-10"; UsageError for anything else."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise UsageError(f"'{text}' names no seeds; write numbers and ranges such as 0-63 or 1,5,8-10")
+        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+    return seeds
+
+
+def positive(flag: str, value: int) -> int:
+    """`value` if it is at least 1; UsageError else."""
+    if value < 1:
+        raise UsageError(f"--{flag} is {value}, but at least 1 is needed; give a larger number")
+    return value
+
+
+def add_device_flag(parser: Parser) -> None:
+    """Add --device."""
+    parser.flag(
+        "device", default="auto", metavar="{auto,cpu,cuda,mps}", help="where to compute (default: the best here)"
+    )

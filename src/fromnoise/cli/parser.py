@@ -1,0 +1,66 @@
+"""argparse with our manners: `-` and `_` alike in flags, one sentence for a mistake, the nearest name offered."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from fromnoise.errors import UsageError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError and never guesses at shortened flags."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """One sentence instead of the usage text."""
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def flag(self, name: str, *aliases: str, **kwargs: Any) -> None:
+        """Add `--name`, also spelled with `-` for `_`; aliases are accepted but not shown."""
+        kwargs.setdefault("dest", name)
+        spellings = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
+        self.add_argument(*spellings, **kwargs)
+        for alias in aliases:
+            self.add_argument(*{f"--{alias}", f"--{alias.replace('_', '-')}"}, **{**kwargs, "help": argparse.SUPPRESS})
+
+    def switch(self, name: str, help: str) -> None:
+        """Add `--name` and `--no_name`; None when neither is given."""
+        self.flag(name, action="store_const", const=True, help=help)
+        self.flag(f"no_{name}", action="store_const", const=False, dest=name, help=argparse.SUPPRESS)
+
+    def _get_formatter(self) -> argparse.HelpFormatter:
+        return _OneSpelling(prog=self.prog, max_help_position=30, width=100)
+
+
+class _OneSpelling(argparse.HelpFormatter):
+    """Help that shows the first spelling of each flag only."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        if action.nargs == 0:
+            return action.option_strings[0]
+        return f"{action.option_strings[0]} {self._format_args(action, self._get_default_metavar_for_optional(action))}"
+
+
+def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
+    """The parsed arguments; UsageError with the nearest verb or flag for what is not known."""
+    verbs = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+    if argv and not argv[0].startswith("-") and argv[0] not in verbs:
+        guess = nearest(argv[0], verbs)
+        hint = f"did you mean '{guess}'? " if guess else ""
+        raise UsageError(f"unknown command '{argv[0]}'; {hint}Known: {', '.join(verbs)}")
+    if not argv:
+        parser.print_help()
+        raise UsageError("no command was given; start with `fromnoise train digits`")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        flags = [s for a in verbs[args.verb]._actions for s in a.option_strings if a.help is not argparse.SUPPRESS]
+        guess = nearest(unknown[0].partition("=")[0], flags) if unknown[0].startswith("-") else None
+        hint = f"did you mean {guess}?" if guess else f"see `{parser.prog} {args.verb} --help`"
+        raise UsageError(f"unknown argument '{unknown[0]}' to `{parser.prog} {args.verb}`; {hint}")
+    return args

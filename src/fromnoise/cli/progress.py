@@ -1,0 +1,66 @@
+"""Progress for people: a live bar on a terminal, a plain line now and then everywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.clock import format_duration
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
+    from fromnoise.train.engine import TrainStep
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class TrainProgress:
+    """Shows loss, images a second and the time left while a run trains. moved: whether any step was made."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.moved, self.images = run, False, 0
+        self._loss: float | None = None
+        self._said_at = time.time()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> TrainProgress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("training", total=None, words="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, step: TrainStep) -> None:
+        """Take in a step."""
+        self.moved, self.images = True, step.images
+        for entry in step.read:
+            self._loss = entry.loss if self._loss is None else 0.98 * self._loss + 0.02 * entry.loss
+        if self._bar:
+            self._bar.update(self._task, total=step.total, completed=step.images, words=self._words(step))
+        elif time.time() - self._said_at > SECONDS_BETWEEN_LINES:
+            self._said_at = time.time()
+            print(f"training: {self._words(step)}", file=sys.stderr, flush=True)
+
+    def _words(self, step: TrainStep) -> str:
+        total = f" of {step.total:,}" if step.total else ""
+        words = f"{step.images:,}{total} images"
+        if self._loss is not None:
+            words += f", loss {self._loss:.4f}"
+        if step.images_per_second:
+            words += f", {step.images_per_second:,.0f} images/s"
+            if step.total:
+                words += f", {format_duration((step.total - step.images) / step.images_per_second)} left"
+        return words

@@ -1,0 +1,55 @@
+"""Make pictures from a trained run: a grid, a film of the steps, arrays, or one file a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fromnoise.cli.flags import SAMPLE_FLAGS, add_device_flag, add_setting_flags, chosen_settings, parse_seeds, positive
+from fromnoise.cli.parser import Parser
+from fromnoise.errors import UsageError
+
+
+def add_arguments(parser: Parser) -> None:
+    """RUN, which pictures, how, and where to."""
+    parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
+    parser.flag("num", type=int, metavar="N", help="how many pictures: seeds 0 to N-1 (default: 64)")
+    parser.flag("seeds", metavar="RANGE", help="which pictures, such as 0-63 (both ends) or 1,5,8-10")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="make this class only (a name or a number)")
+    parser.flag("out", metavar="PATH", help=".png a grid, .gif the steps, .npz arrays, else a folder of PNGs")
+    add_setting_flags(parser, SAMPLE_FLAGS)
+    parser.flag("checkpoint", default="last", metavar="{last,N}", help="the newest checkpoint, or the one at N images")
+    parser.flag(
+        "weights", default="ema", choices=("ema", "raw"), metavar="{ema,raw}", help="averaged weights or raw ones"
+    )
+    add_device_flag(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the pictures and say where they lie."""
+    if args.num is not None and args.seeds is not None:
+        raise UsageError("--num and --seeds were both given; use one of them")
+    seeds = (
+        parse_seeds(args.seeds) if args.seeds else list(range(positive("num", 64 if args.num is None else args.num)))
+    )
+    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+
+    from fromnoise.run import Run
+
+    model = Run(args.run_folder, device=args.device)
+    out = Path(args.out) if args.out else model.folder.samples / _name(seeds, args.label)
+    made = model.sample(
+        seeds=seeds,
+        label=args.label,
+        settings=settings,
+        at=args.checkpoint,
+        weights=args.weights,
+        keep_steps=out.suffix == ".gif",
+    )
+    print(made.save(out))
+
+
+def _name(seeds: list[int], label: str | None) -> str:
+    """samples-0-63.png, or samples-0-63-label3.png."""
+    span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    return f"samples-{span}{f'-label{label}' if label is not None else ''}.png"

@@ -1,0 +1,68 @@
+"""Train a model from scratch on images, or go on with a run: the same command continues where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+
+from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
+from fromnoise.cli.parser import Parser
+from fromnoise.clock import format_duration, parse_duration, process_start
+
+RECIPES = "default, ddpm, chapter-basic, chapter-unet2d"
+
+
+def add_arguments(parser: Parser) -> None:
+    """DATA, --recipe and the headline flags."""
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="digits, mnist, ... (`fromnoise data list`), a folder, .zip, .npz, IDX, hf:owner/name",
+    )
+    parser.flag("recipe", default="default", metavar="NAME", help=f"{RECIPES} (default: default)")
+    parser.flag("output_dir", "outdir", metavar="DIR", help="the run folder (default: runs/<data>-<recipe>-s<seed>)")
+    add_setting_flags(parser, TRAIN_FLAGS)
+    add_device_flag(parser)
+    parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
+    parser.flag("config", metavar="FILE", help="a TOML file with tables such as [train] and [net]")
+    parser.flag(
+        "set", action="append", metavar="NAME=VALUE", help="any other setting, such as net.width=48; repeatable"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Create or open the run, train it, and say where it lies."""
+    changes = chosen_settings(args, TRAIN_FLAGS)
+    max_time = parse_duration(args.max_time) if args.max_time else None
+
+    from fromnoise.cli.progress import TrainProgress
+    from fromnoise.run import Run
+    from fromnoise.run.reporting import facts
+
+    training = Run.create(
+        args.data,
+        recipe=args.recipe,
+        output_dir=args.output_dir,
+        config_file=args.config,
+        settings=changes,
+        device=args.device,
+    )
+    for note in training.record["data"]["notes"]:
+        print(note)
+    for name, value in facts(training)[1:]:
+        if name in ("images", "network", "process", "device", "precision"):
+            print(f"{name}: {value}")
+    with TrainProgress(training) as progress:
+        for step in training.steps(started=process_start() + training.download_seconds, max_time=max_time):
+            progress.update(step)
+    seconds = sum_seconds(training.folder.read_metrics())
+    if not progress.moved:
+        print("finished: nothing is left to train")
+    elif seconds:
+        print(f"trained on {progress.images:,} images in {format_duration(seconds)}")
+    print(f"next: fromnoise sample {training.path}, or fromnoise show {training.path}")
+    print(training.path)
+
+
+def sum_seconds(lines: list[dict[str, float]]) -> float:
+    """Training seconds at the last line of metrics.jsonl."""
+    return next((line["seconds"] for line in reversed(lines) if "seconds" in line), 0.0)

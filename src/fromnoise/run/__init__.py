@@ -1,0 +1,263 @@
+"""A run: one folder that holds a model, how it was trained, and all that was made from it.
+
+    from fromnoise import Run
+
+    run = Run.create("digits", settings={"train.num_epochs": 20})
+    run.train()
+    run.sample(num=64).save("digits.png")
+    run.show()
+
+The command line is a skin over this class.
+"""
+
+from __future__ import annotations
+
+import copy
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fromnoise import __version__
+from fromnoise.build import build_denoiser, check_sampling, ranged
+from fromnoise.config import Config, differences, from_dict, replaced, to_dict
+from fromnoise.data import DATASETS, available, load
+from fromnoise.data.dataset import ArrayData
+from fromnoise.data.options import DataOptions
+from fromnoise.denoiser import Denoiser
+from fromnoise.errors import CheckpointError, DataError, UsageError
+from fromnoise.images import ImageSpec
+from fromnoise.run import showing, training
+from fromnoise.run.compose import compose, data_options, default_folder
+from fromnoise.run.folder import Folder
+from fromnoise.run.sampling import Samples, label_number, labels_for, make
+from fromnoise.train import checkpoint
+from fromnoise.train.engine import TrainStep
+from fromnoise.train.precision import choose_device, choose_precision
+
+
+class Run:
+    """The run in the folder `path`; raises CheckpointError where there is none.
+
+    device: "auto", "cpu", "cuda" or "mps". Use `Run.create` to begin a new one.
+    """
+
+    def __init__(self, path: str | Path, *, device: str = "auto", data: ArrayData | None = None) -> None:
+        self.folder = Folder(Path(path))
+        self.record: dict[str, Any] = self.folder.read_record()
+        self.config: Config = from_dict(self.record["config"])
+        self.spec = ImageSpec.from_json(self.record["spec"])
+        self.label_counts: list[int] = self.record["data"]["label_counts"]
+        self.chosen = choose_device(device)
+        self.device = self.chosen.name
+        self.precision = choose_precision(self.device, self.config.train.mixed_precision)
+        self.download_seconds = 0.0  # spent on a download, which a time budget does not count
+        if data is not None:
+            self.__dict__["data"] = data
+
+    @classmethod
+    def create(
+        cls,
+        data: str = "digits",
+        *,
+        recipe: str = "default",
+        output_dir: str | Path | None = None,
+        config_file: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> Run:
+        """Begin the run that trains `recipe` on `data`, or open it where it was begun with the same settings.
+
+        settings: dotted name -> value, such as {"train.budget": "60s"}; they win over config_file, which wins
+        over the recipe. output_dir: runs/<data>-<recipe>-s<seed> if not given. Raises DataError, WriteError, and
+        UsageError for what does not go together or differs from the run that is already there.
+        """
+        choose_device(device)
+        changes = dict(settings or {})
+        config_path = Path(config_file) if config_file else None
+        options = data_options(data, config_path, changes)
+        images, waited = _timed_load(options)
+        config = compose(recipe, images, options, config_path, changes)
+        path = Path(output_dir) if output_dir else default_folder(data, recipe, config.train.seed)
+        if Folder(path).exists():
+            run = cls(path, device=device, data=images)
+            run._must_agree(config, images)
+            run.download_seconds = waited
+            return run
+        record = _record(config, images)
+        build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"])
+        if config.train.train_batch_size > len(images):
+            raise UsageError(
+                f"train_batch_size is {config.train.train_batch_size}, but there are only {len(images)} training "
+                f"images; give at most {len(images)}"
+            )
+        asked = {
+            "recipe": recipe,
+            "data": data,
+            "settings": {k: _plain(v) for k, v in changes.items() if v is not None},
+        }
+        Folder(path).create(asked, record)
+        run = cls(path, device=device, data=images)
+        run.download_seconds = waited
+        return run
+
+    def _must_agree(self, config: Config, images: ArrayData) -> None:
+        """UsageError with the differences where an existing run was asked for something else."""
+        unlike = differences(self.config, config)
+        if images.fingerprint != self.record["data"]["fingerprint"]:
+            unlike["the images"] = (self.record["data"]["fingerprint"][:12], images.fingerprint[:12])
+        if unlike:
+            listed = "; ".join(f"{name}: {old} there, {new} asked for" for name, (old, new) in unlike.items())
+            raise UsageError(
+                f"{self.path} holds another run ({listed}); ask for the same, or choose another --output_dir"
+            )
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @cached_property
+    def data(self) -> ArrayData:
+        """The training images, read again from where they were; DataError if they are not the same."""
+        images = load(self.config.data)
+        if images.fingerprint != self.record["data"]["fingerprint"]:
+            raise DataError(
+                f"the images of '{self.config.data.source}' are not the ones that {self.path} was trained on; "
+                "put the old ones back, or train again into a new folder"
+            )
+        return images
+
+    # -- the model ----------------------------------------------------------------------------------------------
+
+    def new_denoiser(self) -> Denoiser:
+        """The denoiser as it was before training, on the CPU."""
+        return build_denoiser(self.config, self.spec, self.record["sigma_data"], self.precision.autocast)
+
+    def denoiser_with(self, net: nn.Module) -> Denoiser:
+        """A denoiser around `net`, which is shared and not copied."""
+        shell = copy.copy(self._shell)
+        shell._modules = {**self._shell._modules, "net": net}
+        return shell
+
+    @cached_property
+    def _shell(self) -> Denoiser:
+        return self.new_denoiser()
+
+    def newest_checkpoint(self) -> Path | None:
+        """The checkpoint with the most images seen, None before the first."""
+        found = checkpoint.found(self.folder.checkpoints)
+        return found[-1] if found else None
+
+    def denoiser(self, at: str = "last", weights: str = "ema") -> Denoiser:
+        """The trained denoiser, ready to sample. at: "last" or images seen; weights: "ema" or "raw".
+
+        Raises CheckpointError where there is no such checkpoint or it is damaged.
+        """
+        found = {path.name.lstrip("0") or "0": path for path in checkpoint.found(self.folder.checkpoints)}
+        if not found:
+            raise CheckpointError(f"{self.path} has no checkpoint yet; train it first with the command that began it")
+        if at != "last" and at not in found:
+            raise CheckpointError(f"{self.path} has no checkpoint '{at}'; choose last or one of {', '.join(found)}")
+        files = checkpoint.read(list(found.values())[-1] if at == "last" else found[at])
+        name = "ema.safetensors" if weights == "ema" and "ema.safetensors" in files else "model.safetensors"
+        denoiser = self.new_denoiser()
+        checkpoint.load_weights(denoiser.net, files[name])
+        return denoiser.to(self.device).eval()
+
+    # -- the verbs ----------------------------------------------------------------------------------------------
+
+    def train(self) -> Run:
+        """Train to the end, from the last checkpoint if there is one; returns the run."""
+        for _ in self.steps():
+            pass
+        return self
+
+    def steps(self, *, started: float | None = None, max_time: float | None = None) -> Iterator[TrainStep]:
+        """Train, step by step: see `fromnoise.run.training.steps`."""
+        return training.steps(self, started, max_time)
+
+    def sample(
+        self,
+        num: int = 64,
+        *,
+        seeds: Sequence[int] | None = None,
+        label: str | int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        at: str = "last",
+        weights: str = "ema",
+        keep_steps: bool = False,
+    ) -> Samples:
+        """Pictures from `seeds` (0..num-1 if not given); picture i follows from its seed alone.
+
+        label: a class by name or number for all of them; without it each seed draws one with the frequencies of
+        the training set. settings: sampling options such as {"steps": 50}, else the run's own. keep_steps: also
+        keep the pictures after each step. Raises UsageError and CheckpointError.
+        """
+        seeds = list(range(num)) if seeds is None else list(seeds)
+        if not seeds:
+            raise UsageError("0 pictures were asked for; ask for at least one with --num or --seeds")
+        changes = {f"sample.{name}": value for name, value in (settings or {}).items()}
+        options = replaced(self.config, changes).sample
+        denoiser = self.denoiser(at, weights)
+        check_sampling(options, denoiser.process)
+        labels = None
+        if label is not None:
+            labels = torch.full((len(seeds),), label_number(label, self.spec))
+        elif self.spec.classes:
+            labels = labels_for(seeds, self.label_counts)
+        return make(self, denoiser, seeds, labels, options, keep_steps)
+
+    def show(self, with_judge: bool = True) -> Path:
+        """Draw the run's figures into figures/ and write report.html: see `fromnoise.run.showing.show`."""
+        return showing.show(self, with_judge)
+
+
+def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
+    """The training images, and the seconds that a download of them took (0 where they were at hand)."""
+    at_hand = options.source not in DATASETS or available(options.source)
+    began = time.time()
+    images = load(options)
+    return images, 0.0 if at_hand else time.time() - began
+
+
+def _record(config: Config, images: ArrayData) -> dict[str, Any]:
+    """config.json: all that follows from what was asked and from the images."""
+    spec = ranged(images.spec, config.process)
+    return {
+        "config": to_dict(config),
+        "spec": spec.to_json(),
+        "sigma_data": _sigma_data(images, spec),
+        "data": {
+            "name": images.name,
+            "count": len(images),
+            "fingerprint": images.fingerprint,
+            "label_counts": images.label_counts.tolist(),
+            "notes": list(images.notes),
+        },
+        "versions": {
+            "fromnoise": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "diffusers": metadata.version("diffusers"),  # importing it would cost every start seconds
+        },
+    }
+
+
+def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
+    """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
+    some = images.images[:: max(1, len(images) // 4096)]
+    return max(0.01, float(spec.encode(some).double().std()))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+__all__ = ["Run", "Samples"]

@@ -1,0 +1,64 @@
+"""From what was asked to a whole Config: recipe, then config file, then single settings; and the folder's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fromnoise.clock import parse_duration
+from fromnoise.config import Config, from_dict, read_toml, replaced
+from fromnoise.data.dataset import ArrayData
+from fromnoise.data.options import DataOptions
+from fromnoise.errors import UsageError
+from fromnoise.recipes import recipe
+
+LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
+
+
+def data_options(source: str, config_file: Path | None, settings: Mapping[str, Any]) -> DataOptions:
+    """The data part of what was asked, so that the images can be read before the recipe is chosen."""
+    config = from_dict(_tables(config_file))
+    changes = {name: value for name, value in settings.items() if name.startswith("data.")}
+    return replaced(config, {**changes, "data.source": source}).data
+
+
+def compose(
+    name: str, data: ArrayData, options: DataOptions, config_file: Path | None, settings: Mapping[str, Any]
+) -> Config:
+    """The recipe `name` for `data`, changed by the config file, then by `settings` (dotted name -> value).
+
+    How long to train is one setting of three: giving one drops the recipe's own. UsageError if two are given.
+    """
+    config = recipe(name, data.spec, len(data))
+    tables = _tables(config_file)
+    flat = {
+        f"{section}.{key}": v
+        for section, values in tables.items()
+        if isinstance(values, dict)
+        for key, v in values.items()
+    }
+    changes = {**flat, **settings}
+    given = [length for length in LENGTHS if changes.get(length) is not None]
+    if len(given) > 1:
+        names = " and ".join("--" + length.partition(".")[2] for length in given)
+        raise UsageError(f"{names} were both given; how long to train is one of them, so leave the others out")
+    if given:
+        changes = {**dict.fromkeys(LENGTHS), **changes}
+    config = from_dict({"data": vars(options)}, base=config)
+    config = replaced(config, {k: v for k, v in changes.items() if not k.startswith("data.")})
+    for duration in (config.train.budget, config.train.checkpoint_every):
+        if duration is not None:
+            parse_duration(duration)  # a word that is no duration is said now, not after the training
+    return config
+
+
+def default_folder(source: str, recipe_name: str, seed: int) -> Path:
+    """runs/<data>-<recipe>-s<seed>."""
+    stem = Path(source.rstrip("/\\").removeprefix("hf:").replace(":", "-")).name
+    return Path("runs") / f"{stem.removesuffix('.zip').removesuffix('.npz')}-{recipe_name}-s{seed}"
+
+
+def _tables(config_file: Path | None) -> dict[str, Any]:
+    tables = read_toml(config_file) if config_file else {}
+    return {key: value for key, value in tables.items() if key != "recipe"}

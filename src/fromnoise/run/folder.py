@@ -1,0 +1,149 @@
+"""A run folder on disk: where things lie, what is written down, and who may work in it.
+
+config.toml   what was asked          metrics.jsonl  one line every few steps, and events
+config.json   what that came to       checkpoints/   samples/   figures/   report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from fromnoise.errors import BusyError, CheckpointError, WriteError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The places in the run folder at `path`."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """config.json: everything resolved."""
+        return self.path / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.jsonl."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """checkpoints/<images seen>/."""
+        return self.path / "checkpoints"
+
+    @property
+    def samples(self) -> Path:
+        """samples/: previews and what `sample` makes."""
+        return self.path / "samples"
+
+    @property
+    def figures(self) -> Path:
+        """figures/: what `show` makes."""
+        return self.path / "figures"
+
+    @property
+    def report(self) -> Path:
+        """report.html."""
+        return self.path / "report.html"
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.record.is_file()
+
+    def create(self, asked: dict[str, Any], record: dict[str, Any]) -> None:
+        """Make the folder with config.toml and config.json; WriteError where that cannot be.
+
+        config.json is written last and in one piece: a folder that has it is a run.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _replace(self.path / "config.toml", tomli_w.dumps(asked))
+            _replace(self.record, json.dumps({"format": FORMAT, **record}, indent=1))
+        except OSError as error:
+            raise WriteError(
+                f"cannot write the run folder {self.path}: {error.strerror}; choose another --output_dir"
+            ) from error
+
+    def read_record(self) -> dict[str, Any]:
+        """config.json; CheckpointError where this is no run, or one that a newer fromnoise made."""
+        if not self.exists():
+            raise CheckpointError(
+                f"{self.path} is no run folder (it has no config.json); give a folder that `fromnoise train` made"
+            )
+        try:
+            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            newer = record["format"] > FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{self.record} cannot be read ({error}); train again into a new folder") from error
+        if newer:
+            raise CheckpointError(
+                f"{self.path} has format {record['format']}, this fromnoise knows {FORMAT}; update it"
+            )
+        return record
+
+    def append_metrics(self, lines: list[dict[str, Any]]) -> None:
+        """Add lines to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; one that a kill cut short is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = []
+        for text in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                continue
+        return lines
+
+    def rewind_metrics(self, images: int) -> None:
+        """Drop the lines beyond `images`: training goes on from a checkpoint there and will write them again."""
+        if self.metrics.is_file():
+            kept = [line for line in self.read_metrics() if line["images"] <= images]
+            _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one process; BusyError while another holds it. A killed process lets go of it."""
+        with (self.path / "run.lock").open("a+b") as file:
+            if not _lock(file):
+                raise BusyError(
+                    f"another process is training in {self.path}; wait for it, or choose another --output_dir"
+                )
+            yield
+
+
+def _lock(file: Any) -> bool:
+    """An exclusive lock on an open file without waiting; False when it is taken."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,109 @@
+"""report.html: one self-contained page that tells what was trained and shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.clock import format_duration
+from fromnoise.page import Section, page, write_page
+from fromnoise.run.judging import Verdict
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
+
+_WORDS = {
+    "loss": (
+        "Loss",
+        "The training loss against images seen: each line of `metrics.jsonl` faint, their running mean on top. It "
+        "averages over all noise levels, so it flattens long before the pictures stop getting better.",
+    ),
+    "corruption": ("Corruption", "Training images, and the same images with noise growing from none to all of it."),
+    "guesses": (
+        "One-step guesses",
+        "What the network says the clean image is, asked once. At little noise it should see through it; at pure "
+        "noise all it can know is the average picture (of the class, where it is told one).",
+    ),
+    "trajectory": (
+        "From noise to image",
+        "Sampling asks many times. Each pair of rows follows one seed: the picture as it stands, and below it the "
+        "guess at the clean image that the next step moves towards.",
+    ),
+    "samples": ("Samples", "Made from seeds 0 to 63, none of them chosen."),
+    "nearest": (
+        "Nearest training images",
+        "Each sample above the training image nearest to it in pixels. Twins would mean copying; relatives are good.",
+    ),
+}
+_ORDER = ("samples", "loss", "corruption", "guesses", "trajectory", "nearest")
+
+
+def report(run: Run, figures: dict[str, Any], missing: str, verdict: Verdict | None) -> Path:
+    """Write report.html from `figures` by name and the judge's verdict; missing: why figures are not there."""
+    rows = facts(run)
+    if verdict:
+        rows.append(("taken for their class", verdict.words()))
+    sections = [Section("What was trained", table=rows, text="\n\n".join(run.record["data"]["notes"]))]
+    for name in _ORDER:
+        if name in figures:
+            title, text = _WORDS[name]
+            sections.append(Section(title, text=text, image=figures[name]))
+    if missing:
+        sections.append(Section("What is missing", text=missing))
+    sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
+    lead = f"The `{run.config.recipe}` recipe on {run.record['data']['name']}, {run.spec}."
+    versions = ", ".join(f"{name} {version}" for name, version in run.record["versions"].items())
+    return write_page(run.folder.report, page(run.path.name, lead, sections, f"Made by {versions}."))
+
+
+_GO_ON = "A run folder is all that these commands need. The command that began the run goes on where it stopped."
+
+
+def _commands(run: Run) -> str:
+    path = run.path
+    lines = [
+        f"fromnoise sample {path} --num 64 --out samples.png",
+        f"fromnoise sample {path} --seeds 0-15 --out film.gif",
+    ]
+    if run.spec.classes:
+        lines.append(f"fromnoise sample {path} --label {run.spec.classes[-1]} --out {run.spec.classes[-1]}.png")
+    lines.append(f"fromnoise sample {path} --num 10000 --out samples.npz")
+    return "\n".join(lines)
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """(what, value) rows about a run, the first a heading."""
+    config, lines = run.config, run.folder.read_metrics()
+    newest = run.newest_checkpoint()
+    seen = int(newest.name) if newest else 0
+    steps = [line for line in lines if "step" in line]
+    net = run.new_denoiser().net
+    parameters = sum(p.numel() for p in net.parameters())
+    epochs = seen / run.record["data"]["count"]
+    rows = [
+        ("", "value"),
+        ("images", f"{run.record['data']['count']:,}, {run.spec}"),
+        ("network", f"{config.net.kind}, {parameters:,} parameters"),
+        ("process", _process(run)),
+        ("the network says", f"{config.objective.prediction}; times {config.objective.times}"),
+        ("images seen", f"{seen:,} ({epochs:.1f} epochs)"),
+    ]
+    if steps:
+        speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]
+        rows.append(("training time", f"{format_duration(steps[-1]['seconds'])}, {speed:,.0f} images/s"))
+        rows.append(("last loss", f"{steps[-1]['loss']:.5f}"))
+    rows.append(("device", f"{run.device} ({run.chosen.reason})"))
+    rows.append(("precision", f"{run.precision.dtype_name} ({run.precision.reason})"))
+    sample = config.sample
+    guided = f", guidance {sample.guidance_scale:g}" if sample.guidance_scale != 1 else ""
+    rows.append(("samples below", f"{sample.sampler}, {sample.steps} steps, {sample.grid} grid{guided}"))
+    return rows
+
+
+def _process(run: Run) -> str:
+    options = run.config.process
+    if options.kind == "linear":
+        return f"linear mix with {options.prior} noise, images in [{options.low:g}, 1]"
+    if options.kind == "vp":
+        return f"variance preserving, {options.betas} betas, {options.steps} steps"
+    return "variance exploding"

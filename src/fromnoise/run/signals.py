@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM only raise a flag; the loop looks at it between steps, when everything can be saved."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Flag:
+    """received: the signal that asked for a stop, or None."""
+
+    received: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return EXIT_CODES[self.received or signal.SIGINT]
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Flag]:
+    """A flag that the first SIGINT or SIGTERM raises; a second one acts as it always does.
+
+    Outside the main thread Python allows no handlers, and the flag stays down.
+    """
+    flag = Flag()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag
+        return
+    before = {number: signal.getsignal(number) for number in EXIT_CODES}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        flag.received = signal.Signals(number)
+        restore()
+
+    for number in EXIT_CODES:
+        signal.signal(number, handle)
+    try:
+        yield flag
+    finally:
+        restore()

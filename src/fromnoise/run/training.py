@@ -1,0 +1,164 @@
+"""Training in a run folder: resume, log, preview and save around the trainer's loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fromnoise.build import objective
+from fromnoise.clock import parse_duration
+from fromnoise.data.batches import Batches
+from fromnoise.errors import Interrupted
+from fromnoise.figures.grid import grid, save
+from fromnoise.run.sampling import preview
+from fromnoise.run.signals import asked_to_stop
+from fromnoise.train import checkpoint
+from fromnoise.train.engine import StepLoss, Trainer, TrainStep
+from fromnoise.train.schedule import Budget
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
+
+OUT_OF_TIME = 75
+
+
+def steps(run: Run, started: float | None = None, max_time: float | None = None) -> Iterator[TrainStep]:
+    """Train `run` to its end, from its last checkpoint; yields after every step.
+
+    started: when the clock of a time budget began (now if not given). max_time: seconds after which to stop
+    with work left. Raises Interrupted (after saving) for that and for signals, BusyError, DivergedError.
+    """
+    began = time.time()
+    with run.folder.locked(), asked_to_stop() as flag:
+        session = _Session(run, started or began)
+        trainer = session.trainer
+        for step in trainer.steps():
+            session.log(step)
+            if flag.received:
+                session.save()
+                raise Interrupted(_stopped(run, trainer, "stopped"), flag.exit_code)
+            if max_time is not None and time.time() - began > max_time and not trainer.done:
+                session.save()
+                raise Interrupted(_stopped(run, trainer, "--max_time is over"), OUT_OF_TIME)
+            session.save_now_and_then()
+            yield step
+        session.finish()
+
+
+def _stopped(run: Run, trainer: Trainer, why: str) -> str:
+    return f"{why} after {trainer.images:,} images, saved in {run.path}; run the same command again to go on"
+
+
+class _Session:
+    """One sitting at a run: the trainer, what it has logged, and when it last saved."""
+
+    def __init__(self, run: Run, started: float) -> None:
+        self.run, self.options = run, run.config.train
+        self.trainer, self.seconds_before = build_trainer(run, started)
+        self.began = self.saved_at = time.time()
+        self.unlogged: list[StepLoss] = []
+        self.epoch_losses: list[float] = []
+        self.previews = 0
+        run.folder.rewind_metrics(self.trainer.images)
+
+    def seconds(self) -> float:
+        """Training time so far, earlier sittings included."""
+        return self.seconds_before + time.time() - self.began
+
+    def log(self, step: TrainStep) -> None:
+        """Write what was read to metrics.jsonl, and a preview when its time has come."""
+        lines: list[dict[str, Any]] = []
+        for entry in step.read:
+            self.unlogged.append(entry)
+            self.epoch_losses.append(entry.loss)
+            ends_epoch = entry.step % self.trainer.batches.steps_per_epoch == 0
+            if len(self.unlogged) >= self.options.log_every or ends_epoch or entry.images == self.trainer.total:
+                lines.append(self._line(step))
+            if ends_epoch:
+                lines += self._epoch_line(entry)
+        if lines:
+            self.run.folder.append_metrics(lines)
+        self._preview_now_and_then(step)
+
+    def _line(self, step: TrainStep) -> dict[str, Any]:
+        last, losses = self.unlogged[-1], [entry.loss for entry in self.unlogged]
+        self.unlogged = []
+        return {
+            "step": last.step,
+            "images": last.images,
+            "loss": float(np.mean(losses)),
+            "learning_rate": step.learning_rate,
+            "images_per_second": round(step.images_per_second, 1),
+            "seconds": round(self.seconds(), 2),
+        }
+
+    def _epoch_line(self, entry: StepLoss) -> list[dict[str, Any]]:
+        """The mean of an epoch's step losses, unless part of it was before a resume."""
+        whole = len(self.epoch_losses) == self.trainer.batches.steps_per_epoch
+        loss = float(np.mean(self.epoch_losses))
+        self.epoch_losses = []
+        epoch = entry.step // self.trainer.batches.steps_per_epoch
+        return [{"event": "epoch", "epoch": epoch, "images": entry.images, "loss": loss}] if whole else []
+
+    def _preview_now_and_then(self, step: TrainStep) -> None:
+        if not step.total or not self.options.previews:
+            return
+        due = int(step.images / step.total * self.options.previews)
+        if due > self.previews:
+            self.previews = due
+            pictures = preview(self.run, self.trainer.best_net)
+            save(grid(pictures), self.run.folder.samples / f"preview-{step.images:08d}.png")
+
+    def save_now_and_then(self) -> None:
+        """A checkpoint when the last is older than checkpoint_every."""
+        if time.time() - self.saved_at > parse_duration(self.options.checkpoint_every):
+            self.save()
+
+    def save(self) -> None:
+        """A checkpoint now."""
+        checkpoint.write(self.run.folder.checkpoints, self.trainer, self.seconds(), self.options.checkpoints_kept)
+        self.saved_at = time.time()
+
+    def finish(self) -> None:
+        """The last checkpoint, unless it is on disk already. A spent budget ends the plan where it stands."""
+        trainer = self.trainer
+        if not trainer.done:
+            event = {"event": "budget spent", "planned": trainer.total}
+            self.run.folder.append_metrics([{**event, "images": trainer.images, "seconds": round(self.seconds(), 2)}])
+            trainer.total = trainer.images
+        newest = self.run.newest_checkpoint()
+        if newest is None or int(newest.name) != trainer.images:
+            self.save()
+
+
+def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
+    """(the trainer at the run's newest checkpoint or at its start, training seconds before)."""
+    config, data = run.config, run.data
+    denoiser = run.new_denoiser().to(run.device)
+    batches = Batches(
+        data.to(run.device), config.train.train_batch_size, config.train.seed, random_flip=config.data.random_flip
+    )
+    total, budget = _length(run, started)
+    trainer = Trainer(denoiser, objective(config), batches, config.train, total=total, budget=budget)
+    newest = run.newest_checkpoint()
+    if newest is None:
+        return trainer, 0.0
+    seconds = checkpoint.restore(checkpoint.read(newest), trainer)
+    if trainer.total is not None:
+        trainer.budget = None
+    elif trainer.budget:
+        trainer.budget.started = started - seconds
+    return trainer, seconds
+
+
+def _length(run: Run, started: float) -> tuple[int | None, Budget | None]:
+    """How long to train: (images, None), or (None, a budget of time that still has to be measured)."""
+    options = run.config.train
+    if options.budget is not None:
+        return None, Budget(started, parse_duration(options.budget))
+    if options.num_images is not None:
+        return options.num_images, None
+    return round((options.num_epochs or 1.0) * len(run.data)), None

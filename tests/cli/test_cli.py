@@ -1,0 +1,192 @@
+"""The command line as people type it: what works, and one sentence with the right exit code for what does not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fromnoise.cli import main
+from fromnoise.cli.flags import parse_seeds
+from fromnoise.errors import UsageError
+
+TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "1"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "digits", *TINY, "--output_dir", str(path)]) == 0
+    return str(path)
+
+
+def test_train_says_what_it_does_and_where_the_run_lies(capsys, tmp_path):
+    assert main(["train", "digits", *TINY]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == str(Path("runs") / "digits-default-s0") and (tmp_path / out[-1] / "config.json").exists()
+    assert any(line.startswith("precision: ") and "(" in line for line in out)
+    assert main(["train", "digits", *TINY]) == 0
+    assert "finished: nothing is left to train" in capsys.readouterr().out
+
+
+def test_dashes_and_underscores_are_the_same(capsys, tmp_path):
+    words = ["--num-images", "64", "--train-batch-size=32", "--lr", "1e-3", "--no_use_ema", "--output-dir", "there"]
+    assert main(["train", "digits", "--set", "net.width=8", *words]) == 0
+    config = json.loads((tmp_path / "there" / "config.json").read_text())["config"]
+    assert config["train"]["train_batch_size"] == 32 and config["train"]["use_ema"] is False
+    assert not list((tmp_path / "there").rglob("ema.safetensors"))
+
+
+def test_sample(run, capsys, tmp_path):
+    assert main(["sample", run, "--seeds", "0-2,9", "--steps", "2", "--label", "3", "--out", "s.npz"]) == 0
+    assert capsys.readouterr().out.strip() == "s.npz"
+    with np.load("s.npz") as arrays:
+        assert arrays["seeds"].tolist() == [0, 1, 2, 9] and arrays["labels"].tolist() == [3] * 4
+        assert arrays["images"].shape == (4, 16, 16, 1)
+    for sampler in ("euler", "heun", "dpmpp_2m", "ddpm"):
+        assert main(["sample", run, "--num", "2", "--steps", "2", "--sampler", sampler, "--out", f"{sampler}.png"]) == 0
+    assert main(["sample", run, "--num", "1", "--steps", "2", "--guidance_scale", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("samples-0.png")
+
+
+def test_data_verbs(capsys, tmp_path):
+    assert main(["data", "list"]) == 0
+    assert "digits         at hand" in capsys.readouterr().out
+    assert main(["data", "inspect", "digits", "--out", "d.png"]) == 0
+    said = capsys.readouterr().out
+    assert "train 1,500" in said and "channel 0: 0..255" in said and Image.open("d.png").size[0] > 500
+    assert main(["data", "inspect", "digits", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"train": 1500, "test": 297}
+
+
+def test_doctor(capsys):
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out
+
+
+def test_seeds():
+    assert parse_seeds("0-3,9") == [0, 1, 2, 3, 9]
+    for text in ("", "3-1", "a", "1,,2", "-4"):
+        with pytest.raises(UsageError, match="names no seeds"):
+            parse_seeds(text)
+
+
+def folder(path, **files):
+    path.mkdir()
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (path / name.replace("_", ".")).write_bytes(content)
+        else:
+            Image.fromarray(content).save(path / name.replace("_", "."))
+    return str(path)
+
+
+PICTURE = np.zeros((9, 9, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (["trian"], 2, "did you mean 'train'"),
+        ([], 2, "fromnoise train digits"),
+        (["train"], 2, "DATA"),
+        (["train", "mnits"], 2, "did you mean 'mnist'"),
+        (["train", "digits", "--recipe", "defalt"], 2, "did you mean 'default'"),
+        (["train", "digits", "--learnin_rate", "1"], 2, "did you mean --learning_rate?"),
+        (["train", "digits", "--learning_rate", "fast"], 2, "expected float"),
+        (["train", "digits", "--train_batch_size", "2000"], 2, "only 1500 training images"),
+        (["train", "digits", "--budget", "soon"], 2, "90s, 3m or 1.5h"),
+        (["train", "digits", "--set", "net.wdth=3"], 2, "did you mean 'net.width'"),
+        (["train", "digits", "--set", "net.width"], 2, "--set section.name=value"),
+        (["train", "digits", "--config", "none.toml"], 2, "none.toml"),
+        (["train", "digits", "--mixed_precision", "fp8"], 2, "Known: auto, no, bf16"),
+        (["train", "digits", "--device", "tpu"], 2, "choose auto, cpu, cuda or mps"),
+        (["train", "digits", "--resolution", "big"], 2, "big"),
+        (["train", "./missing"], 3, "missing"),
+        (["train", "empty"], 3, "empty"),
+        (["train", "one"], 3, "at least 2"),
+        (["train", "broken"], 3, "text.png"),
+        (["train", "digits", "--output_dir", "file/run"], 6, "choose another --output_dir"),
+        (["sample", "empty"], 4, "is no run folder"),
+        (["sample", "nowhere"], 4, "is no run folder"),
+        (["show", "empty"], 4, "is no run folder"),
+        (["data", "fetch", "minst"], 2, "did you mean 'mnist'"),
+        (["data", "fetch", "kmnist"], 3, "kmnist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, code, said):
+    folder(tmp_path / "empty")
+    folder(tmp_path / "one", a_png=PICTURE)
+    folder(tmp_path / "broken", a_png=PICTURE, b_png=PICTURE, text_png=b"no picture")
+    (tmp_path / "file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(words) == code
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err and err.startswith("fromnoise: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (["--num", "0"], 2, "at least 1"),
+        (["--num", "x"], 2, "--num"),
+        (["--seeds", "9-3"], 2, "names no seeds"),
+        (["--num", "3", "--seeds", "1"], 2, "one of them"),
+        (["--steps", "0"], 2, "least allowed is 1"),
+        (["--sampler", "dimm"], 2, "did you mean 'ddim'"),
+        (["--grid", "karras"], 2, "needs process 've'"),
+        (["--label", "ten"], 2, "unknown class 'ten'"),
+        (["--label", "10"], 2, "unknown class '10'"),
+        (["--out", "s.jpeg"], 2, ".jpeg"),
+        (["--out", "file/s.png"], 6, "file"),
+        (["--checkpoint", "5"], 4, "choose last or one of 128"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_mistakes_in_sampling(run, tmp_path, capsys, words, code, said):
+    (tmp_path / "file").write_text("")
+    quick = [] if "--steps" in words else ["--steps", "1"]
+    many = [] if {"--num", "--seeds"} & set(words) else ["--num", "1"]
+    assert main(["sample", run, *words, *quick, *many]) == code
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_bad_images_can_be_skipped(tmp_path, capsys):
+    pictures = {f"p{i}_png": PICTURE + i for i in range(8)}
+    data = folder(tmp_path / "broken", text_png=b"no picture", **pictures)
+    assert main(["train", data, *TINY, "--on_bad_image", "skip", "--train_batch_size", "4"]) == 0
+    assert "text.png" in capsys.readouterr().out
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
+    words = [sys.executable, "-m", "fromnoise", "train", "digits", "--set", "net.width=8", "--num_images", "200000"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    metrics = tmp_path / "runs" / "digits-default-s0" / "metrics.jsonl"
+    deadline = time.time() + 60
+    while not metrics.exists() and time.time() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "run the same command again to go on" in err and "Traceback" not in err
+    (saved,) = (metrics.parent / "checkpoints").iterdir()
+    assert int(saved.name) > 0
+
+
+def test_a_pipe_that_closes_is_no_error(tmp_path):
+    shell = f"{sys.executable} -m fromnoise data list | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("digits") and "Error" not in done.stderr

@@ -1,0 +1,220 @@
+"""A run folder from begin to end: resume, refusal, samples by seed, figures and report."""
+
+import json
+import re
+import signal
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fromnoise.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
+from fromnoise.run import Run
+from fromnoise.train import checkpoint
+
+
+def weights(run):
+    files = checkpoint.read(run.newest_checkpoint())
+    return {name: content for name, content in files.items() if name.endswith("safetensors")}
+
+
+def test_the_folder_holds_what_it_promises(tiny_run):
+    names = {path.name for path in tiny_run.path.iterdir()}
+    assert {"config.toml", "config.json", "metrics.jsonl", "checkpoints", "samples"} <= names
+    lines = tiny_run.folder.read_metrics()
+    assert [line["step"] for line in lines if "step" in line] == list(range(1, 11))
+    assert lines[-1]["images"] == 640 and lines[-1]["learning_rate"] < 1e-3
+    assert re.fullmatch(r"\d{8}", tiny_run.newest_checkpoint().name)
+    assert tiny_run.record["versions"]["torch"] == torch.__version__
+    assert not list(tiny_run.path.rglob(".*"))
+
+
+def test_a_finished_run_has_nothing_left_to_do(tiny_run, tiny_settings):
+    before = weights(tiny_run)
+    again = Run.create("digits", output_dir=tiny_run.path, settings=tiny_settings)
+    assert list(again.steps()) == [] and weights(again) == before
+
+
+def test_another_run_in_the_same_folder_is_refused_with_the_differences(tiny_run, tiny_settings):
+    with pytest.raises(UsageError, match=r"net.width: 8 there, 16 asked for"):
+        Run.create("digits", output_dir=tiny_run.path, settings={**tiny_settings, "net.width": 16})
+
+
+def test_stopped_and_resumed_is_uninterrupted(tmp_path, tiny_run, tiny_settings):
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings)
+    with pytest.raises(Interrupted, match="run the same command again") as stop:
+        for step in run.steps():
+            if step.step == 4:
+                signal.raise_signal(signal.SIGINT)
+    assert stop.value.exit_code == 130 and run.newest_checkpoint().name == "00000320"
+    resumed = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings).train()
+    assert weights(resumed) == weights(tiny_run)
+    steps = [line["step"] for line in resumed.folder.read_metrics() if "step" in line]
+    assert steps == list(range(1, 11))
+
+
+def test_sigterm_and_max_time_save_too(tmp_path, tiny_settings):
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings)
+    with pytest.raises(Interrupted) as stop:
+        list(run.steps(max_time=0.0))
+    assert stop.value.exit_code == 75 and run.newest_checkpoint() is not None
+    with pytest.raises(Interrupted) as stop:
+        for _ in run.steps():
+            signal.raise_signal(signal.SIGTERM)
+    assert stop.value.exit_code == 143
+
+
+def test_two_processes_do_not_share_a_folder(tiny_run):
+    with tiny_run.folder.locked(), pytest.raises(BusyError, match="another process"):
+        list(Run(tiny_run.path).steps())
+
+
+def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
+    settings = {k: v for k, v in tiny_settings.items() if k != "train.num_images"}
+    run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.budget": "6s"})
+    totals = {step.total for step in run.steps()} - {None}
+    assert len(totals) == 1
+    seconds = [line["seconds"] for line in run.folder.read_metrics() if "seconds" in line][-1]
+    assert 3.0 < seconds < 6.2
+    files = checkpoint.read(run.newest_checkpoint())
+    state = json.loads(files["state.json"])
+    assert {state["total"]} == totals and state["images"] >= state["total"]
+    assert list(Run(run.path).steps()) == []
+
+
+def test_pictures_follow_from_their_seeds(tiny_run):
+    together = tiny_run.sample(seeds=[3, 17, 5], keep_steps=True)
+    assert together.images.shape == (3, 16, 16, 1) and together.images.dtype == np.uint8
+    assert len(together.steps) == 3 and np.array_equal(together.steps[-1], together.images)
+    alone = tiny_run.sample(seeds=[17])
+    assert np.abs(alone.images.astype(int) - together.images[1:2]).max() <= 1
+    assert alone.labels == together.labels[1:2]
+    one_by_one = tiny_run.sample(seeds=[3, 17, 5], settings={"batch_size": 1})
+    assert np.abs(one_by_one.images.astype(int) - together.images).max() <= 1
+
+
+def test_labels_follow_the_training_set_unless_asked(tiny_run):
+    labels = np.array(tiny_run.sample(num=300, settings={"steps": 1}).labels)
+    assert set(labels.tolist()) == set(range(10))
+    assert tiny_run.sample(num=4, label="7").labels == [7] * 4
+    with pytest.raises(UsageError, match="unknown class 'x'"):
+        tiny_run.sample(num=1, label="x")
+
+
+def test_raw_and_averaged_weights_differ(tiny_run):
+    averaged, raw = (tiny_run.sample(num=2, weights=weights).images for weights in ("ema", "raw"))
+    assert not np.array_equal(averaged, raw)
+    with pytest.raises(CheckpointError, match="choose last or one of 640"):
+        tiny_run.sample(num=1, at="7")
+
+
+@pytest.mark.parametrize("name", ["s.png", "s.gif", "s.npz", "folder"])
+def test_samples_are_written_by_their_ending(tiny_run, tmp_path, name):
+    samples = tiny_run.sample(num=3, keep_steps=True)
+    path = samples.save(tmp_path / "new" / name)
+    if name.endswith("npz"):
+        with np.load(path) as arrays:
+            assert np.array_equal(arrays["images"], samples.images) and arrays["images"].dtype == np.uint8
+            assert arrays["seeds"].tolist() == [0, 1, 2] and arrays["labels"].tolist() == samples.labels
+    elif name == "folder":
+        files = sorted(path.iterdir())
+        assert len(files) == 3 and np.array_equal(np.asarray(Image.open(files[1])), samples.images[1, :, :, 0])
+    else:
+        with Image.open(path) as image:
+            assert getattr(image, "n_frames", 1) == (3 if name.endswith("gif") else 1)
+    with pytest.raises(UsageError, match=r"\.jpeg"):
+        samples.save(tmp_path / "s.jpeg")
+
+
+def test_show_draws_everything_and_the_report_stands_alone(tiny_run):
+    report = tiny_run.show().read_text(encoding="utf-8")
+    drawn = {path.stem for path in tiny_run.folder.figures.iterdir()}
+    assert drawn == {"samples", "loss", "corruption", "guesses", "trajectory", "nearest"}
+    for words in (
+        "What was trained",
+        "Loss",
+        "Corruption",
+        "One-step guesses",
+        "From noise to image",
+        "Samples",
+        "Nearest training images",
+        "How to go on",
+        "640",
+    ):
+        assert words in report
+    assert report.count("data:image/png;base64") >= 6 and 'src="http' not in report
+
+
+@pytest.mark.parametrize("recipe", ["ddpm", "chapter-basic", "chapter-unet2d"])
+def test_every_recipe_trains_and_samples(tmp_path, recipe):
+    settings = {"train.num_images": 16, "train.train_batch_size": 8, "train.previews": 0, "net.channels": (32, 32)}
+    run = Run.create("digits", recipe=recipe, output_dir=tmp_path / "r", settings=settings).train()
+    samples = run.sample(num=2, settings={"steps": 2})
+    assert samples.images.shape == (2, 16, 16, 1) and samples.labels is (
+        None if not run.spec.classes else samples.labels
+    )
+
+
+@pytest.mark.parametrize(
+    "process, prediction, times",
+    [
+        ("linear", "velocity", "uniform"),
+        ("vp", "v", "discrete"),
+        ("vp", "x0", "stratified"),
+        ("ve", "edm", "log_normal"),
+        ("linear", "edm", "logit_normal"),
+        ("ve", "eps", "log_normal"),
+    ],
+)
+def test_any_process_with_any_prediction(tmp_path, tiny_settings, process, prediction, times):
+    settings = {
+        **tiny_settings,
+        "train.num_images": 128,
+        "process.kind": process,
+        "objective.prediction": prediction,
+        "objective.times": times,
+        "sample.grid": "karras" if process == "ve" else "uniform",
+    }
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=settings).train()
+    losses = [line["loss"] for line in run.folder.read_metrics() if "step" in line]
+    assert all(np.isfinite(losses)) and run.sample(num=2).images.std() > 0
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        ({"objective.prediction": "eps"}, "divides by alpha = 0"),
+        ({"objective.times": "discrete"}, "needs process 'vp'"),
+        ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "deterministic sampler"),
+        ({"train.train_batch_size": 5000}, "only 1500 training images"),
+        ({"train.num_epochs": 1.0, "train.budget": "3m"}, "both given"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_path, settings, words):
+    with pytest.raises(UsageError, match=words):
+        Run.create("digits", output_dir=tmp_path / "r", settings=settings)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(CheckpointError, match="is no run folder"):
+        Run(tmp_path)
+    with pytest.raises(WriteError, match="cannot write the run folder"):
+        (tmp_path / "file").write_text("")
+        Run.create("digits", output_dir=tmp_path / "file" / "r")
+
+
+def test_changed_images_are_noticed(tmp_path, tiny_settings):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(70):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(folder / f"{i}.png")
+    run = Run.create(str(folder), output_dir=tmp_path / "r", settings=tiny_settings)
+    run.train()
+    (folder / "0.png").unlink()
+    assert run.spec.classes == () and run.sample(num=2).labels is None
+    with pytest.raises(DataError, match="not the ones"):
+        _ = Run(run.path).data
+    Run(run.path).show()
+    assert "What is missing" in run.folder.report.read_text()

@@ -1,0 +1,58 @@
+"""Settings by dotted name, from TOML and text; a wrong name or value is one sentence."""
+
+import pytest
+
+from fromnoise.config import Config, differences, from_dict, parse_value, read_toml, replaced, settings, to_dict
+from fromnoise.errors import UsageError
+
+
+def test_a_config_survives_its_dict():
+    config = replaced(Config(), {"net.width": 48, "net.channels": (8, 16), "train.num_epochs": 2})
+    assert from_dict(to_dict(config)) == config
+    assert config.train.num_epochs == 2.0 and isinstance(config.train.num_epochs, float)
+
+
+def test_every_setting_has_help_and_can_be_named():
+    known = settings()
+    assert "train.learning_rate" in known and "sample.steps" in known
+    assert all(field.metadata["help"] for field in known.values())
+
+
+def test_text_becomes_the_settings_type():
+    assert parse_value("train.learning_rate", "3e-4") == 3e-4
+    assert parse_value("net.channels", "[16, 32]") == (16, 32)
+    assert parse_value("train.use_ema", "false") is False
+    assert parse_value("train.max_grad_norm", "none") is None
+    assert parse_value("process.kind", "vp") == "vp"
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"train.learnin_rate": 1.0}, "did you mean 'train.learning_rate'"),
+        ({"trian.learning_rate": 1.0}, "did you mean 'train.learning_rate'"),
+        ({"process.kind": "vpp"}, "did you mean 'vp'"),
+        ({"train.train_batch_size": 0}, "least allowed is 1"),
+        ({"train.train_batch_size": 1.5}, "expected int"),
+        ({"train.use_ema": 1}, "expected bool"),
+    ],
+)
+def test_mistakes_are_named(changes, words):
+    with pytest.raises(UsageError, match=words):
+        replaced(Config(), changes)
+
+
+def test_differences_are_by_name():
+    assert differences(Config(), replaced(Config(), {"net.width": 40})) == {"net.width": (32, 40)}
+
+
+def test_toml_tables(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text("[train]\nnum_images = 500\n[net]\nwidth = 24\n")
+    config = from_dict(read_toml(path))
+    assert (config.train.num_images, config.net.width) == (500, 24)
+    path.write_text("[train\n")
+    with pytest.raises(UsageError, match="cannot read"):
+        read_toml(path)
+    with pytest.raises(UsageError, match="did you mean 'train'"):
+        from_dict({"trains": {}})
