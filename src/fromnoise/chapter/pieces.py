@@ -1,0 +1,62 @@
+"""The chapter's own pieces under their names; each is a line or two of the library.
+
+corrupt           Linear(Uniform()).corrupt                       x (1 - amount) + noise amount
+sample_with_step  DDIM on a uniform grid of Linear(Uniform())     x (1 - m) + prediction m,  m = 1 / (n - i)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fromnoise.denoiser import Denoiser
+from fromnoise.errors import UsageError
+from fromnoise.images import ImageSpec
+from fromnoise.prediction import X0
+from fromnoise.process import Linear, Uniform
+from fromnoise.samplers.ddim import DDIM
+from fromnoise.samplers.loop import sample
+from fromnoise.times import UniformGrid
+
+PROCESS = Linear(Uniform())
+
+
+def corrupt(
+    x: Tensor, amount: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
+) -> Tensor:
+    """x (1 - amount) + noise amount, for images x (B, C, H, W) in [0, 1] and amounts (B,) in [0, 1].
+
+    noise: uniform in [0, 1) and of x's shape; drawn from `generator`, or from torch's global one as in the chapter,
+    where it is not given. Raises UsageError for images that are not floats and for shapes that do not fit.
+    """
+    if not x.is_floating_point():
+        raise UsageError(f"x is {x.dtype}, but corrupt mixes floats in [0, 1]; give x.float() / 255")
+    if amount.shape != x.shape[:1]:
+        raise UsageError(f"amount has shape {tuple(amount.shape)}; give one amount for each of the {len(x)} images")
+    if noise is None:
+        device = x.device if generator is None else generator.device
+        noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)
+    if noise.shape != x.shape:
+        raise UsageError(f"noise has shape {tuple(noise.shape)}, but x has {tuple(x.shape)}; give noise of x's shape")
+    return PROCESS.corrupt(x, noise, amount)
+
+
+def sample_with_step(net: nn.Module, x: Tensor, n_steps: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Walk x from uniform noise to images in `n_steps` steps, asking `net` for the clean image at each.
+
+    net: called as net(x, code, None), code = 1000 t (B,), such as BasicUNet. (The chapter's own function takes its
+    network from outside; here it is the first argument.) x: (B, C, H, W), uniform in [0, 1).
+    Returns x at the end, the n_steps + 1 values of x on the way, and the n_steps predictions; the last two on the
+    CPU. Raises UsageError for less than one step.
+    """
+    if n_steps < 1:
+        raise UsageError(f"{n_steps} steps were asked for, but sampling takes at least 1; give a larger number")
+    _, channels, height, width = x.shape
+    denoiser = Denoiser(net, PROCESS, X0(), ImageSpec(channels, height, width, low=0.0))
+    history, predictions = [x.detach().cpu()], []
+    grid = UniformGrid()(PROCESS, n_steps)
+    for step in sample(denoiser, seeds=range(len(x)), sampler=DDIM(), grid=grid, x=x, device=x.device):
+        x = step.x
+        history.append(x.cpu())
+        predictions.append(step.estimate.x0.cpu())
+    return x, history, predictions
