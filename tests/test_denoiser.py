@@ -6,12 +6,13 @@ from torch import nn
 
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import UsageError
-from fromnoise.guidance import Clipped, Guided
+from fromnoise.guidance import Autoguided, Clipped, Guided, Thresholded
 from fromnoise.images import ImageSpec
 from fromnoise.objective import Objective, draw, training_loss
 from fromnoise.prediction import EDM, X0, Eps
-from fromnoise.process import VE, Linear, Normal, Uniform, VPLinear
+from fromnoise.process import VE, Linear, Normal, Uniform
 from fromnoise.times import UniformTimes
+from fromnoise.vp import VPLinear
 from fromnoise.weighting import Unit
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))
@@ -55,6 +56,54 @@ def test_guidance_scale_one_is_conditional_and_zero_is_not():
     torch.testing.assert_close(Guided(denoiser, 3.0)(xt, t, label).x0[:, 0, 0, 0], 2 + 3 * (label.float() - 2))
     outside = Guided(denoiser, 3.0, interval=(0.6, 1.0))(xt, t, label)
     torch.testing.assert_close(outside.x0, denoiser(xt, t, label).x0)
+
+
+def test_guidance_counts_as_two_evaluations_where_it_pulls():
+    denoiser, t = Denoiser(Echo(), Linear(), X0(), SPEC), torch.full((2,), 0.5).double()
+    costs = {scale: Guided(denoiser, scale).cost(t) for scale in (0.0, 1.0, 3.0)}
+    assert costs == {0.0: 1, 1.0: 1, 3.0: 2}
+    assert Guided(denoiser, 3.0, interval=(0.6, 1.0)).cost(t) == 1
+    assert Clipped(Guided(denoiser, 3.0)).cost(t) == 2 and Autoguided(denoiser, denoiser, 2.0).cost(t) == 2
+
+
+def test_guidance_gives_back_its_contrast():
+    """Wholly rescaled, the guided image has the spread of the conditional one; eps still explains x_t."""
+
+    class Slope(Echo):
+        def forward(self, x, code, label=None):
+            return x * (1 + label.view(-1, 1, 1, 1))
+
+    denoiser = Denoiser(Slope(), Linear(), X0(), SPEC)
+    xt, t, label = torch.randn(2, 1, 4, 4), torch.full((2,), 0.5).double(), torch.tensor([0, 1])
+    told = denoiser(xt, t, label)
+    plain, rescaled = (Guided(denoiser, 3.0, rescale=share)(xt, t, label) for share in (0.0, 1.0))
+    assert (plain.x0.flatten(1).std(1) - told.x0.flatten(1).std(1)).abs().min() > 0.1
+    torch.testing.assert_close(rescaled.x0.flatten(1).std(1), told.x0.flatten(1).std(1))
+    torch.testing.assert_close(0.5 * rescaled.x0 + 0.5 * rescaled.eps, xt)
+
+
+def test_a_weaker_model_guides_without_classes():
+    better, weaker = (Denoiser(Echo(), Linear(), X0(), ImageSpec(1, 4, 4)) for _ in range(2))
+    with torch.no_grad():
+        better.net.weight.fill_(1.0)
+        weaker.net.weight.fill_(0.25)
+        guided = Autoguided(better, weaker, 2.0)(torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double())
+    assert guided.x0.unique().tolist() == [0.25 + 2 * 0.75]
+
+
+def test_thresholding_draws_in_what_leaves_the_range():
+    class Bright(Echo):
+        def forward(self, x, code, label=None):
+            return torch.linspace(-4, 4, 16).view(1, 1, 4, 4).expand_as(x) * x[:, :, :1, :1]
+
+    denoiser = Denoiser(Bright(), Linear(), X0(), ImageSpec(1, 4, 4, low=-1.0))
+    xt, t = torch.tensor([1.0, 0.1]).view(2, 1, 1, 1).expand(2, 1, 4, 4), torch.full((2,), 0.5).double()
+    inside = Thresholded(denoiser, 1.0)(xt, t)
+    torch.testing.assert_close(inside.x0[0, 0].flatten(), torch.linspace(-1, 1, 16))
+    torch.testing.assert_close(inside.x0[1], denoiser(xt, t).x0[1])  # what lies in range stays
+    torch.testing.assert_close(0.5 * inside.x0 + 0.5 * inside.eps, xt)
+    clipped = Thresholded(denoiser, 0.5)(xt, t).x0[0]
+    assert (clipped.abs() == 1).sum() >= 8 and clipped.abs().max() == 1
 
 
 def test_guidance_without_classes_is_refused():

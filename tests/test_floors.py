@@ -17,12 +17,12 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "fromnoise"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("images", "seeds", "errors", "options", "clock"),  # F0 ground
-    ("process", "prediction", "weighting", "times"),  # F1 maths
+    ("process", "vp", "processes", "prediction", "weighting", "times", "grids"),  # F1 maths
     ("nets",),  # F2 networks
     ("denoiser", "objective", "guidance", "model_options"),  # F3 model
     ("samplers", "data"),  # F4 solvers
     ("train", "metrics", "figures"),  # F5 engine
-    ("export", "config", "build", "recipes", "page"),  # F6 doors
+    ("export", "config", "build", "recipes", "page", "testing"),  # F6 doors
     ("run", "doctor"),  # F7 run
     ("chapter",),  # F8 the chapter
     ("cli", "studio"),  # F9 skins
@@ -34,14 +34,17 @@ STAIRS = {
     "images": {"errors"},
     "prediction": {"process"},
     "weighting": {"process", "prediction"},
-    "times": {"process"},
+    "vp": {"process"},
+    "processes": {"process", "vp"},
+    "times": {"process", "vp"},
+    "grids": {"process", "vp"},
     "objective": {"denoiser"},
     "guidance": {"denoiser"},
     "build": {"config"},
     "recipes": {"config"},
 }
 # Walls that stand although the floors would allow the way.
-WALLS = {"nets": {"process", "prediction", "weighting", "times"}}
+WALLS = {"nets": {"process", "vp", "prediction", "weighting", "times", "grids", "processes"}}
 DOORS = {"__init__", "__main__"}  # import what they name only when asked; test_imports.py looks at them
 INSIDE_FUNCTIONS = {"matplotlib", "diffusers", "sklearn", "datasets", "pooch", "rich"}  # slow to load
 DISTRIBUTED = {"train", "run"}

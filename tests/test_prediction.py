@@ -1,19 +1,33 @@
 """Every prediction is a row; one solve inverts them all; weightings carry over by one factor."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fromnoise.errors import UsageError
 from fromnoise.prediction import EDM, PREDICTIONS, Eps, V, Velocity, determinant, solve, target
-from fromnoise.process import VE, Linear, Normal, VPCosine, VPLinear
-from fromnoise.weighting import WEIGHTINGS, output_weight
+from fromnoise.process import VE, Linear
+from fromnoise.processes import PROCESSES
+from fromnoise.vp import VP, VPCosine, VPLinear
+from fromnoise.weighting import WEIGHTINGS, EDMWeight, Sigmoid, output_weight
 
-PROCESSES = [Linear(Normal()), VPLinear(), VPCosine(), VE()]
+
+def goes(make, process):
+    try:
+        make().check(process)
+    except UsageError:
+        return False
+    return True
+
+
 PAIRS = [
-    pytest.param(process, make(), id=f"{process}-{name}")
-    for process in PROCESSES
+    pytest.param(process, make(), id=f"{kind}-{name}")
+    for kind, process in PROCESSES.items()
     for name, make in PREDICTIONS.items()
-    if not (name == "eps" and isinstance(process, Linear))
+    if goes(make, process)
 ]
 
 
@@ -67,7 +81,39 @@ def test_edm_has_unit_variance_in_and_out():
     torch.testing.assert_close(edm.input_scale(process, t) ** 2 * ((alpha * sd) ** 2 + sigma**2), torch.ones_like(t))
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    pair=st.sampled_from([pair.values for pair in PAIRS]),
+    share=st.floats(1e-3, 0.999),
+    sigma_data=st.floats(0.05, 3.0),
+)
+def test_any_prediction_at_any_time_comes_back(pair, share, sigma_data):
+    process, prediction = pair[0], type(pair[1])(sigma_data)
+    t = torch.tensor([max(process.t_min, share * process.t_max)], dtype=torch.float64)
+    x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    xt = process.corrupt(x0, eps, t)
+    for got, wanted in zip(
+        solve(prediction, process, xt, t, target(prediction, process, x0, eps, t)), (x0, eps), strict=True
+    ):
+        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-8)
+
+
+def test_edm_weighting_is_edms_and_sigmoid_is_a_soft_min_snr():
+    level = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
+    published = (level**2 + 0.3**2) / (level * 0.3) ** 2
+    torch.testing.assert_close(EDMWeight(0.3)(1 / level**2), published)
+    # EDM's own loss is its weight times the x0 error, which is the plain error of what its network says.
+    t = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
+    torch.testing.assert_close(
+        output_weight(EDMWeight(0.3), EDM(0.3), VE(), t), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=0
+    )
+    snr = torch.tensor([0.0, 1e-4, 1e6], dtype=torch.float64)
+    torch.testing.assert_close(Sigmoid(2.0)(snr), snr.clamp(max=math.exp(2.0)), rtol=1e-4, atol=0)
+    torch.testing.assert_close(Sigmoid(2.0)(snr[1:]), snr[1:] * torch.sigmoid(2.0 - snr[1:].log()))
+
+
 def test_noise_prediction_is_refused_where_no_image_is_left():
-    with pytest.raises(UsageError, match="choose 'v'"):
-        Eps().check(Linear())
+    for process in (Linear(), VP(zero_terminal_snr=True), PROCESSES["vp_cosine_limit"]):
+        with pytest.raises(UsageError, match="choose 'v'"):
+            Eps().check(process)
     Eps().check(VPCosine())

@@ -9,32 +9,37 @@ from torch import Tensor
 
 from fromnoise.config import Config
 from fromnoise.denoiser import Denoiser, Estimator
-from fromnoise.guidance import Clipped, Guided
+from fromnoise.errors import UsageError
+from fromnoise.grids import grid_named
+from fromnoise.guidance import Clipped, Guided, Thresholded
 from fromnoise.images import ImageSpec
-from fromnoise.model_options import ProcessOptions
+from fromnoise.model_options import ObjectiveOptions, ProcessOptions
 from fromnoise.nets import build_net
 from fromnoise.objective import Objective
 from fromnoise.prediction import PREDICTIONS
-from fromnoise.process import PRIORS, VE, VP, Linear, Process
+from fromnoise.process import PRIORS, VE, Linear, Process
 from fromnoise.samplers import SAMPLERS, Sampler
 from fromnoise.samplers.options import SampleOptions
 from fromnoise.seeds import key
-from fromnoise.times import GRIDS, TIMES
-from fromnoise.weighting import WEIGHTINGS
+from fromnoise.times import TIMES
+from fromnoise.vp import VP, limit_of
+from fromnoise.weighting import WEIGHTINGS, EDMWeight
 
 
 def build_process(options: ProcessOptions) -> Process:
     """The process that `options` names."""
-    if options.kind == "vp":
-        return VP(options.betas, options.steps)
+    if options.kind in ("vp", "vp_continuous"):
+        table = VP(options.betas, options.steps, options.beta_start, options.beta_end, options.zero_terminal_snr)
+        return table if options.kind == "vp" else limit_of(table)
     if options.kind == "ve":
         return VE()
     return Linear(PRIORS[options.prior])
 
 
-def ranged(spec: ImageSpec, options: ProcessOptions) -> ImageSpec:
-    """`spec` with the float range that the process works in: [-1, 1], or [0, 1] as in the chapter."""
-    return dataclasses.replace(spec, low=options.low, high=1.0)
+def model_spec(spec: ImageSpec, config: Config) -> ImageSpec:
+    """What a model of images of `spec` works with: the process's range, and classes only where it is told them."""
+    classes = spec.classes if config.net.told_class else ()
+    return dataclasses.replace(spec, low=config.process.low, high=1.0, classes=classes)
 
 
 def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None) -> Denoiser:
@@ -43,8 +48,8 @@ def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast:
     Raises UsageError where the parts of `config` do not go together.
     """
     process = build_process(config.process)
-    objective(config).times.check(process)
-    check_sampling(config.sample, process)
+    TIMES[config.objective.times].check(process)
+    check_sampling(config.sample, process, spec)
     prediction = PREDICTIONS[config.objective.prediction](config.objective.sigma_data or sigma_data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.train.seed, "initial weights"))
@@ -53,24 +58,53 @@ def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast:
     return Denoiser(net, process, prediction, spec, autocast)
 
 
-def objective(config: Config) -> Objective:
-    """The training objective of `config`."""
-    options = config.objective
-    return Objective(WEIGHTINGS[options.weighting], TIMES[options.times], options.label_dropout)
+def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
+    """The training objective that `options` names, for images of standard deviation `sigma_data`."""
+    weighting = WEIGHTINGS[options.weighting]
+    if isinstance(weighting, EDMWeight):
+        weighting = dataclasses.replace(weighting, sigma_data=sigma_data)
+    return Objective(weighting, TIMES[options.times], options.label_dropout)
 
 
-def check_sampling(options: SampleOptions, process: Process) -> None:
-    """UsageError where sampler, grid and process do not go together."""
-    SAMPLERS[options.sampler].check(process)
-    GRIDS[options.grid].check(process)
+def build_sampler(options: SampleOptions) -> Sampler:
+    """The sampler that `options` names, with the eta or churn that is given; UsageError where it has none."""
+    sampler = SAMPLERS[options.sampler]
+    for name, example in (("eta", "ddim"), ("churn", "edm")):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if not hasattr(sampler, name):
+            raise UsageError(
+                f"{name} is {value:g}, but sampler '{options.sampler}' has none; leave it out or use '{example}'"
+            )
+        sampler = dataclasses.replace(sampler, **{name: value})  # type: ignore[type-var]
+    return sampler
+
+
+def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) -> None:
+    """UsageError where sampler, grid, guidance, process and images do not go together."""
+    build_sampler(options).check(process)
+    grid_named(options.grid, process)(process, options.steps)
+    if options.guidance_scale != 1 and not spec.classes:
+        raise UsageError(
+            f"guidance_scale is {options.guidance_scale:g}, but this model was trained without classes; leave it at 1"
+        )
+    interval = options.guidance_interval
+    if interval is not None and (len(interval) != 2 or not interval[0] < interval[1]):
+        raise UsageError(
+            f"guidance_interval is {list(interval)}, but two times are needed, the lower first; give [0.1, 0.8]"
+        )
 
 
 def build_sampling(options: SampleOptions, denoiser: Estimator) -> tuple[Estimator, Sampler, Tensor]:
-    """(the denoiser to ask, the sampler, the grid): guidance first, then clipping of what guidance says."""
-    check_sampling(options, denoiser.process)
+    """(the denoiser to ask, the sampler, the grid): guidance first, then keeping what guidance says in range."""
+    check_sampling(options, denoiser.process, denoiser.spec)
     asked: Estimator = denoiser
     if options.guidance_scale != 1:
-        asked = Guided(asked, options.guidance_scale)
-    if options.clip:
+        low, high = options.guidance_interval or (float("-inf"), float("inf"))
+        asked = Guided(asked, options.guidance_scale, (low, high), options.guidance_rescale)
+    if options.threshold is not None:
+        asked = Thresholded(asked, options.threshold)
+    elif options.clip:
         asked = Clipped(asked)
-    return asked, SAMPLERS[options.sampler], GRIDS[options.grid](denoiser.process, options.steps)
+    return asked, build_sampler(options), grid_named(options.grid, denoiser.process)(denoiser.process, options.steps)

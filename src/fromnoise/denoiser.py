@@ -33,6 +33,9 @@ class Estimator(Protocol):
     def spec(self) -> ImageSpec:
         """Shape, classes and range of the images."""
 
+    def cost(self, t: Tensor) -> int:
+        """How many evaluations of a network one question at times t (B,) takes."""
+
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate: ...
 
 
@@ -58,6 +61,10 @@ class Denoiser(nn.Module):
         self.prediction = prediction
         self.spec = spec
         self.autocast = autocast
+
+    def cost(self, t: Tensor) -> int:
+        """One."""
+        return 1
 
     def raw(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """The network's output (B, C, H, W) in x_t's type, for x_t (B, C, H, W), t (B,), label (B,) or None."""

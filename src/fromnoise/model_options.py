@@ -10,14 +10,19 @@ from fromnoise.options import option
 
 @dataclass(frozen=True)
 class ProcessOptions:
-    """The path from image to noise; steps and betas are for "vp" only, prior for "linear" only."""
+    """The path from image to noise; prior is for "linear" only, steps to zero_terminal_snr for "vp" and its limit."""
 
-    kind: Literal["linear", "vp", "ve"] = option(
-        "linear", "straight mix, variance preserving (DDPM), or variance exploding (EDM)"
+    kind: Literal["linear", "vp", "vp_continuous", "ve"] = option(
+        "linear", "straight mix, variance preserving (DDPM's table, or its limit), or variance exploding (EDM)"
     )
     prior: Literal["normal", "uniform"] = option("normal", "the law of the noise on a linear path")
-    betas: Literal["linear", "squaredcos_cap_v2"] = option("linear", "the noise schedule of a VP process")
-    steps: int = option(1000, "entries in the table of a VP process", least=2)
+    betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = option(
+        "linear", "the noise schedule of a VP process"
+    )
+    steps: int = option(1000, "entries in the table of a VP process", least=3)
+    beta_start: float = option(1e-4, "the first beta of a linear or scaled linear schedule", least=1e-8, most=0.999)
+    beta_end: float = option(0.02, "the last one", least=1e-8, most=0.999)
+    zero_terminal_snr: bool = option(False, "make the last entry of a VP process pure noise")
     low: float = option(-1.0, "what black is to the network: -1, or 0 as in the chapter", least=-1, most=0)
 
 
@@ -26,7 +31,9 @@ class ObjectiveOptions:
     """What the network says, and which errors count how much."""
 
     prediction: Literal["x0", "eps", "v", "velocity", "edm"] = option("x0", "what the network predicts")
-    weighting: Literal["unit", "snr", "truncated_snr", "min_snr"] = option("unit", "how noise levels are weighed")
+    weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid"] = option(
+        "unit", "how noise levels are weighed"
+    )
     times: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(
         "logit_normal", "the law of training times"
     )

@@ -71,8 +71,8 @@ def draw(
 def training_loss(denoiser: Denoiser, objective: Objective, x0: Tensor, label: Tensor | None, draw: Draw) -> LossTerms:
     """Loss per image for clean images x0 (B, C, H, W) and labels (B,) or None, with the randomness of `draw`."""
     process, prediction = denoiser.process, denoiser.prediction
-    if label is not None:
-        label = torch.where(draw.drop, denoiser.spec.null_label, label)
+    if label is not None:  # a model without classes is not told any, whatever the data have
+        label = torch.where(draw.drop, denoiser.spec.null_label, label) if denoiser.spec.classes else None
     out = denoiser.raw(process.corrupt(x0, draw.eps, draw.t), draw.t, label)
     error = (out - target(prediction, process, x0, draw.eps, draw.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, draw.t)

@@ -9,19 +9,17 @@ weighted, how a sampler moves from t to s) is written once, over these.
 |--------------------|---------------|------------|--------------|--------------|----------------------|
 | Linear(Uniform())  | [0, 1]        | 1 - t      | t            | Uniform[0,1) | 1000 t               |
 | Linear(Normal())   | [0, 1]        | 1 - t      | t            | Normal       | 1000 t               |
-| VPLinear, VPCosine | k = 1..T      | sqrt(abar) | sqrt(1-abar) | Normal       | k - 1                |
+| VP (in vp.py)      | k = 1..T      | sqrt(abar) | sqrt(1-abar) | Normal       | k - 1                |
+| VPContinuous       | [0.001, 1]    | sqrt(abar) | sqrt(1-abar) | Normal       | 1000 t               |
 | VE                 | [0.002, 80]   | 1          | t            | Normal       | ln(t) / 4            |
 
-At t = 0 every process is the clean image: alpha = 1, sigma = 0.
+At t = 0 every process is the clean image: alpha = 1, sigma = 0. EDM's sigma is our sigma / alpha, the noise level.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -113,6 +111,15 @@ class Process(ABC):
         """ln (alpha / sigma)^2, float64 (B,); falls as t grows."""
         return self.snr(t).log()
 
+    def time_at(self, log_snr: Tensor) -> Tensor:
+        """The t in [0, t_max] with that ln SNR, float64 (B,), by bisection: the inverse of `log_snr`, cut at t_max."""
+        low, high = torch.zeros_like(precise(log_snr)), torch.full_like(precise(log_snr), self.t_max)
+        for _ in range(64):
+            middle = (low + high) / 2
+            cleaner = self.log_snr(middle) > log_snr
+            low, high = torch.where(cleaner, middle, low), torch.where(cleaner, high, middle)
+        return high
+
 
 @dataclass(frozen=True)
 class Linear(Process):
@@ -139,78 +146,6 @@ class Linear(Process):
     def code(self, t: Tensor) -> Tensor:
         """1000 t, the range that diffusers' networks expect."""
         return 1000 * t
-
-
-@lru_cache(maxsize=32)
-def _vp_table(process: VP, device: torch.device) -> Tensor:
-    """ln SNR at k = 1..T (index k-1), float64, from the product of (1 - beta)."""
-    if process.betas == "linear":
-        betas = torch.linspace(process.beta_start, process.beta_end, process.steps, dtype=torch.float64)
-    else:
-        edges = torch.arange(process.steps + 1, dtype=torch.float64) / process.steps
-        bars = torch.cos((edges + 0.008) / 1.008 * math.pi / 2) ** 2
-        betas = (1 - bars[1:] / bars[:-1]).clamp(max=0.999)
-    log_bars = torch.log1p(-betas).cumsum(0)
-    log_snr = log_bars - torch.log(-torch.expm1(log_bars))
-    return log_snr.to(device=device, dtype=precise(torch.zeros(1, device=device)).dtype)
-
-
-@dataclass(frozen=True)
-class VP(Process):
-    """Variance preserving: alpha^2 + sigma^2 = 1, a table over T steps (DDPM, Ho et al. 2020).
-
-    betas: "linear" from beta_start to beta_end, or "squaredcos_cap_v2" (Nichol & Dhariwal 2021, eq. 17), the
-    names diffusers uses. abar_k = prod_{i<=k} (1 - beta_i), t = k. Between the entries ln SNR is interpolated
-    linearly; from k = 1 to 0 sigma^2 falls linearly to 0.
-    """
-
-    betas: Literal["linear", "squaredcos_cap_v2"] = "linear"
-    steps: int = 1000
-    beta_start: float = 1e-4
-    beta_end: float = 0.02
-    prior = Normal()
-    t_min = 1.0
-
-    @property
-    def t_max(self) -> float:  # type: ignore[override]
-        """T, the number of steps."""
-        return float(self.steps)
-
-    def _log_snr_and_slope(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        table = _vp_table(self, t.device)
-        place = (t - 1).clamp(0, self.steps - 1)
-        left = place.floor().clamp(max=self.steps - 2).long()
-        slope = table[left + 1] - table[left]
-        return table[left] + (place - left) * slope, slope
-
-    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """sqrt(abar_t) and sqrt(1 - abar_t)."""
-        t = precise(t)
-        log_snr, _ = self._log_snr_and_slope(t)
-        variance = torch.sigmoid(-log_snr) * t.clamp(max=1)
-        alpha = torch.where(t < 1, (1 - variance).sqrt(), torch.sigmoid(log_snr).sqrt())
-        return alpha, variance.sqrt()
-
-    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The interpolant's: with l = ln SNR, alpha' = l' alpha sigma^2 / 2 and sigma' = -l' sigma alpha^2 / 2."""
-        t = precise(t)
-        alpha, sigma = self.scales(t)
-        _, slope = self._log_snr_and_slope(t)
-        return slope * alpha * sigma**2 / 2, -slope * sigma * alpha**2 / 2
-
-    def code(self, t: Tensor) -> Tensor:
-        """k - 1, the timestep index of diffusers."""
-        return t - 1
-
-
-def VPLinear(steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> VP:
-    """DDPM's process: betas linear from 1e-4 to 0.02."""
-    return VP("linear", steps, beta_start, beta_end)
-
-
-def VPCosine(steps: int = 1000) -> VP:
-    """Improved DDPM's process: squared-cosine abar, betas capped at 0.999."""
-    return VP("squaredcos_cap_v2", steps)
 
 
 @dataclass(frozen=True)

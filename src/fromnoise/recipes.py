@@ -30,7 +30,7 @@ def default(spec: ImageSpec, count: int) -> Config:
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if spec.classes else 0.0),
         train=TrainOptions(budget="3m", train_batch_size=min(32, count), learning_rate=2.5e-3, lr_warmup_images=1600),
-        sample=SampleOptions(sampler="ddim", grid="uniform", steps=20, guidance_scale=2.0 if spec.classes else 1.0),
+        sample=SampleOptions(sampler="ddim", steps=20, guidance_scale=2.0 if spec.classes else 1.0),
     )
 
 
@@ -43,7 +43,7 @@ def ddpm(spec: ImageSpec, count: int) -> Config:
     channels = (32, 64, 64) if side <= 32 else (64, 128, 128, 256) if side <= 64 else (64, 128, 128, 256, 256)
     return Config(
         recipe="ddpm",
-        net=NetOptions(kind="unet2d", channels=channels),
+        net=NetOptions(kind="unet2d", channels=channels, told_class=False),
         process=ProcessOptions(kind="vp", betas="linear", steps=1000),
         objective=ObjectiveOptions("eps", "unit", "discrete", label_dropout=0.0),
         train=TrainOptions(
@@ -83,12 +83,12 @@ def _chapter(recipe: str, net: NetOptions, count: int) -> Config:
 
 def chapter_basic(spec: ImageSpec, count: int) -> Config:
     """The chapter's section 3.3: BasicUNet, blind to the time, says the clean image from a mix with uniform noise."""
-    return _chapter("chapter-basic", NetOptions(kind="basic_unet", told_time=False), count)
+    return _chapter("chapter-basic", NetOptions(kind="basic_unet", told_time=False, told_class=False), count)
 
 
 def chapter_unet2d(spec: ImageSpec, count: int) -> Config:
     """The chapter's section 3.4.2: the same with diffusers' UNet2DModel, its timestep always 0."""
-    return _chapter("chapter-unet2d", NetOptions(kind="unet2d", told_time=False), count)
+    return _chapter("chapter-unet2d", NetOptions(kind="unet2d", told_time=False, told_class=False), count)
 
 
 RECIPES: dict[str, Callable[[ImageSpec, int], Config]] = {

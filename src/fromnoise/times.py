@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fromnoise.errors import UsageError
-from fromnoise.process import VE, VP, Process
+from fromnoise.process import Process
+from fromnoise.vp import VP
 
 
 class Times(ABC):
@@ -71,20 +72,15 @@ class LogitNormal(Times):
 
 @dataclass(frozen=True)
 class LogNormal(Times):
-    """ln t normal, clipped to [t_min, t_max]: EDM's law of noise levels (Karras et al. 2022, table 1)."""
+    """ln (sigma / alpha) normal: EDM's law of noise levels (Karras et al. 2022, table 1), on any process."""
 
     mean: float = -1.2
     std: float = 1.2
 
     def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
-        """exp(mean + std z)."""
+        """The times at which sigma / alpha is exp(mean + std z), clipped to [t_min, t_max]."""
         z = torch.randn(n, generator=generator, device=generator.device).double()
-        return (self.mean + self.std * z).exp().clamp(process.t_min, process.t_max)
-
-    def check(self, process: Process) -> None:
-        """Only where t is a noise level."""
-        if not isinstance(process, VE):
-            raise UsageError("times 'log_normal' draws noise levels, so it needs process 've'; choose another law")
+        return process.time_at(-2 * (self.mean + self.std * z)).clamp(min=process.t_min)
 
 
 @dataclass(frozen=True)
@@ -101,63 +97,6 @@ class Discrete(Times):
             raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
 
 
-class Grid(ABC):
-    """The times a sampler stops at."""
-
-    @abstractmethod
-    def __call__(self, process: Process, steps: int) -> Tensor:
-        """float64 (steps + 1,) on the CPU, falling from t_max to 0."""
-
-    def check(self, process: Process) -> None:
-        """Raise UsageError where this grid makes no sense on `process`."""
-
-
-@dataclass(frozen=True)
-class UniformGrid(Grid):
-    """Equal steps in t: on a linear path the chapter's m = 1 / (n - i)."""
-
-    def __call__(self, process: Process, steps: int) -> Tensor:
-        """t_max (n - i) / n."""
-        return process.t_max * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
-
-
-@dataclass(frozen=True)
-class Trailing(Grid):
-    """Equal steps rounded to entries of the table, T among them (Lin et al. 2024; diffusers' "trailing")."""
-
-    def __call__(self, process: Process, steps: int) -> Tensor:
-        """round(T (n - i) / n)."""
-        if steps > process.t_max:
-            raise UsageError(
-                f"{steps} steps on a table of {process.t_max:g} entries; ask for at most {process.t_max:g}"
-            )
-        return UniformGrid()(process, steps).round()
-
-    def check(self, process: Process) -> None:
-        """Only where t is an entry of a table."""
-        if not isinstance(process, VP):
-            raise UsageError("grid 'trailing' rounds to entries of a table, so it needs process 'vp'; choose 'uniform'")
-
-
-@dataclass(frozen=True)
-class Karras(Grid):
-    """Steps that shorten towards low noise: even in t^(1/rho) (Karras et al. 2022, eq. 5), then 0."""
-
-    rho: float = 7.0
-
-    def __call__(self, process: Process, steps: int) -> Tensor:
-        """(t_max^(1/rho) + i/(n-1) (t_min^(1/rho) - t_max^(1/rho)))^rho for i < n, then 0."""
-        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-        high, low = process.t_max ** (1 / self.rho), process.t_min ** (1 / self.rho)
-        return torch.cat([(high + ramp * (low - high)) ** self.rho, torch.zeros(1, dtype=torch.float64)])
-
-    def check(self, process: Process) -> None:
-        """Only where t is a noise level."""
-        if not isinstance(process, VE):
-            raise UsageError("grid 'karras' spaces noise levels, so it needs process 've'; choose 'uniform'")
-
-
-GRIDS: dict[str, Grid] = {"uniform": UniformGrid(), "trailing": Trailing(), "karras": Karras()}
 TIMES: dict[str, Times] = {
     "uniform": UniformTimes(),
     "stratified": Stratified(),

@@ -7,6 +7,7 @@ exception and the usual default: it weighs the error of the network's own output
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -67,6 +68,28 @@ class MinSNR(Weighting):
         return snr.clamp(max=self.gamma)
 
 
+@dataclass(frozen=True)
+class EDMWeight(Weighting):
+    """w = SNR + 1 / sigma_data^2: EDM's, whose level is 1 / sqrt(SNR) (Karras et al. 2022, table 1)."""
+
+    sigma_data: float = 0.5
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR + 1 / sigma_data^2."""
+        return snr + 1 / self.sigma_data**2
+
+
+@dataclass(frozen=True)
+class Sigmoid(Weighting):
+    """w = SNR sigmoid(bias - ln SNR) = SNR / (1 + SNR e^-bias), a soft min(SNR, e^bias) (Kingma & Gao 2023, app. D)."""
+
+    bias: float = 2.0
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR / (1 + SNR e^-bias)."""
+        return 1 / (1 / snr + math.exp(-self.bias))
+
+
 def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
     """The weight (B,) in front of |out error|^2 that carries `weighting` to what the network says."""
     if weighting.of_output:
@@ -80,4 +103,6 @@ WEIGHTINGS: dict[str, Weighting] = {
     "snr": SNR(),
     "truncated_snr": TruncatedSNR(),
     "min_snr": MinSNR(),
+    "edm": EDMWeight(),
+    "sigmoid": Sigmoid(),
 }

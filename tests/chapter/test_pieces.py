@@ -12,7 +12,7 @@ from fromnoise.errors import UsageError
 from fromnoise.images import ImageSpec
 from fromnoise.nets.basic_unet import BasicUNet
 from fromnoise.nets.diffusers import UNet2D
-from fromnoise.process import VPLinear
+from fromnoise.vp import VPLinear
 
 CLOSE = {torch.float64: 1e-12, torch.float32: 1e-5}
 

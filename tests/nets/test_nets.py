@@ -1,17 +1,22 @@
 """Networks: the chapter's sizes, any image size, blind and told, one picture at a time."""
 
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 
+from fromnoise.errors import UsageError
 from fromnoise.images import ImageSpec
 from fromnoise.nets import build_net
 from fromnoise.nets.basic_unet import BasicUNet
+from fromnoise.nets.blocks import folding
 from fromnoise.nets.diffusers import UNet2D
+from fromnoise.nets.dit import DiT, positions
 from fromnoise.nets.options import NetOptions
-from fromnoise.nets.unet import UNet, folding
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
-KINDS = ["unet", "basic_unet", "unet2d"]
+BLIND = ImageSpec(1, 28, 28)
+KINDS = list(get_args(get_type_hints(NetOptions)["kind"]))
 
 
 def small(kind, **changes):
@@ -20,7 +25,7 @@ def small(kind, **changes):
 
 def test_the_chapters_networks_have_its_parameters():
     assert sum(p.numel() for p in BasicUNet().parameters()) == 309_057
-    assert sum(p.numel() for p in UNet2D(MNIST).parameters()) == 1_707_009
+    assert sum(p.numel() for p in UNet2D(BLIND).parameters()) == 1_707_009
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,8 +66,9 @@ def test_pictures_do_not_see_each_other(kind):
     torch.testing.assert_close(net(x, code, label)[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_our_unet_starts_at_zero_and_every_weight_learns():
-    net = UNet(MNIST, width=8)
+@pytest.mark.parametrize("kind", ["unet", "dit"])
+def test_our_networks_start_at_zero_and_every_weight_learns(kind):
+    net = build_net(small(kind), MNIST)
     x, code, label = torch.randn(2, 1, 28, 28), torch.tensor([1.0, 900.0]), torch.tensor([3, MNIST.null_label])
     assert not net(x, code, label).any()
     _stir(net)
@@ -70,8 +76,42 @@ def test_our_unet_starts_at_zero_and_every_weight_learns():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
 
 
-def test_the_class_matters_and_no_label_is_the_null_label():
-    net = UNet(MNIST, width=8)
+def test_adaln_zero_is_zero():
+    """Each block of a fresh DiT gives back its tokens, bit for bit, whatever the embedding says; a gate opens it."""
+    net = DiT(MNIST, width=32, depth=2)
+    tokens, embedding = torch.randn(2, 9, 32), torch.randn(2, 128)
+    for block in net.blocks:
+        assert torch.equal(block(tokens, embedding), tokens)
+        assert not block.condition.weight.any() and not block.condition.bias.any()
+        _stir(block)
+        assert not torch.equal(block(tokens, embedding), tokens)
+
+
+def test_a_transformer_knows_where_its_tokens_are():
+    net = DiT(BLIND, width=32, depth=1)
+    _stir(net)
+    x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
+    moved = net(x.roll(2, dims=3), code).roll(-2, dims=3)
+    assert not torch.allclose(net(x, code), moved, atol=1e-3)
+    grid = positions(3, 5, 16, torch.device("cpu"))
+    assert len(grid.unique(dim=0)) == 15 and torch.equal(grid[1, :8], grid[0, :8])
+    with pytest.raises(UsageError, match="multiple of 32"):
+        DiT(MNIST, width=50)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_that_is_not_told_the_class_ignores_it(kind):
+    net = build_net(small(kind, told_class=False), MNIST).eval()
+    _stir(net)
+    x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
+    assert torch.equal(net(x, code, torch.tensor([3])), net(x, code))
+    told, blind = (sum(p.numel() for p in build_net(small(kind, told_class=t), MNIST).parameters()) for t in (1, 0))
+    assert told > blind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_class_matters_and_no_label_is_the_null_label(kind):
+    net = build_net(small(kind), MNIST).eval()
     _stir(net)
     x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
     null = net(x, code, torch.tensor([MNIST.null_label]))

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fromnoise.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
 from fromnoise.run import Run
+from fromnoise.run.judging import judged
 from fromnoise.train import checkpoint
 
 
@@ -76,10 +77,13 @@ def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     totals = {step.total for step in run.steps()} - {None}
     assert len(totals) == 1
     seconds = [line["seconds"] for line in run.folder.read_metrics() if "seconds" in line][-1]
-    assert 3.0 < seconds < 6.2
+    assert 3.0 < seconds < 6 * 1.03 + 2, "the hard end is at 103 %; two seconds for a busy machine"
     files = checkpoint.read(run.newest_checkpoint())
     state = json.loads(files["state.json"])
-    assert {state["total"]} == totals and state["images"] >= state["total"]
+    cut = [line for line in run.folder.read_metrics() if line.get("event") == "budget spent"]
+    assert state["images"] >= state["total"]
+    # A machine that slows down after the first seconds ends the plan where it stands, and says so.
+    assert cut[0]["planned"] in totals and state["total"] < max(totals) if cut else {state["total"]} == totals
     assert list(Run(run.path).steps()) == []
 
 
@@ -100,6 +104,18 @@ def test_labels_follow_the_training_set_unless_asked(tiny_run):
     assert tiny_run.sample(num=4, label="7").labels == [7] * 4
     with pytest.raises(UsageError, match="unknown class 'x'"):
         tiny_run.sample(num=1, label="x")
+
+
+def test_a_model_that_is_not_told_the_class_has_none(tmp_path, tiny_settings):
+    """The digits have labels, but this model never saw them: no labels with its samples, and none can be asked for."""
+    settings = {**tiny_settings, "net.told_class": False, "sample.guidance_scale": 1.0, "train.num_images": 64}
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=settings).train()
+    assert run.spec.classes == () and run.record["data"]["about"] == "16x16 grey, 10 classes"
+    assert run.sample(num=2).labels is None and judged(run) is None
+    with pytest.raises(UsageError, match="trained without classes"):
+        run.sample(num=2, label=3)
+    with pytest.raises(UsageError, match="trained without classes"):
+        run.sample(num=2, settings={"guidance_scale": 2.0})
 
 
 def test_raw_and_averaged_weights_differ(tiny_run):

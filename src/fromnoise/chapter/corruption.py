@@ -17,8 +17,8 @@ from fromnoise.data.loading import describe
 from fromnoise.figures.grid import grid
 from fromnoise.figures.pictures import Images
 from fromnoise.figures.rows import rows
-from fromnoise.process import VPLinear
 from fromnoise.seeds import generator
+from fromnoise.vp import VPLinear
 
 SHOWN = 8
 

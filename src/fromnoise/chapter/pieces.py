@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import UsageError
+from fromnoise.grids import UniformGrid
 from fromnoise.images import ImageSpec
 from fromnoise.prediction import X0
 from fromnoise.process import Linear, Uniform
 from fromnoise.samplers.ddim import DDIM
 from fromnoise.samplers.loop import sample
-from fromnoise.times import UniformGrid
 
 PROCESS = Linear(Uniform())
 

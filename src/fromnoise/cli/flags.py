@@ -35,8 +35,13 @@ SAMPLE_FLAGS = {
     "steps": "sample.steps",
     "sampler": "sample.sampler",
     "grid": "sample.grid",
+    "eta": "sample.eta",
+    "churn": "sample.churn",
     "guidance_scale": "sample.guidance_scale",
+    "guidance_interval": "sample.guidance_interval",
+    "guidance_rescale": "sample.guidance_rescale",
     "clip": "sample.clip",
+    "threshold": "sample.threshold",
     "batch_size": "sample.batch_size",
 }
 ALIASES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -18,13 +19,21 @@ class Backbone(Protocol):
 
 
 def build_net(options: NetOptions, spec: ImageSpec) -> nn.Module:
-    """The network that `options` describes, for images of `spec`; freshly initialised from torch's generator."""
+    """The network that `options` describes, for images of `spec`; freshly initialised from torch's generator.
+
+    It is told the class where spec has classes and the options say so. Raises UsageError for a size that cannot be.
+    """
     from fromnoise.nets.basic_unet import BasicUNet
     from fromnoise.nets.diffusers import UNet2D
+    from fromnoise.nets.dit import DiT
     from fromnoise.nets.unet import UNet
 
+    if not options.told_class:
+        spec = replace(spec, classes=())
     if options.kind == "basic_unet":
-        return BasicUNet(spec.channels, spec.channels, told_time=options.told_time)
+        return BasicUNet(spec.channels, spec.channels, options.told_time, len(spec.classes))
     if options.kind == "unet2d":
         return UNet2D(spec, options.channels, options.attention, told_time=options.told_time)
+    if options.kind == "dit":
+        return DiT(spec, options.width, options.depth, told_time=options.told_time)
     return UNet(spec, options.width, options.depth, told_time=options.told_time)

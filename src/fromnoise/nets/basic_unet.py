@@ -7,19 +7,23 @@ from torch import Tensor, nn
 
 from fromnoise.nets.blocks import pad_to_multiple
 
+CLASS_CHANNELS = 4
+
 
 class BasicUNet(nn.Module):
     """A minimal U-Net (the chapter, section 3.3): 5x5 convolutions 1-32-64-64 down and 64-64-32-1 up.
 
     SiLU follows every convolution, the last one too. Sides are halved after the first two and doubled before
     the last two; what came down is added, last stored first, after each doubling. It ignores the time, unless
-    `told_time` gives it one more input channel that holds code / 1000 everywhere.
+    `told_time` gives it one more input channel that holds code / 1000 everywhere, and the class, unless `classes`
+    is above 0: then four more channels hold what was learned for that class (or for none: label == classes).
     """
 
-    def __init__(self, in_channels: int = 1, out_channels: int = 1, told_time: bool = False) -> None:
+    def __init__(self, in_channels: int = 1, out_channels: int = 1, told_time: bool = False, classes: int = 0) -> None:
         super().__init__()
         self.told_time = told_time
-        first = in_channels + int(told_time)
+        self.null_label = classes
+        first = in_channels + int(told_time) + (CLASS_CHANNELS if classes else 0)
         self.down_layers = nn.ModuleList(
             nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(first, 32), (32, 64), (64, 64)]
         )
@@ -29,16 +33,12 @@ class BasicUNet(nn.Module):
         self.act = nn.SiLU()
         self.downscale = nn.MaxPool2d(2)
         self.upscale = nn.Upsample(scale_factor=2)
+        self.label = nn.Embedding(classes + 1, CLASS_CHANNELS) if classes else None
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) of any size -> (B, out_channels, H, W); code (B,) is used where told_time, label never."""
+        """(B, C, H, W) of any size -> (B, out_channels, H, W); code (B,) where told_time, label (B,) where classes."""
         height, width = x.shape[-2:]
-        if self.told_time:
-            if code is None:
-                raise ValueError("this BasicUNet was made with told_time=True, so it needs a time code (B,)")
-            constant = (code.to(x.dtype) / 1000).view(-1, 1, 1, 1).expand(-1, 1, height, width)
-            x = torch.cat([x, constant], dim=1)
-        x = pad_to_multiple(x, 4)
+        x = pad_to_multiple(self._with_constants(x, code, label), 4)
         stored = []
         for i, layer in enumerate(self.down_layers):
             x = self.act(layer(x))
@@ -50,3 +50,16 @@ class BasicUNet(nn.Module):
                 x = self.upscale(x) + stored.pop()
             x = self.act(layer(x))
         return x[..., :height, :width]
+
+    def _with_constants(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
+        """x and, behind its channels, those that say the time and the class: the same number everywhere."""
+        constants = []
+        if self.told_time:
+            if code is None:
+                raise ValueError("this BasicUNet was made with told_time=True, so it needs a time code (B,)")
+            constants.append(code.to(x.dtype)[:, None] / 1000)
+        if self.label is not None:
+            none = torch.full((len(x),), self.null_label, device=x.device)
+            constants.append(self.label(none if label is None else label).to(x.dtype))
+        planes = [values[:, :, None, None].expand(-1, -1, *x.shape[-2:]) for values in constants]
+        return torch.cat([x, *planes], dim=1) if planes else x

@@ -9,6 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fromnoise.images import ImageSpec
+
+
+def folding(spec: ImageSpec) -> int:
+    """How many pixels are folded into channels along each side: 2 up to 40 pixels, then 4, then 8, ..."""
+    fold = 2
+    while min(spec.height, spec.width) / fold > 20:
+        fold *= 2
+    return fold
+
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """x (B, C, H, W) with edge pixels repeated to the right and below until both sides divide by `multiple`.
@@ -37,6 +47,31 @@ class TimeEmbedding(nn.Module):
         """(B,) -> (B, width)."""
         angles = code.float()[:, None] * self.frequencies
         return cast(Tensor, self.layers(torch.cat([angles.cos(), angles.sin()], dim=1)))
+
+
+class Embedding(nn.Module):
+    """What a network is told, in one vector: silu(time + class).
+
+    Labels are 0..classes-1, or spec.null_label for "no class", which None means too. With told_time=False every
+    time is 0; without classes labels are ignored.
+    """
+
+    def __init__(self, spec: ImageSpec, width: int, told_time: bool) -> None:
+        super().__init__()
+        self.told_time, self.null_label = told_time, spec.null_label
+        self.time = TimeEmbedding(width)
+        self.label = nn.Embedding(spec.null_label + 1, width) if spec.classes else None
+
+    def forward(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
+        """code (B,) or None and label (B,) or None, for x (B, ...) -> (B, width)."""
+        if code is None or not self.told_time:
+            code = torch.zeros(len(x), device=x.device)
+        embedding = self.time(code)
+        if self.label is not None:
+            if label is None:
+                label = torch.full((len(x),), self.null_label, device=x.device)
+            embedding = embedding + self.label(label)
+        return F.silu(embedding)
 
 
 class ResidualBlock(nn.Module):

@@ -15,7 +15,8 @@ class UNet2D(nn.Module):
     """UNet2DModel(sample_size, layers_per_block=2), attention at every level but the first.
 
     With 1 channel, sample_size 28 and widths (32, 64, 64) this is the chapter's network, 1,707,009 parameters.
-    The time code becomes its timestep; with told_time=False the timestep is always 0, as in the chapter.
+    The time code becomes its timestep; with told_time=False the timestep is always 0, as in the chapter. Where spec
+    has classes they are its class labels, with one more for "no class".
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class UNet2D(nn.Module):
         from diffusers import UNet2DModel
 
         self.told_time = told_time
+        self.null_label = spec.null_label
         self.multiple = 2 ** (len(channels) - 1)
         down, up = ("AttnDownBlock2D", "AttnUpBlock2D") if attention else ("DownBlock2D", "UpBlock2D")
         lower = len(channels) - 1
@@ -40,12 +42,17 @@ class UNet2D(nn.Module):
             block_out_channels=channels,
             down_block_types=("DownBlock2D", *[down] * lower),
             up_block_types=(*[up] * lower, "UpBlock2D"),
+            num_class_embeds=spec.null_label + 1 if spec.classes else None,
         )
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label is ignored."""
+        """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label (B,) the class or None."""
         height, width = x.shape[-2:]
         blind = code is None or not self.told_time
         timestep = torch.zeros(len(x), device=x.device) if blind or code is None else code
-        out = self.unet(pad_to_multiple(x, self.multiple), timestep, return_dict=False)[0]
+        if not self.null_label:
+            label = None
+        elif label is None:
+            label = torch.full((len(x),), self.null_label, device=x.device)
+        out = self.unet(pad_to_multiple(x, self.multiple), timestep, class_labels=label, return_dict=False)[0]
         return cast(Tensor, out[..., :height, :width])

@@ -15,32 +15,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.images import ImageSpec
-from fromnoise.nets.blocks import ResidualBlock, TimeEmbedding, pad_to_multiple
-
-
-def folding(spec: ImageSpec) -> int:
-    """How many pixels are folded along each side: 2 up to 40 pixels, then 4, then 8, ..."""
-    fold = 2
-    while min(spec.height, spec.width) / fold > 20:
-        fold *= 2
-    return fold
+from fromnoise.nets.blocks import Embedding, ResidualBlock, folding, pad_to_multiple
 
 
 class UNet(nn.Module):
     """Two levels of residual blocks, told the time and, where there are classes, the class.
 
-    fold -> width at 1/f -> 2 width at 1/2f -> width at 1/f -> unfold. The last layer starts at zero. Labels
-    are 0..classes-1, or spec.null_label for "no class".
+    fold -> width at 1/f -> 2 width at 1/2f -> width at 1/f -> unfold. The last layer starts at zero.
     """
 
     def __init__(self, spec: ImageSpec, width: int = 32, depth: int = 2, told_time: bool = True) -> None:
         super().__init__()
         self.fold = folding(spec)
-        self.told_time = told_time
-        self.null_label = spec.null_label
         embedding = 4 * width
-        self.time = TimeEmbedding(embedding)
-        self.label = nn.Embedding(spec.null_label + 1, embedding) if spec.classes else None
+        self.embed = Embedding(spec, embedding, told_time)
         folded = spec.channels * self.fold**2
         self.enter = nn.Conv2d(folded, width, 3, padding=1)
         self.down = _blocks(depth, width, embedding)
@@ -56,7 +44,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""
         height, width = x.shape[-2:]
-        embedding = self._embed(x, code, label)
+        embedding = self.embed(x, code, label)
         h = self.enter(F.pixel_unshuffle(pad_to_multiple(x, 2 * self.fold), self.fold))
         for block in self.down:
             h = block(h, embedding)
@@ -69,17 +57,6 @@ class UNet(nn.Module):
             h = block(h, embedding)
         out = F.pixel_shuffle(self.leave(F.silu(h)), self.fold)
         return out[..., :height, :width]
-
-    def _embed(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
-        """Time plus class, (B, E), through a last SiLU."""
-        if code is None or not self.told_time:
-            code = torch.zeros(len(x), device=x.device)
-        embedding = self.time(code)
-        if self.label is not None:
-            if label is None:
-                label = torch.full((len(x),), self.null_label, device=x.device)
-            embedding = embedding + self.label(label)
-        return F.silu(embedding)
 
 
 def _blocks(depth: int, width: int, embedding: int) -> nn.ModuleList:

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from fromnoise import __version__
-from fromnoise.build import build_denoiser, check_sampling, ranged
+from fromnoise.build import build_denoiser, check_sampling, model_spec
 from fromnoise.config import Config, differences, from_dict, replaced, to_dict
 from fromnoise.data import DATASETS, available, load
 from fromnoise.data.dataset import ArrayData
@@ -206,7 +206,7 @@ class Run:
         changes = {f"sample.{name}": value for name, value in (settings or {}).items()}
         options = replaced(self.config, changes).sample
         denoiser = self.denoiser(at, weights)
-        check_sampling(options, denoiser.process)
+        check_sampling(options, denoiser.process, denoiser.spec)
         labels = None
         if label is not None:
             labels = torch.full((len(seeds),), label_number(label, self.spec))
@@ -229,13 +229,14 @@ def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
 
 def _record(config: Config, images: ArrayData) -> dict[str, Any]:
     """config.json: all that follows from what was asked and from the images."""
-    spec = ranged(images.spec, config.process)
+    spec = model_spec(images.spec, config)
     return {
         "config": to_dict(config),
         "spec": spec.to_json(),
         "sigma_data": _sigma_data(images, spec),
         "data": {
             "name": images.name,
+            "about": str(images.spec),
             "count": len(images),
             "fingerprint": images.fingerprint,
             "label_counts": images.label_counts.tolist(),

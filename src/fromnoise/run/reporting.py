@@ -51,7 +51,7 @@ def report(run: Run, figures: dict[str, Any], missing: str, verdict: Verdict | N
     if missing:
         sections.append(Section("What is missing", text=missing))
     sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
-    lead = f"The `{run.config.recipe}` recipe on {run.record['data']['name']}, {run.spec}."
+    lead = f"The `{run.config.recipe}` recipe on {run.record['data']['name']}, {run.record['data']['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in run.record["versions"].items())
     return write_page(run.folder.report, page(run.path.name, lead, sections, f"Made by {versions}."))
 
@@ -82,7 +82,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     epochs = seen / run.record["data"]["count"]
     rows = [
         ("", "value"),
-        ("images", f"{run.record['data']['count']:,}, {run.spec}"),
+        ("images", f"{run.record['data']['count']:,}, {run.record['data']['about']}"),
         ("network", f"{config.net.kind}, {parameters:,} parameters"),
         ("process", _process(run)),
         ("the network says", f"{config.objective.prediction}; times {config.objective.times}"),

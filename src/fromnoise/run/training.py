@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fromnoise.build import objective
+from fromnoise.build import build_objective
 from fromnoise.clock import parse_duration
 from fromnoise.data.batches import Batches
 from fromnoise.errors import Interrupted
@@ -142,7 +142,8 @@ def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
         data.to(run.device), config.train.train_batch_size, config.train.seed, random_flip=config.data.random_flip
     )
     total, budget = _length(run, started)
-    trainer = Trainer(denoiser, objective(config), batches, config.train, total=total, budget=budget)
+    objective = build_objective(config.objective, denoiser.prediction.sigma_data)
+    trainer = Trainer(denoiser, objective, batches, config.train, total=total, budget=budget)
     newest = run.newest_checkpoint()
     if newest is None:
         return trainer, 0.0

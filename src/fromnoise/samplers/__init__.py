@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fromnoise.samplers.base import Sampler
-    from fromnoise.samplers.loop import Step, sample, start_noise
+    from fromnoise.samplers.loop import Step, sample, start_noise, walk
     from fromnoise.samplers.table import SAMPLERS
 
-__all__ = ["SAMPLERS", "Sampler", "Step", "sample", "start_noise"]
+__all__ = ["SAMPLERS", "Sampler", "Step", "sample", "start_noise", "walk"]
 
-_HOMES = {"SAMPLERS": "table", "Sampler": "base", "Step": "loop", "sample": "loop", "start_noise": "loop"}
+_HOMES = {
+    "SAMPLERS": "table",
+    "Sampler": "base",
+    "Step": "loop",
+    "sample": "loop",
+    "start_noise": "loop",
+    "walk": "loop",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -13,19 +13,24 @@ from fromnoise.errors import UsageError
 from fromnoise.process import Process
 
 Ask = Callable[[Tensor, Tensor], Estimate]  # (x, t) -> Estimate: the denoiser with its labels filled in
-Fresh = Callable[[], Tensor]  # a new draw of noise like x, each picture's own
+Fresh = Callable[[], Tensor]  # a new draw of noise like x, each picture's own; the same one if asked twice in a step
 Carry = Any  # what a multistep sampler remembers; None at the first step
 
 
 class Sampler(ABC):
-    """One step from time t to s < t.
+    """One step from time t to s < t. The driver gives all pictures of a batch the same t and s.
 
-    order: at which power of the step size the error falls on smooth problems. stochastic: whether it asks for
-    fresh noise. evaluations: network evaluations a step.
+    order: the power of the step size with which the error falls once enough steps are remembered, on a smooth
+    problem and a grid that is even in the sampler's own variable (`own`: "t", "level" or "log_snr"). evaluations:
+    network evaluations a step. biased: whether its images have another spread than those it was asked for. paper: where
+    it is from.
     """
 
     order: int = 1
-    evaluations: int = 1
+    evaluations: ClassVar[int] = 1
+    own: ClassVar[str] = "log_snr"
+    paper: ClassVar[str] = ""
+    biased: ClassVar[bool] = False
 
     @property
     def stochastic(self) -> bool:
@@ -45,3 +50,8 @@ class Sampler(ABC):
                 f"sampler '{type(self).__name__}' adds normal noise, but the prior is "
                 f"{type(process.prior).__name__}; use a deterministic sampler such as 'ddim'"
             )
+
+
+def half_log_snr(process: Process, t: Tensor) -> float:
+    """lambda = ln(alpha / sigma) at the one time that all of t (B,) hold; infinite at the ends of some processes."""
+    return float(process.log_snr(t[:1])) / 2

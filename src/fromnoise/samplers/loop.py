@@ -17,13 +17,17 @@ from fromnoise.seeds import generator
 
 @dataclass(frozen=True)
 class Step:
-    """One step of sampling, i = 0..n-1: from t to s, x (B, C, H, W) at s, and the estimate that was made at t."""
+    """One step of sampling, i = 0..n-1: from t to s, x (B, C, H, W) at s, and the estimate that was made at t.
+
+    evaluations: how often the network was asked so far, a guided question counting twice.
+    """
 
     i: int
     t: float
     s: float
     x: Tensor
     estimate: Estimate
+    evaluations: int
 
 
 def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
@@ -31,9 +35,9 @@ def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) 
     return torch.stack([process.prior.sample(shape, generator(0, "sample", s)) for s in seeds])
 
 
-def starting_point(process: Process, noise: Tensor) -> Tensor:
-    """x at t_max: sigma(t_max) times the noise (alpha(t_max) x0 is taken as 0)."""
-    _, sigma = process.scales(torch.tensor([process.t_max], dtype=torch.float64))
+def starting_point(process: Process, noise: Tensor, t: float | None = None) -> Tensor:
+    """x at time t (t_max if None): sigma(t) times the noise; what alpha(t) leaves of the image is taken as 0."""
+    _, sigma = process.scales(torch.tensor([process.t_max if t is None else t], dtype=torch.float64))
     return noise * float(sigma)
 
 
@@ -53,16 +57,36 @@ def sample(
     fresh noise on the way. label: int64 (B,) or None. Raises UsageError for a grid that does not fall, and for
     a stochastic sampler on a prior that is not normal.
     """
-    process = denoiser.process
-    sampler.check(process)
     if len(grid) < 2 or not bool((grid[1:] < grid[:-1]).all()):
         raise UsageError("the grid of times must fall strictly and have at least two entries; give it from high to low")
     if x is None:
-        x = starting_point(process, start_noise(process, denoiser.spec.shape, seeds))
+        x = starting_point(denoiser.process, start_noise(denoiser.process, denoiser.spec.shape, seeds), float(grid[0]))
+    return walk(denoiser, x, seeds=seeds, sampler=sampler, grid=grid, label=label, device=device)
+
+
+def walk(
+    denoiser: Estimator,
+    x: Tensor,
+    *,
+    seeds: Sequence[int],
+    sampler: Sampler,
+    grid: Tensor,
+    label: Tensor | None = None,
+    device: str | torch.device = "cpu",
+) -> Iterator[Step]:
+    """The loop itself, from x (B, C, H, W) at grid[0], along a grid that may also rise (from image to noise)."""
+    process = denoiser.process
+    sampler.check(process)
     x = x.to(device)
     label = None if label is None else label.to(device)
-    shape = tuple(x.shape[1:])
+    shape, asked = tuple(x.shape[1:]), 0
     carry: Carry = None
+
+    def ask(x: Tensor, t: Tensor) -> Estimate:
+        nonlocal asked
+        asked += denoiser.cost(t)
+        return denoiser(x, t, label)
+
     for i in range(len(grid) - 1):
         t, s = (grid[j].repeat(len(x)) for j in (i, i + 1))
 
@@ -71,5 +95,5 @@ def sample(
             return torch.stack(draws).to(device)
 
         with torch.no_grad():
-            x, estimate, carry = sampler.step(lambda x, t: denoiser(x, t, label), process, x, t, s, carry, fresh)
-        yield Step(i, float(grid[i]), float(grid[i + 1]), x, estimate)
+            x, estimate, carry = sampler.step(ask, process, x, t, s, carry, fresh)
+        yield Step(i, float(grid[i]), float(grid[i + 1]), x, estimate, asked)

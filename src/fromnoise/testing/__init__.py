@@ -1,0 +1,31 @@
+"""Prove a component: what every process, sampler, network, data set and objective has to keep.
+
+    from fromnoise.testing import check_sampler
+
+    check_sampler(MySampler())
+
+Each check raises an AssertionError whose sentence says what was expected and what came out, and on what. The built-in
+components go through the same checks, from the tables that the command line reads. `docs/adding-a-sampler.md` shows it
+from the first line to the last.
+"""
+
+from fromnoise.testing.networks import check_dataset, check_network
+from fromnoise.testing.objectives import check_objective
+from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
+from fromnoise.testing.orders import attained_order, nominal_order
+from fromnoise.testing.processes import check_process
+from fromnoise.testing.samplers import check_sampler
+
+__all__ = [
+    "Gaussian",
+    "Oracle",
+    "Point",
+    "TwoPoints",
+    "attained_order",
+    "check_dataset",
+    "check_network",
+    "check_objective",
+    "check_process",
+    "check_sampler",
+    "nominal_order",
+]

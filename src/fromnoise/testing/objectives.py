@@ -1,0 +1,83 @@
+"""What every training objective has to keep, on every process and for every prediction that go with it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fromnoise.denoiser import Denoiser
+from fromnoise.errors import UsageError
+from fromnoise.images import ImageSpec
+from fromnoise.objective import Draw, Objective, draw, training_loss
+from fromnoise.prediction import PREDICTIONS, Prediction, solve, target
+from fromnoise.process import Process
+from fromnoise.processes import PROCESSES
+from fromnoise.testing.expect import expect, expect_close, random
+
+SPEC = ImageSpec(1, 3, 3, ("a", "b"))
+COUNT = 2000
+
+
+def check_objective(objective: Objective) -> None:
+    """AssertionError where `objective` breaks a promise: draws are a function of seed and step, times stay in range,
+    labels are dropped image by image, a right answer costs nothing, and a wrong one costs w(SNR) times its x0 error.
+    """
+    taken = 0
+    for kind, process in PROCESSES.items():
+        for said, make in PREDICTIONS.items():
+            try:
+                objective.times.check(process)
+                make().check(process)
+            except UsageError:
+                continue
+            taken += 1
+            where = f"{type(objective.weighting).__name__} with {type(objective.times).__name__} on {kind}, {said}"
+            _check_draw(objective, process, where)
+            _check_loss(objective, process, make(), where)
+    expect(taken > 0, f"{objective}: it refuses every process and prediction")
+
+
+def _check_draw(objective: Objective, process: Process, where: str) -> None:
+    shape = (COUNT, *SPEC.shape)
+    one, same, other = (draw(objective, process, shape, 0, step) for step in (3, 3, 4))
+    expect(torch.equal(one.eps, same.eps) and torch.equal(one.t, same.t), f"{where}: the same step draws differently")
+    expect(not torch.equal(one.eps, other.eps), f"{where}: two steps draw the same noise")
+    low, high = float(one.t.min()), float(one.t.max())
+    expect(
+        low > 0 and low >= process.t_min and high <= process.t_max, f"{where}: times from {low:g} to {high:g} are drawn"
+    )
+    share = float(one.drop.double().mean())
+    expect(abs(share - objective.label_dropout) < 0.04, f"{where}: {share:.1%} of the labels are dropped")
+
+
+class _Says(nn.Module):
+    """A network that always says the same, whatever it is asked."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(answer)
+
+    def forward(self, x: Tensor, code: Tensor, label: Tensor | None = None) -> Tensor:
+        return self.answer
+
+
+def _check_loss(objective: Objective, process: Process, prediction: Prediction, where: str) -> None:
+    drawn = draw(objective, process, (64, *SPEC.shape), 0, 0)
+    drawn = Draw(drawn.eps.double(), drawn.t.clamp(1e-3 * process.t_max, 0.99 * process.t_max), drawn.drop)
+    x0, label = random(64, *SPEC.shape), torch.zeros(64, dtype=torch.int64)
+    truth = target(prediction, process, x0, drawn.eps, drawn.t)
+
+    def loss(answer: Tensor) -> Tensor:
+        denoiser = Denoiser(_Says(answer), process, prediction, SPEC)
+        return training_loss(denoiser, objective, x0, label, drawn).per_image.detach()
+
+    expect_close(loss(truth), torch.zeros(64), 1e-9, f"{where}: the right answer has a loss")
+    wrong = truth + 0.1
+    cost = loss(wrong).double()
+    expect(cost.shape == (64,) and bool((cost >= 0).all()), f"{where}: the loss is one number >= 0 an image")
+    if objective.weighting.of_output:
+        return
+    found, _ = solve(prediction, process, process.corrupt(x0, drawn.eps, drawn.t), drawn.t, wrong)
+    error = ((found - x0) ** 2).flatten(1).mean(1)
+    wanted = objective.weighting(process.snr(drawn.t)) * error
+    expect_close(cost / wanted, torch.ones(64).double(), 1e-3, f"{where}: not w(SNR) times the x0 error")

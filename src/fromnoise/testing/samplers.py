@@ -1,0 +1,156 @@
+"""What every sampler has to keep; a sign, a letter or an index gone wrong does not get through."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fromnoise.denoiser import Estimate
+from fromnoise.errors import UsageError
+from fromnoise.grids import GRIDS, UniformGrid, recommended
+from fromnoise.process import Linear, Process
+from fromnoise.processes import PROCESSES
+from fromnoise.samplers.base import Sampler
+from fromnoise.samplers.loop import walk
+from fromnoise.testing.expect import expect, expect_close
+from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
+from fromnoise.testing.orders import attained_order, nominal_order, start
+
+TOLERANCE = 0.2  # how far an order may lie below what is stated
+
+
+def check_sampler(sampler: Sampler) -> None:
+    """AssertionError where `sampler` breaks a promise on any of PROCESSES that it does not refuse.
+
+    All: pure steps, the stated number of evaluations, finite in one and two steps, pictures that do not see each other.
+    Deterministic: no fresh noise, a point mass met, the stated order, the flow of a two-point law. Stochastic: mean and
+    variance of normal images, carried exactly through its affine steps; one that says it is biased has to be.
+    """
+    name, taken = type(sampler).__name__, 0
+    for kind, process in PROCESSES.items():
+        if not _accepts(sampler, process):
+            continue
+        taken += 1
+        where = f"{name} on {kind}"
+        _check_step(sampler, process, where)
+        _check_few_steps(sampler, process, where)
+        _check_batch(sampler, process, where)
+        _check_point(sampler, process, where)
+        if sampler.stochastic and process.prior.gaussian:
+            _check_moments(sampler, process, where)
+        elif process.prior.gaussian:
+            _check_orders(sampler, process, where)
+            _check_two_points(sampler, process, where)
+    expect(taken > 0, f"{name}: it refuses every process")
+
+
+def _accepts(sampler: Sampler, process: Process) -> bool:
+    try:
+        sampler.check(process)
+    except UsageError:
+        return False
+    return True
+
+
+def _middle(process: Process, *levels: float) -> list[Tensor]:
+    """The times (2,) of noise levels."""
+    return [process.time_at(torch.full((2,), level, dtype=torch.float64).log() * -2) for level in levels]
+
+
+def _check_step(sampler: Sampler, process: Process, where: str) -> None:
+    oracle, (t, s) = Gaussian(process), _middle(process, 2.0, 1.0)
+    x, noise = start(oracle, float(t[0])), torch.ones(2, 1, 2, 2, dtype=torch.float64)
+    asked: list[tuple[Tensor, Tensor]] = []
+    drawn: list[bool] = []
+
+    def ask(x: Tensor, t: Tensor) -> Estimate:
+        asked.append((x, t))
+        return oracle(x, t)
+
+    def fresh() -> Tensor:
+        drawn.append(True)
+        return noise
+
+    before = x.clone()
+    first, estimate, _ = sampler.step(ask, process, x, t, s, None, fresh)
+    expect(torch.equal(x, before), f"{where}: a step must not write into x")
+    expect(len(asked) == sampler.evaluations, f"{where}: asks {len(asked)} times a step, says {sampler.evaluations}")
+    expect(bool(drawn) == sampler.stochastic, f"{where}: fresh noise drawn: {bool(drawn)}, says {sampler.stochastic}")
+    if not sampler.stochastic:
+        expect(torch.equal(asked[0][0], x) and torch.equal(asked[0][1], t), f"{where}: must first ask about x at t")
+        expect(torch.equal(estimate.x0, oracle(x, t).x0), f"{where}: must give back the estimate made at t")
+    again, _, _ = sampler.step(ask, process, x, t, s, None, fresh)
+    expect_close(again, first, 0.0, f"{where}: the same step taken twice")
+    expect(first.shape == x.shape, f"{where}: x at s has shape {tuple(first.shape)}")
+
+
+def _end(sampler: Sampler, oracle: Oracle, grid: Tensor, x: Tensor) -> Tensor:
+    *_, last = walk(oracle, x, seeds=range(len(x)), sampler=sampler, grid=grid)
+    return last.x
+
+
+def _check_few_steps(sampler: Sampler, process: Process, where: str) -> None:
+    oracle: Oracle = Gaussian(process) if process.prior.gaussian else TwoPoints(process)
+    for grid in (UniformGrid(), GRIDS[recommended(process)]):
+        for steps in (1, 2, 3):
+            end = _end(sampler, oracle, grid(process, steps), start(oracle, process.t_max))
+            expect(bool(end.isfinite().all()), f"{where}: {steps} steps on {grid} end in values that are not finite")
+
+
+def _check_batch(sampler: Sampler, process: Process, where: str) -> None:
+    oracle, grid = Point(process), GRIDS[recommended(process)](process, 4)
+    x = torch.arange(12, dtype=torch.float64).view(3, 1, 2, 2) / 12 * oracle.scales(process.t_max)[1]
+    alone = [list(walk(oracle, x[i : i + 1], seeds=[i], sampler=sampler, grid=grid))[2].x for i in range(3)]
+    together = list(walk(oracle, x, seeds=range(3), sampler=sampler, grid=grid))[2].x
+    expect_close(torch.cat(alone), together, 1e-9, f"{where}: a picture depends on its neighbours in the batch")
+
+
+def _check_point(sampler: Sampler, process: Process, where: str) -> None:
+    """One image: steps in ln SNR or the level are exact, as all are on straight paths; others come close."""
+    oracle, x = Point(process), start(Point(process), process.t_max)
+    exact = sampler.own != "t" or isinstance(process, Linear)
+    for steps in (1, 2, 5) if exact else (400,):
+        end = _end(sampler, oracle, GRIDS[recommended(process)](process, steps), x)
+        within = 1e-7 if exact else 0.02
+        expect_close(end, torch.full_like(end, oracle.mean), within, f"{where}: a point mass in {steps} steps")
+
+
+def _check_orders(sampler: Sampler, process: Process, where: str) -> None:
+    nominal = nominal_order(sampler, process)
+    expect(
+        nominal > sampler.order - TOLERANCE,
+        f"{where}: given exact first steps, its order on a grid even in its own variable is {nominal:.2f}, "
+        f"but it says {sampler.order}",
+    )
+    attained = attained_order(sampler, process, GRIDS[recommended(process)])
+    expect(attained > 1 - TOLERANCE, f"{where}: from a cold start its order is {attained:.2f}, expected at least 1")
+
+
+def _check_two_points(sampler: Sampler, process: Process, where: str) -> None:
+    """A law that is not normal, between noise levels 5 and 0.5, against its exact flow."""
+    oracle = TwoPoints(process)
+    (high,), (low,) = (t[:1] for t in _middle(process, 5.0, 0.5))
+    levels = torch.linspace(5.0, 0.5, 81, dtype=torch.float64)
+    grid = process.time_at(-2 * levels.log())
+    x = start(oracle, float(high)) + oracle.scales(float(high))[0] * oracle.chance
+    end = _end(sampler, oracle, grid, x)
+    scale = oracle.scales(float(low))[1]
+    expect_close(end / scale, oracle.flow(x, float(high), float(low)) / scale, 0.05, f"{where}: the two-point flow")
+
+
+def _check_moments(sampler: Sampler, process: Process, where: str) -> None:
+    """Mean and variance through affine steps x_s = a x + b z + c, whose numbers are read off three pictures."""
+    oracle, grid = Gaussian(process), GRIDS[recommended(process)](process, 200)
+    x, z = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1, 1) for values in ([0, 1, 0], [0, 0, 1]))
+    mean, variance = oracle.moments(float(grid[0]))[0], oracle.moments(float(grid[0]))[1] ** 2
+    for i in range(len(grid) - 1):
+        moved, _, _ = sampler.step(oracle, process, x, grid[i].repeat(3), grid[i + 1].repeat(3), None, lambda: z)
+        shift, by_x, by_z = moved.flatten().tolist()
+        by_x, by_z = by_x - shift, by_z - shift
+        mean, variance = by_x * mean + shift, by_x**2 * variance + by_z**2
+    off = variance**0.5 / oracle.std - 1
+    expect(abs(mean - oracle.mean) < 0.02, f"{where}: images of mean {oracle.mean} come out with mean {mean:.3f}")
+    if sampler.biased:
+        expect(off < -0.1, f"{where}: says that it is biased, but its spread is right to {off:+.1%}")
+    else:
+        expect(abs(off) < 0.05, f"{where}: after 200 steps the spread of images is off by {off:+.1%}")

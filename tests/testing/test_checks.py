@@ -1,0 +1,263 @@
+"""The conformance suite passes what is right and refuses the classic mistakes, each by the promise it breaks."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.data import DataOptions, load
+from fromnoise.images import ImageSpec
+from fromnoise.nets import build_net
+from fromnoise.nets.options import NetOptions
+from fromnoise.objective import Objective
+from fromnoise.process import VE, Linear, bcast
+from fromnoise.samplers.ddim import DDIM
+from fromnoise.samplers.euler import Heun
+from fromnoise.samplers.exponential import DPMpp
+from fromnoise.samplers.noisy import Renoise
+from fromnoise.testing import check_dataset, check_network, check_objective, check_process, check_sampler
+from fromnoise.times import TIMES
+from fromnoise.weighting import SNR, WEIGHTINGS
+
+SPEC = ImageSpec(3, 12, 20, ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("kind", ["unet", "dit", "basic_unet", "unet2d"])
+@pytest.mark.parametrize("spec", [SPEC, replace(SPEC, channels=4, classes=()), ImageSpec(2, 9, 9)], ids=str)
+def test_every_network_keeps_its_promises(kind, spec):
+    options = NetOptions(kind=kind, width=32 if kind == "dit" else 8, channels=(32, 32), depth=1)
+    check_network(build_net(options, spec), spec)
+    if kind == "basic_unet":
+        check_network(build_net(replace(options, told_time=False), spec), spec, told_time=False)
+
+
+@pytest.mark.parametrize("weighting, times", product(WEIGHTINGS, TIMES))
+def test_every_objective_keeps_its_promises(weighting, times):
+    check_objective(Objective(WEIGHTINGS[weighting], TIMES[times], 0.1))
+
+
+def test_data_keep_their_promises(mnist_or_digits="digits"):
+    data = load(DataOptions(source=mnist_or_digits))
+    check_dataset(data)
+    check_dataset(replace(data, labels=None, spec=replace(data.spec, classes=())))
+
+
+# -- samplers with a mistake -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WrongSign(DDIM):
+    """The noise with the other sign: x_s = alpha_s x0 - sigma_s eps."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        estimate = ask(x, t)
+        return process.corrupt(estimate.x0, -estimate.eps, s), estimate, None
+
+
+@dataclass(frozen=True)
+class OffByOne(DDIM):
+    """Asks about the time it goes to."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        estimate = ask(x, torch.maximum(s, torch.full_like(s, max(process.t_min, 1e-3))))
+        return process.transfer(x, estimate.x0, t, s), estimate, None
+
+
+@dataclass(frozen=True)
+class WrongLetter(DDIM):
+    """sigma_t where sigma_s belongs, in the share of the image."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        estimate = ask(x, t)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = process.scales(t), process.scales(s)
+        share = alpha_s - alpha_t * (sigma_t if s[0] > 0 else sigma_s) / sigma_t
+        return bcast(sigma_s / sigma_t, x) * x + bcast(share, x) * estimate.x0, estimate, None
+
+
+@dataclass(frozen=True)
+class FirstOrderHeun(Heun):
+    """The slope at the end only."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
+        return 2 * moved - process.transfer(x, estimate.x0, t, s), estimate, None
+
+
+@dataclass(frozen=True)
+class HalvedCurve(DPMpp):
+    """Third order as published: the quadratic term counts half, which leaves second order."""
+
+    order: int = 3
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        third, estimate, guesses = super().step(ask, process, x, t, s, carry, fresh)
+        second, _, _ = DPMpp(2).step(lambda *_: estimate, process, x, t, s, carry, fresh)
+        return (second + third) / 2, estimate, guesses
+
+
+@dataclass(frozen=True)
+class Forgetful(DDIM):
+    """Writes into its input."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        estimate = ask(x, t)
+        return x.copy_(process.transfer(x, estimate.x0, t, s)), estimate, None
+
+
+@dataclass(frozen=True)
+class Neighbourly(DDIM):
+    """Moves towards the mean of the batch."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
+        return moved + 0.01 * (moved.mean(0, keepdim=True) - moved), estimate, None
+
+
+@dataclass(frozen=True)
+class TooNoisy(DDIM):
+    """Adds the noise of the step without taking it off what is kept."""
+
+    eta: float = 1.0
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
+        return moved + 0.3 * bcast(process.scales(s)[1], x) * fresh(), estimate, None
+
+
+@dataclass(frozen=True)
+class Honest(Renoise):
+    """Renoising that does not say what it does to the variance."""
+
+    biased = False
+
+
+@dataclass(frozen=True)
+class Secretive(DDIM):
+    """Says that it is deterministic."""
+
+    def step(self, ask, process, x, t, s, carry, fresh):
+        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
+        return moved + 0 * fresh(), estimate, None
+
+
+@pytest.mark.parametrize(
+    "sampler, said",
+    [
+        (WrongSign(), "point mass|order"),
+        (OffByOne(), "must first ask about x at t"),
+        (WrongLetter(), "its order .* says 1"),
+        (FirstOrderHeun("sigma"), "order"),
+        (HalvedCurve(), r"its order .* is [12]\.\d+, but it says 3"),
+        (Forgetful(), "must not write into x"),
+        (Neighbourly(), "neighbours"),
+        (TooNoisy(), "spread of images is off"),
+        (Honest(), "spread of images is off"),
+        (Secretive(), "fresh noise drawn: True, says False"),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
+)
+def test_a_sampler_with_a_classic_mistake_is_refused(sampler, said):
+    with pytest.raises(AssertionError, match=said):
+        check_sampler(sampler)
+
+
+# -- processes, networks, data and objectives with a mistake -----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WrongRate(Linear):
+    """sigma' with the other sign."""
+
+    def rates(self, t):
+        d_alpha, d_sigma = super().rates(t)
+        return d_alpha, -d_sigma
+
+
+@dataclass(frozen=True)
+class NoisyStart(VE):
+    """Never clean."""
+
+    def scales(self, t):
+        alpha, sigma = super().scales(t)
+        return alpha, sigma + 0.01
+
+
+@pytest.mark.parametrize("process, said", [(WrongRate(), "sigma' is not the derivative"), (NoisyStart(), "at t = 0")])
+def test_a_process_with_a_mistake_is_refused(process, said):
+    with pytest.raises(AssertionError, match=said):
+        check_process(process)
+
+
+class Plain(nn.Module):
+    """One layer and the time."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = nn.Conv2d(1, 1, 1)
+
+    def forward(self, x, code, label=None):
+        return self.used(x) + code[:, None, None, None] / 1000
+
+
+class Idle(Plain):
+    """A network in which a layer is never used."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Conv2d(1, 1, 1)
+
+
+class Normalised(Plain):
+    """A network that looks at the whole batch."""
+
+    def forward(self, x, code, label=None):
+        return super().forward(x - x.mean(), code)
+
+
+class Cropping(Plain):
+    """A network that loses an edge of odd sizes."""
+
+    def forward(self, x, code, label=None):
+        return super().forward(x[..., : x.shape[-1] // 2 * 2], code)
+
+
+NETWORKS = [(Idle(), "no gradient reaches unused"), (Normalised(), "neighbours"), (Cropping(), "the shape must stay")]
+
+
+@pytest.mark.parametrize("net, said", NETWORKS)
+def test_a_network_with_a_mistake_is_refused(net, said):
+    with pytest.raises(AssertionError, match=said):
+        check_network(net, ImageSpec(1, 8, 8))
+
+
+def test_data_with_a_mistake_are_refused():
+    data = load(DataOptions(source="digits"))
+    with pytest.raises(AssertionError, match="outside of its classes"):
+        check_dataset(replace(data, labels=data.labels + 3))
+    with pytest.raises(AssertionError, match="must come together"):
+        check_dataset(replace(data, labels=None))
+
+
+@dataclass(frozen=True)
+class Negative(SNR):
+    """A loss that can be bettered for ever."""
+
+    def __call__(self, snr):
+        return -snr
+
+
+@dataclass(frozen=True)
+class FromZero(type(TIMES["uniform"])):
+    """Times that reach the clean image."""
+
+    def draw(self, n, process, generator):
+        return super().draw(n, process, generator) - process.t_min - 0.001 * process.t_max
+
+
+def test_an_objective_with_a_mistake_is_refused():
+    with pytest.raises(AssertionError, match="one number >= 0"):
+        check_objective(Objective(Negative(), TIMES["uniform"]))
+    with pytest.raises(AssertionError, match="times from"):
+        check_objective(Objective(SNR(), FromZero()))
