@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("nets",),  # F2 networks
     ("denoiser", "objective", "guidance", "model_options"),  # F3 model
     ("samplers", "data"),  # F4 solvers
-    ("train", "metrics", "figures"),  # F5 engine
+    ("train", "metrics", "figures", "edits"),  # F5 engine
     ("export", "config", "build", "recipes", "page", "testing"),  # F6 doors
     ("run", "doctor"),  # F7 run
     ("chapter",),  # F8 the chapter

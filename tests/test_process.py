@@ -8,7 +8,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fromnoise.process import Linear, Normal, Uniform
+from fromnoise.process import VE, Linear, Normal, Uniform
 from fromnoise.processes import PROCESSES
 from fromnoise.testing import check_process
 from fromnoise.vp import VP, VPContinuous, VPCosine, VPLinear, limit_of
@@ -99,6 +99,14 @@ def test_vp_keeps_the_variance_between_entries(process):
     alpha, sigma = process.scales(t)
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones_like(t), rtol=0, atol=1e-14)
     assert (sigma[1:] >= sigma[:-1]).all()
+
+
+def test_what_networks_are_told():
+    t = torch.tensor([1.0, 400.0, 1000.0], dtype=torch.float64)
+    assert VPLinear().code(t).tolist() == [0, 399, 999]  # diffusers counts from 0
+    for process in (Linear(), VPContinuous()):
+        assert process.code(t / 1000).tolist() == pytest.approx([1, 400, 1000])
+    assert VE().code(t[:2] / 5).tolist() == pytest.approx([math.log(0.2) / 4, math.log(80) / 4])
 
 
 def test_priors_have_their_moments():

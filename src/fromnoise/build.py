@@ -11,7 +11,7 @@ from fromnoise.config import Config
 from fromnoise.denoiser import Denoiser, Estimator
 from fromnoise.errors import UsageError
 from fromnoise.grids import grid_named
-from fromnoise.guidance import Clipped, Guided, Thresholded
+from fromnoise.guidance import Autoguided, Clipped, Guided, Thresholded
 from fromnoise.images import ImageSpec
 from fromnoise.model_options import ObjectiveOptions, ProcessOptions
 from fromnoise.nets import build_net
@@ -89,6 +89,11 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
         raise UsageError(
             f"guidance_scale is {options.guidance_scale:g}, but this model was trained without classes; leave it at 1"
         )
+    if (options.autoguidance != 1) != (options.weaker is not None):
+        raise UsageError(
+            f"autoguidance is {options.autoguidance:g} and weaker is {options.weaker}, but a pull needs both; give "
+            "--autoguidance 2 --weaker N with the images seen at an earlier checkpoint"
+        )
     interval = options.guidance_interval
     if interval is not None and (len(interval) != 2 or not interval[0] < interval[1]):
         raise UsageError(
@@ -96,10 +101,17 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
         )
 
 
-def build_sampling(options: SampleOptions, denoiser: Estimator) -> tuple[Estimator, Sampler, Tensor]:
-    """(the denoiser to ask, the sampler, the grid): guidance first, then keeping what guidance says in range."""
+def build_sampling(
+    options: SampleOptions, denoiser: Estimator, weaker: Estimator | None = None
+) -> tuple[Estimator, Sampler, Tensor]:
+    """(the denoiser to ask, the sampler, the grid): guidance first, then keeping what guidance says in range.
+
+    weaker: the model that autoguidance pushes away from, where the options ask for that.
+    """
     check_sampling(options, denoiser.process, denoiser.spec)
     asked: Estimator = denoiser
+    if weaker is not None:
+        asked = Autoguided(asked, weaker, options.autoguidance)
     if options.guidance_scale != 1:
         low, high = options.guidance_interval or (float("-inf"), float("inf"))
         asked = Guided(asked, options.guidance_scale, (low, high), options.guidance_rescale)

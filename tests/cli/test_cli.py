@@ -14,6 +14,7 @@ from PIL import Image
 from fromnoise.cli import main
 from fromnoise.cli.flags import parse_seeds
 from fromnoise.errors import UsageError
+from fromnoise.samplers import SAMPLERS
 
 TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "1"]
 
@@ -57,6 +58,54 @@ def test_sample(run, capsys, tmp_path):
         assert main(["sample", run, "--num", "2", "--steps", "2", "--sampler", sampler, "--out", f"{sampler}.png"]) == 0
     assert main(["sample", run, "--num", "1", "--steps", "2", "--guidance_scale", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("samples-0.png")
+
+
+def test_samplers_are_listed_without_a_run(capsys):
+    assert main(["sample", "--list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert set(SAMPLERS) <= set(lines)
+    assert "biased" in lines["renoise"] and " yes " in lines["ddpm"] and lines["heun"].split()[1:4] == ["2.0"] * 3
+    assert main(["sample"]) == 2 and "no RUN was given" in capsys.readouterr().err
+
+
+def test_a_trajectory_is_drawn_as_strip_film_and_steps(run, capsys):
+    assert main(["show", run, "--trajectory", "--seeds", "0,4", "--steps", "6", "--sampler", "heun"]) == 0
+    strip, film, steps = (Image.open(line) for line in capsys.readouterr().out.splitlines())
+    assert film.n_frames == 6 and film.format == "GIF" and strip.size[0] > 500
+    assert steps.size[1] < strip.size[1], "every step at its own size, six rows of 16 pixels"
+
+
+def test_samplers_are_compared_from_the_same_noise(run, capsys):
+    words = ["show", run, "--compare", "euler,heun", "--steps", "4,16", "--seeds", "0-2", "--guidance_scale", "1"]
+    assert main(words) == 0
+    *lines, path = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "euler, 4 steps (4 evaluations)",
+        "euler, 16 steps (16 evaluations)",
+        "heun, 4 steps (7 evaluations)",
+        "heun, 16 steps (31 evaluations)",
+    ]
+    errors = [float(line.rpartition(" ")[2]) for line in lines]
+    assert errors[0] > errors[1] and errors[2] > errors[3] and Image.open(path).size[0] > 300
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--trajectory", "--compare", "heun"], "one of them at a time"),
+        (["--steps", "5"], "go with --trajectory or --compare"),
+        (["--compare", "ddpm"], "adds noise of its own"),
+        (["--compare", "huen"], "did you mean 'heun'"),
+        (["--compare", "heun", "--steps", "5,0"], "at least 1"),
+        (["--trajectory", "--steps", "5,10"], "one number of steps"),
+        (["--trajectory", "--steps", "many"], "write 20 or 5,10,20"),
+        (["--trajectory", "--label", "x"], "unknown class 'x'"),
+    ],
+)
+def test_mistakes_in_showing(run, capsys, words, said):
+    before = sorted(Path(run).rglob("*"))
+    assert main(["show", run, *words]) == 2
+    assert said in capsys.readouterr().err and sorted(Path(run).rglob("*")) == before
 
 
 def test_data_verbs(capsys, tmp_path):
@@ -152,6 +201,8 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, co
         (["--sampler", "heun", "--eta", "0.5"], 2, "sampler 'heun' has none"),
         (["--guidance_interval", "[0.8,0.2]"], 2, "the lower first"),
         (["--steps", "-3"], 2, "least allowed is 1"),
+        (["--autoguidance", "2"], 2, "a pull needs both"),
+        (["--autoguidance", "2", "--weaker", "7"], 4, "choose last or one of 128"),
         (["--label", "ten"], 2, "unknown class 'ten'"),
         (["--label", "10"], 2, "unknown class '10'"),
         (["--out", "s.jpeg"], 2, ".jpeg"),

@@ -125,6 +125,19 @@ def test_raw_and_averaged_weights_differ(tiny_run):
         tiny_run.sample(num=1, at="7")
 
 
+def test_an_earlier_checkpoint_guides(tmp_path, tiny_settings):
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings)
+    with pytest.raises(Interrupted):
+        list(run.steps(max_time=0.0))
+    early = str(int(run.newest_checkpoint().name))
+    run.train()
+    last = str(int(run.newest_checkpoint().name))
+    plain = run.sample(num=4).images
+    guided, itself = (run.sample(num=4, settings={"autoguidance": 2.0, "weaker": at}).images for at in (early, last))
+    assert not np.array_equal(plain, guided)
+    assert np.abs(plain.astype(int) - itself).max() <= 1, "a model pushes nowhere from itself"
+
+
 @pytest.mark.parametrize("name", ["s.png", "s.gif", "s.npz", "folder"])
 def test_samples_are_written_by_their_ending(tiny_run, tmp_path, name):
     samples = tiny_run.sample(num=3, keep_steps=True)

@@ -33,7 +33,7 @@ def test_every_network_keeps_its_promises(kind, spec):
         check_network(build_net(replace(options, told_time=False), spec), spec, told_time=False)
 
 
-@pytest.mark.parametrize("weighting, times", product(WEIGHTINGS, TIMES))
+@pytest.mark.parametrize("weighting, times", list(product(WEIGHTINGS, TIMES)))
 def test_every_objective_keeps_its_promises(weighting, times):
     check_objective(Objective(WEIGHTINGS[weighting], TIMES[times], 0.1))
 

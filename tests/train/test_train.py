@@ -10,17 +10,17 @@ from torch import nn
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import CheckpointError, DivergedError, UsageError
 from fromnoise.images import ImageSpec
-from fromnoise.objective import Objective
+from fromnoise.objective import Objective, draw, training_loss
 from fromnoise.prediction import X0
 from fromnoise.process import Linear
-from fromnoise.times import UniformTimes
+from fromnoise.times import Importance, UniformTimes
 from fromnoise.train import checkpoint
 from fromnoise.train.ema import Ema, power_for
 from fromnoise.train.engine import MOST_BAD_STEPS, Trainer
 from fromnoise.train.options import TrainOptions
 from fromnoise.train.precision import choose_device, choose_precision
 from fromnoise.train.schedule import Budget, learning_rate
-from fromnoise.weighting import Unit
+from fromnoise.weighting import Sigmoid, Unit
 
 SPEC = ImageSpec(1, 4, 4)
 
@@ -92,6 +92,16 @@ def test_a_step_that_is_not_finite_changes_nothing_and_many_stop_training(monkey
     assert all(p.isfinite().all() for p in t.ema.net.parameters())
 
 
+def test_training_averages_the_weights_of_every_step():
+    t = trainer(learning_rate=0.05)
+    expected = torch.zeros(())
+    for step in t.steps():
+        keep = (1 - 1 / step.step) ** (t.ema.gamma + 1)
+        expected = keep * expected + (1 - keep) * t.net.layer.weight.detach()
+    torch.testing.assert_close(t.ema.net.layer.weight, expected)
+    assert not torch.allclose(t.ema.net.layer.weight, t.net.layer.weight, atol=1e-3)
+
+
 def test_the_average_has_its_closed_form():
     net = nn.Linear(1, 1, bias=False)
     ema = Ema(net, 0.1)
@@ -156,3 +166,55 @@ def test_precision_and_device_give_their_reasons():
     assert choose_device("cpu").name == "cpu"
     with pytest.raises(UsageError, match="unknown device"):
         choose_device("gpu")
+
+
+def importance(total=4000, **options):
+    torch.manual_seed(0)
+    denoiser = Denoiser(Tiny(), Linear(), X0(), SPEC)
+    options = TrainOptions(train_batch_size=8, lr_warmup_images=16, **options)
+    objective = Objective(Sigmoid(), Importance(bins=8))
+    return Trainer(denoiser, objective, Fixed(), options, total=total)
+
+
+def test_times_are_drawn_by_their_loss_and_counted_for_less():
+    t = importance()
+    list(t.steps())
+    chances = t.memory.chances()
+    assert t.memory.hits.min() >= 10 and chances.sum().item() == pytest.approx(1)
+    assert chances[0] > 2 * chances[-1], "this weighting counts little noise most"
+    # The mean of anything is the same under the law and its counts as under the uniform law.
+    drawn, counts = t.objective.times.draw_by(200_000, Linear(), torch.Generator().manual_seed(0), chances)
+    for power in (0, 1, 3):
+        assert (counts * drawn**power).mean().item() == pytest.approx(1 / (1 + power), abs=0.01)
+    assert (t.objective.times.part(drawn, Linear()).bincount(minlength=8) / 200_000 - chances).abs().max() < 0.01
+
+
+def test_drawing_by_loss_lowers_the_variance_of_the_loss():
+    t = importance(learning_rate=1e-9)
+    list(t.steps())
+
+    def spread(chances):
+        losses = []
+        for step in range(200):
+            x0 = SPEC.encode(Fixed().batch(step)[0])
+            drawn = draw(t.objective, Linear(), tuple(x0.shape), 1, step, chances=chances)
+            losses.append(training_loss(t.denoiser, t.objective, x0, None, drawn).mean().item())
+        return torch.tensor(losses).std().item(), torch.tensor(losses).mean().item()
+
+    (by_loss, mean), (alike, plain) = spread(t.memory.chances()), spread(None)
+    assert by_loss < 0.9 * alike and mean == pytest.approx(plain, rel=0.05)
+
+
+def test_what_was_measured_is_resumed(tmp_path):
+    whole = importance(total=1600)
+    list(whole.steps())
+    first = importance(total=1600)
+    for step in first.steps():
+        if step.images == 800:
+            break
+    saved = checkpoint.write(tmp_path, first, seconds=0.0, keep=2)
+    second = importance(total=1600)
+    checkpoint.restore(checkpoint.read(saved), second)
+    list(second.steps())
+    assert torch.equal(whole.memory.moment, second.memory.moment)
+    assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), second.net.parameters(), strict=True))

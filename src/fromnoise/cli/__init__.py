@@ -16,6 +16,7 @@ from fromnoise.errors import FromNoiseError, Interrupted
 VERBS = {
     "train": "train a model on images, or go on with one",
     "sample": "make pictures from a trained model",
+    "edit": "paint holes anew, vary, interpolate or invert pictures",
     "show": "draw corruption, curves, guesses, trajectories and samples, and write the report",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",

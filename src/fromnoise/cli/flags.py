@@ -40,6 +40,8 @@ SAMPLE_FLAGS = {
     "guidance_scale": "sample.guidance_scale",
     "guidance_interval": "sample.guidance_interval",
     "guidance_rescale": "sample.guidance_rescale",
+    "autoguidance": "sample.autoguidance",
+    "weaker": "sample.weaker",
     "clip": "sample.clip",
     "threshold": "sample.threshold",
     "batch_size": "sample.batch_size",
@@ -97,6 +99,14 @@ def positive(flag: str, value: int) -> int:
     if value < 1:
         raise UsageError(f"--{flag} is {value}, but at least 1 is needed; give a larger number")
     return value
+
+
+def add_weights_flags(parser: Parser) -> None:
+    """Add --checkpoint and --weights."""
+    parser.flag("checkpoint", default="last", metavar="{last,N}", help="the newest checkpoint, or the one at N images")
+    parser.flag(
+        "weights", default="ema", choices=("ema", "raw"), metavar="{ema,raw}", help="averaged weights or raw ones"
+    )
 
 
 def add_device_flag(parser: Parser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from fromnoise.errors import UsageError, nearest
+from fromnoise.errors import UsageError, nearest, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -18,6 +18,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One sentence instead of the usage text."""
         raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """The nearest of the choices for one that is none."""
+        if action.choices is not None and value not in action.choices:
+            kind = (action.metavar or action.dest) if isinstance(action.metavar, str | None) else action.dest
+            said = unknown(kind.lower() if kind.isupper() else action.dest, str(value), map(str, action.choices))
+            raise UsageError(f"{said}; see `{self.prog} --help`")
 
     def flag(self, name: str, *aliases: str, **kwargs: Any) -> None:
         """Add `--name`, also spelled with `-` for `_`; aliases are accepted but not shown."""
@@ -57,10 +64,19 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     if not argv:
         parser.print_help()
         raise UsageError("no command was given; start with `fromnoise train digits`")
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:
-        flags = [s for a in verbs[args.verb]._actions for s in a.option_strings if a.help is not argparse.SUPPRESS]
-        guess = nearest(unknown[0].partition("=")[0], flags) if unknown[0].startswith("-") else None
-        hint = f"did you mean {guess}?" if guess else f"see `{parser.prog} {args.verb} --help`"
-        raise UsageError(f"unknown argument '{unknown[0]}' to `{parser.prog} {args.verb}`; {hint}")
+    args, strangers = parser.parse_known_args(argv)
+    if strangers:
+        inner = _innermost(parser, args)
+        flags = [s for a in inner._actions for s in a.option_strings if a.help is not argparse.SUPPRESS]
+        guess = nearest(strangers[0].partition("=")[0], flags) if strangers[0].startswith("-") else None
+        hint = f"did you mean {guess}?" if guess else f"see `{inner.prog} --help`"
+        raise UsageError(f"unknown argument '{strangers[0]}' to `{inner.prog}`; {hint}")
     return args
+
+
+def _innermost(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.ArgumentParser:
+    """The parser of the verb, and of the action below it, that `args` chose."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return _innermost(action.choices[getattr(args, action.dest)], args)
+    return parser

@@ -5,28 +5,39 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fromnoise.cli.flags import SAMPLE_FLAGS, add_device_flag, add_setting_flags, chosen_settings, parse_seeds, positive
+from fromnoise.cli.flags import (
+    SAMPLE_FLAGS,
+    add_device_flag,
+    add_setting_flags,
+    add_weights_flags,
+    chosen_settings,
+    parse_seeds,
+    positive,
+)
 from fromnoise.cli.parser import Parser
 from fromnoise.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
     """RUN, which pictures, how, and where to."""
-    parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a folder that `fromnoise train` made")
+    parser.flag("list", action="store_true", help="only list the samplers: order, cost, noise, paper")
     parser.flag("num", type=int, metavar="N", help="how many pictures: seeds 0 to N-1 (default: 64)")
     parser.flag("seeds", metavar="RANGE", help="which pictures, such as 0-63 (both ends) or 1,5,8-10")
     parser.flag("label", "class", dest="label", metavar="CLASS", help="make this class only (a name or a number)")
     parser.flag("out", metavar="PATH", help=".png a grid, .gif the steps, .npz arrays, else a folder of PNGs")
     add_setting_flags(parser, SAMPLE_FLAGS)
-    parser.flag("checkpoint", default="last", metavar="{last,N}", help="the newest checkpoint, or the one at N images")
-    parser.flag(
-        "weights", default="ema", choices=("ema", "raw"), metavar="{ema,raw}", help="averaged weights or raw ones"
-    )
+    add_weights_flags(parser)
     add_device_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Make the pictures and say where they lie."""
+    if args.list:
+        _list()
+        return
+    if args.run_folder is None:
+        raise UsageError("no RUN was given; name a folder that `fromnoise train` made, or use --list")
     if args.num is not None and args.seeds is not None:
         raise UsageError("--num and --seeds were both given; use one of them")
     seeds = (
@@ -53,3 +64,18 @@ def _name(seeds: list[int], label: str | None) -> str:
     """samples-0-63.png, or samples-0-63-label3.png."""
     span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     return f"samples-{span}{f'-label{label}' if label is not None else ''}.png"
+
+
+def _list() -> None:
+    """A line a sampler: the order it attains on each process, evaluations a step, whether it adds noise, the paper."""
+    from fromnoise.samplers.table import ORDERS, SAMPLERS, STATED_ON
+
+    print(f"{'':16}order attained on{'':{10 * len(STATED_ON) - 17}}  evaluations  adds")
+    print(f"{'sampler':16}{''.join(f'{name:10}' for name in STATED_ON)}  a step       noise  from")
+    for name, sampler in SAMPLERS.items():
+        stated = ORDERS.get(name, (None,) * len(STATED_ON))
+        orders = "".join(f"{'-' if order is None else f'{order:.1f}':10}" for order in stated)
+        noise = "biased" if sampler.biased else "yes" if sampler.stochastic else "no"
+        print(f"{name:16}{orders}  {sampler.evaluations:<11}  {noise:6} {sampler.paper}")
+    print("Orders are measured from 40 to 160 steps on normal images, each process with its recommended grid (auto).")
+    print("mix is ddim under the chapter's name; euler_ancestral is ddpm; guidance doubles the evaluations.")

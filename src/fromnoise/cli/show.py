@@ -1,22 +1,76 @@
-"""Draw a run: corruption, loss, one-step guesses, trajectory, samples, nearest training images; and its report."""
+"""Draw a run: its whole report, or the trajectory of chosen seeds, or samplers side by side."""
 
 from __future__ import annotations
 
 import argparse
 
-from fromnoise.cli.flags import add_device_flag
+from fromnoise.cli.flags import (
+    SAMPLE_FLAGS,
+    add_device_flag,
+    add_setting_flags,
+    add_weights_flags,
+    chosen_settings,
+    parse_seeds,
+    positive,
+)
 from fromnoise.cli.parser import Parser
+from fromnoise.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
-    """RUN."""
+    """RUN, and which view of it."""
     parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
     parser.switch("judge", "say what share of samples a classifier takes for their class (--no_judge: do not)")
+    parser.flag("trajectory", action="store_true", help="only x, guess and change of --seeds, as strip, film and steps")
+    parser.flag("compare", metavar="A,B,...", help="only these samplers side by side, with --steps 5,10,20")
+    parser.flag("steps", metavar="N,...", help="how many steps: one number, or several for --compare (5,10,20)")
+    parser.flag("seeds", metavar="RANGE", help="which pictures, such as 0-3 or 1,5")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="of this class only (a name or a number)")
+    add_setting_flags(parser, {name: setting for name, setting in SAMPLE_FLAGS.items() if name != "steps"})
+    add_weights_flags(parser)
     add_device_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write figures/ and report.html, and say where the report lies."""
+    """Draw what is asked for, and say where it lies."""
+    if args.trajectory and args.compare:
+        raise UsageError("--trajectory and --compare were both given; use one of them at a time")
+    flags = {name: setting for name, setting in SAMPLE_FLAGS.items() if name != "steps"}
+    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, flags).items()}
+    counts = _counts(args.steps) if args.steps else None
+    seeds = parse_seeds(args.seeds) if args.seeds else None
+    view = {"label": args.label, "settings": settings, "at": args.checkpoint, "weights": args.weights}
+    if not (args.trajectory or args.compare):
+        _refuse_what_only_views_take(args, bool(settings))
+
     from fromnoise.run import Run
 
-    print(Run(args.run_folder, device=args.device).show(with_judge=args.judge is not False))
+    shown = Run(args.run_folder, device=args.device)
+    if args.trajectory:
+        if counts and len(counts) > 1:
+            raise UsageError(f"--steps is {args.steps}, but a trajectory has one number of steps; give one")
+        view["settings"] = {**settings, **({"steps": counts[0]} if counts else {})}
+        for path in shown.trajectory(seeds or (0, 1, 2), **view):
+            print(path)
+    elif args.compare:
+        names = [name.strip() for name in args.compare.split(",")]
+        found, path = shown.compare_samplers(names, counts or (5, 10, 20), seeds=seeds or range(8), **view)
+        for one in found:
+            print(one)
+        print(path)
+    else:
+        print(shown.show(with_judge=args.judge is not False))
+
+
+def _counts(text: str) -> list[int]:
+    """Numbers of steps in "20" or "5,10,20"; UsageError for anything else."""
+    try:
+        return [positive("steps", int(part)) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--steps is '{text}', but numbers are expected; write 20 or 5,10,20") from error
+
+
+def _refuse_what_only_views_take(args: argparse.Namespace, settings: bool) -> None:
+    """The report shows a run as it samples by itself."""
+    if settings or args.steps or args.seeds or args.label is not None:
+        raise UsageError("flags of sampling go with --trajectory or --compare; the report uses the run's own settings")

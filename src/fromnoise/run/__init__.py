@@ -33,10 +33,11 @@ from fromnoise.data.options import DataOptions
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import CheckpointError, DataError, UsageError
 from fromnoise.images import ImageSpec
-from fromnoise.run import showing, training
+from fromnoise.run import comparing, showing, training, trajectories
 from fromnoise.run.compose import compose, data_options, default_folder
+from fromnoise.run.editing import Editor, editor
 from fromnoise.run.folder import Folder
-from fromnoise.run.sampling import Samples, label_number, labels_for, make
+from fromnoise.run.sampling import Samples, labels_asked, make
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import TrainStep
 from fromnoise.train.precision import choose_device, choose_precision
@@ -57,6 +58,7 @@ class Run:
         self.chosen = choose_device(device)
         self.device = self.chosen.name
         self.precision = choose_precision(self.device, self.config.train.mixed_precision)
+        self._weaker: dict[str, Denoiser] = {}
         self.download_seconds = 0.0  # spent on a download, which a time budget does not count
         if data is not None:
             self.__dict__["data"] = data
@@ -171,6 +173,12 @@ class Run:
         checkpoint.load_weights(denoiser.net, files[name])
         return denoiser.to(self.device).eval()
 
+    def weaker(self, at: str) -> Denoiser:
+        """The denoiser at an earlier checkpoint, read once; raises what `denoiser` raises."""
+        if at not in self._weaker:
+            self._weaker[at] = self.denoiser(at)
+        return self._weaker[at]
+
     # -- the verbs ----------------------------------------------------------------------------------------------
 
     def train(self) -> Run:
@@ -207,16 +215,45 @@ class Run:
         options = replaced(self.config, changes).sample
         denoiser = self.denoiser(at, weights)
         check_sampling(options, denoiser.process, denoiser.spec)
-        labels = None
-        if label is not None:
-            labels = torch.full((len(seeds),), label_number(label, self.spec))
-        elif self.spec.classes:
-            labels = labels_for(seeds, self.label_counts)
+        labels = labels_asked(seeds, label, self.spec, self.label_counts)
         return make(self, denoiser, seeds, labels, options, keep_steps)
+
+    def edit(self, settings: Mapping[str, Any] | None = None, *, at: str = "last", weights: str = "ema") -> Editor:
+        """What changes pictures with this model: `.inpaint`, `.img2img`, `.interpolate` and `.invert`.
+
+        settings, at, weights: as for `sample`. Raises UsageError and CheckpointError.
+        """
+        return editor(self, settings, at, weights)
 
     def show(self, with_judge: bool = True) -> Path:
         """Draw the run's figures into figures/ and write report.html: see `fromnoise.run.showing.show`."""
         return showing.show(self, with_judge)
+
+    def trajectory(
+        self,
+        seeds: Sequence[int] = (0, 1, 2),
+        *,
+        label: str | int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        at: str = "last",
+        weights: str = "ema",
+    ) -> list[Path]:
+        """Draw the way from noise to pictures: see `fromnoise.run.trajectories.trajectory`."""
+        return trajectories.trajectory(self, seeds, label, settings or {}, at, weights)
+
+    def compare_samplers(
+        self,
+        samplers: Sequence[str] = ("euler", "heun", "dpmpp_2m"),
+        steps: Sequence[int] = (5, 10, 20),
+        *,
+        seeds: Sequence[int] = tuple(range(8)),
+        label: str | int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        at: str = "last",
+        weights: str = "ema",
+    ) -> tuple[list[comparing.Compared], Path]:
+        """Samplers side by side from the same noise: see `fromnoise.run.comparing.compare`."""
+        return comparing.compare(self, samplers, steps, seeds, label, settings or {}, at, weights)
 
 
 def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:

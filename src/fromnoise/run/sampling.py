@@ -99,11 +99,21 @@ def label_number(text: str | int, spec: ImageSpec) -> int:
     raise UsageError(unknown("class", str(text), spec.classes))
 
 
+def labels_asked(
+    seeds: Sequence[int], label: str | int | None, spec: ImageSpec, counts: Sequence[int]
+) -> Tensor | None:
+    """int64 (N,): `label` for all, or each seed's own draw where it is None; None for a model without classes."""
+    if label is not None:
+        return torch.full((len(seeds),), label_number(label, spec))
+    return labels_for(seeds, counts) if spec.classes else None
+
+
 def walk(
     run: Run, denoiser: Denoiser, seeds: Sequence[int], labels: Tensor | None, options: SampleOptions
 ) -> Iterator[Step]:
     """The steps of one batch of pictures with `options`."""
-    asked, sampler, times = build_sampling(options, denoiser)
+    weaker = None if options.weaker is None else run.weaker(options.weaker)
+    asked, sampler, times = build_sampling(options, denoiser, weaker)
     return sample(asked, seeds=seeds, sampler=sampler, grid=times, label=labels, device=run.device)
 
 

@@ -38,6 +38,8 @@ class SampleOptions:
     guidance_scale: float = option(1.0, "pull towards the class: 1 is none; any other value doubles the cost", least=0)
     guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance pulls")
     guidance_rescale: float = option(0.0, "how far guided guesses get back their own contrast", least=0, most=1)
+    autoguidance: float = option(1.0, "push away from the checkpoint `weaker`: 1 is none, 2 doubles the lead", least=0)
+    weaker: str | None = option(None, "images seen at the checkpoint that autoguidance pushes away from")
     clip: bool = option(False, "clip each guess at the clean image to the images' range")
     threshold: float | None = option(
         None, "draw guesses in by this quantile instead of clipping, such as 0.995", least=0.5, most=1

@@ -45,6 +45,8 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
     }
     if trainer.ema:
         files["ema.safetensors"] = save(_weights(trainer.ema.net))
+    if trainer.memory:
+        files["times.safetensors"] = save(trainer.memory.state())
     files["state.json"] = json.dumps(state, indent=1).encode()
     files["manifest.json"] = json.dumps({n: hashlib.sha256(b).hexdigest() for n, b in files.items()}, indent=1).encode()
     try:
@@ -118,6 +120,8 @@ def restore(files: dict[str, bytes], trainer: Trainer) -> float:
     load_weights(trainer.net, files["model.safetensors"])
     if trainer.ema:
         load_weights(trainer.ema.net, files["ema.safetensors"])
+    if trainer.memory:
+        trainer.memory.restore(load(files["times.safetensors"]))
     _restore_optimizer(trainer, load(files["optimizer.safetensors"]))
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.skipped = state["total"] or trainer.total, state["skipped"]
@@ -129,7 +133,11 @@ def load_weights(net: nn.Module, content: bytes) -> None:
     try:
         net.load_state_dict(load(content))
     except (SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"the weights do not fit the network of config.json: {error}") from error
+        said = " ".join(str(error).split())
+        raise CheckpointError(
+            f"the weights do not fit the network of config.json ({said[:160]}); they are another version's or "
+            "another network's, so train again into a new folder"
+        ) from error
 
 
 def _weights(net: nn.Module) -> dict[str, Tensor]:

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import DivergedError
 from fromnoise.objective import Objective, draw, training_loss
+from fromnoise.times import Importance
 from fromnoise.train.ema import Ema
+from fromnoise.train.memory import LossMemory
 from fromnoise.train.options import TrainOptions
 from fromnoise.train.schedule import Budget, learning_rate
 
@@ -58,8 +60,9 @@ class TrainStep:
 class Trainer:
     """Trains `denoiser` on `objective` with batches from `batches`.
 
-    net is the plain network (what the optimiser moves), ema its average or None. `step`, `images`, `total` and
-    `skipped` are the whole of the loop's own state: noise, times, order and learning rate are functions of them.
+    net is the plain network (what the optimiser moves), ema its average or None. `step`, `images`, `total`, `skipped`
+    and, where times are drawn by measured loss, `memory` are the whole of the loop's own state: noise, times, order
+    and learning rate are functions of them.
     total is None until a time budget has been measured.
     """
 
@@ -78,6 +81,11 @@ class Trainer:
         self.device = next(self.net.parameters()).device
         self.ema = Ema(self.net, options.ema_length) if options.use_ema else None
         self.optimizer = _optimizer(self.net, options)
+        self.memory = (
+            LossMemory(objective.times, denoiser.process, _noise_device(self.device))
+            if isinstance(objective.times, Importance)
+            else None
+        )
         self.total, self.budget = total, budget
         self.step = self.images = self.skipped = 0
         self._read_every = 1 if self.device.type == "cpu" else 50
@@ -128,9 +136,12 @@ class Trainer:
             options.seed,
             self.step,
             device=_noise_device(self.device),
-        )
-        noise = type(noise)(noise.eps.to(self.device), noise.t.to(self.device), noise.drop.to(self.device))
-        loss = training_loss(self.denoiser, self.objective, x0, labels, noise).mean()
+            chances=self.memory.chances() if self.memory else None,
+        ).to(self.device)
+        terms = training_loss(self.denoiser, self.objective, x0, labels, noise)
+        loss = terms.mean()
+        if self.memory:
+            self.memory.update(terms, noise.counts)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         rate = learning_rate(options, self.images, self.total)

@@ -1,0 +1,106 @@
+"""How good are the digits of `make demo`? The default recipe under its 100 seconds, several seeds, one table.
+
+    python benchmarks/first_light.py --data mnist --seeds 0,1,2
+
+Each seed is a training from nothing, on a machine that should do nothing else. 200 samples a run, every class equally
+often, are read by a classifier trained on the real images. Writes docs/results/first-light-<data>.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+
+
+def processor() -> str:
+    """The processor's name and what it has for bf16; only Linux tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    said = dict(line.split("\t: ", 1) if "\t: " in line else (line, "") for line in lines)
+    name = next((value for key, value in said.items() if key.strip() == "model name"), platform.machine())
+    flags = next((value for key, value in said.items() if key.strip() == "flags"), "").split()
+    return f"{name}, {', '.join(flag for flag in ('avx2', 'avx512_bf16', 'amx_bf16') if flag in flags)}"
+
+
+def measure(data: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:
+    """One training and its verdict."""
+    from fromnoise.run import Run
+    from fromnoise.run.judging import judged
+
+    path, began = folder / f"{data}-{seed}", time.time()
+    words = ["train", data, "--budget", budget, "--seed", str(seed), "--output_dir", str(path)]
+    subprocess.run([sys.executable, "-m", "fromnoise", *words], check=True, stdout=subprocess.DEVNULL)
+    wall = time.time() - began
+    run = Run(path)
+    verdict = judged(run)
+    steps = [line for line in run.folder.read_metrics() if "step" in line]
+    return {
+        "seed": seed,
+        "wall_seconds": round(wall, 1),
+        "images_seen": steps[-1]["images"],
+        "images_per_second": statistics.median(line["images_per_second"] for line in steps),
+        "precision": run.precision.dtype_name,
+        "taken_for_their_class": verdict.judgement.agreement if verdict else None,
+        "judged": verdict.count if verdict else 0,
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown."""
+    rows = [
+        f"| {r['seed']} | {r['wall_seconds']:.0f} s | {r['images_seen']:,} | {r['images_per_second']:,.0f} | "
+        f"{100 * r['taken_for_their_class']:.1f} % |"
+        for r in found["runs"]
+    ]
+    head = [
+        f"# {found['data']} after {found['budget']}",
+        "",
+        f"`{found['command']}` on {found['machine']['cores']} cores of {found['machine']['processor']}; "
+        f"torch {found['machine']['torch']}, {found['runs'][0]['precision']}.",
+        "",
+        "| seed | process start to end | images seen | images/s (median) | taken for their class |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, ""])
+
+
+def main() -> None:
+    """Train every seed, then write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--budget", default="100s")
+    parser.add_argument("--seeds", default="0,1,2")
+    args = parser.parse_args()
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [measure(args.data, int(seed), args.budget, Path(folder)) for seed in args.seeds.split(",")]
+    found = {
+        "command": f"python benchmarks/first_light.py --data {args.data} --seeds {args.seeds}",
+        "data": args.data,
+        "budget": args.budget,
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "torch": torch.__version__},
+        "runs": runs,
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    stem = RESULTS / f"first-light-{args.data}"
+    stem.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(table(found), encoding="utf-8")
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()

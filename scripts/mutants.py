@@ -1,0 +1,207 @@
+"""Plants the classic mistakes one by one and sees whether the tests notice.
+
+    python scripts/mutants.py             all of them; prints a table, and fails if one lives
+    python scripts/mutants.py --write     also keeps the table in docs/mutants.md
+
+Each mistake is one replacement in a copy of the source; the tests named beside it run against that copy.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PAGE = CHECKOUT / "docs" / "mutants.md"
+CHECKS = "tests/samplers/test_samplers.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake: in `file`, `right` becomes `wrong`; `tests` are to notice."""
+
+    mistake: str
+    file: str
+    right: str
+    wrong: str
+    tests: str
+
+
+MUTANTS = (
+    Mutant(
+        "sign of eps in the 2x2 solve",
+        "prediction.py",
+        "eps = bcast(alpha / det, xt) * out - bcast(p / det, xt) * xt",
+        "eps = bcast(p / det, xt) * xt - bcast(alpha / det, xt) * out",
+        "tests/test_prediction.py",
+    ),
+    Mutant(
+        "t off by one in DDPM's table",
+        "vp.py",
+        "place = (t - 1).clamp(0, last)",
+        "place = t.clamp(0, last)",
+        "tests/test_process.py",
+    ),
+    Mutant(
+        "t off by one in what the network is told",
+        "vp.py",
+        '"""k - 1, the timestep index of diffusers."""\n        return t - 1',
+        '"""k - 1, the timestep index of diffusers."""\n        return t',
+        "tests/test_process.py",
+    ),
+    Mutant(
+        "sigma_t for sigma_s in the exact move",
+        "process.py",
+        "return bcast(keep, xt) * xt + bcast(alpha_s - alpha_t * keep, xt) * x0",
+        "return bcast(keep, xt) * xt + bcast(alpha_s - alpha_t * sigma_t, xt) * x0",
+        "tests/test_process.py",
+    ),
+    Mutant(
+        "sigma_t for sigma_s in the ancestral step",
+        "samplers/ddim.py",
+        "kept = (sigma_s**2 - tau2)",
+        "kept = (sigma_t**2 - tau2)",
+        f"{CHECKS} -k promises and-ddpm",
+    ),
+    Mutant(
+        "the guess's weight at the wrong end of the step",
+        "samplers/exponential.py",
+        "_WEIGHTS * np.exp(-h * (1 - u))",
+        "_WEIGHTS * np.exp(-h * u)",
+        f"{CHECKS} -k polynomials",
+    ),
+    Mutant(
+        "the halved quadratic term of the published third order",
+        "samplers/exponential.py",
+        "    return [float((w * values).sum()) for values in basis]",
+        "    exact = [float((w * values).sum()) for values in basis]\n"
+        "    if len(nodes) == 3 and max(nodes) == 0:\n"
+        "        flat = [1 - 0.5 / nodes[1], 0.5 / nodes[1], 0.0]\n"
+        "        return [(a + b) / 2 for a, b in zip(exact, flat, strict=True)]\n"
+        "    return exact",
+        f"{CHECKS} -k promises and-dpmpp_3m",
+    ),
+    Mutant(
+        "clip before guidance",
+        "build.py",
+        "    asked: Estimator = denoiser\n",
+        "    asked: Estimator = Clipped(denoiser) if options.clip else denoiser\n",
+        "tests/test_build.py",
+    ),
+    Mutant(
+        "guidance towards no class",
+        "guidance.py",
+        "guided = mixed(untold, told, self.scale)",
+        "guided = mixed(told, untold, self.scale)",
+        "tests/test_denoiser.py",
+    ),
+    Mutant(
+        "labels shuffled against their images",
+        "data/dataset.py",
+        "self.labels[indices]",
+        "self.labels[indices.flip(0)]",
+        "tests/data/test_batches.py",
+    ),
+    Mutant(
+        "labels dropped by the batch, not by the image",
+        "objective.py",
+        "drop = torch.rand(shape[0], generator=g, device=g.device)",
+        "drop = torch.rand(1, generator=g, device=g.device).expand(shape[0])",
+        "tests/testing/test_checks.py -k objective",
+    ),
+    Mutant(
+        "the average of the weights never updated",
+        "train/engine.py",
+        "            self.ema.update(self.net, self.step)\n",
+        "            pass\n",
+        "tests/train/test_train.py",
+    ),
+    Mutant(
+        "input scale forgotten",
+        "denoiser.py",
+        "scaled = bcast(self.prediction.input_scale(self.process, t), xt) * xt",
+        "scaled = xt",
+        "tests/test_denoiser.py",
+    ),
+    Mutant(
+        "weighting not carried over to what the network says",
+        "weighting.py",
+        "* (sigma / determinant(prediction, process, t)) ** 2",
+        "* (sigma / determinant(prediction, process, t))",
+        "tests/test_prediction.py",
+    ),
+    Mutant(
+        "adaLN-Zero initialised a second time",
+        "nets/dit.py",
+        "        nn.init.zeros_(self.condition.weight)\n        nn.init.zeros_(self.condition.bias)\n\n"
+        "    def forward(self, h",
+        "        nn.init.xavier_uniform_(self.condition.weight)\n\n    def forward(self, h",
+        "tests/nets/test_nets.py -k adaln",
+    ),
+    Mutant(
+        "every picture from the same noise",
+        "samplers/loop.py",
+        'generator(0, "sample", s)',
+        'generator(0, "sample", 0)',
+        f"{CHECKS} -k seed_i_alone",
+    ),
+)
+
+
+def plant(mutant: Mutant, folder: Path) -> None:
+    """Copies source and tests into `folder` and makes the mistake there."""
+    for name in ("src", "tests"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(CHECKOUT / "pyproject.toml", folder)
+    path = folder / "src" / "fromnoise" / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.right) != 1:
+        sys.exit(f"'{mutant.mistake}' does not fit: {mutant.file} holds its line {text.count(mutant.right)} times.")
+    path.write_text(text.replace(mutant.right, mutant.wrong), encoding="utf-8")
+
+
+def noticed(mutant: Mutant) -> str:
+    """The name of the first test that fails on the mistake; empty if none does."""
+    with tempfile.TemporaryDirectory() as folder:
+        plant(mutant, Path(folder))
+        tests, _, chosen = mutant.tests.partition(" -k ")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", tests]
+        command += ["-k", chosen.replace("and-", "and ")] if chosen else []
+        surroundings = {**os.environ, "PYTHONPATH": str(Path(folder) / "src")}
+        done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
+    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    if done.returncode == 1 and failed:
+        return failed[0].split(" - ")[0].removeprefix("FAILED ").partition("[")[0]
+    if done.returncode == 0:
+        return ""
+    sys.exit(f"'{mutant.mistake}': pytest ended with {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def table(rows: list[tuple[str, str, str]]) -> str:
+    """Markdown."""
+    lines = ["| planted mistake | in | caught by |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {mistake} | `{file}` | {test} |" for mistake, file, test in rows)])
+
+
+def main() -> int:
+    """0 when every mistake was noticed."""
+    rows, lived = [], 0
+    for mutant in MUTANTS:
+        test = noticed(mutant)
+        lived += not test
+        rows.append((mutant.mistake, mutant.file, f"`{test}`" if test else "**nothing**"))
+        print(f"{'caught' if test else 'LIVED '}  {mutant.mistake}: {test}", flush=True)
+    print(f"\n{table(rows)}\n\n{len(rows) - lived} of {len(rows)} planted mistakes were caught.")
+    if "--write" in sys.argv:
+        head = "`python scripts/mutants.py --write` plants each mistake and names the first test that fails."
+        PAGE.write_text(f"# Planted mistakes\n\n{head}\n\n{table(rows)}\n", encoding="utf-8")
+    return int(lived > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
