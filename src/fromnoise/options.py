@@ -7,6 +7,7 @@ a field does not allow. This file and the `options.py` of each room import no to
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, Literal, TypeVar
@@ -59,6 +60,8 @@ def _check_value(name: str, value: Any, annotation: Any, limits: Any) -> None:
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (kind in (int, float) and isinstance(value, bool)):
         raise UsageError(f"{name} is {value!r}, but expected {kind.__name__}; give a value of that kind")
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"{name} is {value}, but expected a finite number; give one")
     least, most = limits.get("least"), limits.get("most")
     if least is not None and value < least:
         raise UsageError(f"{name} is {value}, but the least allowed is {least:g}; give a larger value")

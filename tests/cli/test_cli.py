@@ -153,6 +153,8 @@ PICTURE = np.zeros((9, 9, 3), np.uint8)
         (["train", "digits", "--recipe", "defalt"], 2, "did you mean 'default'"),
         (["train", "digits", "--learnin_rate", "1"], 2, "did you mean --learning_rate?"),
         (["train", "digits", "--learning_rate", "fast"], 2, "expected float"),
+        (["train", "digits", "--learning_rate", "nan"], 2, "expected a finite number"),
+        (["train", "digits", "--learning_rate=-1"], 2, "least allowed is 0"),
         (["train", "digits", "--train_batch_size", "2000"], 2, "only 1500 training images"),
         (["train", "digits", "--budget", "soon"], 2, "90s, 3m or 1.5h"),
         (["train", "digits", "--set", "net.wdth=3"], 2, "did you mean 'net.width'"),
