@@ -11,7 +11,7 @@ if said=$($fromnoise data fetch mnist --quiet 2>&1); then
 else
     data=digits
     echo "Data: digits (1,797 of them, 16x16, nothing to download), since MNIST is not at hand:"
-    echo "  $(printf '%s\n' "$said" | tail -n 1)"
+    echo "  $(printf '%s\n' "$said" | head -n 1)"
 fi
 
 run=runs/demo-$data

@@ -32,7 +32,7 @@ STAIRS = {
     "options": {"errors"},
     "clock": {"errors"},
     "images": {"errors"},
-    "prediction": {"process"},
+    "prediction": {"process", "vp"},
     "weighting": {"process", "prediction"},
     "vp": {"process"},
     "processes": {"process", "vp"},

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.data.options import DataOptions
-from fromnoise.errors import UsageError, unknown
+from fromnoise.errors import UsageError, nearest, unknown
 from fromnoise.model_options import ObjectiveOptions, ProcessOptions
 from fromnoise.nets.options import NetOptions
 from fromnoise.options import checked, kind_of
@@ -74,7 +74,11 @@ def replaced(config: Config, changes: Mapping[str, Any]) -> Config:
 def _unknown_setting(name: str, known: Mapping[str, Any]) -> str:
     section = name.partition(".")[0]
     inside = [k for k in known if k.startswith(section + ".")]
-    return unknown("setting", name, inside or known)
+    if inside:
+        return unknown("setting", name, inside)
+    guess = nearest(name, known)
+    hint = f"; did you mean '{guess}'?" if guess else "."
+    return f"unknown setting '{name}'{hint} Sections: {', '.join(sorted({k.partition('.')[0] for k in known}))}"
 
 
 def parse_value(name: str, text: str) -> Any:
@@ -112,8 +116,12 @@ def from_dict(fields: Mapping[str, Any], base: Config | None = None) -> Config:
     for section, values in fields.items():
         if section == "recipe":
             continue
-        if section not in sections or not isinstance(values, Mapping):
+        if section not in sections:
             raise UsageError(unknown("section", section, sections))
+        if not isinstance(values, Mapping):
+            raise UsageError(
+                f"{section} is {values!r}, but it is a section of settings; write it as a table, [{section}]"
+            )
         changes |= {f"{section}.{name}": value for name, value in values.items()}
     return replaced(config, changes)
 

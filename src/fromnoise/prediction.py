@@ -26,6 +26,7 @@ from torch import Tensor
 
 from fromnoise.errors import UsageError
 from fromnoise.process import VE, Process, bcast
+from fromnoise.vp import VP
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,13 @@ class V(Prediction):
 
 
 class Velocity(Prediction):
-    """dx_t/dt = alpha' x0 + sigma' eps; on the linear path eps - x0."""
+    """dx_t/dt = alpha' x0 + sigma' eps; on the linear path eps - x0. On a table, by t / T: a step of it is tiny."""
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(alpha', sigma')."""
-        return process.rates(t)
+        """(alpha', sigma'), on a table T times that."""
+        d_alpha, d_sigma = process.rates(t)
+        scale = process.t_max if isinstance(process, VP) else 1.0
+        return scale * d_alpha, scale * d_sigma
 
 
 class EDM(Prediction):

@@ -125,6 +125,9 @@ def test_doctor(capsys):
 
 def test_seeds():
     assert parse_seeds("0-3,9") == [0, 1, 2, 3, 9]
+    for text in ("0-99999999999", str(2**63)):
+        with pytest.raises(UsageError, match="asks for too much"):
+            parse_seeds(text)
     for text in ("", "3-1", "a", "1,,2", "-4"):
         with pytest.raises(UsageError, match="names no seeds"):
             parse_seeds(text)

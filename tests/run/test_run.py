@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import tomllib
 
 import numpy as np
 import pytest
@@ -215,7 +216,7 @@ def test_any_process_with_any_prediction(tmp_path, tiny_settings, process, predi
     [
         ({"objective.prediction": "eps"}, "divides by alpha = 0"),
         ({"objective.times": "discrete"}, "needs process 'vp'"),
-        ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "deterministic sampler"),
+        ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "a deterministic one"),
         ({"train.train_batch_size": 5000}, "only 1500 training images"),
         ({"train.num_epochs": 1.0, "train.budget": "3m"}, "both given"),
     ],
@@ -232,6 +233,46 @@ def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(WriteError, match="cannot write the run folder"):
         (tmp_path / "file").write_text("")
         Run.create("digits", output_dir=tmp_path / "file" / "r")
+
+
+def test_config_toml_says_what_was_asked_and_can_be_given_back(tmp_path, tiny_settings):
+    (tmp_path / "mine.toml").write_text("[train]\nnum_images = 64\n[net]\nwidth = 8\n")
+    asked = {"config_file": tmp_path / "mine.toml", "settings": {"train.seed": 3, "net.depth": 1}}
+    first = Run.create("digits", output_dir=tmp_path / "a", **asked)
+    written = tomllib.loads((tmp_path / "a" / "config.toml").read_text())
+    assert written["train"] == {"num_images": 64, "seed": 3} and written["net"] == {"width": 8, "depth": 1}
+    assert written["recipe"] == "default" and written["data"] == {"source": "digits"}
+    again = Run.create("digits", output_dir=tmp_path / "b", config_file=tmp_path / "a" / "config.toml")
+    assert again.config == first.config
+    assert Run.create("digits", output_dir=tmp_path / "a", **asked).config == first.config
+
+
+def test_somebodys_config_is_not_written_over(tmp_path):
+    own = tmp_path / "exp" / "config.toml"
+    own.parent.mkdir()
+    own.write_text("# mine\n[train]\nnum_images = 64\n")
+    with pytest.raises(UsageError, match="choose another --output_dir"):
+        Run.create("digits", output_dir=own.parent, config_file=own)
+    assert own.read_text().startswith("# mine") and len(list(own.parent.iterdir())) == 1
+    own.write_text("train = 3\n")
+    with pytest.raises(UsageError, match=r"write it as a table, \[train\]"):
+        Run.create("digits", output_dir=tmp_path / "r", config_file=own)
+
+
+def test_a_record_with_missing_parts_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"format": 1}')
+    with pytest.raises(CheckpointError, match="parts are missing"):
+        Run(tmp_path)
+
+
+def test_the_last_images_are_in_the_metrics(tmp_path, tiny_settings):
+    """1,500 digits in batches of 64 end an epoch with 28: the last step passes the total, and is written down."""
+    settings = {**tiny_settings, "train.num_images": 1510, "train.log_every": 50}
+    run = Run.create("digits", output_dir=tmp_path / "r", settings=settings).train()
+    seen = [line["images"] for line in run.folder.read_metrics() if "step" in line]
+    assert seen[-1] == int(run.newest_checkpoint().name) == 1564
+    previews = sorted(path.name for path in run.folder.samples.iterdir())
+    assert previews[-1] == "preview-00001564.png"
 
 
 def test_changed_images_are_noticed(tmp_path, tiny_settings):

@@ -46,6 +46,7 @@ SAMPLE_FLAGS = {
     "threshold": "sample.threshold",
     "batch_size": "sample.batch_size",
 }
+LARGEST_SEED, MOST_SEEDS = 2**63, 10_000_000
 ALIASES = {
     "num_epochs": ("num_train_epochs",),
     "train_batch_size": ("batch_size", "batch"),
@@ -90,7 +91,12 @@ def parse_seeds(text: str) -> list[int]:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match or (match[2] and int(match[2]) < int(match[1])):
             raise UsageError(f"'{text}' names no seeds; write numbers and ranges such as 0-63 or 1,5,8-10")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last >= LARGEST_SEED or last - first >= MOST_SEEDS:
+            raise UsageError(
+                f"'{text}' asks for too much; seeds go up to {LARGEST_SEED - 1}, and {MOST_SEEDS:,} pictures at once"
+            )
+        seeds += range(first, last + 1)
     return seeds
 
 

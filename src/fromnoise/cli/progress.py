@@ -62,5 +62,8 @@ class TrainProgress:
         if step.images_per_second:
             words += f", {step.images_per_second:,.0f} images/s"
             if step.total:
-                words += f", {format_duration((step.total - step.images) / step.images_per_second)} left"
+                left = (step.total - step.images) / step.images_per_second
+                if step.seconds_left is not None:
+                    left = min(left, step.seconds_left)
+                words += f", {format_duration(left)} left"
         return words

@@ -54,11 +54,18 @@ def run(args: argparse.Namespace) -> None:
     with TrainProgress(training) as progress:
         for step in training.steps(started=process_start() + training.download_seconds, max_time=max_time):
             progress.update(step)
-    seconds = sum_seconds(training.folder.read_metrics())
+    lines = training.folder.read_metrics()
+    seconds = sum_seconds(lines)
+    cut = next((line for line in reversed(lines) if line.get("event") == "budget spent"), None)
     if not progress.moved:
         print("finished: nothing is left to train")
     elif seconds:
         print(f"trained on {progress.images:,} images in {format_duration(seconds)}")
+    if progress.moved and cut:
+        print(
+            f"the time was over at {cut['images']:,} of {cut['planned'] or 0:,} planned images, before the learning "
+            "rate had fallen to 0: this machine slowed down, so the result is not its best"
+        )
     print(f"next: fromnoise sample {training.path}, or fromnoise show {training.path}")
     print(training.path)
 

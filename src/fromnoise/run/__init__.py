@@ -34,7 +34,7 @@ from fromnoise.denoiser import Denoiser
 from fromnoise.errors import CheckpointError, DataError, UsageError
 from fromnoise.images import ImageSpec
 from fromnoise.run import comparing, showing, training, trajectories
-from fromnoise.run.compose import compose, data_options, default_folder
+from fromnoise.run.compose import asked_for, compose, data_options, default_folder
 from fromnoise.run.editing import Editor, editor
 from fromnoise.run.folder import Folder
 from fromnoise.run.sampling import Samples, labels_asked, make
@@ -99,12 +99,7 @@ class Run:
                 f"train_batch_size is {config.train.train_batch_size}, but there are only {len(images)} training "
                 f"images; give at most {len(images)}"
             )
-        asked = {
-            "recipe": recipe,
-            "data": data,
-            "settings": {k: _plain(v) for k, v in changes.items() if v is not None},
-        }
-        Folder(path).create(asked, record)
+        Folder(path).create(asked_for(data, recipe, config_path, changes), record)
         run = cls(path, device=device, data=images)
         run.download_seconds = waited
         return run
@@ -292,10 +287,6 @@ def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
     """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
     some = images.images[:: max(1, len(images) // 4096)]
     return max(0.01, float(spec.encode(some).double().std()))
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 __all__ = ["Run", "Samples"]

@@ -31,14 +31,7 @@ def compose(
     How long to train is one setting of three: giving one drops the recipe's own. UsageError if two are given.
     """
     config = recipe(name, data.spec, len(data))
-    tables = _tables(config_file)
-    flat = {
-        f"{section}.{key}": v
-        for section, values in tables.items()
-        if isinstance(values, dict)
-        for key, v in values.items()
-    }
-    changes = {**flat, **settings}
+    changes = _changes(config_file, settings)
     given = [length for length in LENGTHS if changes.get(length) is not None]
     if len(given) > 1:
         names = " and ".join("--" + length.partition(".")[2] for length in given)
@@ -51,6 +44,25 @@ def compose(
         if duration is not None:
             parse_duration(duration)  # a word that is no duration is said now, not after the training
     return config
+
+
+def asked_for(source: str, name: str, config_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked beyond the recipe, as tables that a config file can hold: what goes into config.toml."""
+    tables: dict[str, Any] = {"recipe": name, "data": {"source": source}}
+    for setting, value in _changes(config_file, settings).items():
+        section, _, key = setting.partition(".")
+        if value is not None:
+            tables.setdefault(section, {})[key] = list(value) if isinstance(value, tuple) else value
+    return tables
+
+
+def _changes(config_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted name -> value: those of the config file, and over them single settings."""
+    tables = _tables(config_file).items()
+    flat = {
+        f"{section}.{key}": v for section, values in tables if isinstance(values, dict) for key, v in values.items()
+    }
+    return {**flat, **settings}
 
 
 def default_folder(source: str, recipe_name: str, seed: int) -> Path:

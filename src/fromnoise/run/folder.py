@@ -17,7 +17,7 @@ from typing import Any
 
 import tomli_w
 
-from fromnoise.errors import BusyError, CheckpointError, WriteError
+from fromnoise.errors import BusyError, CheckpointError, UsageError, WriteError
 
 FORMAT = 1
 
@@ -65,11 +65,17 @@ class Folder:
     def create(self, asked: dict[str, Any], record: dict[str, Any]) -> None:
         """Make the folder with config.toml and config.json; WriteError where that cannot be.
 
-        config.json is written last and in one piece: a folder that has it is a run.
+        config.json is written last and in one piece: a folder that has it is a run. UsageError for a folder with a
+        config.toml that no run wrote: it is somebody's own.
         """
+        words, place = tomli_w.dumps(asked), self.path / "config.toml"
+        if place.exists() and place.read_bytes() != words.encode():
+            raise UsageError(
+                f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            _replace(self.path / "config.toml", tomli_w.dumps(asked))
+            _replace(place, words)
             _replace(self.record, json.dumps({"format": FORMAT, **record}, indent=1))
         except OSError as error:
             raise WriteError(
@@ -85,6 +91,8 @@ class Folder:
         try:
             record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
             newer = record["format"] > FORMAT
+            if not newer and not {"config", "spec", "data", "sigma_data"} <= set(record):
+                raise ValueError("parts are missing")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{self.record} cannot be read ({error}); train again into a new folder") from error
         if newer:
@@ -119,7 +127,13 @@ class Folder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one process; BusyError while another holds it. A killed process lets go of it."""
-        with (self.path / "run.lock").open("a+b") as file:
+        try:
+            file = (self.path / "run.lock").open("a+b")
+        except OSError as error:
+            raise WriteError(
+                f"cannot write in {self.path}: {error.strerror}; allow it, or choose another --output_dir"
+            ) from error
+        with file:
             if not _lock(file):
                 raise BusyError(
                     f"another process is training in {self.path}; wait for it, or choose another --output_dir"

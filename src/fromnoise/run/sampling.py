@@ -71,9 +71,16 @@ class Samples:
     def _save_folder(self, path: Path) -> Path:
         if path.is_file():
             raise WriteError(f"{path} is a file; give the name of a folder, or a .png, .gif or .npz")
-        for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
-            label = f"-label{self.labels[i]}" if self.labels is not None else ""
-            write_bytes(path / f"seed{seed:06d}{label}.png", png_bytes(grid(image[None], scale=1, gap=0)))
+        written: list[Path] = []
+        try:
+            for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
+                label = f"-label{self.labels[i]}" if self.labels is not None else ""
+                picture = png_bytes(grid(image[None], scale=1, gap=0))
+                written.append(write_bytes(path / f"seed{seed:06d}{label}.png", picture))
+        except WriteError:
+            for done in written:  # a full disk: half a set of pictures is none
+                done.unlink(missing_ok=True)
+            raise
         return path
 
 

@@ -62,6 +62,8 @@ class _Session:
         self.unlogged: list[StepLoss] = []
         self.epoch_losses: list[float] = []
         self.previews = 0
+        self.preview_seconds = 0.0
+        self.rate = self.speed = 0.0
         run.folder.rewind_metrics(self.trainer.images)
 
     def seconds(self) -> float:
@@ -71,27 +73,28 @@ class _Session:
     def log(self, step: TrainStep) -> None:
         """Write what was read to metrics.jsonl, and a preview when its time has come."""
         lines: list[dict[str, Any]] = []
+        self.rate, self.speed = step.learning_rate, step.images_per_second
         for entry in step.read:
             self.unlogged.append(entry)
             self.epoch_losses.append(entry.loss)
             ends_epoch = entry.step % self.trainer.batches.steps_per_epoch == 0
-            if len(self.unlogged) >= self.options.log_every or ends_epoch or entry.images == self.trainer.total:
-                lines.append(self._line(step))
+            if len(self.unlogged) >= self.options.log_every or ends_epoch or self.trainer.done:
+                lines.append(self._line())
             if ends_epoch:
                 lines += self._epoch_line(entry)
         if lines:
             self.run.folder.append_metrics(lines)
         self._preview_now_and_then(step)
 
-    def _line(self, step: TrainStep) -> dict[str, Any]:
+    def _line(self) -> dict[str, Any]:
         last, losses = self.unlogged[-1], [entry.loss for entry in self.unlogged]
         self.unlogged = []
         return {
             "step": last.step,
             "images": last.images,
             "loss": float(np.mean(losses)),
-            "learning_rate": step.learning_rate,
-            "images_per_second": round(step.images_per_second, 1),
+            "learning_rate": self.rate,
+            "images_per_second": round(self.speed, 1),
             "seconds": round(self.seconds(), 2),
         }
 
@@ -104,13 +107,20 @@ class _Session:
         return [{"event": "epoch", "epoch": epoch, "images": entry.images, "loss": loss}] if whole else []
 
     def _preview_now_and_then(self, step: TrainStep) -> None:
-        if not step.total or not self.options.previews:
+        if not step.total or not self.options.previews or self.trainer.done:
             return
         due = int(step.images / step.total * self.options.previews)
-        if due > self.previews:
+        hurry = self.trainer.budget and self.trainer.budget.left() < 3 * self.preview_seconds
+        if due > self.previews and not hurry:
             self.previews = due
-            pictures = preview(self.run, self.trainer.best_net)
-            save(grid(pictures), self.run.folder.samples / f"preview-{step.images:08d}.png")
+            self.preview()
+
+    def preview(self) -> None:
+        """A grid made with the weights as they are."""
+        began = time.time()
+        pictures = preview(self.run, self.trainer.best_net)
+        save(grid(pictures), self.run.folder.samples / f"preview-{self.trainer.images:08d}.png")
+        self.preview_seconds = time.time() - began
 
     def save_now_and_then(self) -> None:
         """A checkpoint when the last is older than checkpoint_every."""
@@ -118,12 +128,14 @@ class _Session:
             self.save()
 
     def save(self) -> None:
-        """A checkpoint now."""
+        """A checkpoint now, and in metrics.jsonl all that came before it."""
+        if self.unlogged:
+            self.run.folder.append_metrics([self._line()])
         checkpoint.write(self.run.folder.checkpoints, self.trainer, self.seconds(), self.options.checkpoints_kept)
         self.saved_at = time.time()
 
     def finish(self) -> None:
-        """The last checkpoint, unless it is on disk already. A spent budget ends the plan where it stands."""
+        """The last checkpoint, unless it is on disk already, then a preview. A spent budget ends the plan there."""
         trainer = self.trainer
         if not trainer.done:
             event = {"event": "budget spent", "planned": trainer.total}
@@ -132,6 +144,8 @@ class _Session:
         newest = self.run.newest_checkpoint()
         if newest is None or int(newest.name) != trainer.images:
             self.save()
+            if self.options.previews:
+                self.preview()
 
 
 def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:

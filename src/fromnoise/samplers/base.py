@@ -47,8 +47,8 @@ class Sampler(ABC):
         """Refuse noise that the process's prior cannot explain."""
         if self.stochastic and not process.prior.gaussian:
             raise UsageError(
-                f"sampler '{type(self).__name__}' adds normal noise, but the prior is "
-                f"{type(process.prior).__name__}; use a deterministic sampler such as 'ddim'"
+                f"this sampler adds normal noise, but the prior is {type(process.prior).__name__}; "
+                "use a deterministic one, such as 'ddim' or 'heun'"
             )
 
 

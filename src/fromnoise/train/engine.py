@@ -47,7 +47,10 @@ class StepLoss:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """Where training stands after a step. read: losses fetched from the device since the last yield."""
+    """Where training stands after a step. read: losses fetched from the device since the last yield.
+
+    seconds_left: of a time budget, None without one.
+    """
 
     step: int
     images: int
@@ -55,6 +58,7 @@ class TrainStep:
     learning_rate: float
     images_per_second: float
     read: tuple[StepLoss, ...]
+    seconds_left: float | None = None
 
 
 class Trainer:
@@ -107,7 +111,7 @@ class Trainer:
         durations: deque[float] = deque(maxlen=200)
         spent = 0.0
         self.net.train()
-        while not self.done and not (self.budget and self.budget.spent()):
+        while not self.done and not (self.budget and self.budget.spent(durations[-1] if durations else 0.0)):
             began = time.perf_counter()
             rate = self._one_step()
             ends = self.done or (self.total is None and self.budget is not None)
@@ -116,12 +120,17 @@ class Trainer:
             spent += durations[-1]
             speed = self._speed(list(durations))
             if self.total is None and self.budget and self.budget.measured_enough(len(durations), spent):
-                self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
-            yield TrainStep(self.step, self.images, self.total, rate, speed, read)
+                self.total = self.budget.images(self.images, self._pace(list(durations)), self.options.train_batch_size)
+            left = max(0.0, self.budget.left()) if self.budget else None
+            yield TrainStep(self.step, self.images, self.total, rate, speed, read, left)
 
     def _speed(self, durations: list[float]) -> float:
         """Images a second, from the median of recent steps: the first are slow, and a hiccup is no trend."""
         return self.options.train_batch_size / max(1e-9, statistics.median(durations[len(durations) // 2 :]))
+
+    def _pace(self, durations: list[float]) -> float:
+        """Images a second for a plan: the mean of the later half, in which a busy machine's stalls count too."""
+        return self.options.train_batch_size / max(1e-9, statistics.fmean(durations[len(durations) // 2 :]))
 
     def _one_step(self) -> float:
         """One update of the weights and of their average; returns the learning rate it used."""
@@ -178,7 +187,7 @@ class Trainer:
             if self._bad_in_a_row >= MOST_BAD_STEPS:
                 raise DivergedError(
                     f"the loss was not a finite number for {MOST_BAD_STEPS} steps in a row, up to step {entry.step}; "
-                    "lower --learning_rate or use --mixed_precision no, and start a new run"
+                    "lower --learning_rate or use --mixed_precision no, and delete this run or name another --output_dir"
                 )
         return read
 

@@ -12,7 +12,7 @@ from fromnoise.options import option
 class TrainOptions:
     """The training loop's options. One of num_epochs, num_images and budget says how long."""
 
-    num_epochs: float | None = option(None, "how often every image is seen", least=1e-6)
+    num_epochs: float | None = option(None, "how often every image is seen", least=1e-6, most=1e6)
     num_images: int | None = option(None, "how many images are seen, repeats counted", least=1)
     budget: str | None = option(None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h")
     train_batch_size: int = option(128, "images a step", least=1)

@@ -25,6 +25,9 @@ def learning_rate(options: TrainOptions, images: int, total: int | None) -> floa
     return options.learning_rate * rise * fall
 
 
+SAVING = 0.25  # seconds that are kept for writing the last checkpoint
+
+
 @dataclass
 class Budget:
     """Wall time for a whole run. After a few measured seconds it says how many images fit into it.
@@ -41,9 +44,9 @@ class Budget:
         """Seconds until the budget is spent."""
         return self.started + self.seconds - self.now()
 
-    def spent(self) -> bool:
-        """Whether the hard end has come, at 101 % so that the last checkpoint is on disk by 103 %."""
-        return self.left() < -0.01 * self.seconds
+    def spent(self, step: float = 0.0) -> bool:
+        """Whether one more step of `step` seconds, and the checkpoint after it, would end beyond 102 %."""
+        return self.left() + 0.02 * self.seconds < step + SAVING
 
     def measured_enough(self, steps: int, seconds: float) -> bool:
         """Whether `steps` steps in `seconds` are a fair sample of this machine's speed."""
