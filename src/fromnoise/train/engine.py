@@ -120,17 +120,13 @@ class Trainer:
             spent += durations[-1]
             speed = self._speed(list(durations))
             if self.total is None and self.budget and self.budget.measured_enough(len(durations), spent):
-                self.total = self.budget.images(self.images, self._pace(list(durations)), self.options.train_batch_size)
+                self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
             left = max(0.0, self.budget.left()) if self.budget else None
             yield TrainStep(self.step, self.images, self.total, rate, speed, read, left)
 
     def _speed(self, durations: list[float]) -> float:
         """Images a second, from the median of recent steps: the first are slow, and a hiccup is no trend."""
         return self.options.train_batch_size / max(1e-9, statistics.median(durations[len(durations) // 2 :]))
-
-    def _pace(self, durations: list[float]) -> float:
-        """Images a second for a plan: the mean of the later half, in which a busy machine's stalls count too."""
-        return self.options.train_batch_size / max(1e-9, statistics.fmean(durations[len(durations) // 2 :]))
 
     def _one_step(self) -> float:
         """One update of the weights and of their average; returns the learning rate it used."""
@@ -187,7 +183,7 @@ class Trainer:
             if self._bad_in_a_row >= MOST_BAD_STEPS:
                 raise DivergedError(
                     f"the loss was not a finite number for {MOST_BAD_STEPS} steps in a row, up to step {entry.step}; "
-                    "lower --learning_rate or use --mixed_precision no, and delete this run or name another --output_dir"
+                    "lower --learning_rate or use --mixed_precision no, and delete this run or name another folder"
                 )
         return read
 
