@@ -50,6 +50,11 @@ def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast:
     process = build_process(config.process)
     TIMES[config.objective.times].check(process)
     check_sampling(config.sample, process, spec)
+    if config.sample.guidance_scale != 1 and config.objective.label_dropout == 0:
+        raise UsageError(
+            f"guidance_scale is {config.sample.guidance_scale:g}, but with label_dropout 0 no image is shown without "
+            "its class, and guidance needs that; set objective.label_dropout=0.1, or sample.guidance_scale=1"
+        )
     prediction = PREDICTIONS[config.objective.prediction](config.objective.sigma_data or sigma_data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.train.seed, "initial weights"))

@@ -43,8 +43,12 @@ class Draw:
     counts: Tensor | None = None
 
     def to(self, device: str | torch.device) -> Draw:
-        """The same draw on `device`."""
-        parts = (self.eps, self.t, self.drop, self.counts)
+        """The same draw on `device`; Apple's MPS has no float64, so times are float32 there."""
+        small = torch.device(device).type == "mps"
+        parts = [
+            part.float() if part is not None and small and part.dtype == torch.float64 else part
+            for part in (self.eps, self.t, self.drop, self.counts)
+        ]
         return Draw(*(None if part is None else part.to(device) for part in parts))  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ two equations for two unknowns, so one solve serves them all:
 | X0         | 1                         | 0                       | -sigma | the chapter; DDPM's "sample"  |
 | Eps        | 0                         | 1                       | alpha  | Ho et al. 2020                |
 | V          | -sigma                    | alpha                   | 1 (VP) | Salimans & Ho 2022            |
-| Velocity   | alpha'                    | sigma'                  |        | Lipman et al. 2023            |
+| Velocity   | alpha' (T alpha' on VP)   | sigma' (T sigma')       |        | Lipman et al. 2023            |
 | EDM        | (1 - c_skip alpha)/c_out  | -c_skip sigma / c_out   |        | Karras et al. 2022, table 1   |
 """
 
@@ -77,7 +77,7 @@ class Eps(Prediction):
         if alpha.item() < 1e-6:
             raise UsageError(
                 f"prediction 'eps' on {type(process).__name__} divides by alpha = 0 at t = {process.t_max:g}; "
-                "choose 'v', 'velocity' or 'x0', or a VP process"
+                "choose 'v', 'velocity' or 'x0', or a VP process that keeps some of the image"
             )
 
 

@@ -1,7 +1,6 @@
-"""Which times: draws for training, and the falling grids that a sampler walks.
+"""Which times are met in training.
 
-A draw is made for the whole batch at once, so that it can be stratified and does not depend on how the batch
-is split. A grid of n steps is n + 1 float64 times from t_max down to 0, the clean image.
+A draw is made for the whole batch at once, so that it can be stratified and does not depend on how the batch is split.
 """
 
 from __future__ import annotations

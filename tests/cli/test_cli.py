@@ -100,6 +100,8 @@ def test_samplers_are_compared_from_the_same_noise(run, capsys):
         (["--trajectory", "--steps", "5,10"], "one number of steps"),
         (["--trajectory", "--steps", "many"], "write 20 or 5,10,20"),
         (["--trajectory", "--label", "x"], "unknown class 'x'"),
+        (["--weights", "raw"], "go with --trajectory or --compare"),
+        (["--compare", "heun", "--grid", "1,0.5,0"], "give a grid by name"),
     ],
 )
 def test_mistakes_in_showing(run, capsys, words, said):

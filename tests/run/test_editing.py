@@ -172,7 +172,8 @@ def test_guidance_does_not_invert(tiny_run):
 
 def test_a_class_that_is_needed_and_not_known(tiny_run, tmp_path):
     run = Run(tiny_run.path)
-    run.config = replace(run.config, objective=replace(run.config.objective, label_dropout=0.0))
+    plain = replace(run.config.sample, guidance_scale=1.0)
+    run.config = replace(run.config, objective=replace(run.config.objective, label_dropout=0.0), sample=plain)
     path = png(tmp_path / "p.png", np.zeros((16, 16), np.uint8))
     with pytest.raises(UsageError, match="give --label"):
         run.edit().img2img(path, num=1)

@@ -217,6 +217,8 @@ def test_any_process_with_any_prediction(tmp_path, tiny_settings, process, predi
         ({"objective.prediction": "eps"}, "divides by alpha = 0"),
         ({"objective.times": "discrete"}, "needs process 'vp'"),
         ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "a deterministic one"),
+        ({"objective.label_dropout": 0.0, "sample.guidance_scale": 2.0}, "no image is shown without its class"),
+        ({"net.kind": "unet2d", "net.channels": (30, 60)}, "multiples of 32"),
         ({"train.train_batch_size": 5000}, "only 1500 training images"),
         ({"train.num_epochs": 1.0, "train.budget": "3m"}, "both given"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from fromnoise.cli.flags import (
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> None:
 def _name(seeds: list[int], label: str | None) -> str:
     """samples-0-63.png, or samples-0-63-label3.png."""
     span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-    return f"samples-{span}{f'-label{label}' if label is not None else ''}.png"
+    plain = re.sub(r"[^\w.-]", "-", label or "")  # a class such as T-shirt/top is no folder
+    return f"samples-{span}{f'-label{plain}' if label is not None else ''}.png"
 
 
 def _list() -> None:

@@ -72,5 +72,6 @@ def _counts(text: str) -> list[int]:
 
 def _refuse_what_only_views_take(args: argparse.Namespace, settings: bool) -> None:
     """The report shows a run as it samples by itself."""
-    if settings or args.steps or args.seeds or args.label is not None:
-        raise UsageError("flags of sampling go with --trajectory or --compare; the report uses the run's own settings")
+    other = args.checkpoint != "last" or args.weights != "ema"
+    if settings or other or args.steps or args.seeds or args.label is not None:
+        raise UsageError("flags of sampling go with --trajectory or --compare; the report shows the run's own way")

@@ -63,8 +63,10 @@ def run(args: argparse.Namespace) -> None:
         print(f"trained on {progress.images:,} images in {format_duration(seconds)}")
     if progress.moved and cut:
         print(
-            f"the time was over at {cut['images']:,} of {cut['planned'] or 0:,} planned images, before the learning "
-            "rate had fallen to 0: this machine slowed down, so the result is not its best"
+            f"the time was over at {cut['images']:,} of {cut['planned']:,} planned images: this machine slowed down, "
+            "so the result is not its best"
+            if cut["planned"]
+            else f"the time was over after {cut['images']:,} images, before a plan could be made; give a longer budget"
         )
     print(f"next: fromnoise sample {training.path}, or fromnoise show {training.path}")
     print(training.path)

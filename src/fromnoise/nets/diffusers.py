@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fromnoise.errors import UsageError
 from fromnoise.images import ImageSpec
 from fromnoise.nets.blocks import pad_to_multiple
 
@@ -26,6 +27,10 @@ class UNet2D(nn.Module):
         attention: bool = True,
         told_time: bool = True,
     ) -> None:
+        if not channels or any(width < 1 or width % 32 for width in channels):
+            raise UsageError(
+                f"net.channels is {list(channels)}, but UNet2DModel needs multiples of 32; give such widths"
+            )
         super().__init__()
         from diffusers import UNet2DModel
 

@@ -51,6 +51,9 @@ def compare(
     The reference is 200 steps of Heun. Raises UsageError for a sampler that adds noise of its own: it leads elsewhere.
     """
     base = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    base = replace(base, eta=None, churn=None)  # what one sampler has is nothing to the others
+    if "," in base.grid:
+        raise UsageError(f"grid '{base.grid}' has one number of steps, but several are compared; give a grid by name")
     plans = []
     for name in samplers:
         changed = replaced(run.config, {"sample.sampler": name}).sample.sampler

@@ -22,7 +22,7 @@ from fromnoise.figures.grid import grid
 from fromnoise.figures.rows import rows
 from fromnoise.images import ImageSpec
 from fromnoise.process import Process
-from fromnoise.run.sampling import to_arrays
+from fromnoise.run.sampling import single, to_arrays
 from fromnoise.samplers.loop import Step
 
 KEPT = 100  # moments that are kept of a longer walk
@@ -101,7 +101,7 @@ class Edit:
             _write({strip_beside(path): png_bytes(self.strip()), path: png_bytes(self.figure())})
             return path
         files = {
-            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(grid(image[None], scale=1, gap=0))
+            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(single(image))
             for number, (name, image) in enumerate(zip(self.names, self.images, strict=True))
         }
         _write({**files, path / "steps.png": png_bytes(self.strip())})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,14 @@ _GO_ON = "A run folder is all that these commands need. The command that began t
 
 
 def _commands(run: Run) -> str:
-    path = run.path
+    path = shlex.quote(str(run.path))
     lines = [
         f"fromnoise sample {path} --num 64 --out samples.png",
         f"fromnoise sample {path} --seeds 0-15 --out film.gif",
     ]
     if run.spec.classes:
-        lines.append(f"fromnoise sample {path} --label {run.spec.classes[-1]} --out {run.spec.classes[-1]}.png")
+        last = run.spec.classes[-1]
+        lines.append(f"fromnoise sample {path} --label {shlex.quote(last)} --out one-class.png")
     lines.append(f"fromnoise sample {path} --num 10000 --out samples.npz")
     return "\n".join(lines)
 
@@ -104,6 +106,8 @@ def _process(run: Run) -> str:
     options = run.config.process
     if options.kind == "linear":
         return f"linear mix with {options.prior} noise, images in [{options.low:g}, 1]"
-    if options.kind == "vp":
-        return f"variance preserving, {options.betas} betas, {options.steps} steps"
+    if options.kind in ("vp", "vp_continuous"):
+        how = f"{options.steps} steps" if options.kind == "vp" else "continuous"
+        end = ", ending in pure noise" if options.zero_terminal_snr else ""
+        return f"variance preserving, {options.betas} betas, {how}{end}"
     return "variance exploding"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from fromnoise.build import build_sampling
@@ -75,13 +76,18 @@ class Samples:
         try:
             for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
                 label = f"-label{self.labels[i]}" if self.labels is not None else ""
-                picture = png_bytes(grid(image[None], scale=1, gap=0))
+                picture = png_bytes(single(image))
                 written.append(write_bytes(path / f"seed{seed:06d}{label}.png", picture))
         except WriteError:
             for done in written:  # a full disk: half a set of pictures is none
                 done.unlink(missing_ok=True)
             raise
         return path
+
+
+def single(image: Any) -> Image.Image:
+    """uint8 (H, W, C) as a picture of its own, alpha and all."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def to_arrays(spec: ImageSpec, x: Tensor) -> Any:
@@ -151,7 +157,13 @@ def preview(run: Run, net: nn.Module) -> Any:
     """A quick look while training: 32 pictures in few steps with the weights of `net`, uint8 (32, H, W, C)."""
     denoiser = run.denoiser_with(net)
     few = {"ddpm": 50}.get(run.config.sample.sampler, 10)
-    options = replace(run.config.sample, steps=min(run.config.sample.steps, few), guidance_scale=1.0)
+    options = replace(
+        run.config.sample,
+        steps=min(run.config.sample.steps, few),
+        guidance_scale=1.0,
+        autoguidance=1.0,
+        weaker=None,  # a checkpoint that need not exist yet
+    )
     seeds = list(range(32))
     training = net.training
     net.eval()

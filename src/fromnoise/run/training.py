@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def steps(run: Run, started: float | None = None, max_time: float | None = None)
         trainer = session.trainer
         for step in trainer.steps():
             session.log(step)
-            if flag.received:
+            if flag.received and not trainer.done:
                 session.save()
                 raise Interrupted(_stopped(run, trainer, "stopped"), flag.exit_code)
             if max_time is not None and time.time() - began > max_time and not trainer.done:
@@ -61,7 +62,8 @@ class _Session:
         self.began = self.saved_at = time.time()
         self.unlogged: list[StepLoss] = []
         self.epoch_losses: list[float] = []
-        self.previews = 0
+        done = self.trainer.images / (self.trainer.total or math.inf)
+        self.previews = int(done * self.options.previews)
         self.preview_seconds = 0.0
         self.rate = self.speed = 0.0
         run.folder.rewind_metrics(self.trainer.images)
@@ -136,13 +138,13 @@ class _Session:
 
     def finish(self) -> None:
         """The last checkpoint, unless it is on disk already, then a preview. A spent budget ends the plan there."""
-        trainer = self.trainer
-        if not trainer.done:
+        trainer, cut = self.trainer, not self.trainer.done
+        if cut:
             event = {"event": "budget spent", "planned": trainer.total}
             self.run.folder.append_metrics([{**event, "images": trainer.images, "seconds": round(self.seconds(), 2)}])
             trainer.total = trainer.images
         newest = self.run.newest_checkpoint()
-        if newest is None or int(newest.name) != trainer.images:
+        if newest is None or int(newest.name) != trainer.images or cut:
             self.save()
             if self.options.previews:
                 self.preview()
@@ -162,9 +164,7 @@ def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
     if newest is None:
         return trainer, 0.0
     seconds = checkpoint.restore(checkpoint.read(newest), trainer)
-    if trainer.total is not None:
-        trainer.budget = None
-    elif trainer.budget:
+    if trainer.budget:
         trainer.budget.started = started - seconds
     return trainer, seconds
 

@@ -36,9 +36,10 @@ class LossMemory:
     @torch.no_grad()
     def update(self, terms: LossTerms, counts: Tensor | None) -> None:
         """Take in a batch's losses per image, freed of what they count; those that are not finite are left out."""
-        loss = terms.per_image.detach().double()
-        loss = (loss if counts is None else loss / counts).to(self.moment.device)
-        part, finite = self.law.part(terms.t, self.process).to(loss.device), loss.isfinite()
+        where = self.moment.device  # the CPU for MPS, which has no float64
+        loss = terms.per_image.detach().to(where).double()
+        loss = loss if counts is None else loss / counts.to(where)
+        part, finite = self.law.part(terms.t.to(where), self.process), loss.isfinite()
         hits = torch.zeros_like(self.hits).index_add_(0, part, finite.double())
         total = torch.zeros_like(self.moment).index_add_(0, part, torch.where(finite, loss**2, 0.0))
         mean = total / hits.clamp(min=1)
