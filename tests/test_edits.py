@@ -148,7 +148,14 @@ class Pairs(Oracle):
         return torch.cat([mean + half, mean - half], 2)
 
     def flow(self, x, t, s):
-        raise NotImplementedError
+        """Sum and difference are normal by themselves, and keep their standard scores."""
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self.scales(t), self.scales(s)
+        up, down = x[:, :, :1], x[:, :, 1:]
+        kept = [
+            ((alpha_s**2 * v + sigma_s**2) / (alpha_t**2 * v + sigma_t**2)) ** 0.5 for v in (1 + self.rho, 1 - self.rho)
+        ]
+        mean, half = kept[0] * (up + down) / 2, kept[1] * (up - down) / 2
+        return torch.cat([mean + half, mean - half], 2)
 
 
 def told_by_the_neighbour(process, name, resample):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +142,6 @@ def _nearest(run: Run, samples: Samples) -> Any:
     pictures = torch.from_numpy(chosen).permute(0, 3, 1, 2).contiguous()
     distances, indices = nearest(pictures, run.data)
     found, _ = run.data.fetch(indices[:, 0])
-    spec = replace(run.spec)
-    there = to_arrays(spec, spec.encode(found))
+    there = found.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     captions = [f"{distance:.0f}" for distance in distances[:, 0].tolist()]
     return rows([("samples", chosen), ("nearest training image (RMS distance in grey levels above)", there)], captions)

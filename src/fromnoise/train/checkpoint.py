@@ -37,7 +37,6 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
         "total": trainer.total,
         "skipped": trainer.skipped,
         "seconds": seconds,
-        "threads": torch.get_num_threads(),
     }
     files = {
         "model.safetensors": save(_weights(trainer.net)),
