@@ -76,6 +76,7 @@ def _chapter(recipe: str, net: NetOptions, count: int) -> Config:
             use_ema=False,
             mixed_precision="no",
             log_every=1,
+            heldout=0,
         ),
         sample=SampleOptions(sampler="ddim", grid="uniform", steps=40),
     )
@@ -97,6 +98,19 @@ RECIPES: dict[str, Callable[[ImageSpec, int], Config]] = {
     "chapter-basic": chapter_basic,
     "chapter-unet2d": chapter_unet2d,
 }
+
+
+_READABLE = {"default": 30_000, "ddpm": 150_000, "chapter-basic": 180_000, "chapter-unet2d": 180_000}
+
+
+def images_needed(name: str, spec: ImageSpec) -> int:
+    """About how many images the network of recipe `name` sees until samples can be read, for images of `spec`.
+
+    Measured on 28x28 grey digits (default), made for that many there (the chapter's 3 epochs), or a fair guess (ddpm);
+    scaled with pixels, but by at least a third: a rule of thumb, and photographs need more than drawings.
+    """
+    scale = max(1 / 3, spec.height * spec.width / 28**2)
+    return 1000 * round(_READABLE.get(name, _READABLE["default"]) * scale / 1000)
 
 
 def recipe(name: str, spec: ImageSpec, count: int) -> Config:

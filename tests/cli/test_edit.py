@@ -92,7 +92,7 @@ VARY = ["img2img", "--image", "7"]
         ([*VARY, "--out", "x.jpeg"], 2, ".jpeg"),
         ([*VARY, "--out", "file"], 6, "file is a file"),
         ([*VARY, "--out", "file/x.png"], 6, "file"),
-        ([*VARY, "--checkpoint", "5"], 4, "choose last or one of 128"),
+        ([*VARY, "--checkpoint", "5"], 4, "choose last, best or one of 128"),
         (["img2img", "--image", "1500"], 2, "numbered 0 to 1499"),
         (["img2img", "--image", "none.png"], 3, "none.png cannot be opened"),
         (["img2img", "--image", "text.png"], 3, "text.png cannot be used"),

@@ -162,7 +162,7 @@ def test_broken_zips_are_data_errors(folder: Folder, tmp_path: Path) -> None:
 
 
 def test_the_real_zip(rgb_zip: Path) -> None:
-    data = load(options(rgb_zip))
+    data = load(options(rgb_zip, holdout=0.0))
     assert describe(data) == "cifar10-jpeg-2500: 2,500 images, 32x32 RGB, 10 classes"
     assert data.label_counts.tolist() == [250] * 10 and data.notes == ()
     assert splits(options(rgb_zip)) == ("train",)

@@ -21,6 +21,7 @@ TRAIN_FLAGS = {
     "resolution": "data.resolution",
     "center_crop": "data.center_crop",
     "random_flip": "data.random_flip",
+    "holdout": "data.holdout",
     "on_bad_image": "data.on_bad_image",
     "train_batch_size": "train.train_batch_size",
     "learning_rate": "train.learning_rate",
@@ -29,6 +30,7 @@ TRAIN_FLAGS = {
     "use_ema": "train.use_ema",
     "checkpoint_every": "train.checkpoint_every",
     "previews": "train.previews",
+    "evaluate_every": "train.evaluate_every",
     "seed": "train.seed",
 }
 SAMPLE_FLAGS = {
@@ -109,7 +111,12 @@ def positive(flag: str, value: int) -> int:
 
 def add_weights_flags(parser: Parser) -> None:
     """Add --checkpoint and --weights."""
-    parser.flag("checkpoint", default="last", metavar="{last,N}", help="the newest checkpoint, or the one at N images")
+    parser.flag(
+        "checkpoint",
+        default="last",
+        metavar="{last,best,N}",
+        help="the newest checkpoint, the one with the lowest loss on held-out images, or the one at N images",
+    )
     parser.flag(
         "weights", default="ema", choices=("ema", "raw"), metavar="{ema,raw}", help="averaged weights or raw ones"
     )

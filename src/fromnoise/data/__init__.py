@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fromnoise.data.catalogue import DATASETS
     from fromnoise.data.dataset import ArrayData, ImageData
     from fromnoise.data.download import available, cache_dir, fetch
-    from fromnoise.data.loading import describe, load, splits
+    from fromnoise.data.loading import describe, load, splits, unseen
     from fromnoise.data.options import DataOptions
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "fetch",
     "load",
     "splits",
+    "unseen",
 ]
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "fetch": "download",
     "load": "loading",
     "splits": "loading",
+    "unseen": "loading",
 }
 
 

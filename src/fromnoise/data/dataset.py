@@ -31,7 +31,7 @@ class ArrayData:
     """Images resident in memory as uint8.
 
     images: uint8 (N, C, H, W). labels: int64 (N,) or None. notes: sentences about what was found and converted,
-    for the terminal and the report.
+    for the terminal and the report. held_out: what was kept out of these by `data.holdout`, None where nothing was.
     """
 
     name: str
@@ -40,6 +40,7 @@ class ArrayData:
     labels: Tensor | None
     spec: ImageSpec
     notes: tuple[str, ...] = field(default=())
+    held_out: ArrayData | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)

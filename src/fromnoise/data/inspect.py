@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fromnoise.data.dataset import ArrayData
 from fromnoise.data.found import Source
+from fromnoise.data.holdout import note, places
 from fromnoise.data.loading import as_data, describe, open_source
 from fromnoise.data.options import DataOptions
 from fromnoise.seeds import generator
@@ -34,7 +35,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found. All but `counts` is about the training images.
+    """What `inspect` found. All but `counts` is about the training images, those held out of them included.
 
     counts: images per split. modes: files per stored mode (Pillow's names). sizes: files per HEIGHTxWIDTH as
     stored. classes: images per class. bad: files that cannot be read, with the reason, over all splits. sample:
@@ -76,6 +77,8 @@ def inspect(options: DataOptions) -> Inspection:
         if split != "train":
             counts[split], more = _counted(source, split, options)
             bad += more
+    apart = 0 if "test" in counts else len(places(data, options.holdout))
+    notes = (*data.notes, note(apart, len(data))) if apart else data.notes
     sample, sample_labels = sample_grid(data)
     return Inspection(
         name=data.name,
@@ -88,7 +91,7 @@ def inspect(options: DataOptions) -> Inspection:
         channels=channel_values(data.images),
         bad=bad,
         fingerprint=data.fingerprint,
-        notes=data.notes,
+        notes=notes,
         sample=sample,
         sample_labels=sample_labels,
     )

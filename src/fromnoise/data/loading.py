@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from fromnoise.data.digits import Digits
 from fromnoise.data.download import obtain
 from fromnoise.data.fit import parse_resolution
 from fromnoise.data.found import Found, Source
+from fromnoise.data.holdout import divided
 from fromnoise.data.idx import Idx, find_pairs, is_idx, labels_beside
 from fromnoise.data.npz import Npz
 from fromnoise.data.options import DataOptions
@@ -34,15 +36,39 @@ SplitName = Literal["train", "test"]
 def load(options: DataOptions, split: SplitName = "train") -> ArrayData:
     """All images of a split, uint8 in memory, with what was found and converted in `notes`.
 
+    Where a source has no test split, the share `holdout` of its images is its test split and not its train split.
     Raises UsageError for an unknown name or resolution, DataError for data that is missing, broken, or has no
     such split; each says what to do.
     """
     source = open_source(options)
+    if options.holdout and "test" not in source.splits():
+        train = divided(as_data(source.read("train", options), source.name, "train"), options.holdout)
+        found = train if split == "train" else train.held_out
+        if found is not None:
+            return found
     return as_data(source.read(split, options), source.name, split)
 
 
+def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
+    """Images like those of `train` that are not among them: held out, or the test split; None where there are none.
+
+    A test split is read at the size of `train`; one of another kind or with other classes is a DataError. Where it has
+    no classes at all, its labels are None.
+    """
+    if train.held_out is not None or "test" not in splits(options):
+        return train.held_out
+    height, width = train.spec.height, train.spec.width
+    test = load(replace(options, resolution=f"{height}x{width}"), "test")
+    if test.spec.shape != train.spec.shape or test.spec.classes not in ((), train.spec.classes):
+        raise DataError(
+            f"{train.name} has {train.spec} to train on, but its test split has {test.spec}; give both the same kind "
+            "of images and the same classes"
+        )
+    return test
+
+
 def splits(options: DataOptions) -> tuple[str, ...]:
-    """Which of "train" and "test" exist; raises what `load` raises."""
+    """Which of "train" and "test" exist in the source; raises what `load` raises."""
     return open_source(options).splits()
 
 

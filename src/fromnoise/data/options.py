@@ -18,4 +18,7 @@ class DataOptions:
     )
     center_crop: bool = option(True, "crop the centre to the wanted shape (otherwise images are squeezed into it)")
     random_flip: bool = option(False, "mirror each training image left-right half of the time")
+    holdout: float = option(
+        0.1, "share of the images kept out of training where the data has no test split", least=0, most=0.5
+    )
     on_bad_image: Literal["error", "skip"] = option("error", "stop at a file that cannot be read, or leave it out")

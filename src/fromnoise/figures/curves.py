@@ -34,15 +34,32 @@ def loss_curve(
     title: str = "Training loss",
     x_label: str = "images seen",
     epoch_marks: Sequence[float] = (),
+    held_out: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Figure:
     """The loss against images seen (or steps): every value faint, their running mean on top.
 
     images_seen, losses: (N,). smooth: draw the running mean. y_max: the top of the axis, which starts at 0; found
     from what follows the first steps when not given. epoch_marks: where epochs end, in units of images_seen.
+    held_out: the same of images that training does not see, (M,) and (M,), drawn as points and their line.
     Values that are not finite are left out. Raises UsageError when lengths differ.
     """
     figure = look.new_figure(_WIDTH, _HEIGHT)
-    _draw_loss(figure.add_subplot(), images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
+    axes = figure.add_subplot()
+    if held_out is None or not np.size(held_out[0]):
+        _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
+        return look.settled(figure)
+    seen, values = _pair(*held_out, "held_out")
+    if y_max is None:  # a rise at the end must be seen, the first steep fall need not
+        late = values[len(values) // 2 :]
+        y_max = max(sensible_top(losses), 1.1 * float(np.max(late[np.isfinite(late)], initial=0.0)))
+    _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
+    training = axes.lines[1 if smooth and np.size(losses) >= 20 else 0]
+    # The last point lies on the edge, and is drawn whole where no other would be drawn outside.
+    inside = bool((values <= y_max).all() and (seen <= axes.get_xlim()[1]).all())
+    style: dict[str, Any] = {"marker": look.MARKERS[1], "markersize": 5.0, "markeredgecolor": "white", "linewidth": 1.6}
+    (line,) = axes.plot(seen, values, color=look.COLOURS[1], clip_on=not inside, zorder=3, **style)
+    pad = look.legend_above(figure, axes, [training, line], ["training", "held out"])
+    look.dress(axes, title=title, x_label=x_label, y_label="loss", pad=pad)
     return look.settled(figure)
 
 
@@ -167,7 +184,7 @@ def _draw_loss(
         _name_last(axes, float(mean[-1]), top)
     bottom = min(0.0, float(np.nanmin(ys))) if np.isfinite(ys).any() else 0.0
     axes.set_ylim(bottom, top)
-    if len(xs) > 1:
+    if len(xs) > 1 and xs[-1] > min(0.0, xs[0]):
         axes.set_xlim(min(0.0, float(xs[0])), float(xs[-1]))
     look.count_axis(axes.xaxis)
     _mark_epochs(axes, epoch_marks, start=float(xs[0]) if len(xs) else 0.0, top=top)
@@ -188,6 +205,7 @@ def _mark_epochs(axes: Axes, marks: Sequence[float], start: float, top: float) -
         axes.axvline(mark, color="#9a9a9a", linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
         if len(marks) <= _MOST_LABELLED_EPOCHS:
             words: dict[str, Any] = {"fontsize": look.SMALL, "color": look.QUIET, "ha": "center", "va": "top"}
+            words["clip_on"] = True  # a name beyond the last point would leave the plot no room
             axes.text((before + mark) / 2, top * 0.985, f"epoch {number}" if len(marks) < 7 else str(number), **words)
         before = mark
 

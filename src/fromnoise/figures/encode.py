@@ -39,7 +39,9 @@ def png_bytes(picture: Picture) -> bytes:
     elif _is_figure(picture):
         dpi = POINTS_PER_INCH * SHARPNESS
         picture.savefig(memory, format="png", dpi=dpi, facecolor="white")
-        memory = io.BytesIO(png_bytes(Image.open(memory).convert("RGB")))  # smaller, and no version inside
+        smaller, memory = Image.open(memory).convert("RGB"), io.BytesIO()  # and no version inside
+        # The density in the file says that this is a drawing, also to a page that is made from the file later.
+        smaller.save(memory, format="PNG", optimize=True, dpi=(dpi, dpi))
     else:
         raise UsageError(_not_a_picture(picture))
     return memory.getvalue()
@@ -71,9 +73,10 @@ def as_image(picture: Picture) -> Image.Image:
 
 
 def page_size(picture: Picture) -> tuple[int, int]:
-    """(width, height) in a page's pixels: a picture's own size; for a figure, its inches times POINTS_PER_INCH."""
+    """(width, height) in a page's pixels: a picture's own size; for a drawing, its inches times POINTS_PER_INCH."""
     if isinstance(picture, Image.Image | bytes):
-        return as_image(picture).size
+        width, height = as_image(picture).size
+        return (width // SHARPNESS, height // SHARPNESS) if is_drawn(picture) else (width, height)
     if not _is_figure(picture):
         raise UsageError(_not_a_picture(picture))
     inches = picture.get_size_inches()
@@ -81,8 +84,8 @@ def page_size(picture: Picture) -> tuple[int, int]:
 
 
 def is_drawn(picture: Picture) -> bool:
-    """Whether `picture` is a drawing with smooth lines (a figure) rather than one of enlarged pixels."""
-    return _is_figure(picture)
+    """Whether `picture` is a drawing with smooth lines (a figure, or its PNG) rather than one of enlarged pixels."""
+    return "dpi" in as_image(picture).info if isinstance(picture, bytes) else _is_figure(picture)
 
 
 def _is_figure(picture: object) -> bool:

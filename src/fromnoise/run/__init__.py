@@ -13,30 +13,28 @@ The command line is a skin over this class.
 from __future__ import annotations
 
 import copy
-import platform
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from fromnoise import __version__
-from fromnoise.build import build_denoiser, check_sampling, model_spec
-from fromnoise.config import Config, differences, from_dict, replaced, to_dict
-from fromnoise.data import DATASETS, available, load
+from fromnoise.build import build_denoiser, check_sampling
+from fromnoise.config import Config, differences, from_dict, replaced
+from fromnoise.data import load, unseen
 from fromnoise.data.dataset import ArrayData
-from fromnoise.data.options import DataOptions
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import CheckpointError, DataError, UsageError
 from fromnoise.images import ImageSpec
-from fromnoise.run import comparing, showing, training, trajectories
+from fromnoise.metrics.evaluation import Evaluation
+from fromnoise.run import comparing, diagnosing, evaluating, showing, sweeping, training, trajectories
 from fromnoise.run.compose import asked_for, compose, data_options, default_folder
 from fromnoise.run.editing import Editor, editor
+from fromnoise.run.evaluating import How
 from fromnoise.run.folder import Folder
+from fromnoise.run.record import new_record, timed_load
+from fromnoise.run.reporting import report
 from fromnoise.run.sampling import Samples, labels_asked, make
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import TrainStep
@@ -84,7 +82,7 @@ class Run:
         changes = dict(settings or {})
         config_path = Path(config_file) if config_file else None
         options = data_options(data, config_path, changes)
-        images, waited = _timed_load(options)
+        images, waited = timed_load(options)
         config = compose(recipe, images, options, config_path, changes)
         path = Path(output_dir) if output_dir else default_folder(data, recipe, config.train.seed)
         if Folder(path).exists():
@@ -92,7 +90,7 @@ class Run:
             run._must_agree(config, images)
             run.download_seconds = waited
             return run
-        record = _record(config, images)
+        record = new_record(config, images)
         build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"])
         if config.train.train_batch_size > len(images):
             raise UsageError(
@@ -131,6 +129,11 @@ class Run:
             )
         return images
 
+    @cached_property
+    def held_out(self) -> ArrayData | None:
+        """Images that training does not see: see `fromnoise.data.loading.unseen`, which may raise DataError."""
+        return unseen(self.config.data, self.data)
+
     # -- the model ----------------------------------------------------------------------------------------------
 
     def new_denoiser(self) -> Denoiser:
@@ -152,17 +155,25 @@ class Run:
         found = checkpoint.found(self.folder.checkpoints)
         return found[-1] if found else None
 
-    def denoiser(self, at: str = "last", weights: str = "ema") -> Denoiser:
-        """The trained denoiser, ready to sample. at: "last" or images seen; weights: "ema" or "raw".
-
-        Raises CheckpointError where there is no such checkpoint or it is damaged.
-        """
+    def checkpoint(self, at: str = "last") -> Path:
+        """The checkpoint that `at` names: "last", "best" or images seen; CheckpointError where there is none such."""
         found = {path.name.lstrip("0") or "0": path for path in checkpoint.found(self.folder.checkpoints)}
         if not found:
             raise CheckpointError(f"{self.path} has no checkpoint yet; train it first with the command that began it")
-        if at != "last" and at not in found:
-            raise CheckpointError(f"{self.path} has no checkpoint '{at}'; choose last or one of {', '.join(found)}")
-        files = checkpoint.read(list(found.values())[-1] if at == "last" else found[at])
+        best = checkpoint.best_score(self.folder.checkpoints)
+        named = {"last": list(found)[-1]} | ({"best": str(best.images)} if best else {})
+        if at not in found and at not in named:
+            why = " (no score was measured when one was written)" if at == "best" else ""
+            choices = f"{', '.join(named)} or one of {', '.join(found)}"
+            raise CheckpointError(f"{self.path} has no checkpoint '{at}'{why}; choose {choices}")
+        return found[named.get(at, at)]
+
+    def denoiser(self, at: str = "last", weights: str = "ema") -> Denoiser:
+        """The trained denoiser, ready to sample. at: as for `checkpoint`; weights: "ema" or "raw".
+
+        Raises CheckpointError where there is no such checkpoint or it is damaged.
+        """
+        files = checkpoint.read(self.checkpoint(at))
         name = "ema.safetensors" if weights == "ema" and "ema.safetensors" in files else "model.safetensors"
         denoiser = self.new_denoiser()
         checkpoint.load_weights(denoiser.net, files[name])
@@ -224,6 +235,48 @@ class Run:
         """Draw the run's figures into figures/ and write report.html: see `fromnoise.run.showing.show`."""
         return showing.show(self, with_judge)
 
+    def diagnose(
+        self, settings: Mapping[str, Any] | None = None, *, at: str = "last", weights: str = "ema"
+    ) -> diagnosing.Diagnosis:
+        """Say why samples are noise, with measured numbers: see `fromnoise.run.diagnosing.diagnose`."""
+        found = diagnosing.diagnose(self, settings or {}, at, weights)
+        report(self)
+        return found
+
+    def evaluate(
+        self,
+        num: int = evaluating.NUM,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        how: How | None = None,
+        deep: bool = False,
+        at: str = "last",
+        weights: str = "ema",
+    ) -> Evaluation:
+        """Measure `num` samples beside real images; writes evaluation.json, figures/closest.png and report.html.
+
+        settings, at, weights: as for `sample`. how: in which features, and against which statistics. deep: also
+        what takes minutes. Raises UsageError, CheckpointError and DataError.
+        """
+        found = evaluating.evaluate(self, num, settings or {}, how or How(), deep, at, weights)
+        report(self)
+        return found
+
+    def sweep(
+        self,
+        axes: Mapping[str, Sequence[Any]],
+        num: int = sweeping.NUM,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        features: str = "auto",
+        at: str = "last",
+        weights: str = "ema",
+    ) -> list[sweeping.Point]:
+        """Quality against cost for every combination of `axes`: see `fromnoise.run.sweeping.sweep`."""
+        points = sweeping.sweep(self, axes, num, settings or {}, features, at, weights)
+        report(self)
+        return points
+
     def trajectory(
         self,
         seeds: Sequence[int] = (0, 1, 2),
@@ -249,44 +302,6 @@ class Run:
     ) -> tuple[list[comparing.Compared], Path]:
         """Samplers side by side from the same noise: see `fromnoise.run.comparing.compare`."""
         return comparing.compare(self, samplers, steps, seeds, label, settings or {}, at, weights)
-
-
-def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
-    """The training images, and the seconds that a download of them took (0 where they were at hand)."""
-    at_hand = options.source not in DATASETS or available(options.source)
-    began = time.time()
-    images = load(options)
-    return images, 0.0 if at_hand else time.time() - began
-
-
-def _record(config: Config, images: ArrayData) -> dict[str, Any]:
-    """config.json: all that follows from what was asked and from the images."""
-    spec = model_spec(images.spec, config)
-    return {
-        "config": to_dict(config),
-        "spec": spec.to_json(),
-        "sigma_data": _sigma_data(images, spec),
-        "data": {
-            "name": images.name,
-            "about": str(images.spec),
-            "count": len(images),
-            "fingerprint": images.fingerprint,
-            "label_counts": images.label_counts.tolist(),
-            "notes": list(images.notes),
-        },
-        "versions": {
-            "fromnoise": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": metadata.version("diffusers"),  # importing it would cost every start seconds
-        },
-    }
-
-
-def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
-    """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
-    some = images.images[:: max(1, len(images) // 4096)]
-    return max(0.01, float(spec.encode(some).double().std()))
 
 
 __all__ = ["Run", "Samples"]

@@ -58,6 +58,16 @@ class Folder:
         """report.html."""
         return self.path / "report.html"
 
+    @property
+    def evaluation(self) -> Path:
+        """evaluation.json: how good the samples are."""
+        return self.path / "evaluation.json"
+
+    @property
+    def sweep(self) -> Path:
+        """sweep.json: quality against ways of sampling."""
+        return self.path / "sweep.json"
+
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.record.is_file()
@@ -117,6 +127,14 @@ class Folder:
             except ValueError:
                 continue
         return lines
+
+    def read_json(self, path: Path) -> dict[str, Any] | None:
+        """What a verb wrote to `path`, None where nothing is or a kill cut it short."""
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return content
 
     def rewind_metrics(self, images: int) -> None:
         """Drop the lines beyond `images`: training goes on from a checkpoint there and will write them again."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fromnoise.clock import format_duration
 from fromnoise.page import Section, page, write_page
-from fromnoise.run.judging import Verdict
+from fromnoise.run.diagnosing import diagnosis_section
+from fromnoise.run.evaluated import evaluation_sections
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -36,21 +37,25 @@ _WORDS = {
         "Each sample above the training image nearest to it in pixels. Twins would mean copying; relatives are good.",
     ),
 }
-_ORDER = ("samples", "loss", "corruption", "guesses", "trajectory", "nearest")
+FIGURES = ("samples", "loss", "corruption", "guesses", "trajectory", "nearest")
 
 
-def report(run: Run, figures: dict[str, Any], missing: str, verdict: Verdict | None) -> Path:
-    """Write report.html from `figures` by name and the judge's verdict; missing: why figures are not there."""
+def report(run: Run) -> Path:
+    """Write report.html from what lies in the run folder: figures, evaluation, diagnosis; each verb adds its part."""
+    shown = run.folder.read_json(run.folder.figures / "show.json") or {"missing": "", "verdict": ""}
     rows = facts(run)
-    if verdict:
-        rows.append(("taken for their class", verdict.words()))
+    if shown["verdict"]:
+        rows.append(("taken for their class", shown["verdict"]))
     sections = [Section("What was trained", table=rows, text="\n\n".join(run.record["data"]["notes"]))]
-    for name in _ORDER:
-        if name in figures:
+    for name in FIGURES:
+        picture = run.folder.figures / f"{name}.png"
+        if picture.is_file():
             title, text = _WORDS[name]
-            sections.append(Section(title, text=text, image=figures[name]))
-    if missing:
-        sections.append(Section("What is missing", text=missing))
+            sections.append(Section(title, text=text, image=picture.read_bytes()))
+    if shown["missing"]:
+        sections.append(Section("What is missing", text=shown["missing"]))
+    sections += evaluation_sections(run.folder)
+    sections += diagnosis_section(run)
     sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
     lead = f"The `{run.config.recipe}` recipe on {run.record['data']['name']}, {run.record['data']['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in run.record["versions"].items())

@@ -35,13 +35,14 @@ class Samples:
     """Pictures with where they came from.
 
     images: uint8 (N, H, W, C). seeds: one a picture. labels: one a picture, or None. steps: the pictures after
-    each step of sampling, if they were asked for.
+    each step of sampling, if they were asked for. evaluations: of the network, for each picture.
     """
 
     images: Any
     seeds: list[int]
     labels: list[int] | None
     steps: list[Any] = field(default_factory=list)
+    evaluations: int = 0
 
     def save(self, path: str | Path) -> Path:
         """Write by the ending of `path`: .png a grid, .gif the steps, .npz arrays, anything else a folder of PNGs.
@@ -150,7 +151,8 @@ def make(
         pieces.append(to_arrays(spec, step.x))
         kept.append(frames)
     together = [np.concatenate(parts) for parts in zip(*kept, strict=True)] if keep_steps else []
-    return Samples(np.concatenate(pieces), list(seeds), None if labels is None else labels.tolist(), together)
+    kept_labels = None if labels is None else labels.tolist()
+    return Samples(np.concatenate(pieces), list(seeds), kept_labels, together, step.evaluations)
 
 
 def preview(run: Run, net: nn.Module) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from torch import Tensor
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import DataError
 from fromnoise.figures.curves import loss_curve
+from fromnoise.figures.files import write_bytes
 from fromnoise.figures.grid import grid, save
 from fromnoise.figures.rows import rows
 from fromnoise.metrics.neighbours import nearest
 from fromnoise.run.judging import judged
-from fromnoise.run.reporting import report
+from fromnoise.run.reporting import FIGURES, report
 from fromnoise.run.sampling import Samples, labels_for, make, to_arrays, walk
 from fromnoise.samplers import start_noise
 
@@ -47,10 +49,16 @@ def show(run: Run, with_judge: bool = True) -> Path:
     samples it takes for the class they were made for.
     """
     look = draw(run)
-    for name, figure in look.figures.items():
-        save(figure, run.folder.figures / f"{name}.png")
+    for name in FIGURES:
+        place = run.folder.figures / f"{name}.png"
+        if name in look.figures:
+            save(look.figures[name], place)
+        else:
+            place.unlink(missing_ok=True)  # of an earlier look, when the data was there
     verdict = None if look.missing or not with_judge else judged(run)
-    return report(run, look.figures, look.missing, verdict)
+    about = {"missing": look.missing, "verdict": verdict.words() if verdict else ""}
+    write_bytes(run.folder.figures / "show.json", json.dumps(about, indent=1).encode())
+    return report(run)
 
 
 def draw(run: Run) -> Look:
@@ -92,7 +100,9 @@ def _curve(run: Run) -> dict[str, Any]:
     if not curve:
         return {}
     seen, losses = zip(*curve, strict=True)
-    return {"loss": loss_curve(seen, losses, epoch_marks=epochs)}
+    unseen = [line for line in lines if line.get("event") == "heldout"]
+    held_out = ([line["images"] for line in unseen], [line["loss"] for line in unseen])
+    return {"loss": loss_curve(seen, losses, epoch_marks=epochs, held_out=held_out)}
 
 
 def _corruption(denoiser: Denoiser, images: Tensor) -> Any:

@@ -15,6 +15,7 @@ from fromnoise.data.batches import Batches
 from fromnoise.errors import Interrupted
 from fromnoise.figures.grid import grid, save
 from fromnoise.run.sampling import preview
+from fromnoise.run.scoring import Scores
 from fromnoise.run.signals import asked_to_stop
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import StepLoss, Trainer, TrainStep
@@ -65,6 +66,7 @@ class _Session:
         done = self.trainer.images / (self.trainer.total or math.inf)
         self.previews = int(done * self.options.previews)
         self.preview_seconds = 0.0
+        self.scores = Scores(run, self.trainer)
         self.rate = self.speed = 0.0
         run.folder.rewind_metrics(self.trainer.images)
 
@@ -86,7 +88,14 @@ class _Session:
                 lines += self._epoch_line(entry)
         if lines:
             self.run.folder.append_metrics(lines)
+        if self.scores.due(step):
+            self._note(self.scores.make())
         self._preview_now_and_then(step)
+
+    def _note(self, events: list[dict[str, Any]]) -> None:
+        """Write events to metrics.jsonl, with the training time so far."""
+        if events:
+            self.run.folder.append_metrics([{**event, "seconds": round(self.seconds(), 2)} for event in events])
 
     def _line(self) -> dict[str, Any]:
         last, losses = self.unlogged[-1], [entry.loss for entry in self.unlogged]
@@ -125,23 +134,28 @@ class _Session:
         self.preview_seconds = time.time() - began
 
     def save_now_and_then(self) -> None:
-        """A checkpoint when the last is older than checkpoint_every."""
-        if time.time() - self.saved_at > parse_duration(self.options.checkpoint_every):
+        """A checkpoint when the last is older than checkpoint_every, and where samples are to be evaluated."""
+        old = time.time() - self.saved_at > parse_duration(self.options.checkpoint_every)
+        if old or (self.scores.evaluations and self.scores.evaluations.due() and not self.trainer.done):
             self.save()
 
     def save(self) -> None:
-        """A checkpoint now, and in metrics.jsonl all that came before it."""
+        """A checkpoint now, in metrics.jsonl all that came before it, and its score, by which it may be the best."""
         if self.unlogged:
             self.run.folder.append_metrics([self._line()])
-        checkpoint.write(self.run.folder.checkpoints, self.trainer, self.seconds(), self.options.checkpoints_kept)
+        folder, keep = self.run.folder.checkpoints, self.options.checkpoints_kept
+        checkpoint.write(folder, self.trainer, self.seconds(), keep)
+        self._note(self.scores.at_a_checkpoint(self.speed))
+        latest = self.scores.latest
+        if latest and latest.images == self.trainer.images:
+            checkpoint.note_score(folder, latest, keep)
         self.saved_at = time.time()
 
     def finish(self) -> None:
         """The last checkpoint, unless it is on disk already, then a preview. A spent budget ends the plan there."""
         trainer, cut = self.trainer, not self.trainer.done
         if cut:
-            event = {"event": "budget spent", "planned": trainer.total}
-            self.run.folder.append_metrics([{**event, "images": trainer.images, "seconds": round(self.seconds(), 2)}])
+            self._note([{"event": "budget spent", "planned": trainer.total, "images": trainer.images}])
             trainer.total = trainer.images
         newest = self.run.newest_checkpoint()
         if newest is None or int(newest.name) != trainer.images or cut:

@@ -1,17 +1,21 @@
 """Checkpoints: safetensors and JSON in a folder named by the images seen, whole or not there at all.
 
     checkpoints/00120000/  model.safetensors  ema.safetensors  optimizer.safetensors  state.json  manifest.json
+    checkpoints/best.json  {"images": 120000, "by": "held-out loss", "value": 0.0123}
 
 A checkpoint is written under another name and renamed when it is complete; the manifest holds the SHA-256 of
-every file. No pickles: loading one cannot run code.
+every file. best.json names the one with the lowest score, which is kept whatever its age. No pickles: loading one
+cannot run code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +30,17 @@ from fromnoise.train.engine import Trainer
 FORMAT = 1
 
 
+@dataclass(frozen=True)
+class Score:
+    """What the weights after `images` images are worth by a measure that is named `by`; lower is better."""
+
+    images: int
+    by: str
+    value: float
+
+
 def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
-    """Save `trainer` as `folder`/<images seen>; older ones beyond `keep` go. seconds: training time so far."""
+    """Save `trainer` as `folder`/<images seen>; older ones beyond `keep` go, but not the best. seconds: time so far."""
     final = folder / f"{trainer.images:08d}"
     building = folder / f".building-{trainer.images}-{os.getpid()}"
     state = {
@@ -55,14 +68,47 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
         if final.exists():
             _retire(final)
         building.rename(final)
-        for old in found(folder)[:-keep]:
-            _retire(old)
+        _retire_all_but(folder, keep)
     except OSError as error:
         shutil.rmtree(building, ignore_errors=True)
         raise WriteError(
             f"could not write the checkpoint {final}: {error.strerror}; free some space or choose another --output_dir"
         ) from error
     return final
+
+
+def _retire_all_but(folder: Path, keep: int) -> None:
+    """Delete all checkpoints but the newest `keep` and the best."""
+    best = best_score(folder)
+    for old in found(folder)[:-keep]:
+        if best is None or int(old.name) != best.images:
+            _retire(old)
+
+
+def best_score(folder: Path) -> Score | None:
+    """The score of the best checkpoint in `folder`; None where none is recorded, or where it is gone."""
+    try:
+        score = Score(**json.loads((folder / "best.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return score if any(int(path.name) == score.images for path in found(folder)) else None
+
+
+def note_score(folder: Path, score: Score, keep: int) -> None:
+    """Record `score` of the checkpoint just written where it is the lowest so far; what was best before may go then.
+
+    Scores by another measure are not compared: the new one takes their place. One that is not finite is no score.
+    """
+    before = best_score(folder)
+    if not math.isfinite(score.value) or (before and before.by == score.by and before.value <= score.value):
+        return
+    try:
+        temporary = folder / f".best-{os.getpid()}"
+        _write_through(temporary, json.dumps(asdict(score), indent=1).encode())
+        temporary.replace(folder / "best.json")
+        _retire_all_but(folder, keep)
+    except OSError as error:
+        raise WriteError(f"could not write {folder / 'best.json'}: {error.strerror}; free some space") from error
 
 
 def _write_through(path: Path, content: bytes) -> None:

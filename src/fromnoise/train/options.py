@@ -32,4 +32,13 @@ class TrainOptions:
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end")
     checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)
     previews: int = option(4, "how many preview grids are made on the way", least=0, most=100)
+    heldout: int = option(
+        8,
+        "how often the loss on held-out images is measured on the way, and once at the end; 0 is never",
+        least=0,
+        most=1000,
+    )
+    evaluate_every: int | None = option(
+        None, "images between quick evaluations of 1,000 samples; the best checkpoint is then by their KID", least=1
+    )
     log_every: int = option(10, "steps that one line of metrics.jsonl averages", least=1)

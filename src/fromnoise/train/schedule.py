@@ -26,6 +26,8 @@ def learning_rate(options: TrainOptions, images: int, total: int | None) -> floa
 
 
 SAVING = 0.25  # seconds that are kept for writing the last checkpoint
+SCORING = 0.04  # share of a budget that may go into scores of the weights
+SCORED = 0.3  # what scoring an image costs, beside training on one
 
 
 @dataclass
@@ -33,12 +35,17 @@ class Budget:
     """Wall time for a whole run. After a few measured seconds it says how many images fit into it.
 
     started: when the run's clock began (seconds since the epoch). seconds: the budget. A reserve of 3 % plus a
-    second is left for previews, the last checkpoint and a machine that slows down.
+    second is left for previews, the last checkpoint and a machine that slows down. scorings: how often the weights are
+    to be scored on the way, on `scored` images each time; once more is at the end. evaluating: seconds that go into
+    evaluations of samples, for each image seen.
     """
 
     started: float
     seconds: float
     now: Callable[[], float] = time.time
+    scorings: int = 0
+    scored: int = 0
+    evaluating: float = 0.0
 
     def left(self) -> float:
         """Seconds until the budget is spent."""
@@ -54,5 +61,12 @@ class Budget:
 
     def images(self, seen: int, per_second: float, batch: int) -> int:
         """How many images in all can be seen: those seen so far and what fits into the time left, in whole steps."""
-        usable = max(0.0, self.left() - 0.03 * self.seconds - 1.0)
-        return seen + max(1, int(usable * per_second / batch)) * batch
+        scoring = self.scorings_afforded(per_second) * SCORED * self.scored / per_second
+        usable = max(0.0, self.left() - 0.03 * self.seconds - 1.0 - scoring)
+        return seen + max(1, int(usable / (1 / per_second + self.evaluating) / batch)) * batch
+
+    def scorings_afforded(self, per_second: float) -> int:
+        """How often the weights can be scored, the end included, at `per_second` images trained on a second."""
+        if not self.scored:
+            return 0
+        return min(self.scorings + 1, int(SCORING * self.seconds * per_second / (SCORED * self.scored)))

@@ -1,0 +1,38 @@
+"""Compare runs: what each is, its loss, its samples from the same seeds and its evaluation, side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fromnoise.cli.flags import add_device_flag
+from fromnoise.cli.parser import Parser
+from fromnoise.cli.tables import columns
+from fromnoise.errors import UsageError
+
+
+def add_arguments(parser: Parser) -> None:
+    """RUN RUN ..., --metrics, --out."""
+    parser.add_argument("run_folders", metavar="RUN", nargs="+", help="folders that `fromnoise train` made, at least 2")
+    parser.switch("metrics", "put what `fromnoise evaluate` measured side by side (--no_metrics: do not)")
+    parser.flag("out", default="compare.html", metavar="FILE.html", help="where the page goes (default: compare.html)")
+    add_device_flag(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the tables, and say where the page lies."""
+    if Path(args.out).suffix not in (".html", ".htm"):
+        raise UsageError(f"--out is {args.out}, but the comparison is a page; give a name that ends in .html")
+
+    from fromnoise.run import Run
+    from fromnoise.run.side_by_side import compare
+
+    runs = [Run(folder, device=args.device) for folder in args.run_folders]
+    found = compare(runs, Path(args.out), args.metrics is not False)
+    print(columns(found.facts))
+    if found.measures:
+        print()
+        print(columns(found.measures))
+    for note in found.notes:
+        print(f"note: {note}")
+    print(found.report)

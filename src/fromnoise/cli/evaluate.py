@@ -1,0 +1,148 @@
+"""Measure how good samples are, beside real images, offline; or quality against cost (--sweep); or any pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.cli.flags import (
+    SAMPLE_FLAGS,
+    add_device_flag,
+    add_setting_flags,
+    add_weights_flags,
+    chosen_settings,
+    positive,
+)
+from fromnoise.cli.parser import Parser
+from fromnoise.errors import UsageError
+
+if TYPE_CHECKING:
+    from fromnoise.metrics.evaluation import Evaluation
+    from fromnoise.run.evaluating import How
+
+
+def add_arguments(parser: Parser) -> None:
+    """RUN, or --samples with --reference; how many, in which features, and how they are sampled."""
+    parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a folder that `fromnoise train` made")
+    parser.flag("samples", metavar="PATH", help="measure these pictures (.npz, folder, .zip) instead of a run's")
+    parser.flag("reference", metavar="DATA", help="the real images that --samples are measured against")
+    parser.flag("num", type=int, metavar="N", help="how many samples (default: 10000; 2000 for each of a sweep)")
+    parser.flag("features", default="auto", metavar="{auto,domain,pixels,inception}", help="the space to measure in")
+    parser.flag("feature_weights", metavar="FILE", help="weights of inception, instead of a download")
+    parser.flag("statistics", metavar="FILE.npz", help="also the distance to these statistics (keys mu and sigma)")
+    parser.flag("save_statistics", metavar="FILE.npz", help="keep the training images' statistics (keys mu and sigma)")
+    parser.flag(
+        "deep", action="store_true", help="also what takes minutes: usefulness, two-sample test, bits per dimension"
+    )
+    parser.flag("sweep", nargs="+", metavar="NAME=A,B", help="only quality against cost: steps=5,10 sampler=euler,heun")
+    parser.flag(
+        "json", nargs="?", const="-", metavar="FILE", help="write the evaluation as JSON (- for standard output)"
+    )
+    parser.flag("output_dir", metavar="DIR", help="where evaluation.json and the report of --samples go")
+    add_setting_flags(parser, SAMPLE_FLAGS)
+    add_weights_flags(parser)
+    add_device_flag(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure what is asked for, print it, and say where it lies."""
+    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+    if args.num is not None:
+        positive("num", args.num)
+    if args.samples is not None:
+        _files(args, settings)
+    elif args.run_folder is None:
+        raise UsageError(
+            "no RUN was given; name a folder that `fromnoise train` made, or use --samples and --reference"
+        )
+    elif args.reference is not None or args.output_dir is not None:
+        raise UsageError("--reference and --output_dir go with --samples; a run has its own data and folder")
+    elif args.sweep:
+        _sweep(args, settings)
+    else:
+        _run(args, settings)
+
+
+def _how(args: argparse.Namespace) -> How:
+    from fromnoise.run.evaluating import How
+
+    return How(args.features, args.feature_weights, args.statistics, args.save_statistics)
+
+
+def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    from fromnoise.run import Run
+
+    model = Run(args.run_folder, device=args.device)
+    found = model.evaluate(
+        args.num or 10_000,
+        settings=settings,
+        how=_how(args),
+        deep=args.deep,
+        at=args.checkpoint,
+        weights=args.weights,
+    )
+    _say(found, args.json)
+    if args.json != "-":
+        print(model.folder.report)
+
+
+def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    given = [name for name in ("num", "sweep", "deep") if getattr(args, name)]
+    if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
+        raise UsageError("--samples measures pictures that are made already; leave RUN and the flags of sampling out")
+    if args.reference is None:
+        raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
+
+    from fromnoise.run.foreign import evaluate_pictures
+
+    found, path = evaluate_pictures(args.samples, args.reference, _how(args), output_dir=args.output_dir)
+    _say(found, args.json)
+    if path is not None and args.json != "-":
+        print(path)
+
+
+def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    if args.deep or args.statistics or args.save_statistics:
+        raise UsageError("--sweep measures quality against cost only; leave --deep and --statistics out")
+
+    from fromnoise.cli.tables import columns
+    from fromnoise.run import Run
+    from fromnoise.run.sweeping import parse_axes, sweep_table
+
+    model, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
+    points = model.sweep(
+        axes, args.num or 2000, settings=settings, features=args.features, at=args.checkpoint, weights=args.weights
+    )
+    if args.json:
+        _write(model.folder.sweep.read_text(encoding="utf-8"), args.json)
+    if args.json != "-":
+        print(columns(sweep_table(points)))
+        print(model.folder.report)
+
+
+def _say(found: Evaluation, json_to: str | None) -> None:
+    """The table, the verdict and the notes; the JSON where it is wanted."""
+    from fromnoise.cli.tables import columns
+    from fromnoise.run.evaluated import deep_table, verdict
+
+    if json_to:
+        _write(json.dumps(found.to_json(), indent=1), json_to)
+    if json_to == "-":
+        return
+    print(columns(found.table()))
+    if found.deep:
+        print(columns(deep_table(found.deep)))
+    print(verdict(found))
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def _write(content: str, place: str) -> None:
+    if place == "-":
+        print(content)
+    else:
+        from fromnoise.figures.files import write_bytes
+
+        write_bytes(Path(place), content.encode())

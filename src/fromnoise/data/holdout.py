@@ -1,0 +1,57 @@
+"""Images kept out of training where a source has no test split, so that there is something to measure with.
+
+    how many = min(round(share n), 5000), at least 1, of n >= 20 images
+
+Which ones follows from n by a fixed seed; every class keeps an image to train on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from fromnoise.data.dataset import ArrayData
+from fromnoise.data.words import count
+from fromnoise.seeds import generator
+
+FEWEST, MOST = 20, 5000  # images in all, below which none is held out; images that are held out at most
+
+
+def places(data: ArrayData, share: float) -> Tensor:
+    """Which images of `data` are held out, int64 (n,) in rising order; empty where none is."""
+    number = len(data)
+    if share == 0 or number < FEWEST:
+        return torch.empty(0, dtype=torch.int64)
+    order = torch.randperm(number, generator=generator(0, "held out", number))
+    if data.labels is not None:
+        last = torch.zeros(len(data.spec.classes), dtype=torch.int64)
+        # The place in `order` of each class's last image, which stays; the others come before it and may go.
+        last.scatter_reduce_(0, data.labels[order], torch.arange(number), "amax", include_self=False)
+        stays = torch.zeros(number, dtype=torch.bool)
+        stays[last[data.label_counts > 0]] = True
+        order = order[~stays]
+    return order[: min(max(1, round(share * number)), MOST)].sort().values
+
+
+def divided(data: ArrayData, share: float) -> ArrayData:
+    """The training images of `data`, with the others as `held_out`; `data` itself where none is held out."""
+    chosen = places(data, share)
+    if not len(chosen):
+        return data
+    mask = torch.zeros(len(data), dtype=torch.bool)
+    mask[chosen] = True
+    notes = (*data.notes, note(len(chosen), len(data)))
+    apart = replace(_part(data, mask), split="test", notes=notes)
+    return replace(_part(data, ~mask), notes=notes, held_out=apart)
+
+
+def note(held_out: int, number: int) -> str:
+    """`no test split: 250 of 2,500 images are held out by a fixed seed, to measure with`."""
+    verb = "is" if held_out == 1 else "are"
+    return f"no test split: {held_out:,} of {count(number, 'image')} {verb} held out by a fixed seed, to measure with"
+
+
+def _part(data: ArrayData, mask: Tensor) -> ArrayData:
+    return replace(data, images=data.images[mask], labels=None if data.labels is None else data.labels[mask])

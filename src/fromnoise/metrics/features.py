@@ -1,0 +1,105 @@
+"""Spaces to compare pictures in: what a classifier of these very images looks at, or plain pixels.
+
+    domain   128 features of a classifier that the package trains on the training split (fixed recipe and seed);
+             without labels it learns to tell which way up a picture is (Gidaris et al. 2018), which needs none
+    pixels   the 64 principal components of the training images: blind to meaning, but no classifier can be fooled
+             into passing what differs here (background, contrast, noise)
+
+A distance is a distance in one space: its name, recipe and weights belong to every figure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fromnoise.data.dataset import ArrayData
+from fromnoise.images import ImageSpec
+from fromnoise.metrics import classifier
+from fromnoise.metrics.classifier import Classifier, cached_classifier
+from fromnoise.seeds import generator
+
+COMPONENTS = 64
+_SIDE = 32  # pixels a side; larger pictures are averaged down before their components are found
+_PCA_IMAGES = 20_000  # more change the components by less than their rounding to grey levels
+_TURNED = 25_000  # pictures that are shown turned; four copies of each are held in memory
+_PART = 1024
+
+
+@dataclass(frozen=True)
+class Features:
+    """A space. about: what spans it, in words. dim: its dimensions.
+
+    recipe_hash, weight_hash: what made it and what it became; equal spaces have equal ones. of: uint8 (N, C, H, W)
+    to float32 (N, dim) on the CPU. judge: the classifier behind it where that knows the data's own classes.
+    """
+
+    name: str
+    about: str
+    dim: int
+    recipe_hash: str
+    weight_hash: str
+    of: Callable[[Tensor], Tensor]
+    judge: Classifier | None = None
+
+
+def domain(data: ArrayData, cache_dir: Path, seed: int = 0) -> Features:
+    """The 128 features of the classifier for `data`, trained once and kept in `cache_dir`."""
+    labelled = data.labels is not None and int((data.label_counts > 0).sum()) >= 2
+    task = data if labelled else turned(data)
+    net = cached_classifier(task, cache_dir, seed=seed)
+    about = f"a classifier of {len(task.spec.classes)} {'classes' if labelled else 'ways to turn a picture'}"
+    judge = net if labelled else None
+    recipe = classifier.recipe_hash()
+    return Features("domain", about, classifier.FEATURES, recipe, net.weight_hash[:16], net.features, judge)
+
+
+def turned(data: ArrayData) -> ArrayData:
+    """Up to 25,000 images four times over, labelled by how each was turned: by quarters, or mirrored if not square."""
+    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:_TURNED].sort().values
+    images = data.fetch(chosen)[0].cpu()
+    spec, square = data.spec, data.spec.height == data.spec.width
+    if square:
+        names = ("upright", "a quarter", "upside down", "three quarters")
+        ways = [torch.rot90(images, quarter, (2, 3)) for quarter in range(4)]
+    else:
+        names = ("upright", "mirrored", "upside down", "both")
+        ways = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
+    labels = torch.arange(4).repeat_interleave(len(images))
+    about = ImageSpec(spec.channels, spec.height, spec.width, names, spec.low, spec.high)
+    return replace(data, images=torch.cat(ways), labels=labels, spec=about, notes=())
+
+
+def pixels(data: ArrayData) -> Features:
+    """The first 64 principal components of the training images, values 0..1, sides averaged down to at most 32."""
+    chosen = torch.randperm(len(data), generator=generator(0, "components"))[:_PCA_IMAGES].sort().values
+    some = _small(data.fetch(chosen)[0].cpu()).double()
+    mean = some.mean(0)
+    some -= mean
+    _, vectors = torch.linalg.eigh(some.T @ some / len(some))
+    axes = vectors[:, -COMPONENTS:].flip(1).float()
+    mean32 = mean.float()
+
+    def project(images: Tensor) -> Tensor:
+        return torch.cat([(_small(part.cpu()) - mean32) @ axes for part in torch.split(images, _PART)])
+
+    digest = hashlib.sha256(axes.numpy().tobytes() + mean32.numpy().tobytes()).hexdigest()[:16]
+    recipe = hashlib.sha256(f"pca/1/{COMPONENTS}/{_SIDE}/{_PCA_IMAGES}".encode()).hexdigest()[:16]
+    about = f"{axes.shape[1]} principal components of the pixels"
+    return Features("pixels", about, axes.shape[1], recipe, digest, project)
+
+
+def _small(images: Tensor) -> Tensor:
+    """Flat float32 pixels 0..1 (N, values) of uint8 (N, C, H, W)."""
+    x = images.float() / 255
+    height, width = x.shape[-2:]
+    if max(height, width) > _SIDE:
+        scale = _SIDE / max(height, width)
+        x = F.interpolate(x, (max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
+    return x.flatten(1)

@@ -1,0 +1,190 @@
+"""The Frechet distance of two sets of features, each taken for a Gaussian.
+
+FD = |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
+
+Dowson & Landau 1982; of Inception features: Heusel et al. 2017. It depends on how many pictures there are: few give
+too large a distance, by about a / n (Chong & Forsyth 2020). The root in the middle is that of a symmetric matrix, so
+its trace is the sum of the roots of its eigenvalues, also where a covariance has no full rank.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fromnoise.errors import DataError, WriteError
+from fromnoise.metrics.rows import alike, checked, parts
+from fromnoise.seeds import generator
+
+_CHUNK = 4096  # rows in float64 at once: 64 MB of 2048 features
+_FEWEST = 20  # resampled sets, whatever they cost
+_WORK = 2e12  # multiplications that all resampling may cost: a minute or so
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean mu (d,) and covariance sigma (d, d) of features, float64. count: of how many pictures, 0 if unknown."""
+
+    mu: Tensor
+    sigma: Tensor
+    count: int
+
+
+def statistics(features: Tensor) -> Statistics:
+    """Mean and unbiased covariance (n - 1, as numpy.cov) of float features (N, d), summed in float64 by pieces.
+
+    Raises DataError for fewer than 2 rows or values that are not finite.
+    """
+    features = checked(features, 2)
+    count, dim = features.shape
+    mu = torch.zeros(dim, dtype=torch.float64)
+    for part in parts(count, _CHUNK):
+        mu += features[part].double().sum(0)
+    mu /= count
+    sigma = torch.zeros(dim, dim, dtype=torch.float64)
+    for part in parts(count, _CHUNK):
+        centred = features[part].double() - mu
+        sigma.addmm_(centred.T, centred)
+    return Statistics(mu, sigma / (count - 1), count)
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """FD >= 0 in squared units of the features; 0 for equal statistics. Raises DataError for unlike dimensions."""
+    alike(len(a.mu), len(b.mu))
+    return _distance(a.mu, a.sigma, b, _root(b.sigma))
+
+
+def frechet_interval(
+    features: Tensor, reference: Statistics, *, level: float = 0.95, repeats: int = 100, seed: int = 0
+) -> tuple[float, float]:
+    """Between which two values the FD of as many other pictures of the same kind would lie, in `level` of cases.
+
+    A bootstrap: `repeats` sets of N rows are drawn from the N of `features` (N, d), with replacement. A drawn set
+    holds fewer different rows, so its distance lies higher by about as much again as N pictures lie above endlessly
+    many; the percentiles are shifted so that the mean of the drawn distances falls on the measured one, then clipped
+    at 0. The reference counts as exact. Where N d^2 is large (10,000 x 2048), fewer sets are drawn, but at least 20.
+    Raises DataError for fewer than 2 rows, values that are not finite, or unlike dimensions.
+    """
+    here = statistics(features)
+    alike(len(here.mu), len(reference.mu))
+    root = _root(reference.sigma)
+    centre = _distance(here.mu, here.sigma, reference, root)
+    count, dim = features.shape
+    repeats = max(min(repeats, _FEWEST), min(repeats, int(_WORK / (count * dim**2 + 10 * dim**3))))
+    drawn = torch.empty(repeats, dtype=torch.float64)
+    for number in range(repeats):
+        chosen = torch.randint(count, (count,), generator=generator(seed, "bootstrap", number))
+        mu, sigma = _weighted(features, chosen.bincount(minlength=count), here.mu)
+        drawn[number] = _distance(mu, sigma, reference, root)
+    tail = (1 - level) / 2
+    low, high = (drawn.quantile(share) - drawn.mean() + centre for share in (tail, 1 - tail))
+    return max(0.0, float(low)), max(0.0, float(high))
+
+
+def extrapolated(features: Tensor, reference: Statistics, *, points: int = 6, seed: int = 0) -> float:
+    """FD_inf, the distance that endlessly many pictures would have: the best fit FD(n) = FD_inf + a / n.
+
+    n takes `points` values from N/2 to N; each subset is drawn by itself (Chong & Forsyth 2020). The reference keeps
+    its own share of the bias. Scatter may bring it a little below 0. Raises DataError for fewer than 4 rows, values
+    that are not finite, or unlike dimensions.
+    """
+    features = checked(features, 4)
+    alike(features.shape[1], len(reference.mu))
+    root = _root(reference.sigma)
+    count = len(features)
+    sizes = torch.linspace(count // 2, count, points, dtype=torch.float64).round().long()
+    distances = []
+    for number, size in enumerate(sizes.tolist()):
+        chosen = torch.randperm(count, generator=generator(seed, "extrapolation", number))[:size]
+        some = statistics(features[chosen])
+        distances.append(_distance(some.mu, some.sigma, reference, root))
+    sought = torch.stack([torch.ones(points, dtype=torch.float64), 1 / sizes.double()], dim=1)
+    fit = torch.linalg.lstsq(sought, torch.tensor(distances, dtype=torch.float64)[:, None])
+    return float(fit.solution[0, 0])
+
+
+def save_statistics(path: str | Path, statistics: Statistics) -> None:
+    """Write an .npz with `mu`, `sigma` and `count`, whole or not at all; WriteError where that cannot be."""
+    path = Path(path)
+    held = io.BytesIO()
+    np.savez(held, mu=statistics.mu.numpy(), sigma=statistics.sigma.numpy(), count=np.int64(statistics.count))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(held.getvalue())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise WriteError(f"{path} cannot be written ({reason}); choose a place that can be written") from error
+
+
+def load_statistics(path: str | Path) -> Statistics:
+    """Read what `save_statistics`, EDM or pytorch-fid wrote: `mu`, `sigma` and, if there, `count`.
+
+    Raises DataError for a file that is missing, no .npz, damaged or without these, and for values that do not fit.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{path} cannot be read ({reason}); give an .npz file with mu and sigma") from error
+    mu, sigma, count = _arrays(path, content)
+    if mu.ndim != 1 or not mu.size or sigma.shape != (mu.size, mu.size):
+        raise DataError(
+            f"{path} has mu {mu.shape} and sigma {sigma.shape}, which do not go together; (d,) and (d, d) are needed"
+        )
+    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
+        raise DataError(f"{path} has values in mu or sigma that are not finite; compute the statistics again")
+    return Statistics(torch.from_numpy(mu), torch.from_numpy(sigma), count)
+
+
+def _arrays(path: str | Path, content: bytes) -> tuple[np.ndarray, np.ndarray, int]:
+    try:
+        opened = np.load(io.BytesIO(content), allow_pickle=False)
+        held = {key: np.asarray(opened[key]) for key in ("mu", "sigma", "count") if key in opened.files}
+    except Exception as error:  # zipfile and numpy stumble over damage in a dozen ways
+        raise DataError(f"{path} is no .npz file of numbers, or is damaged; compute the statistics again") from error
+    if missing := [key for key in ("mu", "sigma") if key not in held]:
+        raise DataError(f"{path} holds no {' and no '.join(missing)}; give an .npz file with mu and sigma")
+    count = held.pop("count", np.zeros((), np.int64))
+    if any(array.dtype.kind not in "iuf" for array in held.values()) or count.dtype.kind not in "iu" or count.size != 1:
+        raise DataError(f"{path} holds something else than numbers in mu, sigma or count; compute the statistics again")
+    mu, sigma = (np.ascontiguousarray(held[key], dtype=np.float64) for key in ("mu", "sigma"))
+    return mu, sigma, max(0, int(count.item()))
+
+
+def _weighted(features: Tensor, weights: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of rows that count `weights` (N,) times each; taken from `centre`, where nothing cancels."""
+    count = int(weights.sum())
+    total = torch.zeros(len(centre), dtype=torch.float64)
+    squares = torch.zeros(len(centre), len(centre), dtype=torch.float64)
+    for part in parts(len(features), _CHUNK):
+        rows = features[part].double() - centre
+        weighed = rows * weights[part, None]
+        total += weighed.sum(0)
+        squares.addmm_(weighed.T, rows)
+    shift = total / count
+    return centre + shift, (squares - count * torch.outer(shift, shift)) / (count - 1)
+
+
+def _root(sigma: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(sigma)
+    root: Tensor = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    return root
+
+
+def _distance(mu: Tensor, sigma: Tensor, reference: Statistics, root: Tensor) -> float:
+    """FD, clipped at 0; `root` is that of the reference's covariance, which is wanted again and again."""
+    inner = root @ sigma @ root
+    shared = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
+    gap = (mu - reference.mu).square().sum()
+    return max(0.0, float(gap + sigma.trace() + reference.sigma.trace() - 2 * shared))

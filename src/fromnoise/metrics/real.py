@@ -1,0 +1,120 @@
+"""The rows that a figure is read beside: real images measured as if they were samples, and noise.
+
+    test           test images against the training images: what a perfect model would get
+    train_halves   half of the training images against the other half: the same, from one split
+    noise          uniform noise against the training images: what nothing at all gets
+
+They follow from the data, the space and the count alone, so they are kept in a cache. Copies among them are a matter
+of course or of chance, so only 2,000 of each are searched for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fromnoise.data.dataset import ArrayData
+from fromnoise.metrics.copying import Baseline, measure_baseline, recounted
+from fromnoise.metrics.protocol import measure
+from fromnoise.metrics.scores import Reference, Scores, score, subset
+from fromnoise.seeds import generator
+
+SEARCHED = 2000
+
+
+@dataclass(frozen=True)
+class RealRows:
+    """rows: Scores by name, None without such images. usual: how near real images lie to training images."""
+
+    rows: Mapping[str, Scores | None]
+    usual: Baseline
+
+
+def real_rows(reference: Reference, test: ArrayData | None, count: int, cache_dir: Path) -> RealRows:
+    """The rows for `count` samples, at as many images where there are that many; from `cache_dir` if kept there.
+
+    A file that cannot be read is made anew; a folder that cannot be written only costs time.
+    """
+    about = measure(count, reference.data, test, reference.features)
+    name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_dir / f"rows-{name}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return _read(path)
+    found = _measured(reference, test, count)
+    with contextlib.suppress(OSError):
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(_written(found))
+        temporary.replace(path)
+    return found
+
+
+def _measured(reference: Reference, test: ArrayData | None, count: int) -> RealRows:
+    data = reference.data
+    embedded = reference.features.of(test.images) if test is not None else None
+    usual = measure_baseline(data, reference.embedded, test, embedded, count=count)
+    order = torch.randperm(len(data), generator=generator(0, "training halves"))
+    half, other = subset(data, order[: len(data) // 2][:count]), reference.part(order[len(data) // 2 :])
+    few = None if test is None else _some(test, SEARCHED)
+    few_embedded = None if few is None else reference.features.of(few.images)
+    rare = measure_baseline(other.data, other.embedded, few, few_embedded, count=min(SEARCHED, len(half)))
+
+    def row(pictures: ArrayData, against: Reference, near: Baseline) -> Scores:
+        fitting = recounted(near, against.data, min(SEARCHED, len(pictures)))
+        return score(pictures.images, pictures.labels, against, fitting, SEARCHED)[0]
+
+    return RealRows(
+        {
+            "test": None if test is None else row(_some(test, count), reference, usual),
+            "train_halves": row(half, other, rare),
+            "noise": row(_noise(data, count), reference, usual),
+        },
+        usual,
+    )
+
+
+def _some(data: ArrayData, count: int) -> ArrayData:
+    if count >= len(data):
+        return data
+    return subset(data, torch.randperm(len(data), generator=generator(0, "some test images"))[:count])
+
+
+def _noise(like: ArrayData, count: int) -> ArrayData:
+    """Pictures whose every pixel is any grey level."""
+    g = generator(0, "noise pictures")
+    images = torch.randint(0, 256, (count, *like.spec.shape), generator=g, dtype=torch.uint8)
+    return ArrayData("noise", "", images, None, like.spec)
+
+
+_PLAIN = ("count", "twin", "bar", "bar_features", "test_rate", "test_rate_features")
+
+
+def _written(found: RealRows) -> bytes:
+    """An .npz of the distances and, as text, everything else."""
+    about = {
+        "rows": {name: row.to_json() if row else None for name, row in found.rows.items()},
+        "usual": {name: getattr(found.usual, name) for name in _PLAIN},
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, distances=found.usual.distances.numpy(), about=np.array(json.dumps(about)))
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> RealRows:
+    with np.load(path, allow_pickle=False) as kept:
+        about: dict[str, Any] = json.loads(str(kept["about"]))
+        distances: Tensor = torch.from_numpy(kept["distances"])
+    rows = {name: Scores.from_json(row) if row else None for name, row in about["rows"].items()}
+    return RealRows(rows, Baseline(distances=distances, **about["usual"]))

@@ -1,0 +1,83 @@
+"""Why are my samples noise? Checks on a trained run, each measured, each with what to do next.
+
+One file a concept; a check takes the Case and returns findings. The order is that of causes: what is wrong with the
+data or the training is said before what follows from it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.build import check_sampling
+from fromnoise.config import replaced
+from fromnoise.run.diagnosing.case import Case
+from fromnoise.run.diagnosing.classes import labels_and_looks
+from fromnoise.run.diagnosing.finding import Finding
+from fromnoise.run.diagnosing.greys import grey_levels, tint
+from fromnoise.run.diagnosing.history import history
+from fromnoise.run.diagnosing.learning import averaging, denoising, exposure
+from fromnoise.run.diagnosing.memory import copies, overfitting
+from fromnoise.run.diagnosing.reading import best_reading, reading_finding
+from fromnoise.run.diagnosing.stepping import steps
+from fromnoise.run.diagnosing.telling import Diagnosis, diagnosis_section, tell
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
+
+
+def diagnose(run: Run, settings: Mapping[str, Any], at: str = "last", weights: str = "ema") -> Diagnosis:
+    """Look at `run` as it samples with `settings`; diagnosis.json and figures/noise-levels.png are written.
+
+    settings: sampling options such as {"steps": 5}, else the run's own. at, weights: as for `Run.sample`. About a
+    minute on a CPU. Raises UsageError for sampling that cannot be, DataError where the training images are gone,
+    CheckpointError where there is none.
+    """
+    options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    case = Case(run, options, at, weights)
+    check_sampling(options, case.denoiser.process, case.spec)
+    found = [*_of_training(case), *_of_network(case)]
+    sound = not any(finding.level == "fault" for finding in found)
+    return tell(case, [*found, *_of_samples(case, sound)])
+
+
+def _of_training(case: Case) -> Iterator[Finding]:
+    _say("reading the data and the history of training")
+    yield grey_levels(case)
+    yield from history(case)
+    yield exposure(case)
+
+
+def _of_network(case: Case) -> Iterator[Finding]:
+    _say(f"denoising {case.count} images at {len(case.levels.times)} noise levels")
+    reading = best_reading(case)
+    yield reading_finding(case, reading)
+    averaged = averaging(case)
+    if averaged:
+        yield averaged
+    yield denoising(case, reading)
+    yield overfitting(case)
+
+
+def _of_samples(case: Case, sound: bool) -> Iterator[Finding]:
+    """sound: no fault was found in the network."""
+    if case.too_slow:
+        says = f"Not looked at: this network looks at only {case.evaluations_per_second:.0f} images in a second here."
+        yield Finding("samples", "worth knowing", says, "use a faster --device, or fewer --steps")
+        return
+    _say(f"making samples, with {case.options.steps} and with {case.finer.steps} steps")
+    stepped = steps(case)
+    yield stepped
+    yield from labels_and_looks(case, sound and stepped.level != "fault")
+    yield tint(case)
+    copied = copies(case)
+    if copied:
+        yield copied
+
+
+def _say(words: str) -> None:
+    print(f"{words} ...", file=sys.stderr, flush=True)
+
+
+__all__ = ["Diagnosis", "Finding", "diagnose", "diagnosis_section"]

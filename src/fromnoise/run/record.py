@@ -1,0 +1,56 @@
+"""config.json of a new run: what was asked, and all that follows from it and from the images."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from fromnoise import __version__
+from fromnoise.build import model_spec
+from fromnoise.config import Config, to_dict
+from fromnoise.data import DATASETS, available, load
+from fromnoise.data.dataset import ArrayData
+from fromnoise.data.options import DataOptions
+from fromnoise.images import ImageSpec
+
+
+def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
+    """The training images, and the seconds that a download of them took (0 where they were at hand)."""
+    at_hand = options.source not in DATASETS or available(options.source)
+    began = time.time()
+    images = load(options)
+    return images, 0.0 if at_hand else time.time() - began
+
+
+def new_record(config: Config, images: ArrayData) -> dict[str, Any]:
+    """config.json: all that follows from what was asked and from the images."""
+    spec = model_spec(images.spec, config)
+    return {
+        "config": to_dict(config),
+        "spec": spec.to_json(),
+        "sigma_data": _sigma_data(images, spec),
+        "data": {
+            "name": images.name,
+            "about": str(images.spec),
+            "count": len(images),
+            "fingerprint": images.fingerprint,
+            "label_counts": images.label_counts.tolist(),
+            "notes": list(images.notes),
+        },
+        "versions": {
+            "fromnoise": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "diffusers": metadata.version("diffusers"),  # importing it would cost every start seconds
+        },
+    }
+
+
+def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
+    """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
+    some = images.images[:: max(1, len(images) // 4096)]
+    return max(0.01, float(spec.encode(some).double().std()))

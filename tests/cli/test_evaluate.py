@@ -1,0 +1,89 @@
+"""`fromnoise evaluate` and `fromnoise compare` as people type them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fromnoise.cli import main
+
+TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "0"]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = tmp_path_factory.mktemp("evaluate") / "run"
+    assert main(["train", "digits", *TINY, "--output_dir", str(path)]) == 0
+    return str(path)
+
+
+def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
+    assert main(["evaluate", run, "--num", "50", "--steps", "2", "--json", "there.json"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split() == ["samples", "test", "train", "halves", "noise"] and out[-1] == f"{run}/report.html"
+    assert any(line.startswith("Frechet distance ") for line in out) and any(line.startswith("note: ") for line in out)
+    content = json.loads(open("there.json").read())
+    assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
+    assert main(["compare", run, run, "--out", "both.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "both.html"
+
+
+def test_json_on_standard_output_is_nothing_but_json(run, capsys):
+    assert main(["evaluate", run, "--num", "40", "--steps", "2", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == 1
+
+
+def test_a_sweep_prints_its_table(run, capsys):
+    assert main(["evaluate", run, "--num", "40", "--sweep", "steps=2,3", "guidance_scale=1,2"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split()[:3] == ["steps", "guidance_scale", "evaluations"] and len(out) == 6
+
+
+def test_pictures_in_a_file_against_data(run, capsys):
+    assert main(["sample", run, "--num", "40", "--steps", "2", "--out", "made.npz"]) == 0
+    assert main(["evaluate", "--samples", "made.npz", "--reference", "digits"]) == 0
+    assert "taken for their class" in capsys.readouterr().out
+    assert main(["evaluate", "--samples", "made.npz", "--reference", "digits", "--output_dir", "there"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "there/report.html"
+
+
+def test_deep(run, capsys):
+    assert main(["evaluate", run, "--num", "60", "--steps", "2", "--deep"]) == 0
+    out = capsys.readouterr().out
+    assert "bits per dimension" in out and "tested on real images" in out and "telling samples" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "named"),
+    [
+        ([], 2, "no RUN was given"),
+        (["{run}", "--num", "0"], 2, "--num is 0"),
+        (["{run}", "--features", "pixle"], 2, "did you mean 'pixels'"),
+        (["{run}", "--sweep", "steps"], 2, "names no values"),
+        (["{run}", "--sweep", "steps=2", "--deep"], 2, "leave --deep"),
+        (["{run}", "--reference", "digits"], 2, "go with --samples"),
+        (["--samples", "x.npz"], 2, "add --reference"),
+        (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, "made already"),
+        (["--samples", "x.npz", "--reference", "digits"], 3, "no file or folder"),
+        (["--samples", "rgb.npz", "--reference", "digits"], 3, "3 channels"),
+        (["{run}", "--num", "9", "--statistics", "broken.npz"], 3, "broken.npz"),
+        (["nothing"], 4, "no run folder"),
+        (["{run}", "--checkpoint", "7"], 4, "no checkpoint '7'"),
+    ],
+)
+def test_mistakes(run, words, code, named, capsys):
+    np.savez("rgb.npz", images=np.zeros((30, 16, 16, 3), dtype=np.uint8))
+    np.savez("broken.npz", mu=np.zeros(3))
+    assert main(["evaluate", *(word.replace("{run}", run) for word in words)]) == code
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("fromnoise: ") and named in error
+
+
+def test_mistakes_in_comparing(run, capsys):
+    assert main(["compare", run]) == 2 and "at least 2" in capsys.readouterr().err
+    assert main(["compare", run, run, "--out", "page.png"]) == 2 and "ends in .html" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Spaces: fixed by their recipe and the data alone, and made for any images, labelled or not."""
+
+import pytest
+import torch
+
+from fromnoise.data import DataOptions, load
+from fromnoise.data.dataset import ArrayData
+from fromnoise.images import ImageSpec
+from fromnoise.metrics import classifier, features
+from fromnoise.metrics.features import domain, pixels, turned
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load(DataOptions("digits"))
+
+
+def unlabelled(data):
+    return ArrayData(data.name, data.split, data.images, None, ImageSpec(*data.spec.shape))
+
+
+def test_pixels_are_the_principal_components(digits):
+    from sklearn.decomposition import PCA
+
+    space = pixels(digits)
+    flat = digits.images.flatten(1).numpy() / 255
+    theirs = PCA(n_components=64, svd_solver="full").fit(flat).transform(flat[:50])
+    ours = space.of(digits.images[:50]).numpy()
+    assert ours.shape == (50, space.dim) == (50, 64)
+    assert abs(abs(ours) - abs(theirs)).max() < 1e-4  # the sign of a component is free
+
+
+def test_large_pictures_are_averaged_down_before_their_components_are_found():
+    images = torch.randint(0, 256, (40, 3, 96, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    space = pixels(ArrayData("large", "train", images, None, ImageSpec(3, 96, 48)))
+    assert space.of(images).shape == (40, 64)
+    few = pixels(ArrayData("few", "train", images[:, :1, :4, :4], None, ImageSpec(1, 4, 4)))
+    assert few.dim == 16
+
+
+def test_the_same_data_give_the_same_space_and_other_data_another(digits, tmp_path):
+    assert pixels(digits).weight_hash == pixels(digits).weight_hash
+    other = ArrayData("half", "train", digits.images[::2], digits.labels[::2], digits.spec)
+    assert pixels(digits).weight_hash != pixels(other).weight_hash
+    first, again = domain(digits, tmp_path / "a"), domain(digits, tmp_path / "a")
+    assert first.weight_hash == again.weight_hash and first.recipe_hash == classifier.recipe_hash()
+    assert first.judge is not None and first.of(digits.images[:3]).shape == (3, first.dim)
+
+
+def test_images_without_labels_are_told_apart_by_how_they_are_turned(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "_TURNED", 400)
+    space = domain(unlabelled(digits), tmp_path)
+    assert space.judge is None and "4 ways" in space.about
+    held_out = turned(unlabelled(load(DataOptions("digits"), "test")))
+    (path,) = tmp_path.glob("*.safetensors")
+    net = classifier.cached_classifier(turned(unlabelled(digits)), tmp_path)
+    assert path.exists() and classifier.accuracy(net, held_out) > 0.7  # chance is 0.25
+
+
+def test_turned_pictures_carry_how_they_were_turned():
+    image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    square = turned(ArrayData("one", "train", image, None, ImageSpec(1, 4, 4)))
+    assert square.labels.tolist() == [0, 1, 2, 3] and torch.equal(square.images[2], image[0].flip(1, 2))
+    wide = turned(ArrayData("one", "train", image[:, :, :2], None, ImageSpec(1, 2, 4)))
+    assert wide.images.shape == (4, 1, 2, 4) and torch.equal(wide.images[1], image[0, :, :2].flip(2))
