@@ -1,6 +1,7 @@
 """`fromnoise evaluate` and `fromnoise compare` as people type them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].split() == ["samples", "test", "train", "halves", "noise"] and out[-1] == f"{run}/report.html"
     assert any(line.startswith("Frechet distance ") for line in out) and any(line.startswith("note: ") for line in out)
-    content = json.loads(open("there.json").read())
+    content = json.loads(Path("there.json").read_text())
     assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
     assert main(["compare", run, run, "--out", "both.html"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "both.html"

@@ -202,7 +202,7 @@ def test_runs_side_by_side(run, evaluation, tiny_run, tmp_path):
     run.evaluate(60)
     found = compare([run, tiny_run], tmp_path / "page.html")
     assert found.facts[0][0] == "" and len(found.facts[0]) == 3
-    assert dict((row[0], row[1:]) for row in found.measures)["pictures"] == ["60", "-", "60"]
+    assert {row[0]: row[1:] for row in found.measures}["pictures"] == ["60", "-", "60"]
     assert any("not evaluated yet" in note for note in found.notes)
     page = found.report.read_text()
     assert "Samples" in page and "Loss" in page and "How good" in page

@@ -1,0 +1,80 @@
+"""Which measure sees which damage: the page in docs is what was measured, and its claims hold when measured again."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+spec = importlib.util.spec_from_file_location("damage", CHECKOUT / "benchmarks" / "damage.py")
+damage = importlib.util.module_from_spec(spec)
+sys.modules["damage"] = damage
+spec.loader.exec_module(damage)
+
+SEES = {
+    "frechet_distance": ("noise", "blur", "shift", "brightness", "fewer classes", "repeats"),
+    "kid": ("noise", "blur", "shift", "brightness", "fewer classes"),
+    "precision": ("noise", "blur", "brightness"),
+    "recall": ("noise", "blur", "fewer classes", "repeats"),
+    "coverage": ("noise", "blur", "fewer classes", "repeats"),
+    "label_agreement": ("wrong labels",),
+    "frechet_pixels": ("noise", "blur", "brightness", "fewer classes"),
+    "histogram_distance": ("noise", "blur", "brightness"),
+    "copy_rate": ("copies",),
+    "copy_z": ("copies",),
+    "duplicate_rate": ("repeats",),
+}
+BLIND = {
+    "frechet_distance": ("copies", "wrong labels"),
+    "kid": ("copies", "wrong labels"),
+    "precision": ("repeats", "copies", "wrong labels"),
+    "recall": ("copies", "wrong labels"),
+    "coverage": ("copies", "wrong labels"),
+    "label_agreement": ("fewer classes", "repeats", "copies"),
+    "histogram_distance": ("copies", "wrong labels", "shift"),
+    "copy_rate": ("noise", "shift", "brightness", "repeats", "wrong labels"),
+    "duplicate_rate": ("noise", "shift", "copies", "wrong labels"),
+}
+GROWS = [
+    ("frechet_distance", ("noise", "blur", "shift", "brightness", "fewer classes", "repeats")),
+    ("kid", ("noise", "blur", "shift", "brightness", "fewer classes")),
+    ("frechet_pixels", ("noise", "blur", "shift", "brightness", "fewer classes", "repeats")),
+    ("histogram_distance", ("noise", "blur", "brightness")),
+    ("copy_rate", ("copies",)),
+    ("duplicate_rate", ("repeats",)),
+]
+
+
+def kept():
+    return json.loads((CHECKOUT / "docs" / "results" / "damage-mnist.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def again(mnist_dir):
+    return damage.measured(damage.Bench("mnist"))
+
+
+def check(found):
+    for measure, damages in SEES.items():
+        for name in damages:
+            assert damage.seen_from(found, measure, name) is not None, f"{measure} does not see {name}"
+    for measure, damages in BLIND.items():
+        for name in damages:
+            assert damage.seen_from(found, measure, name) is None, f"{measure} sees {name}"
+    for measure, damages in GROWS:
+        for name in damages:
+            levels = [row[measure] for row in found["damages"][name]]
+            assert levels == sorted(levels), f"{measure} does not grow with {name}: {levels}"
+
+
+def test_the_page_is_what_was_measured():
+    page = (CHECKOUT / "docs" / "results" / "damage-mnist.md").read_text()
+    assert damage.table(kept()) in page
+    check(kept())
+
+
+@pytest.mark.slow
+def test_the_claims_hold_when_measured_again(again):
+    check(again)
