@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics.pairwise import polynomial_kernel
 
 from fromnoise.errors import DataError
-from fromnoise.metrics.kernel import kernel_distance
+from fromnoise.metrics.kernel import kernel_difference, kernel_distance
 from fromnoise.seeds import generator
 
 
@@ -33,6 +33,19 @@ def test_the_error_is_that_of_leaving_out_one_group_after_the_other():
     without = [by_sklearn(ours[k].flatten(0, 1).numpy(), theirs[k].flatten(0, 1).numpy()) for k in kept]
     spread = sum((one - sum(without) / 20) ** 2 for one in without) * 19 / 20
     assert kernel_distance(x, y).stderr == pytest.approx(spread**0.5, rel=1e-8)
+
+
+def test_the_difference_of_pairs_is_known_better_than_either():
+    y, found = normal(300, 4, 99), []
+    for seed in range(60):
+        x = normal(200, 4, seed, shift=0.5)
+        found.append((kernel_difference(x + 0.05, x, y), kernel_distance(x + 0.05, y), kernel_distance(x, y)))
+    difference, first, second = found[0]
+    assert difference.value == pytest.approx(first.value - second.value, rel=1e-9)
+    assert difference.stderr < second.stderr / 4
+    values = torch.tensor([one[0].value for one in found])
+    errors = torch.tensor([one[0].stderr for one in found])
+    assert float(errors.square().mean().sqrt()) == pytest.approx(float(values.std()), rel=0.3)
 
 
 def test_of_many_rows_only_some_are_taken():

@@ -38,12 +38,40 @@ def kernel_distance(features: Tensor, reference: Tensor, *, most: int = 10_000, 
     x, y = _some(checked(features, 4), most, seed, 0), _some(checked(reference, 4), most, seed, 1)
     alike(x.shape[1], y.shape[1])
     groups = min(_GROUPS, len(x) // 2, len(y) // 2)
-    sums = _sums(x, x, groups), _sums(y, y, groups), _sums(x, y, groups)
-    sizes = _sizes(len(x), groups), _sizes(len(y), groups)
+    pair = _Pair(x, y, groups)
     everything = torch.ones(groups, dtype=torch.float64)
-    without = torch.stack([_estimate(sums, sizes, everything.index_fill(0, torch.tensor(g), 0)) for g in range(groups)])
-    spread = (without - without.mean()).square().sum() * (groups - 1) / groups
-    return KernelDistance(float(_estimate(sums, sizes, everything)), float(spread.sqrt()))
+    without = torch.stack([pair.estimate(kept, kept) for kept in _each_left_out(groups)])
+    return KernelDistance(float(pair.estimate(everything, everything)), _jackknife(without))
+
+
+def kernel_difference(first: Tensor, second: Tensor, reference: Tensor) -> KernelDistance:
+    """KID of `first` less KID of `second`, float features (N, d) each, against a reference (M, d) taken as given.
+
+    Row i of both was made from the same noise, so the groups that are left out are the same rows of both: the
+    difference is known far better than either. Raises what `kernel_distance` raises.
+    """
+    x1, x2, y = (checked(rows, 4).double() for rows in (first, second, reference))
+    alike(x1.shape[1], y.shape[1])
+    groups = min(_GROUPS, len(x1) // 2, len(y) // 2)
+    pairs = _Pair(x1, y, groups), _Pair(x2, y, groups)
+    everything = torch.ones(groups, dtype=torch.float64)
+
+    def difference(kept: Tensor) -> Tensor:
+        return pairs[0].estimate(kept, everything) - pairs[1].estimate(kept, everything)
+
+    without = torch.stack([difference(kept) for kept in _each_left_out(groups)])
+    return KernelDistance(float(difference(everything)), _jackknife(without))
+
+
+def _each_left_out(groups: int) -> Tensor:
+    """float64 (groups, groups): row g keeps every group but g."""
+    return 1 - torch.eye(groups, dtype=torch.float64)
+
+
+def _jackknife(without: Tensor) -> float:
+    """The standard error from the estimates (groups,) that each lack a group."""
+    groups = len(without)
+    return float(((without - without.mean()).square().sum() * (groups - 1) / groups).sqrt())
 
 
 def _some(rows: Tensor, most: int, seed: int, side: int) -> Tensor:
@@ -70,8 +98,16 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
     return base.square().mul_(base)
 
 
-def _estimate(sums: tuple[Tensor, Tensor, Tensor], sizes: tuple[Tensor, Tensor], kept: Tensor) -> Tensor:
-    """The unbiased estimate over the groups where `kept` (groups,) is 1."""
-    xx, yy, xy = (kept @ part @ kept for part in sums)
-    n, m = (kept @ size for size in sizes)
-    return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+class _Pair:
+    """Kernel sums of x (N, d) and y (M, d) by groups, from which the estimate over any of the groups follows."""
+
+    def __init__(self, x: Tensor, y: Tensor, groups: int) -> None:
+        self.sums = _sums(x, x, groups), _sums(y, y, groups), _sums(x, y, groups)
+        self.sizes = _sizes(len(x), groups), _sizes(len(y), groups)
+
+    def estimate(self, of_x: Tensor, of_y: Tensor) -> Tensor:
+        """The unbiased estimate over the groups where of_x, of_y (groups,) are 1."""
+        xx, yy, xy = self.sums
+        n, m = of_x @ self.sizes[0], of_y @ self.sizes[1]
+        within = of_x @ xx @ of_x / (n * (n - 1)) + of_y @ yy @ of_y / (m * (m - 1))
+        return within - 2 * (of_x @ xy @ of_y) / (n * m)

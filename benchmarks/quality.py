@@ -1,0 +1,124 @@
+"""How good are the recipes? A table from runs that were trained and evaluated, seeds of one recipe in one row.
+
+    fromnoise train mnist --recipe chapter-basic --output_dir runs/basic-s0
+    fromnoise evaluate runs/basic-s0 --deep
+    python benchmarks/quality.py --data mnist runs/basic-s0 ...
+
+Runs of one row must have been measured under one protocol; else they are refused. Writes docs/results/
+quality-<data>.json and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from first_light import processor
+
+from fromnoise.metrics.evaluation import Evaluation
+from fromnoise.metrics.protocol import comparable
+from fromnoise.run import Run
+
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
+_COLUMNS = ("recipe", "seeds", "trained", "images seen", "pictures", "evaluations", "Frechet distance", "test row",
+            "ratio", "KID", "precision", "recall", "density", "coverage", "own class", "Frechet, pixels", "copies",
+            "learned from", "two-sample", "bits/dim")  # fmt: skip
+
+
+def row(path: Path) -> dict[str, Any]:
+    """What one run is and what its evaluation says."""
+    run = Run(path)
+    evaluation = Evaluation.from_json(json.loads(run.folder.evaluation.read_text()), str(run.folder.evaluation))
+    lines = [line for line in run.folder.read_metrics() if "seconds" in line]
+    return {
+        "recipe": run.config.recipe,
+        "seed": run.config.train.seed,
+        "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
+        "precision": run.precision.dtype_name,
+        "seconds": lines[-1]["seconds"],
+        "images_seen": int(run.checkpoint().name),
+        "evaluation": evaluation.to_json(),
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown, a line a recipe: means over seeds, with the spread (standard deviation) where there are several."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for one in rows:
+        groups.setdefault((one["recipe"], one["evaluation"]["metrics"]["count"]), []).append(one)
+    lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(_cells(group))} |" for group in groups.values())])
+
+
+def _cells(group: list[dict[str, Any]]) -> list[str]:
+    for other in group[1:]:
+        comparable(*(one["evaluation"]["protocol"]["measure"] for one in (group[0], other)))
+    found = [Evaluation.from_json(one["evaluation"]) for one in group]
+    test = found[0].reference_rows["test"]
+    measures = [evaluation.metrics for evaluation in found]
+
+    def shares(name: str) -> str:
+        return _spread([100 * getattr(scores, name) for scores in measures if getattr(scores, name) is not None], " %")
+
+    def deep(name: str, scale: float = 1.0, unit: str = "") -> str:
+        return _spread([scale * one.deep[name] for one in found if one.deep and name in one.deep], unit)
+
+    return [
+        group[0]["recipe"],
+        ", ".join(str(one["seed"]) for one in group),
+        _spread([one["seconds"] for one in group], " s"),
+        _spread([one["images_seen"] for one in group]),
+        f"{measures[0].count:,}",
+        str(found[0].protocol["sampling"]["evaluations"]),
+        _spread([scores.frechet_distance for scores in measures]),
+        f"{test.frechet_distance:.3g}" if test else "–",
+        _spread([one.ratio_to_test for one in found if one.ratio_to_test is not None]),
+        _spread([scores.kid for scores in measures]),
+        *(shares(name) for name in ("precision", "recall")),
+        _spread([scores.density for scores in measures]),
+        *(shares(name) for name in ("coverage", "label_agreement")),
+        _spread([scores.frechet_pixels for scores in measures]),
+        shares("copy_rate"),
+        deep("classification_accuracy", 100, " %"),
+        deep("two_sample_accuracy", 100, " %"),
+        deep("bits_per_dimension"),
+    ]
+
+
+def _spread(values: Sequence[float], unit: str = "") -> str:
+    if not values:
+        return "–"
+    mean = statistics.mean(values)
+    digits = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
+    return f"{digits}{f' ± {statistics.stdev(values):.2g}' if len(values) > 1 else ''}{unit}"
+
+
+def main() -> None:
+    """Read the runs, and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--data", default="mnist")
+    args = parser.parse_args()
+    rows = [row(path) for path in args.runs]
+    machine = f"{os.cpu_count()} cores of {processor()}"
+    stem = RESULTS / f"quality-{args.data}"
+    stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "runs": rows}, indent=1) + "\n")
+    protocol = rows[0]["evaluation"]["protocol"]["measure"]
+    words = (
+        f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by `fromnoise train` "
+        f"and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard deviation. Features: "
+        f"{protocol['features']['about']} (recipe {protocol['features']['recipe_hash']}, weights "
+        f"{protocol['features']['weight_hash']}). Reference: the whole training split. `test row` is what as many test "
+        "images get, `ratio` the distance over it. What each column is: [evaluation](../evaluation.md).\n\n"
+    )
+    stem.with_suffix(".md").write_text(words + table(rows) + "\n")
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
