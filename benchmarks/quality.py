@@ -109,12 +109,13 @@ def main() -> None:
     stem = RESULTS / f"quality-{args.data}"
     stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "runs": rows}, indent=1) + "\n")
     protocol = rows[0]["evaluation"]["protocol"]["measure"]
+    space = protocol["features"]
     words = (
-        f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by `fromnoise train` "
-        f"and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard deviation. Features: "
-        f"{protocol['features']['about']} (recipe {protocol['features']['recipe_hash']}, weights "
-        f"{protocol['features']['weight_hash']}). Reference: the whole training split. `test row` is what as many test "
-        "images get, `ratio` the distance over it. What each column is: [evaluation](../evaluation.md).\n\n"
+        f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by "
+        f"`fromnoise train` and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard "
+        f"deviation. Features: {space['about']} (recipe {space['recipe_hash']}, weights {space['weight_hash']}). "
+        "Reference: the whole training split. `test row` is what as many test images get, `ratio` the distance over "
+        "it. What each column is: [evaluation](../evaluation.md).\n\n"
     )
     stem.with_suffix(".md").write_text(words + table(rows) + "\n")
     print(table(rows))

@@ -16,6 +16,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def real_rows(reference: Reference, test: ArrayData | None, count: int, cache_di
     about = measure(count, reference.data, test, reference.features)
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir / f"rows-{name}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
         return _read(path)
     found = _measured(reference, test, count)
     with contextlib.suppress(OSError):
