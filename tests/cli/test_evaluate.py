@@ -42,7 +42,7 @@ def test_json_on_standard_output_is_nothing_but_json(run, capsys):
 def test_a_sweep_prints_its_table(run, capsys):
     assert main(["evaluate", run, "--num", "40", "--sweep", "steps=2,3", "guidance_scale=1,2"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].split()[:3] == ["steps", "guidance_scale", "evaluations"] and len(out) == 6
+    assert out[0].split()[:3] == ["steps", "guidance_scale", "evaluations"] and len(out) == 7
 
 
 def test_pictures_in_a_file_against_data(run, capsys):
@@ -72,7 +72,10 @@ def test_deep(run, capsys):
         (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, "made already"),
         (["--samples", "x.npz", "--reference", "digits"], 3, "no file or folder"),
         (["--samples", "rgb.npz", "--reference", "digits"], 3, "3 channels"),
-        (["{run}", "--num", "9", "--statistics", "broken.npz"], 3, "broken.npz"),
+        (["{run}", "--num", "9"], 2, "at least 10"),
+        (["{run}", "--feature_weights", "x.pth"], 2, "goes with --features inception"),
+        (["{run}", "--json", "."], 6, "a folder has that name"),
+        (["{run}", "--num", "19", "--statistics", "broken.npz"], 3, "broken.npz"),
         (["nothing"], 4, "no run folder"),
         (["{run}", "--checkpoint", "7"], 4, "no checkpoint '7'"),
     ],

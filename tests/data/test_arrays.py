@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,9 +218,39 @@ def test_npz_that_cannot_be_used_says_why(tmp_path: Path) -> None:
 
 def test_npz_that_is_no_npz(tmp_path: Path) -> None:
     path = npz(tmp_path, images=IMAGES)
-    path.write_bytes(path.read_bytes()[:-50])
-    assert "cannot be opened" in failure(path)
-    path.write_bytes(b"words")
-    assert "cannot be opened" in failure(path)
-    np.save(path.open("wb"), IMAGES)
-    assert "is no .npz archive" in failure(path)
+    whole = path.read_bytes()
+    for length in (4, 100, len(whole) - 50):
+        path.write_bytes(whole[:length])
+        assert "is no whole .npz archive;" in failure(path)
+    header = io.BytesIO()
+    np.save(header, IMAGES)
+    for content in (
+        b"",
+        b"PK",
+        b"words\n",
+        pickle.dumps([1]),
+        header.getvalue(),
+        b"\x93NUMPY\x01\x00\x04\x00((((",
+        b"\0" * 99,
+    ):
+        path.write_bytes(content)
+        assert "is no .npz archive;" in failure(path)
+
+
+def test_an_archive_of_other_things_says_nothing_of_pickles(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images", b"words")
+    assert "has images, which is no array" in failure(path)
+    np.savez(path, images=np.array([{}, {}], dtype=object))
+    assert "allow_pickle" not in failure(path)
+
+
+def test_an_npz_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = npz(tmp_path, images=IMAGES)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    assert "cannot be opened ([Errno 13] Permission denied)" in failure(path)

@@ -164,6 +164,16 @@ def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, short):
     assert accuracy(cached_classifier(stripes(), tmp_path / "file"), stripes()) >= 0.5
 
 
+@pytest.mark.parametrize("forbidden", ["exists", "read_bytes"])
+def test_a_folder_that_cannot_be_read_only_costs_time(tmp_path, short, monkeypatch, forbidden):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    first = cached_classifier(stripes(), tmp_path)
+    monkeypatch.setattr(type(tmp_path), forbidden, refuse)
+    assert same(first, cached_classifier(stripes(), tmp_path))
+
+
 def test_data_that_cannot_teach_is_refused(tmp_path):
     data = stripes()
     bare = replace(data, labels=None, spec=ImageSpec(1, 8, 8))

@@ -166,14 +166,17 @@ def test_limit_undoes_what_few_pictures_add():
 def test_statistics_come_back_as_they_were(tmp_path):
     kept = statistics(normal(30, 5))
     save_statistics(tmp_path / "new" / "real.npz", kept)
-    found = load_statistics(tmp_path / "new" / "real.npz")
+    found, space = load_statistics(tmp_path / "new" / "real.npz")
     assert torch.equal(found.mu, kept.mu) and torch.equal(found.sigma, kept.sigma) and found.count == 30
+    assert space == ""
+    save_statistics(tmp_path / "new" / "real.npz", kept, "domain 1a2b")
+    assert load_statistics(tmp_path / "new" / "real.npz")[1] == "domain 1a2b"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["real.npz"]
 
 
 def test_files_of_others_have_no_count_and_may_be_float32(tmp_path):
     np.savez_compressed(tmp_path / "edm.npz", mu=np.ones(3, np.float32), sigma=np.eye(3, dtype=np.float32))
-    found = load_statistics(str(tmp_path / "edm.npz"))
+    found, _ = load_statistics(str(tmp_path / "edm.npz"))
     assert found.count == 0 and found.mu.dtype == found.sigma.dtype == torch.float64
     assert torch.equal(found.sigma, torch.eye(3).double())
 
@@ -185,7 +188,7 @@ def test_a_place_that_cannot_be_written_keeps_what_was_there(tmp_path, monkeypat
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(WriteError, match=r"real.npz cannot be written .No space left"):
         save_statistics(path, statistics(normal(40, 5)))
-    assert load_statistics(path).count == 30 and len(list(tmp_path.iterdir())) == 1
+    assert load_statistics(path)[0].count == 30 and len(list(tmp_path.iterdir())) == 1
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError):
         save_statistics(tmp_path / "file" / "real.npz", kept)
@@ -256,7 +259,7 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path):
     for place in range(0, len(GOOD), 7):
         path.write_bytes(GOOD[:place] + bytes([GOOD[place] ^ 85]) + GOOD[place + 1 :])
         try:
-            found = load_statistics(path)
+            found, _ = load_statistics(path)
         except DataError:
             continue
         assert torch.equal(found.sigma, torch.eye(3).double()), place  # a date or the like

@@ -27,6 +27,8 @@ from fromnoise.run.diagnosing.learning import averaging, denoising, exposure
 from fromnoise.run.diagnosing.memory import copies, overfitting
 from fromnoise.run.diagnosing.reading import best_reading, reading_finding
 from fromnoise.run.diagnosing.stepping import steps
+from fromnoise.run.reporting import report
+from fromnoise.run.showing import add_guesses
 from fromnoise.seeds import generator
 
 LEARNS = {
@@ -128,6 +130,42 @@ def test_a_run_that_was_not_diagnosed_has_no_section(tmp_path, trained):
     path = copied(trained, tmp_path)
     (path / "diagnosis.json").unlink(missing_ok=True)
     assert diagnosis_section(Run(path)) == []
+
+
+def test_the_report_has_the_guesses_beside_the_curves(tmp_path, healthy, trained):
+    assert "One-step guesses" in trained.folder.report.read_text()
+    path = copied(trained, tmp_path)
+    drawn = path / "figures" / "guesses.png"
+    kept = drawn.read_bytes()
+    drawn.write_bytes(b"of `show`")
+    add_guesses(Run(path), "last", "ema")
+    assert drawn.read_bytes() == b"of `show`"
+    drawn.unlink()
+    add_guesses(Run(path), "last", "ema")
+    assert drawn.read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        3,
+        {},
+        {"schema": 0, "findings": []},
+        {"schema": 1},
+        {"schema": 1, "findings": 3},
+        {"schema": 1, "findings": [3]},
+        {"schema": 1, "findings": [{"name": "labels"}]},
+        {"schema": 1, "findings": [{"name": "labels", "level": "fault", "says": 3}]},
+        {"schema": 1, "findings": [{"name": "labels", "level": ["fault"], "says": "wrong"}]},
+        {"schema": 1, "findings": [{"name": "labels", "level": "fault", "says": "wrong", "more": 1}]},
+    ],
+)
+def test_a_damaged_diagnosis_is_left_out(tmp_path, trained, content):
+    path = copied(trained, tmp_path)
+    (path / "diagnosis.json").write_text(json.dumps(content))
+    assert diagnosis_section(Run(path)) == []
+    assert "Diagnosis" not in report(Run(path)).read_text()
 
 
 # -- planted faults -----------------------------------------------------------------------------------------------
@@ -252,14 +290,56 @@ def test_hardly_trained(tiny_run):
     assert found.level == "fault" and "has not learned there" in found.says
 
 
-def test_broken_weights(tmp_path, trained):
+def test_weights_whose_answers_are_not_finite(tmp_path, trained):
     run = Run(copied(trained, tmp_path))
-    broken = weights_of(run, lambda value: torch.full_like(value, math.nan))
+    huge = weights_of(run, lambda value: torch.full_like(value, 1e30))
     for name in ("ema.safetensors", "model.safetensors"):
-        rewrite(run, name, save(broken))
+        rewrite(run, name, save(huge))
     case = case_of(run)
     found = denoising(case, best_reading(case))
     assert found.level == "fault" and "not finite" in found.says
+
+
+@pytest.mark.parametrize("name", ["ema.safetensors", "model.safetensors"])
+def test_weights_that_are_not_finite_are_the_first_fault(tmp_path, trained, healthy, name):
+    run = Run(copied(trained, tmp_path))
+    assert (run.folder.figures / "noise-levels.png").is_file(), "of an earlier diagnosis"
+    rewrite(run, name, save(weights_of(run, lambda value: torch.full_like(value, math.nan))))
+    found = run.diagnose()
+    assert found.findings[0].name == "weights" and "no finite numbers" in found.findings[0].says
+    assert {finding.name for finding in found.findings} == {"weights", "grey levels", "history", "images seen"}
+    assert "nan" not in str(found).lower()
+    assert found.curves == {} and not (run.folder.figures / "noise-levels.png").exists()
+    assert "no finite numbers" in run.folder.report.read_text()
+
+
+def test_nothing_is_made_with_weights_that_are_not_finite(tmp_path, trained, capsys):
+    run = Run(copied(trained, tmp_path))
+    rewrite(run, "ema.safetensors", save(weights_of(run, lambda value: value / 0)))
+    for command in (["sample", str(run.path), "--out", str(tmp_path / "s.png")], ["show", str(run.path)]):
+        assert main(command) == 4
+        assert "no finite numbers" in capsys.readouterr().err
+    assert not (tmp_path / "s.png").exists()
+
+
+@pytest.mark.parametrize("what", ["noise", "mean"])
+def test_samples_that_a_weak_classifier_is_sure_of(trained, what):
+    """It takes everything for a class without doubt, as one with few images of many colours may."""
+    case = case_of(trained)
+    images = case.pictures(trained.data, 64).images
+    good = labels_and_looks(case)[0]
+    assert good.level == "good"
+    if what == "noise":
+        made = torch.randint(0, 256, images.shape, generator=generator(0, "noise"), dtype=torch.uint8)
+    else:
+        made = images.double().mean(0, keepdim=True).byte().repeat(64, 1, 1, 1)
+    case = case_of(trained)
+    case.__dict__["samples"] = type(case.trained_on)(made, torch.arange(64) % 10)
+    case.features.judge.temperature.fill_(1e-3)
+    found = labels_and_looks(case)[0]
+    assert found.numbers["one_class"] > 0.9 * found.numbers["real"], "sure of nearly all"
+    assert found.name == "samples" and found.level == "worth knowing" and "hardly look like the data" in found.says
+    assert found.numbers["kernel_distance"] > found.numbers["mean_picture"] / 2 > 1
 
 
 @pytest.mark.parametrize(

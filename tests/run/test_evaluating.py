@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from fromnoise.data import DataOptions, load
-from fromnoise.errors import DataError, UsageError
+from fromnoise.errors import BusyError, DataError, UsageError
 from fromnoise.figures.grid import save
-from fromnoise.metrics.evaluation import MEASURES, Evaluation
+from fromnoise.metrics.evaluation import MEASURES, Evaluation, plain
 from fromnoise.metrics.scores import Scores
 from fromnoise.run import Run
 from fromnoise.run.evaluated import verdict
 from fromnoise.run.evaluating import How
 from fromnoise.run.foreign import evaluate_pictures
 from fromnoise.run.side_by_side import compare
-from fromnoise.run.sweeping import parse_axes
+from fromnoise.run.sweeping import Sweep, parse_axes
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,7 @@ def test_everything_is_written_with_its_protocol(run, evaluation):
         "metrics",
         "reference_rows",
         "ratio_to_test",
+        "ratio_interval",
         "protocol",
         "statistics",
         "deep",
@@ -81,7 +82,9 @@ def test_the_table_and_the_verdict_hold_the_figures(evaluation):
     table = evaluation.table()
     assert table[0] == ["", "samples", "test", "train halves", "noise"]
     assert {row[0] for row in table[1:]} <= set(MEASURES.values()) and len(table) == len(MEASURES) + 1
-    assert f"{evaluation.ratio_to_test:.3g} times that of test images" in verdict(evaluation)
+    low, high = evaluation.ratio_interval
+    assert low < evaluation.ratio_to_test < high
+    assert f"{plain(evaluation.ratio_to_test, 2)} times that of test images" in verdict(evaluation)
 
 
 def test_few_pictures_are_measured_with_a_word_of_warning(evaluation):
@@ -95,23 +98,26 @@ def test_it_is_the_same_the_next_time(run, evaluation):
 
 def test_a_sweep_measures_every_combination(run):
     axes = parse_axes(["steps=2,4", "sampler=euler,heun"])
-    points = run.sweep(axes, 40, settings={"guidance_scale": 1.0})
+    swept = run.sweep(axes, 40, settings={"guidance_scale": 1.0})
+    points = swept.points
     assert [point.settings for point in points] == [
         {"steps": steps, "sampler": sampler} for steps in (2, 4) for sampler in ("euler", "heun")
     ]
     assert [point.evaluations for point in points] == [2, 3, 4, 7]
-    assert json.loads(run.folder.sweep.read_text())["count"] == 40
-    assert "Quality against cost" in run.folder.report.read_text()
+    assert Sweep.from_json(json.loads(run.folder.sweep.read_text())) == swept and swept.count == 40
+    assert swept.floor.frechet_distance < min(point.frechet_distance for point in points)
+    assert "Quality against cost" in run.folder.report.read_text() and "sweep-seconds" not in run.folder.report.name
+    assert (run.folder.figures / "sweep-seconds.png").exists()
 
 
 @pytest.mark.parametrize(
     ("words", "named"),
     [(["steps"], "names no values"), (["stepps=1"], "did you mean"), (["steps=0"], "least allowed is 1"),
-     (["sampler=hein"], "did you mean 'heun'"), (["churn=0.1"], "has none")],
+     (["steps=2", "steps=3"], "twice"), (["sampler=hein"], "did you mean 'heun'"), (["churn=0.1"], "has none")],
 )  # fmt: skip
 def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
     with pytest.raises(UsageError, match=named):
-        run.sweep(parse_axes(words), 4)
+        run.sweep(parse_axes(words), 40)
 
 
 def test_pictures_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_path):
@@ -129,7 +135,8 @@ def test_real_images_and_copies_are_told_apart(tmp_path):
     stolen, _ = evaluate_pictures(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
     assert fresh.metrics.copy_rate < 0.05 and stolen.metrics.copy_rate == 1.0
     assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
-    assert "no sign of copying" in verdict(fresh) and "copies are among them" in verdict(stolen)
+    assert "No plain copies were found" in verdict(fresh) and "Copies are among them" in verdict(stolen)
+    assert any("no triumph" in note for note in stolen.notes)
     assert fresh.metrics.label_agreement is None  # no labels came with them
 
 
@@ -170,7 +177,8 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
         save(Image.fromarray(picture.permute(1, 2, 0).numpy()), folder / f"{i}.png")
     found, _ = evaluate_pictures(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
     assert any("6 of 60 images are held out" in note for note in found.notes)
-    assert found.reference_rows["test"].count == 6 and found.metrics.classes == ()
+    assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
+    assert any("6 test images are too few" in note for note in found.notes) and found.metrics.copy_rate is not None
     assert found.protocol["measure"]["features"]["about"].startswith("a classifier of 4 ways")
 
 
@@ -213,3 +221,49 @@ def test_runs_side_by_side(run, evaluation, tiny_run, tmp_path):
 def test_unknown_features_are_refused(run):
     with pytest.raises(UsageError, match="did you mean 'pixels'"):
         run.evaluate(10, how=How(features="pixel"))
+
+
+def test_the_order_of_pictures_does_not_matter(tmp_path):
+    train = load(DataOptions("digits"))
+    order = train.labels[:600].argsort()
+    by_class, _ = evaluate_pictures(npz(tmp_path / "sorted.npz", train.images[:600][order]), "digits")
+    mixed, _ = evaluate_pictures(npz(tmp_path / "mixed.npz", train.images[:600]), "digits")
+    assert by_class.metrics.frechet_distance == pytest.approx(mixed.metrics.frechet_distance, rel=1e-6)
+    assert by_class.ratio_to_test == pytest.approx(mixed.ratio_to_test, rel=0.7)  # other random parts of the same
+    assert any("the samples are 600" in note for note in mixed.notes)
+
+
+@pytest.mark.parametrize("change", [{"metrics": 3}, {"protocol": {}}, {"schema": 7}, {"reference_rows": {}}])
+def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_needed(run, evaluation, tmp_path, change):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run.path, damaged)
+    (damaged / "evaluation.json").write_text(json.dumps({**evaluation.to_json(), **change}))
+    (damaged / "sweep.json").write_text('{"schema": 1}')
+    assert "How good" not in Run(damaged).show(with_judge=False).read_text()
+    with pytest.raises(DataError, match="evaluate again"):
+        compare([run, Run(damaged)], tmp_path / "page.html")
+
+
+def test_statistics_of_other_features_are_refused_before_the_work(run, tmp_path):
+    path = tmp_path / "pixels.npz"
+    run.evaluate(60, how=How(features="pixels", save_statistics=path))
+    with pytest.raises(DataError, match=r"64 .*128|128 .*64"):
+        run.evaluate(60, how=How(statistics=path))
+
+
+def test_two_evaluations_of_one_run_do_not_mix(run):
+    with run.folder.locked("evaluate"), pytest.raises(BusyError, match="evaluate"):
+        run.evaluate(60)
+
+
+def test_every_setting_of_sampling_is_in_the_protocol(run):
+    about = run.evaluate(20, settings={"clip": True, "guidance_interval": (0.2, 0.8)}).protocol["sampling"]
+    assert about["clip"] is True and list(about["guidance_interval"]) == [0.2, 0.8] and about["device"] == run.device
+    assert set(vars(run.config.sample)) - {"batch_size"} <= set(about)
+
+
+def test_too_few_pictures_are_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="at least 10"):
+        run.evaluate(9)
+    with pytest.raises(DataError, match="at least 10"):
+        evaluate_pictures(npz(tmp_path / "few.npz", torch.zeros(5, 1, 16, 16, dtype=torch.uint8)), "digits")

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -291,3 +292,20 @@ def test_changed_images_are_noticed(tmp_path, tiny_settings):
         _ = Run(run.path).data
     Run(run.path).show()
     assert "What is missing" in run.folder.report.read_text()
+
+
+@pytest.mark.parametrize("name", ["pictures", "./pictures"])
+def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_settings, name):
+    """A bare name is no misspelt data set: the run was trained on it."""
+    monkeypatch.chdir(tmp_path)
+    Path("pictures").mkdir()
+    for i in range(80):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(f"pictures/{i}.png")
+    run = Run.create(name, output_dir="r", settings=tiny_settings).train()
+    Path("pictures").rename("elsewhere")
+    with pytest.raises(DataError, match=rf"r was trained on are no longer at '{name}'; put them back") as caught:
+        _ = Run("r").data
+    assert caught.value.exit_code == 3
+    Run("r").show()
+    assert {path.stem for path in run.folder.figures.glob("*.png")} == {"samples", "loss", "trajectory"}
+    assert "no longer at" in run.folder.report.read_text()

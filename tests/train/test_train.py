@@ -159,6 +159,20 @@ def test_checkpoints_are_whole_or_refused(tmp_path):
         checkpoint.read(newest)
 
 
+@pytest.mark.parametrize("broken", ["net", "ema"])
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path, broken, value):
+    t = trainer()
+    next(t.steps())
+    net = t.net if broken == "net" else t.ema.net
+    with torch.no_grad():
+        net.layer.weight[0, 0, 1, 1] = value
+    saved = checkpoint.write(tmp_path, t, seconds=0, keep=2)
+    with pytest.raises(CheckpointError, match=r"no finite numbers.*--checkpoint.*--learning_rate") as caught:
+        checkpoint.restore(checkpoint.read(saved), trainer())
+    assert caught.value.exit_code == 4
+
+
 def test_precision_and_device_give_their_reasons():
     assert choose_precision("cpu", "no").dtype_name == "float32"
     assert choose_precision("cpu", "bf16").autocast is torch.bfloat16

@@ -51,6 +51,12 @@ def run(args: argparse.Namespace) -> None:
     settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
     if args.num is not None:
         positive("num", args.num)
+    if args.feature_weights is not None and args.features != "inception":
+        raise UsageError("--feature_weights is the file of another network; it goes with --features inception")
+    if args.json not in (None, "-"):
+        from fromnoise.figures.files import check_writable
+
+        check_writable(args.json)
     if args.samples is not None:
         _files(args, settings)
     elif args.run_folder is None:
@@ -112,13 +118,13 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     from fromnoise.run.sweeping import parse_axes, sweep_table
 
     model, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
-    points = model.sweep(
+    swept = model.sweep(
         axes, args.num or 2000, settings=settings, features=args.features, at=args.checkpoint, weights=args.weights
     )
     if args.json:
         _write(model.folder.sweep.read_text(encoding="utf-8"), args.json)
     if args.json != "-":
-        print(columns(sweep_table(points)))
+        print(columns(sweep_table(swept)))
         print(model.folder.report)
 
 

@@ -103,13 +103,25 @@ def open_source(options: DataOptions) -> Source:
         from fromnoise.data.hub import Hub
 
         return Hub(name)
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - keeps a name of any bytes as it is
-    if not os.path.exists(path):  # noqa: PTH110 - answers False for names that no file can have
+    path = _path(name)
+    if is_gone(options):
         raise _nothing_there(name)
     try:
         return _from_folder(path) if path.is_dir() else _from_file(path)
     except PermissionError as error:
         raise DataError(f"{printable(name)} may not be read ({error.strerror}); allow it") from error
+
+
+def is_gone(options: DataOptions) -> bool:
+    """Whether the source is a path (no known name, not on the hub) at which nothing lies."""
+    name = options.source
+    if name in DATASETS or name.startswith("hf:"):
+        return False
+    return not os.path.exists(_path(name))  # noqa: PTH110 - answers False for names that no file can have
+
+
+def _path(name: str) -> Path:
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - keeps a name of any bytes as it is
 
 
 def _named(name: str, dataset: Dataset) -> Source:

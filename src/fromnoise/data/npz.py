@@ -20,6 +20,7 @@ from fromnoise.data.options import DataOptions
 from fromnoise.data.words import printable, some
 from fromnoise.errors import DataError
 
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
 KEYS = {
     "train": (("images", "labels"), ("arr_0", "arr_1"), ("x_train", "y_train")),
     "test": (("x_test", "y_test"),),
@@ -54,12 +55,16 @@ class Npz:
 
     def _open(self) -> Any:
         try:
-            archive = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            with self._path.open("rb") as file:
+                is_zip = file.read(len(_ZIP[0])) in _ZIP
+            if is_zip:
+                return np.load(self._path, allow_pickle=False)
+        except OSError as error:
             raise self._wrong(f"cannot be opened ({error})") from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise self._wrong("is no .npz archive")
-        return archive
+        except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise self._wrong("is no whole .npz archive") from error
+        # Of such files NumPy would say how to open them as pickles, which nobody should do.
+        raise self._wrong("is no .npz archive")
 
     def _splits(self, archive: Any) -> tuple[str, ...]:
         known = tuple(split for split in KEYS if any(pair[0] in archive.files for pair in KEYS[split]))
@@ -74,8 +79,10 @@ class Npz:
     def _array(self, archive: Any, key: str) -> NDArray[Any]:
         try:
             array: NDArray[Any] = archive[key]
-        except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
-            raise self._wrong(f"has a damaged or pickled array {key} ({error})") from error
+        except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
+        if not isinstance(array, np.ndarray):
+            raise self._wrong(f"has {printable(key)}, which is no array")
         return array
 
     def _images(self, images: NDArray[Any], key: str) -> NDArray[np.uint8]:

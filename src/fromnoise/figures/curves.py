@@ -221,11 +221,21 @@ def _log_ticks(axes: Axes, x: NDArray[np.float64]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     axes.set_xscale("log")
-    points = np.unique(x)
+    points = _apart(np.unique(x))
     if len(points) <= 12:
-        axes.xaxis.set_major_locator(FixedLocator(points.tolist()))
+        axes.xaxis.set_major_locator(FixedLocator(points))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: look.short_count(value)))
+
+
+def _apart(points: NDArray[np.float64]) -> list[float]:
+    """Of rising positive points those whose names have room on a logarithmic axis; the last is always there."""
+    room = np.log(points[-1] / points[0]) / 14
+    kept = [float(points[-1])]
+    for point in points[-2::-1].tolist():
+        if np.log(kept[-1] / point) >= room:
+            kept.append(point)
+    return kept[::-1]
 
 
 def _binned(t: NDArray[np.float64], loss: NDArray[np.float64], bins: int, log_x: bool) -> tuple[Any, Any, Any, Any]:

@@ -32,6 +32,15 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     return target
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """WriteError where `write_bytes` to `path` is bound to fail: said before hours of work, not after them."""
+    target = Path(path)
+    near = next(parent for parent in (*target.parents, Path()) if parent.exists())
+    if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
+        reason = "a folder has that name" if target.is_dir() else f"{near} cannot be written in"
+        raise WriteError(f"cannot write '{target}' ({reason}); choose a file in a folder you may write to")
+
+
 def _remove(path: Path) -> None:
     try:
         path.unlink()

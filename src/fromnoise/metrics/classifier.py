@@ -215,15 +215,16 @@ def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Cla
     """`train_classifier`, kept in `cache_dir` under the recipe, the seed and the data's fingerprint.
 
     Two files: the weights (.safetensors) and what they are (.json). Files that do not belong together or cannot be
-    read are trained anew, and the .json notes it; a folder that cannot be written only costs time.
+    read are trained anew, and the .json notes it; a folder that cannot be read or written only costs time.
     Raises DataError for data without labels or with fewer than two classes in it.
     """
     labels_of(data)
     name = hashlib.sha256(f"{recipe_hash()}/{seed}/{data.fingerprint}".encode()).hexdigest()[:16]
     path = cache_dir / f"classifier-{name}.safetensors"
     net = _fresh(data, seed)
-    there = path.exists()
+    there = False
     try:
+        there = path.exists()
         net.load_state_dict(load(path.read_bytes()))
         if json.loads(path.with_suffix(".json").read_bytes())["weights"] == net.weight_hash:
             return net.eval()

@@ -5,7 +5,8 @@ A sample is a copy if its nearest training image
     is closer than a third of the distance to the second nearest (Yoon et al. 2023, Gu et al. 2023), or
     is closer than 999 of 1,000 test images are to theirs, or is its exact twin;
 
-in pixels, and by the same rule in features, where a copy may be shifted or faded. Test images are measured too: no
+in pixels, and by the same rule in features. A copy that was shifted, mirrored or changed in its brightness is none in
+pixels, and seldom one in features: a rate of 0 says that no plain copies are there. Test images are measured too: no
 model made them, so their rate is what the rule finds where nothing was copied.
 
 z is the Mann-Whitney score of distances sample to training against test to training (the idea of Meehan et al. 2020):

@@ -68,7 +68,9 @@ def frechet_interval(
     A bootstrap: `repeats` sets of N rows are drawn from the N of `features` (N, d), with replacement. A drawn set
     holds fewer different rows, so its distance lies higher by about as much again as N pictures lie above endlessly
     many; the percentiles are shifted so that the mean of the drawn distances falls on the measured one, then clipped
-    at 0. The reference counts as exact. Where N d^2 is large (10,000 x 2048), fewer sets are drawn, but at least 20.
+    at 0. The reference counts as exact. Well above the distance of real images the interval holds; near it, where the
+    drawn sets' own scatter is most of the distance, it is up to twice too wide. Where N d^2 is large (10,000 x 2048),
+    fewer sets are drawn, but at least 20.
     Raises DataError for fewer than 2 rows, values that are not finite, or unlike dimensions.
     """
     here = statistics(features)
@@ -109,11 +111,20 @@ def extrapolated(features: Tensor, reference: Statistics, *, points: int = 6, se
     return float(fit.solution[0, 0])
 
 
-def save_statistics(path: str | Path, statistics: Statistics) -> None:
-    """Write an .npz with `mu`, `sigma` and `count`, whole or not at all; WriteError where that cannot be."""
+def save_statistics(path: str | Path, statistics: Statistics, space: str = "") -> None:
+    """Write an .npz with `mu`, `sigma` and `count`, whole or not at all; WriteError where that cannot be.
+
+    space: the name of the features, kept so that statistics of others are noticed.
+    """
     path = Path(path)
     held = io.BytesIO()
-    np.savez(held, mu=statistics.mu.numpy(), sigma=statistics.sigma.numpy(), count=np.int64(statistics.count))
+    np.savez(
+        held,
+        mu=statistics.mu.numpy(),
+        sigma=statistics.sigma.numpy(),
+        count=np.int64(statistics.count),
+        space=np.array(space),
+    )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,8 +138,8 @@ def save_statistics(path: str | Path, statistics: Statistics) -> None:
         raise WriteError(f"{path} cannot be written ({reason}); choose a place that can be written") from error
 
 
-def load_statistics(path: str | Path) -> Statistics:
-    """Read what `save_statistics`, EDM or pytorch-fid wrote: `mu`, `sigma` and, if there, `count`.
+def load_statistics(path: str | Path) -> tuple[Statistics, str]:
+    """(statistics, the name of their features or "") of what `save_statistics`, EDM or pytorch-fid wrote.
 
     Raises DataError for a file that is missing, no .npz, damaged or without these, and for values that do not fit.
     """
@@ -137,19 +148,20 @@ def load_statistics(path: str | Path) -> Statistics:
     except OSError as error:
         reason = error.strerror or error
         raise DataError(f"{path} cannot be read ({reason}); give an .npz file with mu and sigma") from error
-    mu, sigma, count = _arrays(path, content)
+    mu, sigma, count, space = _arrays(path, content)
     if mu.ndim != 1 or not mu.size or sigma.shape != (mu.size, mu.size):
         raise DataError(
             f"{path} has mu {mu.shape} and sigma {sigma.shape}, which do not go together; (d,) and (d, d) are needed"
         )
     if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise DataError(f"{path} has values in mu or sigma that are not finite; compute the statistics again")
-    return Statistics(torch.from_numpy(mu), torch.from_numpy(sigma), count)
+    return Statistics(torch.from_numpy(mu), torch.from_numpy(sigma), count), space
 
 
-def _arrays(path: str | Path, content: bytes) -> tuple[np.ndarray, np.ndarray, int]:
+def _arrays(path: str | Path, content: bytes) -> tuple[np.ndarray, np.ndarray, int, str]:
     try:
         opened = np.load(io.BytesIO(content), allow_pickle=False)
+        space = str(opened["space"]) if "space" in opened.files else ""
         held = {key: np.asarray(opened[key]) for key in ("mu", "sigma", "count") if key in opened.files}
     except Exception as error:  # zipfile and numpy stumble over damage in a dozen ways
         raise DataError(f"{path} is no .npz file of numbers, or is damaged; compute the statistics again") from error
@@ -159,7 +171,7 @@ def _arrays(path: str | Path, content: bytes) -> tuple[np.ndarray, np.ndarray, i
     if any(array.dtype.kind not in "iuf" for array in held.values()) or count.dtype.kind not in "iu" or count.size != 1:
         raise DataError(f"{path} holds something else than numbers in mu, sigma or count; compute the statistics again")
     mu, sigma = (np.ascontiguousarray(held[key], dtype=np.float64) for key in ("mu", "sigma"))
-    return mu, sigma, max(0, int(count.item()))
+    return mu, sigma, max(0, int(count.item())), space
 
 
 def _weighted(features: Tensor, weights: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

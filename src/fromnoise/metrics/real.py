@@ -33,6 +33,7 @@ from fromnoise.metrics.scores import Reference, Scores, score, subset
 from fromnoise.seeds import generator
 
 SEARCHED = 2000
+_FEWEST = 10  # images that make a row
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> RealR
 
     return RealRows(
         {
-            "test": None if test is None else row(_some(test, count), reference, usual),
+            "test": row(_some(test, count), reference, usual) if test is not None and len(test) >= _FEWEST else None,
             "train_halves": row(half, other, rare),
             "noise": row(_noise(data, count), reference, usual),
         },
@@ -117,5 +118,6 @@ def _read(path: Path) -> RealRows:
     with np.load(path, allow_pickle=False) as kept:
         about: dict[str, Any] = json.loads(str(kept["about"]))
         distances: Tensor = torch.from_numpy(kept["distances"])
-    rows = {name: Scores.from_json(row) if row else None for name, row in about["rows"].items()}
-    return RealRows(rows, Baseline(distances=distances, **about["usual"]))
+    rows = {name: about["rows"][name] for name in ("test", "train_halves", "noise")}
+    found = {name: Scores.from_json(row) if row else None for name, row in rows.items()}
+    return RealRows(found, Baseline(distances=distances, **about["usual"]))

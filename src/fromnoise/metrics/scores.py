@@ -125,8 +125,14 @@ class Scores:
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Scores:
-        """The Scores that `to_json` described."""
+        """The Scores that `to_json` described; ValueError where a part is missing or no number."""
+        if missing := [name for name in Scores.__dataclass_fields__ if name not in fields]:
+            raise ValueError(f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+        for key, value in values.items():
+            parts = value if isinstance(value, tuple) else (value,)
+            if not all(part is None or isinstance(part, int | float) for part in parts):
+                raise ValueError(f"{key} is {value!r}")
         return Scores(**values)
 
 

@@ -23,7 +23,7 @@ from fromnoise.images import ImageSpec
 from fromnoise.metrics.classifier import accuracy, train_classifier
 from fromnoise.seeds import generator
 
-_FEWEST = 20  # pictures of each kind: ten to learn from, ten to test with
+FEWEST = 20  # pictures of each kind: ten to learn from, ten to test with
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def _check(samples: Tensor, real: Tensor) -> None:
                 f"the samples are {given[0]} and the real images {given[1]}, but both must be uint8 (N, C, H, W) of "
                 "one shape; give pictures that can be compared"
             )
-    if min(len(samples), len(real)) < _FEWEST:
+    if min(len(samples), len(real)) < FEWEST:
         raise DataError(
-            f"there are {len(samples)} samples and {len(real)} real images, but {_FEWEST} of each are needed; give more"
+            f"there are {len(samples)} samples and {len(real)} real images, but {FEWEST} of each are needed; give more"
         )
 
 

@@ -24,6 +24,8 @@ from fromnoise.build import build_denoiser, check_sampling
 from fromnoise.config import Config, differences, from_dict, replaced
 from fromnoise.data import load, unseen
 from fromnoise.data.dataset import ArrayData
+from fromnoise.data.loading import is_gone
+from fromnoise.data.words import printable
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import CheckpointError, DataError, UsageError
 from fromnoise.images import ImageSpec
@@ -120,7 +122,12 @@ class Run:
 
     @cached_property
     def data(self) -> ArrayData:
-        """The training images, read again from where they were; DataError if they are not the same."""
+        """The training images, read again from where they were; DataError if they are gone or not the same."""
+        if is_gone(self.config.data):
+            raise DataError(
+                f"the images that {self.path} was trained on are no longer at '{printable(self.config.data.source)}'; "
+                "put them back, or train again into a new folder"
+            )
         images = load(self.config.data)
         if images.fingerprint != self.record["data"]["fingerprint"]:
             raise DataError(
@@ -240,6 +247,8 @@ class Run:
     ) -> diagnosing.Diagnosis:
         """Say why samples are noise, with measured numbers: see `fromnoise.run.diagnosing.diagnose`."""
         found = diagnosing.diagnose(self, settings or {}, at, weights)
+        if found.curves:
+            showing.add_guesses(self, at, weights)  # what the curves say, in pictures
         report(self)
         return found
 
@@ -271,11 +280,11 @@ class Run:
         features: str = "auto",
         at: str = "last",
         weights: str = "ema",
-    ) -> list[sweeping.Point]:
+    ) -> sweeping.Sweep:
         """Quality against cost for every combination of `axes`: see `fromnoise.run.sweeping.sweep`."""
-        points = sweeping.sweep(self, axes, num, settings or {}, features, at, weights)
+        found = sweeping.sweep(self, axes, num, settings or {}, features, at, weights)
         report(self)
-        return points
+        return found
 
     def trajectory(
         self,

@@ -11,9 +11,10 @@ from fromnoise.data.dataset import ArrayData
 from fromnoise.denoiser import Denoiser
 from fromnoise.metrics.likelihood import bits_per_dimension
 from fromnoise.metrics.scores import subset
-from fromnoise.metrics.two_sample import two_sample_test
+from fromnoise.metrics.two_sample import FEWEST, two_sample_test
 from fromnoise.metrics.usefulness import classification_accuracy_score
-from fromnoise.run.evaluating import Pictures, say
+from fromnoise.run.evaluating import say
+from fromnoise.run.measuring import Pictures
 from fromnoise.seeds import generator
 
 if TYPE_CHECKING:
@@ -37,11 +38,13 @@ def deeper(run: Run, denoiser: Denoiser, made: Pictures) -> dict[str, Any]:
         equally_many = subset(
             run.data, torch.randperm(len(run.data), generator=generator(0, "equally many"))[: len(made.images)]
         )
+        found["real_count"] = len(equally_many)
         found["real_accuracy"] = classification_accuracy_score(equally_many, test)
-    say("deep: a classifier that tells samples from test images ...")
-    told = two_sample_test(made.images, test.images)
-    found |= {"two_sample_accuracy": told.accuracy, "two_sample_accuracy_stderr": told.stderr}
-    found |= {"two_sample_p_value": told.p_value, "two_sample_count": told.count}
+    if min(len(made.images), len(test)) >= FEWEST:
+        say("deep: a classifier that tells samples from test images ...")
+        told = two_sample_test(made.images, test.images)
+        found |= {"two_sample_accuracy": told.accuracy, "two_sample_accuracy_stderr": told.stderr}
+        found |= {"two_sample_p_value": told.p_value, "two_sample_count": told.count}
     if denoiser.process.prior.gaussian:
         say("deep: bits per dimension of test images ...")
         exact = copy.copy(denoiser)

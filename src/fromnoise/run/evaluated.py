@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.errors import DataError
-from fromnoise.metrics.evaluation import Evaluation
+from fromnoise.metrics.evaluation import Evaluation, plain
 from fromnoise.page import Section
-from fromnoise.run.sweeping import Point, sweep_table
+from fromnoise.run.sweeping import Sweep, sweep_table
 
 if TYPE_CHECKING:
     from fromnoise.run.folder import Folder
@@ -20,15 +20,20 @@ def evaluation_sections(folder: Folder) -> list[Section]:
     sections: list[Section] = []
     content = folder.read_json(folder.evaluation)
     if content is not None:
-        with contextlib.suppress(DataError):  # an older schema: evaluating again writes the new one
+        with contextlib.suppress(DataError):  # an older schema, or damaged: evaluating again writes a new one
             sections += sections_of(Evaluation.from_json(content), _picture(folder.figures / "closest.png"))
     swept = folder.read_json(folder.sweep)
-    if swept is not None and swept["points"]:
-        table = sweep_table([Point(**point) for point in swept["points"]])
-        text = f"Ways of sampling, each measured on the same {swept['count']:,} seeds."
-        picture = _picture(folder.figures / "sweep.png")
-        sections.append(Section("Quality against cost", text=text, image=picture, table=table))
+    if swept is not None:
+        with contextlib.suppress(DataError):
+            sections += _swept(Sweep.from_json(swept), folder)
     return sections
+
+
+def _swept(sweep: Sweep, folder: Folder) -> list[Section]:
+    text = f"Ways of sampling, each measured on the same {sweep.count:,} seeds, beside as many test images."
+    by_cost, by_time = (_picture(folder.figures / name) for name in ("sweep.png", "sweep-seconds.png"))
+    first = Section("Quality against cost", text=text, image=by_cost, table=sweep_table(sweep))
+    return [first] if by_time is None else [first, Section("", image=by_time)]
 
 
 def sections_of(evaluation: Evaluation, closest: bytes | None) -> list[Section]:
@@ -51,25 +56,36 @@ _HOW_TO_READ = (
 _PROTOCOL = "All that decides the figures. `fromnoise compare` refuses runs that were measured otherwise."
 _CLOSEST = (
     "Of all samples the 16 that lie closest to a training image, above that image. Relatives are good; twins would "
-    "mean copying. The number is the distance in grey levels (root mean square)."
+    "mean copying. The numbers above each row are distances in grey levels (root mean square)."
 )
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """One or two sentences: how far from real images, and whether anything was copied."""
-    scores, ratio = evaluation.metrics, evaluation.ratio_to_test
-    low, high = scores.frechet_interval
-    words = f"Frechet distance {scores.frechet_distance:.4g} (95 % interval {low:.4g} to {high:.4g})"
-    words += f", {ratio:.3g} times that of test images." if ratio is not None else "."
-    row = evaluation.reference_rows["test"]
-    if scores.copy_rate is not None and row is not None and row.copy_rate is not None:
-        more = scores.copy_rate > 2 * row.copy_rate + 0.005
-        told = "copies are among them" if more else "no sign of copying"
-        words += (
-            f" {100 * scores.copy_rate:.2g} % look like copies, against {100 * row.copy_rate:.2g} % of test images: "
-        )
-        words += f"{told}."
-    return words
+    """A few sentences: how far from real images, and whether anything was copied."""
+    scores, ratio, interval = evaluation.metrics, evaluation.ratio_to_test, evaluation.ratio_interval
+    words = f"Frechet distance {plain(scores.frechet_distance)}"
+    if ratio is not None and interval is not None:
+        words += f", {plain(ratio, 2)} times that of test images ({plain(interval[0], 2)} to {plain(interval[1], 2)})"
+    words += "."
+    if found := evaluation.statistics:
+        words += f" To the statistics in {found['file']}: {plain(found['frechet_distance'])}."
+    return f"{words} {_copies(evaluation)}".strip()
+
+
+def _copies(evaluation: Evaluation) -> str:
+    scores, row = evaluation.metrics, evaluation.reference_rows["test"]
+    if scores.copy_rate is None or scores.copy_rate_features is None or scores.copy_z is None:
+        return ""
+    usual = (row.copy_rate or 0.0, row.copy_rate_features or 0.0) if row is not None else (0.0, 0.0)
+    rates = (
+        f"{100 * scores.copy_rate:.3g} % in pixels and {100 * scores.copy_rate_features:.3g} % in features look like "
+    )
+    rates += f"copies of training images (of test images {100 * usual[0]:.3g} and {100 * usual[1]:.3g} %)"
+    if scores.copy_rate > 2 * usual[0] + 0.005 or scores.copy_rate_features > 2 * usual[1] + 0.005:
+        return f"Copies are among them: {rates}."
+    if scores.copy_z < -3:
+        return f"{rates}: few, but as a whole the samples lie nearer to training images than test images do."
+    return f"No plain copies were found: {rates}."
 
 
 def protocol_table(protocol: Any, stem: str = "") -> list[list[str]]:
@@ -86,7 +102,7 @@ def _flat(content: Any, stem: str = "") -> dict[str, Any]:
 
 _DEEP = {
     "classification_accuracy": "a classifier trained on samples alone, tested on real images",
-    "real_accuracy": "the same trained on real images",
+    "real_accuracy": "the same trained on as many real images",
     "two_sample_accuracy": "telling samples from test images (50 % is perfect)",
     "bits_per_dimension": "bits per dimension of test images",
 }

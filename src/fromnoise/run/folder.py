@@ -143,10 +143,13 @@ class Folder:
             _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for one process; BusyError while another holds it. A killed process lets go of it."""
+    def locked(self, work: str = "train") -> Iterator[None]:
+        """Hold the folder for one process that does this work; BusyError while another does the same.
+
+        A killed process lets go of it. WriteError for a folder that cannot be written in.
+        """
         try:
-            file = (self.path / "run.lock").open("a+b")
+            file = (self.path / ("run.lock" if work == "train" else f"{work}.lock")).open("a+b")
         except OSError as error:
             raise WriteError(
                 f"cannot write in {self.path}: {error.strerror}; allow it, or choose another --output_dir"
@@ -154,7 +157,8 @@ class Folder:
         with file:
             if not _lock(file):
                 raise BusyError(
-                    f"another process is training in {self.path}; wait for it, or choose another --output_dir"
+                    f"another process is at work in {self.path} ({work}); wait for it"
+                    + (", or choose another --output_dir" if work == "train" else "")
                 )
             yield
 

@@ -17,7 +17,8 @@ from fromnoise.metrics.evaluation import Evaluation
 from fromnoise.metrics.scores import checked_pictures
 from fromnoise.page import page, write_page
 from fromnoise.run.evaluated import sections_of
-from fromnoise.run.evaluating import How, Pictures, measured, prepared
+from fromnoise.run.evaluating import FEWEST, How, prepared, say
+from fromnoise.run.measuring import Pictures, at_least, measured
 
 
 def evaluate_pictures(
@@ -31,12 +32,14 @@ def evaluate_pictures(
     how = how or How()
     train = load(DataOptions(source=reference))
     pictures = load(DataOptions(source=samples, holdout=0.0))
+    at_least(len(pictures), "pictures", FEWEST, "give more of them")
     checked_pictures(pictures.images, train)
     labels, notes = _labels(pictures, train)
     test = unseen(DataOptions(source=reference), train)
     made = Pictures(pictures.images, labels, {"file": Path(samples).name, "fingerprint": pictures.fingerprint[:16]})
-    real_reference, real = prepared(train, test, len(pictures), how)
-    evaluation, closest = measured(made, real_reference, real, test, how, notes)
+    real_reference, real, foreign = prepared(train, test, len(pictures), how)
+    say(f"measuring {len(pictures):,} pictures ...")
+    evaluation, closest = measured(made, real_reference, real, test, foreign, notes)
     if output_dir is None:
         return evaluation, None
     folder = Path(output_dir)

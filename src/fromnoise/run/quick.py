@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fromnoise.clock import format_duration
 from fromnoise.metrics.scores import Reference, quick
-from fromnoise.run.evaluating import Pictures, drawn, referred, say
+from fromnoise.run.evaluating import drawn, referred, say
+from fromnoise.run.measuring import Pictures
 from fromnoise.train.checkpoint import Score
 from fromnoise.train.engine import Trainer
 

@@ -115,6 +115,14 @@ def _corruption(denoiser: Denoiser, images: Tensor) -> Any:
     return rows([("Input data", clean), ("Corrupted data (-- amount increases -->)", corrupted)])
 
 
+def add_guesses(run: Run, at: str, weights: str) -> None:
+    """Draw figures/guesses.png where `show` has not drawn it yet. at, weights: as for `Run.sample`."""
+    place = run.folder.figures / "guesses.png"
+    if not place.is_file():
+        images, labels = run.data.fetch(_spread(len(run.data)))
+        save(_guesses(run, run.denoiser(at, weights), images, labels), place)
+
+
 @torch.no_grad()
 def _guesses(run: Run, denoiser: Denoiser, images: Tensor, labels: Tensor | None) -> Any:
     """What the network makes, in one step, of the same images at several noise levels."""

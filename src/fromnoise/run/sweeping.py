@@ -8,19 +8,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from fromnoise.build import check_sampling
 from fromnoise.config import parse_value, replaced
-from fromnoise.errors import UsageError
+from fromnoise.errors import DataError, UsageError
 from fromnoise.figures.curves import lines
 from fromnoise.figures.files import write_bytes
 from fromnoise.figures.grid import save
-from fromnoise.metrics.scores import quick
-from fromnoise.run.evaluating import drawn, referred, say
+from fromnoise.metrics.evaluation import plain
+from fromnoise.metrics.scores import Quick, Reference, quick
+from fromnoise.run.evaluating import FEWEST, drawn, referred, say
+from fromnoise.seeds import generator
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
 
+SCHEMA = 1
 NUM = 2000
+FLOOR = "test images"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,33 @@ class Point:
         return ", ".join(f"{key}={value}" for key, value in self.settings.items() if key != "steps") or "this run"
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """sweep.json: points of `count` pictures each, and the same measures of up to as many test images, or None."""
+
+    count: int
+    checkpoint: int
+    points: tuple[Point, ...]
+    floor: Quick | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of sweep.json."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Sweep:
+        """The Sweep that `to_json` described; DataError for another schema or damage."""
+        try:
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
+            points = tuple(Point(**point) for point in content["points"])
+            floor = None if content["floor"] is None else Quick(**content["floor"])
+            sweep_table(found := Sweep(content["count"], content["checkpoint"], points, floor))
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise DataError(f"the sweep cannot be read ({error}); make it again") from error
+        return found
+
+
 def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
     """{"steps": [5, 10], "sampler": ["euler", "heun"]} from "steps=5,10" and "sampler=euler,heun"; UsageError else."""
     axes: dict[str, list[Any]] = {}
@@ -47,6 +80,8 @@ def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = word.partition("=")
         if not equals or not values:
             raise UsageError(f"--sweep {word} names no values; write such as steps=5,10,20 sampler=euler,heun")
+        if name in axes:
+            raise UsageError(f"--sweep names {name} twice; write all its values once, such as {name}=A,B")
         axes[name] = [parse_value(f"sample.{name}", value.strip()) for value in values.split(",")]
     return axes
 
@@ -59,11 +94,14 @@ def sweep(
     features: str,
     at: str,
     weights: str,
-) -> list[Point]:
+) -> Sweep:
     """Every combination of `axes` (sampling setting -> values), over `settings`, measured on the same `num` seeds.
 
-    Writes sweep.json and figures/sweep.png. Raises UsageError for a combination that cannot be, before any work.
+    Writes sweep.json, figures/sweep.png and sweep-seconds.png. Raises UsageError for a combination that cannot be,
+    before any work.
     """
+    if num < FEWEST:
+        raise UsageError(f"--num is {num}, but at least {FEWEST} pictures are needed to measure; give a larger number")
     denoiser = run.denoiser(at, weights)
     plans = []
     for values in itertools.product(*axes.values()):
@@ -72,41 +110,63 @@ def sweep(
         options = replaced(run.config, changes).sample
         check_sampling(options, denoiser.process, denoiser.spec)
         plans.append((chosen, options))
-    reference = referred(run.data, features)
-    points = []
-    for number, (chosen, options) in enumerate(plans, start=1):
-        say(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
-        made = drawn(run, denoiser, num, options)
-        found = quick(made.images, made.labels, reference)
-        points.append(Point(chosen, made.about["evaluations"], made.about["seconds"], **asdict(found)))
-    checkpoint = int(run.checkpoint(at).name)
-    content = {"schema": 1, "count": num, "checkpoint": checkpoint, "points": [asdict(point) for point in points]}
-    write_bytes(run.folder.sweep, json.dumps(content, indent=1).encode())
-    save(sweep_figure(points), run.folder.figures / "sweep.png")
-    return points
+    with run.folder.locked("sweep"):
+        reference = referred(run.data, features)
+        points = []
+        for number, (chosen, options) in enumerate(plans, start=1):
+            say(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
+            made = drawn(run, denoiser, num, options)
+            found = quick(made.images, made.labels, reference)
+            points.append(Point(chosen, made.about["evaluations"], made.about["seconds"], **asdict(found)))
+        swept = Sweep(num, int(run.checkpoint(at).name), tuple(points), _floor(run, reference, num))
+        write_bytes(run.folder.sweep, json.dumps(swept.to_json(), indent=1).encode())
+        for name, figure in _figures(swept).items():
+            save(figure, run.folder.figures / f"{name}.png")
+    return swept
 
 
-def sweep_figure(points: Sequence[Point]) -> Any:
-    """Frechet distance over evaluations of the network, one line for each way."""
-    series: dict[str, list[tuple[int, float]]] = {}
-    for point in points:
-        series.setdefault(point.name(), []).append((point.evaluations, point.frechet_distance))
-    drawn = {name: tuple(zip(*sorted(found), strict=True)) for name, found in series.items()}
-    return lines(drawn, "network evaluations for a picture", "Frechet distance", "Quality against cost", log_x=True)
+def _floor(run: Run, reference: Reference, num: int) -> Quick | None:
+    """What test images would get in the samples' place; None without enough of them."""
+    test = run.held_out
+    if test is None or len(test) < FEWEST:
+        return None
+    images, labels = test.fetch(torch.randperm(len(test), generator=generator(0, "some test images"))[:num])
+    return quick(images, labels, reference)
 
 
-def sweep_table(points: Sequence[Point]) -> list[list[str]]:
-    """Rows of text, the first a heading."""
-    names = list(points[0].settings)
+def _figures(swept: Sweep) -> dict[str, Any]:
+    """Frechet distance over evaluations of the network and over seconds, one line for each way."""
+    shown = {"sweep": ("evaluations", "network evaluations for a picture")}
+    shown["sweep-seconds"] = ("seconds", f"seconds for {swept.count:,} pictures")
+    figures = {}
+    for name, (key, label) in shown.items():
+        series: dict[str, list[tuple[float, float]]] = {}
+        for point in swept.points:
+            series.setdefault(point.name(), []).append((float(getattr(point, key)), point.frechet_distance))
+        drawn = {way: tuple(zip(*sorted(found), strict=True)) for way, found in series.items()}
+        if swept.floor is not None:
+            ends = (
+                [min(x for x, _ in found) for found in series.values()],
+                [max(x for x, _ in f) for f in series.values()],
+            )
+            drawn[FLOOR] = ((min(ends[0]), max(ends[1])), (swept.floor.frechet_distance,) * 2)
+        figures[name] = lines(drawn, label, "Frechet distance", "Quality against cost", log_x=True)
+    return figures
+
+
+def sweep_table(swept: Sweep) -> list[list[str]]:
+    """Rows of text, the first a heading, the last the test images."""
+    names = list(swept.points[0].settings)
     body = [
-        [
-            *(str(point.settings[name]) for name in names),
-            f"{point.evaluations}",
-            f"{point.seconds:.1f}",
-            f"{point.frechet_distance:.4g}",
-            f"{1000 * point.kid:.3g} ± {1000 * point.kid_stderr:.1g}",
-            "-" if point.label_agreement is None else f"{100 * point.label_agreement:.1f} %",
-        ]
-        for point in points
+        [*(str(point.settings[name]) for name in names), str(point.evaluations), f"{point.seconds:.1f}", *_said(point)]
+        for point in swept.points
     ]
-    return [[*names, "evaluations", "seconds", "Frechet distance", "KID x 1000", "taken for their class"], *body]
+    if swept.floor is not None:
+        body.append([FLOOR, *[""] * (len(names) + 1), *_said(swept.floor)])
+    return [[*names, "evaluations", "seconds", "Frechet distance", "KID", "taken for their class"], *body]
+
+
+def _said(found: Point | Quick) -> list[str]:
+    agreement = "-" if found.label_agreement is None else f"{100 * found.label_agreement:.1f} %"
+    kid = f"{plain(found.kid)} ± {plain(found.kid_stderr, 1)}"
+    return [plain(found.frechet_distance), kid, agreement]

@@ -30,6 +30,10 @@ from fromnoise.train.engine import Trainer
 FORMAT = 1
 
 
+class BrokenWeightsError(CheckpointError):
+    """Weights of a checkpoint that are no finite numbers: all they can make is black pictures."""
+
+
 @dataclass(frozen=True)
 class Score:
     """What the weights after `images` images are worth by a measure that is named `by`; lower is better."""
@@ -174,15 +178,24 @@ def restore(files: dict[str, bytes], trainer: Trainer) -> float:
 
 
 def load_weights(net: nn.Module, content: bytes) -> None:
-    """Put the bytes of a safetensors file into `net`, name by name; CheckpointError if they do not fit."""
+    """Put the bytes of a safetensors file into `net`, name by name.
+
+    Raises CheckpointError if they do not fit, BrokenWeightsError where NaN or infinity is among them.
+    """
     try:
-        net.load_state_dict(load(content))
+        weights = load(content)
+        net.load_state_dict(weights)
     except (SafetensorError, RuntimeError) as error:
         said = " ".join(str(error).split())
         raise CheckpointError(
             f"the weights do not fit the network of config.json ({said[:160]}); they are another version's or "
             "another network's, so train again into a new folder"
         ) from error
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise BrokenWeightsError(
+            "the checkpoint's weights hold values that are no finite numbers, so nothing can be made with them; choose "
+            "an earlier one with --checkpoint, or train again into a new folder with a lower --learning_rate"
+        )
 
 
 def _weights(net: nn.Module) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from fromnoise.run.diagnosing.classes import labels_and_looks
 from fromnoise.run.diagnosing.finding import Finding
 from fromnoise.run.diagnosing.greys import grey_levels, tint
 from fromnoise.run.diagnosing.history import history
-from fromnoise.run.diagnosing.learning import averaging, denoising, exposure
+from fromnoise.run.diagnosing.learning import averaging, denoising, exposure, weights_finding
 from fromnoise.run.diagnosing.memory import copies, overfitting
 from fromnoise.run.diagnosing.reading import best_reading, reading_finding
 from fromnoise.run.diagnosing.stepping import steps
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 def diagnose(run: Run, settings: Mapping[str, Any], at: str = "last", weights: str = "ema") -> Diagnosis:
     """Look at `run` as it samples with `settings`; diagnosis.json and figures/noise-levels.png are written.
 
+    Weights that are no finite numbers are a fault that leaves only the data and the history to look at, and no curves.
     settings: sampling options such as {"steps": 5}, else the run's own. at, weights: as for `Run.sample`. About a
     minute on a CPU. Raises UsageError for sampling that cannot be, DataError where the training images are gone,
     CheckpointError where there is none.
     """
     options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
     case = Case(run, options, at, weights)
+    broken = weights_finding(case)
+    if broken:
+        return tell(case, [broken, *_of_training(case)], looked=False)
     check_sampling(options, case.denoiser.process, case.spec)
     found = [*_of_training(case), *_of_network(case)]
     sound = not any(finding.level == "fault" for finding in found)

@@ -16,6 +16,7 @@ from fromnoise.data.dataset import ArrayData
 from fromnoise.denoiser import Denoiser
 from fromnoise.images import ImageSpec
 from fromnoise.metrics.features import Features, domain
+from fromnoise.metrics.kernel import KernelDistance, kernel_distance
 from fromnoise.run.diagnosing.levels import Guess, Levels, choose_levels, errors
 from fromnoise.run.diagnosing.reference import linear_filter, look_up
 from fromnoise.run.sampling import make
@@ -53,13 +54,18 @@ class Case:
 
     def __post_init__(self) -> None:
         # Weights that were never averaged go by their own name.
-        if not self.run.config.train.use_ema:
-            self.weights = "raw"
+        self.weights = "ema" if self.weights == "ema" and self.run.config.train.use_ema else "raw"
 
     @cached_property
     def denoiser(self) -> Denoiser:
         """The one that samples."""
-        return self.run.denoiser(self.at, self.weights)
+        return self.trained[self.weights]
+
+    @cached_property
+    def trained(self) -> dict[str, Denoiser]:
+        """The denoisers at the checkpoint: "ema" where an average is kept, and "raw"; either may be a CheckpointError."""
+        names = ("ema", "raw") if self.run.config.train.use_ema else ("raw",)
+        return {name: self.run.denoiser(self.at, name) for name in names}
 
     @cached_property
     def seen(self) -> int:
@@ -162,11 +168,8 @@ class Case:
 
     @cached_property
     def curves(self) -> dict[str, Tensor]:
-        """Errors by name, float64 (L, N): the weights that sample, the others, the linear filter, the look-up."""
-        found = {self.weights: self.errors(self.asked(self.denoiser), self.test)}
-        if self.run.config.train.use_ema:
-            other = "raw" if self.weights == "ema" else "ema"
-            found[other] = self.errors(self.asked(self.run.denoiser(self.at, other)), self.test)
+        """Errors by name, float64 (L, N): "ema" and "raw" as in `trained`, the linear filter, the look-up."""
+        found = {name: self.errors(self.asked(denoiser), self.test) for name, denoiser in self.trained.items()}
         return found | self.plain(self.spec, self.test)
 
     def plain(self, spec: ImageSpec, pictures: Pictures) -> dict[str, Tensor]:
@@ -198,6 +201,28 @@ class Case:
     def samples(self) -> Pictures:
         """Pictures made as the run makes them, every class equally often."""
         return self.sampled(self.options)
+
+    @cached_property
+    def samples_away(self) -> KernelDistance:
+        """The kernel distance of the samples from the training images."""
+        return kernel_distance(self.features.of(self.samples.images), self.reference_features)
+
+    @cached_property
+    def real_away(self) -> float | None:
+        """The same for as many held-out images: what a perfect model would come to; None without them."""
+        count = len(self.samples.images)
+        if self.held_out is None or len(self.held_out) < count:
+            return None
+        return kernel_distance(
+            self.features.of(self.pictures(self.held_out, count).images), self.reference_features
+        ).value
+
+    @cached_property
+    def mean_away(self) -> float:
+        """The same for the mean of the training images, again and again: what a model that knows no more would make."""
+        mean = self.known.double().mean(0, keepdim=True).round().byte()
+        same = self.features.of(mean).expand(len(self.samples.images), -1)
+        return kernel_distance(same, self.reference_features).value
 
     @cached_property
     def finer(self) -> SampleOptions:

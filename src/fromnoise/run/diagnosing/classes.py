@@ -12,6 +12,7 @@ from fromnoise.run.diagnosing.case import LOOKED_AT, Case
 from fromnoise.run.diagnosing.finding import Finding
 
 _LOW = 0.7  # of what could be reached
+_FAR, _STANDARD_ERRORS = 0.5, 3.0  # of the mean picture's distance; and surely farther than real images
 _CHANCE = 2.0  # times chance: labels that say less say nothing
 
 
@@ -54,18 +55,32 @@ def _meaningless(reached: float, classes: int) -> Finding:
 
 
 def _looks(case: Case, classifier: Classifier) -> Finding:
-    """Share of samples taken for one class, beside that of real images."""
+    """Share of samples taken for one class, beside that of real images; and how far from these they are at all.
+
+    A weak classifier is sure of noise as well, so samples must also be clearly nearer to the training images, by their
+    kernel distance, than the mean picture is.
+    """
     real = judge(classifier, _some_real(case)).one_class
     made = judge(classifier, case.samples.images).one_class
+    away, mean, truly = case.samples_away, case.mean_away, case.real_away
     numbers = {"one_class": made, "real": real, "samples": len(case.samples.images)}
+    numbers |= {"kernel_distance": away.value, "mean_picture": mean, "held_out_kernel_distance": truly}
     says = (
         f"A classifier takes {100 * made:.0f} % of {len(case.samples.images)} samples for one class without doubt, and "
         f"{100 * real:.0f} % of real images"
     )
-    if made >= _LOW * real:
+    far = away.value > max(_FAR * mean, (truly or 0.0) + _STANDARD_ERRORS * away.stderr)
+    if made >= _LOW * real and not far:
         return Finding("samples", "good", f"{says}.", "", numbers)
     do = "the findings around this one say why; `fromnoise show RUN --trajectory` shows where pictures go astray"
-    return Finding("samples", "worth knowing", f"{says}: many look like none.", do, numbers)
+    if not far:
+        return Finding("samples", "worth knowing", f"{says}: many look like none.", do, numbers)
+    beside = "" if truly is None else f", and real held-out images at {truly:.3g}"
+    says += (
+        f". They are at kernel distance {away.value:.3g} from the training images, where the mean picture alone would "
+        f"be at {mean:.3g}{beside}: they hardly look like the data."
+    )
+    return Finding("samples", "worth knowing", says, do, numbers)
 
 
 def _some_real(case: Case) -> Tensor:

@@ -12,8 +12,23 @@ from fromnoise.recipes import images_needed
 from fromnoise.run.diagnosing.case import Case, ratio
 from fromnoise.run.diagnosing.finding import Finding, Level
 from fromnoise.run.diagnosing.reading import Reading
+from fromnoise.train.checkpoint import BrokenWeightsError
 
 CLEARLY = 1.25  # this many times the reference is clearly above it
+
+
+def weights_finding(case: Case) -> Finding | None:
+    """Weights that are no finite numbers, averaged or raw; None where all are."""
+    try:
+        _ = case.trained
+    except BrokenWeightsError:
+        says = (
+            f"The weights at {case.seen:,} images hold values that are no finite numbers: training broke, and nothing "
+            "can be made with them. Only the data and the history of training were looked at."
+        )
+        do = "sample an earlier --checkpoint, or train again into a new folder with a lower --learning_rate"
+        return Finding("weights", "fault", says, do, {"checkpoint": case.seen})
+    return None
 
 
 def exposure(case: Case) -> Finding:
@@ -40,7 +55,7 @@ def denoising(case: Case, reading: Reading) -> Finding:
     reference = reading.reference if reading.wrong else case.reference
     numbers: dict[str, Any] = {"ratio": (best / reference).tolist()}
     if not bool(torch.isfinite(best).all()):
-        says = "The network's answers are not finite numbers, so its weights are broken."
+        says = "The network's answers are not finite numbers, so its weights are of no use."
         do = "train again into a new folder with a lower --learning_rate, or sample an older --checkpoint"
         return Finding("denoising", "fault", says, do, numbers)
     above = [i for i, times in enumerate((best / reference).tolist()) if times > CLEARLY]
@@ -52,7 +67,7 @@ def denoising(case: Case, reading: Reading) -> Finding:
         )
         if reading.wrong:
             says += " That is with its answers read as said above: the training is not to blame."
-        return Finding("denoising", "good", says, "`fromnoise show RUN` draws its one-step guesses", numbers)
+        return Finding("denoising", "good", says, "", numbers)
     return _not_learned(case, best, reference, above, on_what, numbers)
 
 
@@ -69,7 +84,7 @@ def _not_learned(
     )
     strong = [i for i in above if case.levels.strength[i] > 0.4]
     if len(strong) >= 2:
-        do = "train longer, or with another --learning_rate; `fromnoise show RUN` draws its one-step guesses"
+        do = "train longer, or with another --learning_rate; the one-step guesses in report.html show where it fails"
         return Finding("denoising", "fault", says, do, numbers)
     says += " Pictures keep their shapes, but fine grain and edges suffer."
     do = "train longer"

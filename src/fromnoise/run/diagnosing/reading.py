@@ -62,7 +62,7 @@ class _Silent(nn.Module):
 def best_reading(case: Case) -> Reading:
     """The run's own reading, unless that is above the reference and another has less than half its error."""
     run, own = case.run, case.run.config.objective.prediction
-    net = _net(case)
+    net = case.trained["raw"].net  # a cold average must not hide what the network says
     pictures = Pictures(case.test.images[:_IMAGES], _first(case.test.labels))
     found: dict[tuple[str, float], Reading] = {}
     for low in (run.spec.low, *({-1.0, 0.0} - {run.spec.low})):
@@ -85,11 +85,6 @@ def best_reading(case: Case) -> Reading:
 
 def _first(labels: Tensor | None) -> Tensor | None:
     return None if labels is None else labels[:_IMAGES]
-
-
-def _net(case: Case) -> nn.Module:
-    """Raw weights where there are averaged ones too: a cold average must not hide what the network says."""
-    return case.run.denoiser(case.at, "raw").net if case.weights == "ema" else case.denoiser.net
 
 
 def _read_as(case: Case, net: nn.Module, name: str) -> Denoiser:

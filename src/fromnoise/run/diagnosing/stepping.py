@@ -27,9 +27,9 @@ def steps(case: Case) -> Finding:
         )
         return Finding("steps", "worth knowing", says, "use a faster --device, or fewer --steps")
     ours, finest = (case.features.of(made.images) for made in (case.samples, case.sampled(case.finer)))
-    first, second = (kernel_distance(features, case.reference_features).value for features in (ours, finest))
+    first, second = case.samples_away.value, kernel_distance(finest, case.reference_features).value
     difference = kernel_difference(ours, finest, case.reference_features)
-    real = _real(case)
+    real = case.real_away
     numbers = {
         "steps": few,
         "kernel_distance": first,
@@ -52,12 +52,3 @@ def steps(case: Case) -> Finding:
     if cost < _CERTAIN * difference.stderr:
         return Finding("steps", "worth knowing", f"{says}. More steps seem to help a little.", do, numbers)
     return Finding("steps", "fault", f"{says}. There are too few steps.", do, numbers)
-
-
-def _real(case: Case) -> float | None:
-    """The same for as many held-out images: what a perfect model would come to; None without them."""
-    count = len(case.samples.images)
-    if case.held_out is None or len(case.held_out) < count:
-        return None
-    features = case.features.of(case.pictures(case.held_out, count).images)
-    return kernel_distance(features, case.reference_features).value

@@ -15,7 +15,7 @@ from fromnoise.figures.files import write_bytes
 from fromnoise.figures.grid import save
 from fromnoise.page import Section
 from fromnoise.run.diagnosing.case import Case
-from fromnoise.run.diagnosing.finding import Finding, by_weight
+from fromnoise.run.diagnosing.finding import ORDER, Finding, by_weight
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -30,7 +30,7 @@ _WIDTH = 100
 class Diagnosis:
     """findings: faults first. curves: plain JSON, the errors by noise level. about: what was looked at. path: the file.
 
-    Printed, it is the findings in words.
+    curves is {} where the weights could not be asked. Printed, it is the findings in words.
     """
 
     findings: list[Finding]
@@ -74,14 +74,15 @@ def _block(finding: Finding) -> list[str]:
     return said
 
 
-def tell(case: Case, findings: list[Finding]) -> Diagnosis:
-    """Write diagnosis.json and the figure into the run's folder; WriteError where that cannot be."""
-    run = case.run
-    curves = {name: error.mean(1).tolist() for name, error in case.curves.items()}
-    curves = {"time": case.levels.times.tolist(), "strength": case.levels.strength.tolist(), **curves}
+def tell(case: Case, findings: list[Finding], looked: bool = True) -> Diagnosis:
+    """Write diagnosis.json and the figure into the run's folder; WriteError where that cannot be.
+
+    looked: the network was asked; else there are no curves, and no figure of them is kept.
+    """
+    run, curves = case.run, _curves(case) if looked else {}
     sampling = case.options
     about = {
-        "images": case.count,
+        "images": case.count if looked else 0,
         "held_out": case.held_out is not None,
         "checkpoint": case.seen,
         "weights": case.weights,
@@ -89,9 +90,17 @@ def tell(case: Case, findings: list[Finding]) -> Diagnosis:
     }
     place = run.folder.path / FILE
     diagnosis = Diagnosis(by_weight(findings), curves, about, place)
-    _draw(curves, run.folder.figures / FIGURE)
+    if looked:
+        _draw(curves, run.folder.figures / FIGURE)
+    else:
+        (run.folder.figures / FIGURE).unlink(missing_ok=True)
     write_bytes(place, json.dumps(_finite(diagnosis.to_json()), indent=1).encode())
     return diagnosis
+
+
+def _curves(case: Case) -> dict[str, list[float]]:
+    means = {name: error.mean(1).tolist() for name, error in case.curves.items()}
+    return {"time": case.levels.times.tolist(), "strength": case.levels.strength.tolist(), **means}
 
 
 def _finite(value: Any) -> Any:
@@ -119,17 +128,33 @@ _SHOWN = ("linear filter", "look-up", "raw", "ema")
 
 def diagnosis_section(run: Run) -> list[Section]:
     """The diagnosis as parts of a page, from the files in the run folder; empty where there is none."""
-    content = run.folder.read_json(run.folder.path / FILE)
-    if content is None or content["schema"] != SCHEMA:
-        return []  # none was made, or an older fromnoise made it: diagnosing again writes the new one
-    found = [Finding(**fields) for fields in content["findings"]]
+    found = _kept(run.folder.read_json(run.folder.path / FILE))
+    if not found:
+        return []
     table = [("level", "what", "found", "what to do"), *((f.level, f.name, f.says, f.do) for f in found)]
     sections = [Section("Diagnosis", text=summary(found), table=table)]
     figure = run.folder.figures / FIGURE
     if figure.is_file():
         caption = (
             "The network asked once, beside the best linear filter and the posterior mean over training images. It has "
-            "learned where it is below both; 1 is the error of the mean picture."
+            "learned where it is below both; 1 is the error of the mean picture. The one-step guesses show the same in "
+            "pictures."
         )
         sections.append(Section("", image=figure.read_bytes(), caption=caption, alt="Error by noise level"))
     return sections
+
+
+def _kept(content: Any) -> list[Finding]:
+    """The findings in what diagnosis.json holds.
+
+    Empty where there is no such file, where it is damaged, and where an older fromnoise made it: diagnosing again
+    writes a new one.
+    """
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        return []
+    try:
+        found = [Finding(**fields) for fields in content["findings"]]
+    except (KeyError, TypeError):
+        return []
+    words = all(isinstance(word, str) for f in found for word in (f.name, f.says, f.do))
+    return found if words and all(f.level in ORDER for f in found) else []
