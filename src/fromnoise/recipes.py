@@ -22,6 +22,8 @@ def default(spec: ImageSpec, count: int) -> Config:
 
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged.
+    Five steps of UniPC, ten evaluations with guidance, are as close to the images as twenty of DDIM with forty; more
+    guidance would make clearer digits of fewer kinds (docs/results/sampling-mnist.md).
     """
     big = max(spec.height, spec.width) > 40
     return Config(
@@ -30,7 +32,7 @@ def default(spec: ImageSpec, count: int) -> Config:
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if spec.classes else 0.0),
         train=TrainOptions(budget="3m", train_batch_size=min(32, count), learning_rate=2.5e-3, lr_warmup_images=1600),
-        sample=SampleOptions(sampler="ddim", steps=20, guidance_scale=2.0 if spec.classes else 1.0),
+        sample=SampleOptions(sampler="unipc_2", steps=5, guidance_scale=1.5 if spec.classes else 1.0),
     )
 
 

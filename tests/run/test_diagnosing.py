@@ -339,7 +339,7 @@ def test_samples_that_a_weak_classifier_is_sure_of(trained, what):
     found = labels_and_looks(case)[0]
     assert found.numbers["one_class"] > 0.9 * found.numbers["real"], "sure of nearly all"
     assert found.name == "samples" and found.level == "worth knowing" and "hardly look like the data" in found.says
-    assert found.numbers["kernel_distance"] > found.numbers["mean_picture"] / 2 > 1
+    assert found.numbers["kernel_distance"] > found.numbers["mean_picture_kernel_distance"] / 2 > 1
 
 
 @pytest.mark.parametrize(

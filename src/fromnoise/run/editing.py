@@ -24,6 +24,7 @@ from fromnoise.samplers.options import SampleOptions
 if TYPE_CHECKING:
     from fromnoise.run import Run
 
+LEAST_STEPS = 20  # unless asked otherwise: edits walk a part of the way, or back, and few steps are too coarse for that
 _UNKNOWN = 128  # the grey that a hole is shown in
 
 
@@ -34,7 +35,7 @@ def editor(run: Run, settings: Mapping[str, Any] | None, at: str, weights: str) 
     denoiser = run.denoiser(at, weights)
     check_sampling(options, denoiser.process, denoiser.spec)
     guided = ("guidance_scale" in asked and options.guidance_scale != 1) or asked.get("weaker") is not None
-    return Editor(run, denoiser, options, guided)
+    return Editor(run, denoiser, options, guided, "steps" in asked or "," in options.grid)
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,16 @@ class Editor:
     """Changes pictures with one model.
 
     A picture is a path, the number of a training picture, or uint8 (H, W, C). label: a class by name or number;
-    without it a training picture has its own class and any other none. guided: whether guidance was asked for, and is
-    not the run's own. Every method raises UsageError for what cannot be, DataError for pictures that cannot be read.
+    without it a training picture has its own class and any other none. guided, stepped: whether guidance and steps were
+    asked for, and are not the run's own. Every method raises UsageError for what cannot be, DataError for pictures that
+    cannot be read.
     """
 
     run: Run
     denoiser: Denoiser
     options: SampleOptions
     guided: bool = False
+    stepped: bool = True
 
     def img2img(
         self,
@@ -119,7 +122,7 @@ class Editor:
         shares = torch.linspace(0, 1, num, dtype=torch.float64)
         if seeds is not None:
             drawn = int(labels_for(seeds[:1], self.run.label_counts)) if self.run.spec.classes else None
-            way = self._way(self._labels(label, [drawn] * num))
+            way = self._way(self._labels(label, [drawn] * num), from_noise=True)
             noise = start_noise(self.denoiser.process, self.run.spec.shape, seeds)
             ends = starting_point(self.denoiser.process, noise, float(way.grid[0]))
         else:
@@ -165,9 +168,11 @@ class Editor:
         prior = 1.0 if self.denoiser.process.prior.gaussian else 12**-0.5
         return {"noise_std": [round(float(std) / sigma, 4) for std in noise.flatten(1).std(1)], "prior_std": prior}
 
-    def _way(self, labels: Tensor | None, inverting: bool = False) -> _Way:
-        """How to walk; without guidance where pictures are inverted."""
+    def _way(self, labels: Tensor | None, inverting: bool = False, from_noise: bool = False) -> _Way:
+        """How to walk; without guidance where pictures are inverted, as `sample` does where they come from noise."""
         options = self.options
+        if not (self.stepped or from_noise):
+            options = replace(options, steps=max(options.steps, LEAST_STEPS))
         if inverting:
             if self.guided:
                 raise UsageError(

@@ -63,7 +63,7 @@ class Case:
 
     @cached_property
     def trained(self) -> dict[str, Denoiser]:
-        """The denoisers at the checkpoint: "ema" where an average is kept, and "raw"; either may be a CheckpointError."""
+        """The denoisers at the checkpoint: "ema" where one is kept, and "raw". Raises what `Run.denoiser` does."""
         names = ("ema", "raw") if self.run.config.train.use_ema else ("raw",)
         return {name: self.run.denoiser(self.at, name) for name in names}
 

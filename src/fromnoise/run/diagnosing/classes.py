@@ -63,8 +63,14 @@ def _looks(case: Case, classifier: Classifier) -> Finding:
     real = judge(classifier, _some_real(case)).one_class
     made = judge(classifier, case.samples.images).one_class
     away, mean, truly = case.samples_away, case.mean_away, case.real_away
-    numbers = {"one_class": made, "real": real, "samples": len(case.samples.images)}
-    numbers |= {"kernel_distance": away.value, "mean_picture": mean, "held_out_kernel_distance": truly}
+    numbers = {
+        "one_class": made,
+        "real": real,
+        "samples": len(case.samples.images),
+        "kernel_distance": away.value,
+        "mean_picture_kernel_distance": mean,
+        "held_out_kernel_distance": truly,
+    }
     says = (
         f"A classifier takes {100 * made:.0f} % of {len(case.samples.images)} samples for one class without doubt, and "
         f"{100 * real:.0f} % of real images"

@@ -23,8 +23,8 @@ def weights_finding(case: Case) -> Finding | None:
         _ = case.trained
     except BrokenWeightsError:
         says = (
-            f"The weights at {case.seen:,} images hold values that are no finite numbers: training broke, and nothing "
-            "can be made with them. Only the data and the history of training were looked at."
+            f"The weights at {case.seen:,} images hold values that are no finite numbers, so nothing can be "
+            "made with them. Only the data and the history of training were looked at."
         )
         do = "sample an earlier --checkpoint, or train again into a new folder with a lower --learning_rate"
         return Finding("weights", "fault", says, do, {"checkpoint": case.seen})
