@@ -28,6 +28,12 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0].split() == ["samples", "test", "train", "halves", "noise"] and out[-1] == f"{run}/report.html"
     assert any(line.startswith("Frechet distance ") for line in out) and any(line.startswith("note: ") for line in out)
+    (protocol,) = (line for line in out if line.startswith("protocol: "))
+    assert (
+        "50 pictures against digits (train, 1,500)" in protocol
+        and "2 steps" in protocol
+        and "seeds 0 to 49" in protocol
+    )
     content = json.loads(Path("there.json").read_text())
     assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
     assert main(["compare", run, run, "--out", "both.html"]) == 0

@@ -162,7 +162,7 @@ def test_samples_are_written_by_their_ending(tiny_run, tmp_path, name):
 def test_show_draws_everything_and_the_report_stands_alone(tiny_run):
     report = tiny_run.show().read_text(encoding="utf-8")
     drawn = {path.stem for path in tiny_run.folder.figures.glob("*.png")}
-    assert drawn == {"samples", "loss", "corruption", "guesses", "trajectory", "nearest"}
+    assert drawn == {"samples", "loss", "loss-by-noise", "corruption", "guesses", "trajectory", "nearest"}
     for words in (
         "What was trained",
         "Loss",
@@ -307,5 +307,10 @@ def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_setting
         _ = Run("r").data
     assert caught.value.exit_code == 3
     Run("r").show()
-    assert {path.stem for path in run.folder.figures.glob("*.png")} == {"samples", "loss", "trajectory"}
+    assert {path.stem for path in run.folder.figures.glob("*.png")} == {
+        "samples",
+        "loss",
+        "loss-by-noise",
+        "trajectory",
+    }
     assert "no longer at" in run.folder.report.read_text()

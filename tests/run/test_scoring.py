@@ -9,6 +9,7 @@ import pytest
 
 from fromnoise.errors import CheckpointError, Interrupted
 from fromnoise.run import Run
+from fromnoise.run.curves import curves
 from fromnoise.train import checkpoint
 from fromnoise.train.heldout import HeldOut, HeldOutLoss
 from fromnoise.train.schedule import Budget
@@ -178,9 +179,9 @@ def test_a_short_budget_is_not_spent_on_scores(tmp_path, tiny_settings, monkeypa
 
 
 def test_the_curve_shows_both_losses(tiny_run):
-    from fromnoise.run.showing import _curve
-
-    axes = _curve(tiny_run)["loss"].axes[0]
+    found = curves(tiny_run.folder.read_metrics())
+    assert set(found) == {"loss", "loss-by-noise"}
+    axes = found["loss"].axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "held out"]
     assert axes.lines[-1].get_xdata().tolist() == [256, 448, 640]
     assert axes.lines[-1].get_ydata().tolist() == [event["loss"] for event in heldout(tiny_run)]
@@ -201,3 +202,12 @@ def test_samples_are_evaluated_on_the_way_and_the_best_checkpoint_is_by_their_ki
     best = min(found, key=lambda line: line["kid"])
     assert int(run.checkpoint("best").name) == best["images"] and run.newest_checkpoint().name.endswith("640")
     assert json.loads((run.folder.checkpoints / "best.json").read_text())["by"] == "kid"
+
+
+def test_quick_evaluations_are_drawn_over_images_seen():
+    lines = [
+        {"event": "evaluation", "images": n, "count": 1000, "frechet_distance": d} for n, d in ((10, 9.0), (20, 4.0))
+    ]
+    axes = curves(lines)["progress"].axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [10, 20] and "1,000 samples" in axes.get_title(loc="left")
+    assert curves(lines[:1]) == {}

@@ -131,7 +131,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 def _say(found: Evaluation, json_to: str | None) -> None:
     """The table, the verdict and the notes; the JSON where it is wanted."""
     from fromnoise.cli.tables import columns
-    from fromnoise.run.evaluated import deep_table, verdict
+    from fromnoise.run.evaluated import deep_table, protocol_line, verdict
 
     if json_to:
         _write(json.dumps(found.to_json(), indent=1), json_to)
@@ -140,6 +140,7 @@ def _say(found: Evaluation, json_to: str | None) -> None:
     print(columns(found.table()))
     if found.deep:
         print(columns(deep_table(found.deep)))
+    print(protocol_line(found))
     print(verdict(found))
     for note in found.notes:
         print(f"note: {note}")

@@ -72,6 +72,25 @@ def verdict(evaluation: Evaluation) -> str:
     return f"{words} {_copies(evaluation)}".strip()
 
 
+def protocol_line(evaluation: Evaluation) -> str:
+    """What the figures were measured with, in one line: what must always stand beside them."""
+    measure, sampling = evaluation.protocol["measure"], evaluation.protocol["sampling"]
+    space, reference = measure["features"], measure["reference"]
+    words = (
+        f"{measure['count']:,} pictures against {reference['name']} ({reference['split']}, {reference['count']:,}) in "
+    )
+    words += f"{space['dimensions']} {space['name']} features (recipe {space['recipe_hash'][:8]}, weights "
+    words += f"{space['weight_hash'][:8]})"
+    if "sampler" not in sampling:
+        return f"protocol: {words}"
+    first, last = sampling["seeds"]
+    guided = f", guidance {sampling['guidance_scale']:g}" if sampling["guidance_scale"] != 1 else ""
+    words += (
+        f"; {sampling['sampler']}, {sampling['steps']} steps{guided} ({sampling['evaluations']} evaluations), seeds "
+    )
+    return f"protocol: {words}{first} to {last}, {sampling['weights']} weights at {sampling['checkpoint']:,} images"
+
+
 def _copies(evaluation: Evaluation) -> str:
     scores, row = evaluation.metrics, evaluation.reference_rows["test"]
     if scores.copy_rate is None or scores.copy_rate_features is None or scores.copy_z is None:

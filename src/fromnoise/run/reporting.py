@@ -20,6 +20,15 @@ _WORDS = {
         "The training loss against images seen: each line of `metrics.jsonl` faint, their running mean on top. It "
         "averages over all noise levels, so it flattens long before the pictures stop getting better.",
     ),
+    "loss-by-noise": (
+        "Loss by noise level",
+        "The loss on images that training does not see, always with the same noise, in eight parts of the times. Where "
+        "it stops falling, the network has learned what can be known at that noise.",
+    ),
+    "progress": (
+        "While training",
+        "Quick evaluations on the way: fewer pictures than an evaluation, so higher values.",
+    ),
     "corruption": ("Corruption", "Training images, and the same images with noise growing from none to all of it."),
     "guesses": (
         "One-step guesses",
@@ -37,7 +46,7 @@ _WORDS = {
         "Each sample above the training image nearest to it in pixels. Twins would mean copying; relatives are good.",
     ),
 }
-FIGURES = ("samples", "loss", "corruption", "guesses", "trajectory", "nearest")
+FIGURES = ("samples", "loss", "loss-by-noise", "progress", "corruption", "guesses", "trajectory", "nearest")
 
 
 def report(run: Run) -> Path:

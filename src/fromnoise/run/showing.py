@@ -14,11 +14,11 @@ from torch import Tensor
 
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import DataError
-from fromnoise.figures.curves import loss_curve
 from fromnoise.figures.files import write_bytes
 from fromnoise.figures.grid import grid, save
 from fromnoise.figures.rows import rows
 from fromnoise.metrics.neighbours import nearest
+from fromnoise.run.curves import curves
 from fromnoise.run.judging import judged
 from fromnoise.run.reporting import FIGURES, report
 from fromnoise.run.sampling import Samples, labels_for, make, to_arrays, walk
@@ -66,7 +66,7 @@ def draw(run: Run) -> Look:
     denoiser = run.denoiser()
     samples = make(run, denoiser, list(range(SAMPLES)), _labels(run), run.config.sample)
     figures: dict[str, Any] = {"samples": grid(samples.images, columns=ACROSS)}
-    figures |= _curve(run)
+    figures |= curves(run.folder.read_metrics())
     figures["trajectory"] = _trajectory(run, denoiser)
     try:
         images, labels = run.data.fetch(_spread(len(run.data)))
@@ -91,18 +91,6 @@ def _labels(run: Run) -> Tensor | None:
 def _spread(count: int) -> Tensor:
     """Eight places spread over the data, so that a data set sorted by class shows several."""
     return torch.linspace(0, count - 1, ACROSS).long()
-
-
-def _curve(run: Run) -> dict[str, Any]:
-    lines = run.folder.read_metrics()
-    curve = [(line["images"], line["loss"]) for line in lines if "step" in line]
-    epochs = [line["images"] for line in lines if line.get("event") == "epoch"]
-    if not curve:
-        return {}
-    seen, losses = zip(*curve, strict=True)
-    unseen = [line for line in lines if line.get("event") == "heldout"]
-    held_out = ([line["images"] for line in unseen], [line["loss"] for line in unseen])
-    return {"loss": loss_curve(seen, losses, epoch_marks=epochs, held_out=held_out)}
 
 
 def _corruption(denoiser: Denoiser, images: Tensor) -> Any:
