@@ -20,7 +20,7 @@ from typing import Any
 
 from first_light import processor
 
-from fromnoise.metrics.evaluation import Evaluation
+from fromnoise.metrics.evaluation import Evaluation, plain
 from fromnoise.metrics.protocol import comparable
 from fromnoise.run import Run
 
@@ -93,9 +93,8 @@ def _cells(group: list[dict[str, Any]]) -> list[str]:
 def _spread(values: Sequence[float], unit: str = "") -> str:
     if not values:
         return "–"
-    mean = statistics.mean(values)
-    digits = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
-    return f"{digits}{f' ± {statistics.stdev(values):.2g}' if len(values) > 1 else ''}{unit}"
+    mean = plain(statistics.mean(values))
+    return f"{mean}{f' ± {plain(statistics.stdev(values), 2)}' if len(values) > 1 else ''}{unit}"
 
 
 def main() -> None:
@@ -115,7 +114,8 @@ def main() -> None:
         f"`fromnoise train` and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard "
         f"deviation. Features: {space['about']} (recipe {space['recipe_hash']}, weights {space['weight_hash']}). "
         "Reference: the whole training split. `test row` is what as many test images get, `ratio` the distance over "
-        "it. What each column is: [evaluation](../evaluation.md).\n\n"
+        "it. Seconds of training are wall time, also of a machine that did other work. What each column is: "
+        "[evaluation](../evaluation.md).\n\n"
     )
     stem.with_suffix(".md").write_text(words + table(rows) + "\n")
     print(table(rows))

@@ -25,6 +25,7 @@ from fromnoise.metrics.scores import Reference, Scores, score
 from fromnoise.seeds import generator
 
 CLOSEST = 16
+_Z95 = 1.96
 _LOUD = 0.2  # a precision of noise above which precision says little
 _POOR = 0.9  # an accuracy of the judge below which its features are doubtful
 
@@ -93,14 +94,14 @@ def _ratio(
         distance = frechet_distance(statistics(embedded), reference.statistics)
         interval = frechet_interval(embedded, reference.statistics)
     ratio = distance / row.frechet_distance
-    spread = math.hypot(_half_width(distance, interval), _half_width(row.frechet_distance, row.frechet_interval))
-    return ratio, (ratio * math.exp(-spread), ratio * math.exp(spread))
+    spread = math.hypot(_spread(distance, interval), _spread(row.frechet_distance, row.frechet_interval))
+    return ratio, (ratio * math.exp(-_Z95 * spread), ratio * math.exp(_Z95 * spread))
 
 
-def _half_width(value: float, interval: tuple[float, float]) -> float:
-    """Half the width of an interval in logarithms, where the errors of a ratio's two parts add up in squares."""
-    low, high = (max(end, value / 10) for end in interval)
-    return math.log(high / low) / 2 if value else 0.0
+def _spread(value: float, interval: tuple[float, float]) -> float:
+    """The standard deviation of ln(value), from its 95 % interval; those of a ratio's two parts add up in squares."""
+    relative = (interval[1] - interval[0]) / (2 * _Z95) / value if value else 0.0
+    return math.sqrt(math.log1p(relative**2))
 
 
 def _remarks(
