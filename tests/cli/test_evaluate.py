@@ -79,7 +79,7 @@ def test_deep(run, capsys):
         (["--samples", "x.npz", "--reference", "digits"], 3, "no file or folder"),
         (["--samples", "rgb.npz", "--reference", "digits"], 3, "3 channels"),
         (["{run}", "--num", "9"], 2, "at least 10"),
-        (["{run}", "--feature_weights", "x.pth"], 2, "goes with --features inception"),
+        (["{run}", "--feature_weights", "x.pth"], 2, "go with --features inception or dinov2"),
         (["{run}", "--json", "."], 6, "a folder has that name"),
         (["{run}", "--num", "19", "--statistics", "broken.npz"], 3, "broken.npz"),
         (["nothing"], 4, "no run folder"),

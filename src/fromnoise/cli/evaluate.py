@@ -29,8 +29,10 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("samples", metavar="PATH", help="measure these pictures (.npz, folder, .zip) instead of a run's")
     parser.flag("reference", metavar="DATA", help="the real images that --samples are measured against")
     parser.flag("num", type=int, metavar="N", help="how many samples (default: 10000; 2000 for each of a sweep)")
-    parser.flag("features", default="auto", metavar="{auto,domain,pixels,inception}", help="the space to measure in")
-    parser.flag("feature_weights", metavar="FILE", help="weights of inception, instead of a download")
+    parser.flag(
+        "features", default="auto", metavar="{auto,domain,pixels,inception,dinov2}", help="the space to measure in"
+    )
+    parser.flag("feature_weights", metavar="PATH", help="weights of inception or dinov2, instead of a download")
     parser.flag("statistics", metavar="FILE.npz", help="also the distance to these statistics (keys mu and sigma)")
     parser.flag("save_statistics", metavar="FILE.npz", help="keep the training images' statistics (keys mu and sigma)")
     parser.flag(
@@ -51,8 +53,8 @@ def run(args: argparse.Namespace) -> None:
     settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
     if args.num is not None:
         positive("num", args.num)
-    if args.feature_weights is not None and args.features != "inception":
-        raise UsageError("--feature_weights is the file of another network; it goes with --features inception")
+    if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
+        raise UsageError("--feature_weights are another network's; they go with --features inception or dinov2")
     if args.json not in (None, "-"):
         from fromnoise.figures.files import check_writable
 

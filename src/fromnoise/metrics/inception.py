@@ -139,10 +139,10 @@ def _features(net: nn.Module, images: Tensor) -> Tensor:
         raise DataError(f"the pictures are {given}, but Inception takes uint8 (N, 1, 3 or 4, H, W); convert them first")
     if not len(images):
         return torch.zeros(0, DIM)
-    return torch.cat([net(_rgb(part.cpu()))[0] for part in torch.split(images, _AT_ONCE)])
+    return torch.cat([net(rgb(part.cpu()))[0] for part in torch.split(images, _AT_ONCE)])
 
 
-def _rgb(images: Tensor) -> Tensor:
+def rgb(images: Tensor) -> Tensor:
     """Three channels: grey repeated, RGBA laid over white."""
     if images.shape[1] == 4:
         colour, opaque = images[:, :3].float(), images[:, 3:].float() / 255

@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from fromnoise.run import Run
 
 NUM = 10_000
+FOREIGN = ("inception", "dinov2")  # features of networks that somebody else trained
 FEWEST = 10  # pictures, below which nothing is measured
 
 
 @dataclass(frozen=True)
 class How:
-    """How to measure. features: auto (domain), domain, pixels or inception; weights: a file for the last.
+    """How to measure. features: auto (domain), domain, pixels, inception or dinov2; weights: for the last two.
 
     statistics: also measure the distance to those of this file. save_statistics: keep the real images' in this one.
     """
@@ -89,8 +90,8 @@ def prepared(
     Raises DataError for too few training images and for statistics of another space, before any work.
     """
     at_least(len(train), "training images", FEWEST, "give more of them")
-    if how.weights is not None and how.features != "inception":
-        raise UsageError(f"weights were given for features '{how.features}'; they go with --features inception")
+    if how.weights is not None and how.features not in FOREIGN:
+        raise UsageError(f"weights were given for features '{how.features}'; they go with {' or '.join(FOREIGN)}")
     foreign = None if how.statistics is None else Foreign(Path(how.statistics), *load_statistics(how.statistics))
     reference = referred(train, how.features, how.weights)
     space = f"{reference.features.name} {reference.features.weight_hash}"
@@ -120,8 +121,14 @@ def referred(train: ArrayData, features: str, weights: str | Path | None = None)
 
         return inception.inception(weights)
 
+    def dinov2() -> Features:
+        from fromnoise.metrics import dinov2
+
+        return dinov2.dinov2(weights)
+
     makers: dict[str, Callable[[], Features]]
-    makers = {"auto": own, "domain": own, "pixels": lambda: pixels(train), "inception": inception}
+    makers = {"auto": own, "domain": own, "pixels": lambda: pixels(train)}
+    makers |= {"inception": inception, "dinov2": dinov2}
     space = choose("features", features, makers)()
     return Reference(train, space, pixels(train), own().judge)
 

@@ -1,0 +1,81 @@
+"""DINOv2's features: a vision transformer that learned without labels, which agrees with people better than Inception.
+
+Oquab et al. 2023; as a space for Frechet distances, Stein et al. 2023. The class token after the last normalisation, of
+pictures resized to 224x224 and normalised with ImageNet's mean and deviation. Needs the extra "dino" (transformers) and
+weights: a folder as the Hub keeps them (config.json, model.safetensors).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fromnoise.data.download import offline, within_reach
+from fromnoise.errors import DataError, UsageError
+from fromnoise.metrics.features import Features
+from fromnoise.metrics.inception import rgb
+
+NAME = "facebook/dinov2-small"  # 22 M parameters, 384 features
+HUB = "https://huggingface.co"
+SIDE = 224
+_AT_ONCE = 32
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def recipe_hash() -> str:
+    """Sixteen hex digits that change with the way pictures are prepared."""
+    about = {"version": 1, "side": SIDE, "resize": "bicubic, antialiased", "mean": _MEAN, "std": _STD, "token": "class"}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def dinov2(weights: str | Path | None = None) -> Features:
+    """The space "dinov2"; weights: a folder of them, else the Hub's facebook/dinov2-small, cached or downloaded.
+
+    Raises UsageError without the extra "dino", DataError for weights that are missing or no DINOv2.
+    """
+    try:
+        from transformers import Dinov2Model
+    except ImportError as error:
+        raise UsageError(
+            "DINOv2's features need transformers, which is not installed; run pip install 'fromnoise[dino]'"
+        ) from error
+    if weights is not None and not (Path(weights) / "config.json").is_file():
+        raise DataError(f"{weights} is no folder with config.json and weights; give one as the Hub keeps {NAME}")
+    source = NAME if weights is None else str(weights)
+    at_hand = weights is not None or offline() or not within_reach(HUB)  # else the library asks it for a minute
+    try:
+        net = Dinov2Model.from_pretrained(source, local_files_only=at_hand).eval()
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise DataError(
+            f"DINOv2 could not be read from {source} ({str(error).splitlines()[0]}); give --feature_weights FOLDER "
+            f"with the files of {NAME}, or measure in the features 'domain', which need no download"
+        ) from error
+    about = "DINOv2, which learned without labels from photographs"
+    return Features(
+        "dinov2", about, net.config.hidden_size, recipe_hash(), _hash(net), lambda images: _features(net, images)
+    )
+
+
+def _hash(net: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@torch.no_grad()
+def _features(net: Any, images: Tensor) -> Tensor:
+    """float32 (N, width) on the CPU for uint8 images (N, C, H, W) of 1, 3 or 4 channels."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
+    found = []
+    for part in torch.split(images, _AT_ONCE):
+        x = rgb(part.cpu()).float() / 255
+        x = F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
+        found.append(net(pixel_values=(x - mean) / std).last_hidden_state[:, 0].float())
+    return torch.cat(found)
