@@ -137,7 +137,8 @@ class Bench:
 
     def score(self, pictures: ArrayData) -> Scores:
         """The Scores of `pictures` as if they were samples."""
-        return score(pictures.images, pictures.labels, self.reference, self.usual)[0]
+        embedded = self.reference.features.of(pictures.images)
+        return score(pictures.images, pictures.labels, embedded, self.reference, self.usual)[0]
 
     def harmed(self, name: str, strength: float) -> Scores:
         """The Scores after the damage `name`; fewer classes need to choose from all test images."""

@@ -14,6 +14,10 @@ def first_pixels(images):
     return images.float().flatten(1)[:, ::31] / 255
 
 
+def scored(images, reference, rows):
+    return score(images, None, reference.features.of(images), reference, rows.usual)
+
+
 @pytest.fixture(scope="module")
 def train():
     return load(DataOptions("digits"))
@@ -69,7 +73,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(reference, test, tmp_pa
 def test_without_test_images_there_is_no_test_row_and_nothing_to_tell_copies_by(reference, tmp_path):
     found = real_rows(reference, None, 100, tmp_path)
     assert found.rows["test"] is None and found.rows["train_halves"].copy_rate is None
-    scores, _ = score(reference.data.images[:100], None, reference, found.usual)
+    scores, _ = scored(reference.data.images[:100], reference, found)
     assert scores.copy_rate is None and scores.copy_z is None
 
 
@@ -77,11 +81,11 @@ def test_more_pictures_than_images_are_measured_too(reference, test, tmp_path):
     found = real_rows(reference, test, 4000, tmp_path)
     assert found.rows["test"].count == len(test) and found.rows["train_halves"].count == 750
     many = reference.data.images.repeat(3, 1, 1, 1)[:4000]
-    assert score(many, None, reference, found.usual)[0].count == 4000
+    assert scored(many, reference, found)[0].count == 4000
 
 
 def test_the_quick_measures_are_those_of_the_whole_pass(reference, test, tmp_path):
-    scores, _ = score(test.images[:100], None, reference, real_rows(reference, test, 100, tmp_path).usual)
+    scores, _ = scored(test.images[:100], reference, real_rows(reference, test, 100, tmp_path))
     few = quick(test.images[:100], None, reference)
     assert (few.frechet_distance, few.kid, few.kid_stderr) == (scores.frechet_distance, scores.kid, scores.kid_stderr)
 

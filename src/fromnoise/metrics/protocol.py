@@ -47,7 +47,7 @@ def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
 
     Another weight hash of the same recipe is another training of the same judge: noted, not refused.
     """
-    ours, theirs = _flat(first), _flat(second)
+    ours, theirs = flat(first), flat(second)
     unlike = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     harmless = {"features.weight_hash", "features.about", "reference.name", "test.name"}
     if grave := [name for name in unlike if name not in harmless]:
@@ -64,8 +64,9 @@ def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
     return []
 
 
-def _flat(content: Mapping[str, Any], stem: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(content: Mapping[str, Any], stem: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted names."""
+    found: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{stem}{key}.") if isinstance(value, Mapping) else {f"{stem}{key}": value}
-    return flat
+        found |= flat(value, f"{stem}{key}.") if isinstance(value, Mapping) else {f"{stem}{key}": value}
+    return found

@@ -64,33 +64,34 @@ def real_rows(reference: Reference, test: ArrayData | None, count: int, cache_di
 
 
 def _measured(reference: Reference, test: ArrayData | None, count: int) -> RealRows:
-    data = reference.data
-    embedded = reference.features.of(test.images) if test is not None else None
+    data, of = reference.data, reference.features.of
+    embedded = of(test.images) if test is not None else None
     usual = measure_baseline(data, reference.embedded, test, embedded, count=count)
     order = torch.randperm(len(data), generator=generator(0, "training halves"))
-    half, other = subset(data, order[: len(data) // 2][:count]), reference.part(order[len(data) // 2 :])
-    few = None if test is None else _some(test, SEARCHED)
-    few_embedded = None if few is None else reference.features.of(few.images)
-    rare = measure_baseline(other.data, other.embedded, few, few_embedded, count=min(SEARCHED, len(half)))
+    half, other = order[: len(data) // 2][:count], reference.part(order[len(data) // 2 :])
+    few = _some(test, embedded, SEARCHED)
+    rare = measure_baseline(other.data, other.embedded, *few, count=min(SEARCHED, len(half)))
+    noise = _noise(data, count)
 
-    def row(pictures: ArrayData, against: Reference, near: Baseline) -> Scores:
+    def row(pictures: ArrayData, theirs: Tensor, against: Reference, near: Baseline) -> Scores:
         fitting = recounted(near, against.data, min(SEARCHED, len(pictures)))
-        return score(pictures.images, pictures.labels, against, fitting, SEARCHED)[0]
+        return score(pictures.images, pictures.labels, theirs, against, fitting, SEARCHED)[0]
 
-    return RealRows(
-        {
-            "test": row(_some(test, count), reference, usual) if test is not None and len(test) >= _FEWEST else None,
-            "train_halves": row(half, other, rare),
-            "noise": row(_noise(data, count), reference, usual),
-        },
-        usual,
-    )
+    rows: dict[str, Scores | None] = {"test": None}
+    some, theirs = _some(test, embedded, count)
+    if some is not None and theirs is not None and len(some) >= _FEWEST:
+        rows["test"] = row(some, theirs, reference, usual)
+    rows["train_halves"] = row(subset(data, half), reference.embedded[half], other, rare)
+    rows["noise"] = row(noise, of(noise.images), reference, usual)
+    return RealRows(rows, usual)
 
 
-def _some(data: ArrayData, count: int) -> ArrayData:
-    if count >= len(data):
-        return data
-    return subset(data, torch.randperm(len(data), generator=generator(0, "some test images"))[:count])
+def _some(data: ArrayData | None, embedded: Tensor | None, count: int) -> tuple[ArrayData | None, Tensor | None]:
+    """Up to `count` of the test images, always the same ones, and their features."""
+    if data is None or embedded is None or count >= len(data):
+        return data, embedded
+    chosen = torch.randperm(len(data), generator=generator(0, "some test images"))[:count]
+    return subset(data, chosen), embedded[chosen]
 
 
 def _noise(like: ArrayData, count: int) -> ArrayData:

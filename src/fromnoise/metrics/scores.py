@@ -137,15 +137,20 @@ class Scores:
 
 
 def score(
-    images: Tensor, labels: Tensor | None, reference: Reference, usual: Baseline, searched: int | None = None
+    images: Tensor,
+    labels: Tensor | None,
+    embedded: Tensor,
+    reference: Reference,
+    usual: Baseline,
+    searched: int | None = None,
 ) -> tuple[Scores, Copying]:
     """The Scores of uint8 images (N, C, H, W) with labels (N,) or None, and their nearest training images.
 
-    usual: what is usual among real images, for as many as are searched for copies: the first `searched`, or all N.
-    Raises DataError for pictures of another shape or kind.
+    embedded: their features (N, dim), which some networks take hours for. usual: what is usual among real images, for
+    as many as are searched for copies: the first `searched`, or all N. Raises DataError for pictures of another shape
+    or kind.
     """
     checked_pictures(images, reference.data)
-    embedded = reference.features.of(images)
     found = statistics(embedded)
     kernel = kernel_distance(embedded, reference.embedded)
     shape = manifold(reference.some(len(images)), embedded)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.errors import DataError
 from fromnoise.metrics.evaluation import Evaluation, plain
+from fromnoise.metrics.protocol import flat
 from fromnoise.page import Section
 from fromnoise.run.sweeping import Sweep, sweep_table
 
@@ -107,16 +109,9 @@ def _copies(evaluation: Evaluation) -> str:
     return f"No plain copies were found: {rates}."
 
 
-def protocol_table(protocol: Any, stem: str = "") -> list[list[str]]:
+def protocol_table(protocol: Mapping[str, Any]) -> list[list[str]]:
     """(what, value) rows, the first a heading."""
-    return [["", "value"], *([key, str(value)] for key, value in _flat(protocol).items() if value is not None)]
-
-
-def _flat(content: Any, stem: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{stem}{key}, ") if isinstance(value, dict) else {f"{stem}{key}": value}
-    return flat
+    return [["", "value"], *([key, str(value)] for key, value in flat(protocol).items() if value is not None)]
 
 
 _DEEP = {

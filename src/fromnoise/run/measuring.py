@@ -21,7 +21,7 @@ from fromnoise.metrics.evaluation import Evaluation
 from fromnoise.metrics.frechet import Statistics, frechet_distance, frechet_interval, statistics
 from fromnoise.metrics.protocol import measure
 from fromnoise.metrics.real import RealRows
-from fromnoise.metrics.scores import Reference, Scores, score
+from fromnoise.metrics.scores import Reference, Scores, checked_pictures, score
 from fromnoise.seeds import generator
 
 CLOSEST = 16
@@ -47,9 +47,9 @@ class Foreign:
     statistics: Statistics
     space: str
 
-    def distance(self, images: Tensor, reference: Reference) -> dict[str, Any]:
-        """The Frechet distance of `images` to them, and which file that is, as plain JSON."""
-        distance = frechet_distance(statistics(reference.features.of(images)), self.statistics)
+    def distance(self, embedded: Tensor) -> dict[str, Any]:
+        """The Frechet distance of features (N, dim) to them, and which file that is, as plain JSON."""
+        distance = frechet_distance(statistics(embedded), self.statistics)
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
         known = {"file": self.path.name, "sha256": digest, "count": self.statistics.count, "space": self.space or None}
         return {**known, "frechet_distance": distance}
@@ -64,22 +64,24 @@ def measured(
     notes: Sequence[str] = (),
 ) -> tuple[Evaluation, Any]:
     """(the Evaluation of `made`, a figure of the 16 samples closest to training images above these)."""
-    scores, found = score(made.images, made.labels, reference, real.usual)
-    ratio, interval = _ratio(made.images, scores, reference, real.rows["test"])
+    checked_pictures(made.images, reference.data)
+    embedded = reference.features.of(made.images)
+    scores, found = score(made.images, made.labels, embedded, reference, real.usual)
+    ratio, interval = _ratio(embedded, scores, reference, real.rows["test"])
     evaluation = Evaluation(
         scores,
         real.rows,
         ratio,
         interval,
         {"measure": measure(scores.count, reference.data, test, reference.features), "sampling": made.about},
-        statistics=foreign.distance(made.images, reference) if foreign else None,
+        statistics=foreign.distance(embedded) if foreign else None,
         notes=(*notes, *_remarks(scores, real, reference, test, ratio)),
     )
     return evaluation, closest(made.images, found, reference.data)
 
 
 def _ratio(
-    images: Tensor, scores: Scores, reference: Reference, row: Scores | None
+    embedded: Tensor, scores: Scores, reference: Reference, row: Scores | None
 ) -> tuple[float | None, tuple[float, float] | None]:
     """The Frechet distance over the test row's, at that row's count, and its interval; None without such a row.
 
@@ -89,10 +91,9 @@ def _ratio(
         return None, None
     distance, interval = scores.frechet_distance, scores.frechet_interval
     if row.count < scores.count:
-        chosen = torch.randperm(len(images), generator=generator(0, "as many as test images"))[: row.count]
-        embedded = reference.features.of(images[chosen])
-        distance = frechet_distance(statistics(embedded), reference.statistics)
-        interval = frechet_interval(embedded, reference.statistics)
+        chosen = torch.randperm(len(embedded), generator=generator(0, "as many as test images"))[: row.count]
+        distance = frechet_distance(statistics(embedded[chosen]), reference.statistics)
+        interval = frechet_interval(embedded[chosen], reference.statistics)
     ratio = distance / row.frechet_distance
     spread = math.hypot(_spread(distance, interval), _spread(row.frechet_distance, row.frechet_interval))
     return ratio, (ratio * math.exp(-_Z95 * spread), ratio * math.exp(_Z95 * spread))
@@ -174,16 +175,11 @@ def at_least(count: int, what: str, fewest: int, remedy: str) -> None:
 def closest(images: Tensor, found: Copying, train: ArrayData) -> Any:
     """The 16 pictures nearest to a training image, above these, with their distances."""
     order = found.distances.argsort()[:CLOSEST]
-    twins, _ = train.fetch(found.indices[order])
-    captions = [f"{distance:.1f}" for distance in found.distances[order].tolist()]
-    halves = []
-    for begin in range(0, len(order), CLOSEST // 2):
-        part = slice(begin, begin + CLOSEST // 2)
-        halves.append((images[order[part]], twins[part], captions[part]))
     titled = []
-    for pictures, real, numbers in halves:
-        titled.append((f"samples, {numbers[0]} to {numbers[-1]} grey levels from", _channels_last(pictures)))
-        titled.append(("their nearest training images", _channels_last(real)))
+    for part in torch.split(order, CLOSEST // 2):
+        low, high = found.distances[part[0]], found.distances[part[-1]]
+        titled.append((f"samples, {low:.1f} to {high:.1f} grey levels from", _channels_last(images[part])))
+        titled.append(("their nearest training images", _channels_last(train.fetch(found.indices[part])[0])))
     return rows(titled)
 
 

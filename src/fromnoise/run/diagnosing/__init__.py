@@ -6,7 +6,6 @@ data or the training is said before what follows from it.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from fromnoise.run.diagnosing.memory import copies, overfitting
 from fromnoise.run.diagnosing.reading import best_reading, reading_finding
 from fromnoise.run.diagnosing.stepping import steps
 from fromnoise.run.diagnosing.telling import Diagnosis, diagnosis_section, tell
+from fromnoise.run.evaluating import say
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -47,14 +47,14 @@ def diagnose(run: Run, settings: Mapping[str, Any], at: str = "last", weights: s
 
 
 def _of_training(case: Case) -> Iterator[Finding]:
-    _say("reading the data and the history of training")
+    say("reading the data and the history of training ...")
     yield grey_levels(case)
     yield from history(case)
     yield exposure(case)
 
 
 def _of_network(case: Case) -> Iterator[Finding]:
-    _say(f"denoising {case.count} images at {len(case.levels.times)} noise levels")
+    say(f"denoising {case.count} images at {len(case.levels.times)} noise levels ...")
     reading = best_reading(case)
     yield reading_finding(case, reading)
     averaged = averaging(case)
@@ -70,7 +70,7 @@ def _of_samples(case: Case, sound: bool) -> Iterator[Finding]:
         says = f"Not looked at: this network looks at only {case.evaluations_per_second:.0f} images in a second here."
         yield Finding("samples", "worth knowing", says, "use a faster --device, or fewer --steps")
         return
-    _say(f"making samples, with {case.options.steps} and with {case.finer.steps} steps")
+    say(f"making samples, with {case.options.steps} and with {case.finer.steps} steps ...")
     stepped = steps(case)
     yield stepped
     yield from labels_and_looks(case, sound and stepped.level != "fault")
@@ -78,10 +78,6 @@ def _of_samples(case: Case, sound: bool) -> Iterator[Finding]:
     copied = copies(case)
     if copied:
         yield copied
-
-
-def _say(words: str) -> None:
-    print(f"{words} ...", file=sys.stderr, flush=True)
 
 
 __all__ = ["Diagnosis", "Finding", "diagnose", "diagnosis_section"]
