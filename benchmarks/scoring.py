@@ -67,9 +67,9 @@ def words(found: dict[str, Any]) -> str:
     return (
         f"# What scoring costs on {found['data']}\n\n`python benchmarks/scoring.py --data {found['data']}`, on "
         f"{found['machine']}. The classifier was there; sampling comes on top.\n\n" + "\n".join(lines) + "\n\n"
-        f"{DRAWS} draws of {DRAWN:,} test images are at {fresh[0]:.3g} ± {fresh[1]:.2g} from the training images, and "
-        f"as many training images drawn again at {again[0]:.3g} ± {again[1]:.2g}: a ratio of {ratio:.2g}, which is what "
-        "copies get.\n"
+        f"{DRAWS} draws of {found['drawn']:,} test images are at {fresh[0]:.3g} ± {fresh[1]:.2g} from the training "
+        f"images, and as many training images drawn again at {again[0]:.3g} ± {again[1]:.2g}: a ratio of {ratio:.2g}, "
+        "which is what copies get.\n"
     )
 
 
@@ -83,12 +83,14 @@ def main() -> None:
     reference = referred(train, "auto")
     with tempfile.TemporaryDirectory() as cache:
         costs = [timed(reference, test, int(count), Path(cache)) for count in args.counts.split(",")]
+    drawn = min(DRAWN, len(test) // 2)  # all of them would be one set, drawn again and again
     found = {
         "data": args.data,
         "machine": f"{os.cpu_count()} cores of {processor()}",
         "timed": costs,
-        "test": distances(reference, reference.features.of(test.images), DRAWN, "test images again"),
-        "train": distances(reference, reference.embedded, DRAWN, "training images again"),
+        "drawn": drawn,
+        "test": distances(reference, reference.features.of(test.images), drawn, "test images again"),
+        "train": distances(reference, reference.embedded, drawn, "training images again"),
     }
     stem = RESULTS / f"scoring-{args.data}"
     stem.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
