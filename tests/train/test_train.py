@@ -34,6 +34,17 @@ class Tiny(nn.Module):
         return self.layer(x)
 
 
+class Hidden(Tiny):
+    """Has a matrix of hidden channels too."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.between, self.out = nn.Conv2d(1, 16, 1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 1, 1)
+
+    def forward(self, x, code, label=None):
+        return self.layer(x) + self.out(self.between(self.into(x)).relu())
+
+
 class Fixed:
     """Batches that are a function of the step."""
 
@@ -47,9 +58,9 @@ class Fixed:
         return 8 * step
 
 
-def trainer(total=80, **options):
+def trainer(total=80, net=Tiny, **options):
     torch.manual_seed(0)
-    denoiser = Denoiser(Tiny(), Linear(), X0(), SPEC)
+    denoiser = Denoiser(net(), Linear(), X0(), SPEC)
     options = TrainOptions(train_batch_size=8, lr_warmup_images=16, **options)
     return Trainer(denoiser, Objective(Unit(), UniformTimes()), Fixed(), options, total=total)
 
@@ -63,23 +74,28 @@ def test_it_trains_to_the_total_and_reports_every_step():
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
 
 
-def test_resumed_is_uninterrupted(tmp_path):
-    whole = trainer()
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+def test_resumed_is_uninterrupted(tmp_path, optimizer):
+    def trainer_again():
+        return trainer(net=Hidden, optimizer=optimizer)
+
+    whole = trainer_again()
     list(whole.steps())
-    first = trainer()
+    first = trainer_again()
     for step in first.steps():
         if step.images == 40:
             break
     saved = checkpoint.write(tmp_path, first, seconds=1.5, keep=2)
-    second = trainer()
+    second = trainer_again()
     assert checkpoint.restore(checkpoint.read(saved), second) == 1.5
     list(second.steps())
     for a, b in ((whole.net, second.net), (whole.ema.net, second.ema.net)):
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_a_step_that_is_not_finite_changes_nothing_and_many_stop_training(monkeypatch):
-    t = trainer(total=800)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_that_is_not_finite_changes_nothing_and_many_stop_training(monkeypatch, optimizer):
+    t = trainer(total=800, net=Hidden, optimizer=optimizer)
     steps = t.steps()
     next(steps)
     before = [p.clone() for p in t.net.parameters()]

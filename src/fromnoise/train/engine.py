@@ -19,6 +19,7 @@ from fromnoise.objective import Objective, draw, training_loss
 from fromnoise.times import Importance
 from fromnoise.train.ema import Ema
 from fromnoise.train.memory import LossMemory
+from fromnoise.train.muon import Muon
 from fromnoise.train.options import TrainOptions
 from fromnoise.train.schedule import Budget, learning_rate
 
@@ -190,6 +191,8 @@ class Trainer:
 
 def _optimizer(net: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     betas = (0.9, options.adam_beta2)
+    if options.optimizer == "muon":
+        return Muon(net, options.learning_rate, betas, options.weight_decay)
     if options.optimizer == "adam":
         return torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True)
     return torch.optim.AdamW(

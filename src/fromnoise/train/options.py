@@ -16,7 +16,9 @@ class TrainOptions:
     num_images: int | None = option(None, "how many images are seen, repeats counted", least=1)
     budget: str | None = option(None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h")
     train_batch_size: int = option(128, "images a step", least=1)
-    optimizer: Literal["adam", "adamw"] = option("adamw", "Adam, or AdamW with weight decay apart from the gradient")
+    optimizer: Literal["adam", "adamw", "muon"] = option(
+        "adamw", "Adam, AdamW (weight decay apart from the gradient), or Muon for matrices and AdamW for the rest"
+    )
     learning_rate: float = option(1e-3, "the highest learning rate", least=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = option(
         "cosine", "its course after the warm-up; the last two end at 0"

@@ -1,0 +1,83 @@
+"""Muon: the orthogonal step against its singular values, torch's own Muon, and a step that must change nothing."""
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.train.muon import Muon, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 144), (2, 64, 24), (1, 32, 32)])
+def test_an_orthogonal_step_keeps_the_singular_vectors_and_evens_the_values(shape):
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    left, values, right = torch.linalg.svd(matrices.double(), full_matrices=False)
+    x = values / values.norm(dim=1, keepdim=True)
+    for _ in range(5):
+        x = 3.4445 * x - 4.7750 * x**3 + 2.0315 * x**5
+    torch.testing.assert_close(orthogonal(matrices).double(), left @ torch.diag_embed(x) @ right, atol=1e-4, rtol=0)
+    large = values > 0.02 * values.norm(dim=1, keepdim=True)  # five steps cannot lift what is nearly nothing
+    assert x[large].min() > 0.6 and x.max() < 1.25
+
+
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 32), nn.Linear(32, 32), nn.Linear(32, 48), nn.Linear(48, 4))
+
+
+def train(net, optimizers, steps=10):
+    g = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        for p in net.parameters():
+            p.grad = torch.randn(p.shape, generator=g)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def test_it_moves_weights_as_torch_does():
+    """Matrices of hidden channels by torch's Muon, the rest by its AdamW; torch orthogonalises in bfloat16."""
+    ours, theirs = net(), net()
+    train(ours, [Muon(ours, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)])
+    hidden = [theirs[1].weight, theirs[2].weight]
+    rest = [p for p in theirs.parameters() if all(p is not q for q in hidden)]
+    options = {"lr": 0.01, "weight_decay": 0.1}
+    muon = torch.optim.Muon(hidden, momentum=0.95, adjust_lr_fn="match_rms_adamw", **options)
+    train(theirs, [muon, torch.optim.AdamW(rest, betas=(0.9, 0.99), **options)])
+    for start, a, b in zip(net().parameters(), ours.parameters(), theirs.parameters(), strict=True):
+        assert (a - b).norm() < 0.05 * (b - start).norm()
+
+
+def test_kernels_are_matrices_and_their_memory_layout_does_not_matter():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(16, 24, 3)
+    gradient = torch.randn_like(conv.weight)
+    moved = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        one = nn.Conv2d(16, 24, 3)
+        one.load_state_dict(conv.state_dict())
+        one.to(memory_format=layout)
+        one.weight.grad = gradient.to(memory_format=layout)
+        Muon(one, lr=0.1, betas=(0.9, 0.99), weight_decay=0.0).step()
+        moved.append((one.weight - conv.weight).detach())
+        assert one.weight.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(moved[0], moved[1])
+    values = torch.linalg.svdvals(moved[0].flatten(1)) / (0.1 * 0.2 * 144**0.5)
+    assert values.min() > 0.6 and values.max() < 1.25
+
+
+def everything(net, optimizer):
+    return [*net.parameters(), *(value for row in optimizer.state.values() for value in row.values())]
+
+
+def test_a_step_flagged_as_not_finite_changes_nothing():
+    one = net()
+    optimizer = Muon(one, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1)
+    train(one, [optimizer], steps=2)
+    kept = [tensor.clone() for tensor in everything(one, optimizer)]
+    for p in one.parameters():
+        p.grad.fill_(float("nan"))
+    optimizer.found_inf = torch.ones(())
+    optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(kept, everything(one, optimizer), strict=True))
+    optimizer.found_inf = torch.zeros(())
+    train(one, [optimizer], steps=1)
+    assert all(not torch.equal(a, b) for a, b in zip(kept, everything(one, optimizer), strict=True))
