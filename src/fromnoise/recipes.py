@@ -21,7 +21,8 @@ def default(spec: ImageSpec, count: int) -> Config:
     """Flow matching with our own small U-Net: the most quality for a minute of a plain CPU.
 
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
-    logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged.
+    logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
+    moves them: after the same images seen its samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
     Five steps of UniPC, ten evaluations with guidance, are as close to the images as twenty of DDIM with forty; more
     guidance would make clearer digits of fewer kinds (docs/results/sampling-mnist.md).
     """
@@ -31,7 +32,13 @@ def default(spec: ImageSpec, count: int) -> Config:
         net=NetOptions(kind="unet", width=64 if big else 32),
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if spec.classes else 0.0),
-        train=TrainOptions(budget="3m", train_batch_size=min(32, count), learning_rate=2.5e-3, lr_warmup_images=1600),
+        train=TrainOptions(
+            budget="3m",
+            train_batch_size=min(32, count),
+            optimizer="muon",
+            learning_rate=5e-3,
+            lr_warmup_images=1600,
+        ),
         sample=SampleOptions(sampler="unipc_2", steps=5, guidance_scale=1.5 if spec.classes else 1.0),
     )
 

@@ -373,7 +373,9 @@ def test_the_command_prints_faults_first_and_the_json(tmp_path, tiny_run, capsys
     path = copied(tiny_run, tmp_path)
     assert main(["diagnose", str(path), "--json", str(tmp_path / "out.json")]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith("2 faults;") and out[2].startswith("fault") and out[-1].endswith("report.html")
+    faults = sum(line.startswith("fault") for line in out)
+    assert faults >= 2 and out[0].startswith(f"{faults} faults;") and out[2].startswith("fault")
+    assert out[-1].endswith("report.html")
     assert json.loads((tmp_path / "out.json").read_text()) == json.loads((path / "diagnosis.json").read_text())
     good = [i for i, line in enumerate(out) if line.startswith("good")]
     assert good and min(good) > max(i for i, line in enumerate(out) if line.startswith(("fault", "worth")))
