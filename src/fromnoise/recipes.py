@@ -22,7 +22,7 @@ def default(spec: ImageSpec, count: int) -> Config:
 
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
-    moves them: after the same images seen its samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
+    moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
     Five steps of UniPC, ten evaluations with guidance, are as close to the images as twenty of DDIM with forty; more
     guidance would make clearer digits of fewer kinds (docs/results/sampling-mnist.md).
     """

@@ -17,7 +17,7 @@ def scored(folder, values, keep=2, by="held-out loss"):
     """A checkpoint every 8 images with these scores; returns the names left after each."""
     net, left = nn.Linear(1, 1), []
     t = SimpleNamespace(
-        net=net, optimizer=torch.optim.Adam(net.parameters()), ema=None, memory=None, total=99, skipped=0
+        net=net, optimizer=torch.optim.Adam(net.parameters()), ema=None, others={}, memory=None, total=99, skipped=0
     )
     for t.step, value in enumerate(values, start=1):
         t.images = 8 * t.step

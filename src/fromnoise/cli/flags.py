@@ -28,6 +28,7 @@ TRAIN_FLAGS = {
     "lr_schedule": "train.lr_schedule",
     "mixed_precision": "train.mixed_precision",
     "use_ema": "train.use_ema",
+    "posthoc_ema": "train.posthoc_ema",
     "checkpoint_every": "train.checkpoint_every",
     "previews": "train.previews",
     "evaluate_every": "train.evaluate_every",
@@ -118,7 +119,10 @@ def add_weights_flags(parser: Parser) -> None:
         help="the newest checkpoint, the one with the lowest loss on held-out images, or the one at N images",
     )
     parser.flag(
-        "weights", default="ema", choices=("ema", "raw"), metavar="{ema,raw}", help="averaged weights or raw ones"
+        "weights",
+        default="ema",
+        metavar="{ema,raw,ema:X}",
+        help="averaged weights, raw ones, or an average of another length than it was trained with, such as ema:0.15",
     )
 
 

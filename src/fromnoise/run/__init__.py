@@ -38,6 +38,7 @@ from fromnoise.run.folder import Folder
 from fromnoise.run.record import new_record, timed_load
 from fromnoise.run.reporting import report
 from fromnoise.run.sampling import Samples, labels_asked, make
+from fromnoise.run.weights import length_of, put
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import TrainStep
 from fromnoise.train.precision import choose_device, choose_precision
@@ -176,14 +177,15 @@ class Run:
         return found[named.get(at, at)]
 
     def denoiser(self, at: str = "last", weights: str = "ema") -> Denoiser:
-        """The trained denoiser, ready to sample. at: as for `checkpoint`; weights: "ema" or "raw".
+        """The trained denoiser, ready to sample. at: as for `checkpoint`; weights: "ema", "raw" or "ema:LENGTH".
 
-        Raises CheckpointError where there is no such checkpoint or it is damaged.
+        LENGTH, from 0.01 to 0.28, is that of an average which is made now: see `fromnoise.train.posthoc`. Raises
+        CheckpointError where there is no such checkpoint or it is damaged, UsageError for weights that cannot be had.
         """
+        length_of(weights)
         files = checkpoint.read(self.checkpoint(at))
-        name = "ema.safetensors" if weights == "ema" and "ema.safetensors" in files else "model.safetensors"
         denoiser = self.new_denoiser()
-        checkpoint.load_weights(denoiser.net, files[name])
+        put(weights, denoiser.net, files, self.config.train, self.folder.averages)
         return denoiser.to(self.device).eval()
 
     def weaker(self, at: str) -> Denoiser:

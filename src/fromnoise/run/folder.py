@@ -1,7 +1,7 @@
 """A run folder on disk: where things lie, what is written down, and who may work in it.
 
 config.toml   what was asked          metrics.jsonl  one line every few steps, and events
-config.json   what that came to       checkpoints/   samples/   figures/   report.html
+config.json   what that came to       checkpoints/   averages/   samples/   figures/   report.html
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class Folder:
     def checkpoints(self) -> Path:
         """checkpoints/<images seen>/."""
         return self.path / "checkpoints"
+
+    @property
+    def averages(self) -> Path:
+        """averages/<steps>.safetensors: what averages of other lengths are made of."""
+        return self.path / "averages"
 
     @property
     def samples(self) -> Path:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NUM = 2000
 FLOOR = "test images"
+WEIGHTS = "weights"  # the one axis that is no sampling setting
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
             raise UsageError(f"--sweep {word} names no values; write such as steps=5,10,20 sampler=euler,heun")
         if name in axes:
             raise UsageError(f"--sweep names {name} twice; write all its values once, such as {name}=A,B")
-        axes[name] = [parse_value(f"sample.{name}", value.strip()) for value in values.split(",")]
+        given = [value.strip() for value in values.split(",")]
+        axes[name] = given if name == WEIGHTS else [parse_value(f"sample.{name}", value) for value in given]
     return axes
 
 
@@ -97,23 +99,25 @@ def sweep(
 ) -> Sweep:
     """Every combination of `axes` (sampling setting -> values), over `settings`, measured on the same `num` seeds.
 
+    The axis "weights" sweeps what `weights` is for `Run.denoiser`, such as ["ema:0.05", "ema:0.15"].
+
     Writes sweep.json, figures/sweep.png and sweep-seconds.png. Raises UsageError for a combination that cannot be,
     before any work.
     """
     if num < FEWEST:
         raise UsageError(f"--num is {num}, but at least {FEWEST} pictures are needed to measure; give a larger number")
-    denoiser = run.denoiser(at, weights)
+    denoisers = {name: run.denoiser(at, name) for name in axes.get(WEIGHTS, (weights,))}
     plans = []
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        changes = {f"sample.{name}": value for name, value in {**settings, **chosen}.items()}
-        options = replaced(run.config, changes).sample
+        changes = {f"sample.{name}": value for name, value in {**settings, **chosen}.items() if name != WEIGHTS}
+        options, denoiser = replaced(run.config, changes).sample, denoisers[chosen.get(WEIGHTS, weights)]
         check_sampling(options, denoiser.process, denoiser.spec)
-        plans.append((chosen, options))
+        plans.append((chosen, options, denoiser))
     with run.folder.locked("sweep"):
         reference = referred(run.data, features)
         points = []
-        for number, (chosen, options) in enumerate(plans, start=1):
+        for number, (chosen, options, denoiser) in enumerate(plans, start=1):
             say(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
             made = drawn(run, denoiser, num, options)
             found = quick(made.images, made.labels, reference)

@@ -17,7 +17,7 @@ from fromnoise.figures.grid import grid, save
 from fromnoise.run.sampling import preview
 from fromnoise.run.scoring import Scores
 from fromnoise.run.signals import asked_to_stop
-from fromnoise.train import checkpoint
+from fromnoise.train import checkpoint, snapshots
 from fromnoise.train.engine import StepLoss, Trainer, TrainStep
 from fromnoise.train.schedule import Budget
 
@@ -39,6 +39,7 @@ def steps(run: Run, started: float | None = None, max_time: float | None = None)
         trainer = session.trainer
         for step in trainer.steps():
             session.log(step)
+            snapshots.keep(run.folder.averages, trainer)  # before a checkpoint, so that this one has all before it
             if flag.received and not trainer.done:
                 session.save()
                 raise Interrupted(_stopped(run, trainer, "stopped"), flag.exit_code)
@@ -69,6 +70,7 @@ class _Session:
         self.scores = Scores(run, self.trainer)
         self.rate = self.speed = 0.0
         run.folder.rewind_metrics(self.trainer.images)
+        snapshots.rewind(run.folder.averages, self.trainer.step)
 
     def seconds(self) -> float:
         """Training time so far, earlier sittings included."""

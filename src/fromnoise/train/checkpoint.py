@@ -1,6 +1,7 @@
 """Checkpoints: safetensors and JSON in a folder named by the images seen, whole or not there at all.
 
     checkpoints/00120000/  model.safetensors  ema.safetensors  optimizer.safetensors  state.json  manifest.json
+                           ema-0.05.safetensors: the averages of `posthoc`, but for one that ema.safetensors holds
     checkpoints/best.json  {"images": 120000, "by": "held-out loss", "value": 0.0123}
 
 A checkpoint is written under another name and renamed when it is complete; the manifest holds the SHA-256 of
@@ -61,6 +62,7 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
     }
     if trainer.ema:
         files["ema.safetensors"] = save(_weights(trainer.ema.net))
+    files |= {profile_file(length): save(_weights(average.net)) for length, average in trainer.others.items()}
     if trainer.memory:
         files["times.safetensors"] = save(trainer.memory.state())
     files["state.json"] = json.dumps(state, indent=1).encode()
@@ -68,7 +70,7 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
     try:
         building.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _write_through(building / name, content)
+            write_through(building / name, content)
         if final.exists():
             _retire(final)
         building.rename(final)
@@ -108,14 +110,15 @@ def note_score(folder: Path, score: Score, keep: int) -> None:
         return
     try:
         temporary = folder / f".best-{os.getpid()}"
-        _write_through(temporary, json.dumps(asdict(score), indent=1).encode())
+        write_through(temporary, json.dumps(asdict(score), indent=1).encode())
         temporary.replace(folder / "best.json")
         _retire_all_but(folder, keep)
     except OSError as error:
         raise WriteError(f"could not write {folder / 'best.json'}: {error.strerror}; free some space") from error
 
 
-def _write_through(path: Path, content: bytes) -> None:
+def write_through(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, and return when it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -169,12 +172,21 @@ def restore(files: dict[str, bytes], trainer: Trainer) -> float:
     load_weights(trainer.net, files["model.safetensors"])
     if trainer.ema:
         load_weights(trainer.ema.net, files["ema.safetensors"])
+    if any(profile_file(length) not in files for length in trainer.others):
+        trainer.profiles = {}  # the run was begun without them, and an average of its rest is none
+    for length, average in trainer.others.items():
+        load_weights(average.net, files[profile_file(length)])
     if trainer.memory:
         trainer.memory.restore(load(files["times.safetensors"]))
     _restore_optimizer(trainer, load(files["optimizer.safetensors"]))
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.skipped = state["total"] or trainer.total, state["skipped"]
     return float(state["seconds"])
+
+
+def profile_file(length: float) -> str:
+    """The file of the average of `length` that others are made of: "ema-0.05.safetensors"."""
+    return f"ema-{length:g}.safetensors"
 
 
 def load_weights(net: nn.Module, content: bytes) -> None:

@@ -21,6 +21,7 @@ from fromnoise.train.ema import Ema
 from fromnoise.train.memory import LossMemory
 from fromnoise.train.muon import Muon
 from fromnoise.train.options import TrainOptions
+from fromnoise.train.posthoc import followed
 from fromnoise.train.schedule import Budget, learning_rate
 
 MOST_BAD_STEPS = 10  # this many steps in a row without a finite loss, and training stops
@@ -65,7 +66,8 @@ class TrainStep:
 class Trainer:
     """Trains `denoiser` on `objective` with batches from `batches`.
 
-    net is the plain network (what the optimiser moves), ema its average or None. `step`, `images`, `total`, `skipped`
+    net is the plain network (what the optimiser moves), ema its average or None, profiles the averages that others are
+    made of later, by length ({} without); ema may be one of them. `step`, `images`, `total`, `skipped`
     and, where times are drawn by measured loss, `memory` are the whole of the loop's own state: noise, times, order
     and learning rate are functions of them.
     total is None until a time budget has been measured.
@@ -85,6 +87,7 @@ class Trainer:
         self.net: nn.Module = denoiser.net
         self.device = next(self.net.parameters()).device
         self.ema = Ema(self.net, options.ema_length) if options.use_ema else None
+        self.profiles = followed(self.net, self.ema, options.ema_length) if self.ema and options.posthoc_ema else {}
         self.optimizer = _optimizer(self.net, options)
         self.memory = (
             LossMemory(objective.times, denoiser.process, _noise_device(self.device))
@@ -101,6 +104,11 @@ class Trainer:
     def best_net(self) -> nn.Module:
         """The average where there is one, else the network itself."""
         return self.ema.net if self.ema else self.net
+
+    @property
+    def others(self) -> dict[float, Ema]:
+        """Those of `profiles` that are not `ema` itself."""
+        return {length: average for length, average in self.profiles.items() if average is not self.ema}
 
     @property
     def done(self) -> bool:
@@ -156,6 +164,8 @@ class Trainer:
         self.images = self.batches.images_before(self.step)
         if self.ema:
             self.ema.update(self.net, self.step)
+        for average in self.others.values():
+            average.update(self.net, self.step)
         self._pending.append((self.step, self.images, loss.detach()))
         return rate
 

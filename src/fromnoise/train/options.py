@@ -29,6 +29,9 @@ class TrainOptions:
     max_grad_norm: float | None = option(1.0, "gradients longer than this are shortened to it", least=0)
     use_ema: bool = option(True, "keep a running average of the weights and sample with it")
     ema_length: float = option(0.1, "length of the average, as a share of training so far", least=0.001, most=0.28)
+    posthoc_ema: bool = option(
+        True, "with the average, keep what averages of other lengths are made of later, by --weights ema:LENGTH"
+    )
     mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "the type the network computes in")
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end")

@@ -45,7 +45,7 @@ class Pictures:
 
 @dataclass
 class Case:
-    """`run` as it samples with `options` from the checkpoint `at` and its `weights` ("ema" or "raw")."""
+    """`run` as it samples with `options` from the checkpoint `at` and its `weights` (as for `Run.denoiser`)."""
 
     run: Run
     options: SampleOptions
@@ -54,7 +54,7 @@ class Case:
 
     def __post_init__(self) -> None:
         # Weights that were never averaged go by their own name.
-        self.weights = "ema" if self.weights == "ema" and self.run.config.train.use_ema else "raw"
+        self.weights = "raw" if self.weights == "ema" and not self.run.config.train.use_ema else self.weights
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -63,9 +63,9 @@ class Case:
 
     @cached_property
     def trained(self) -> dict[str, Denoiser]:
-        """The denoisers at the checkpoint: "ema" where one is kept, and "raw". Raises what `Run.denoiser` does."""
+        """The denoisers at the checkpoint: "ema" where one is kept, "raw", and `weights`; raises as `Run.denoiser`."""
         names = ("ema", "raw") if self.run.config.train.use_ema else ("raw",)
-        return {name: self.run.denoiser(self.at, name) for name in names}
+        return {name: self.run.denoiser(self.at, name) for name in dict.fromkeys((*names, self.weights))}
 
     @cached_property
     def seen(self) -> int:
@@ -168,7 +168,7 @@ class Case:
 
     @cached_property
     def curves(self) -> dict[str, Tensor]:
-        """Errors by name, float64 (L, N): "ema" and "raw" as in `trained`, the linear filter, the look-up."""
+        """Errors by name, float64 (L, N): those of `trained`, the linear filter, the look-up."""
         found = {name: self.errors(self.asked(denoiser), self.test) for name, denoiser in self.trained.items()}
         return found | self.plain(self.spec, self.test)
 

@@ -50,7 +50,7 @@ def exposure(case: Case) -> Finding:
 
 def denoising(case: Case, reading: Reading) -> Finding:
     """The error by noise level of the better weights, rightly read, against the reference."""
-    curves = {name: case.curves[name].mean(1) for name in ("ema", "raw") if name in case.curves}
+    curves = {name: case.curves[name].mean(1) for name in ("ema", "raw", case.weights) if name in case.curves}
     best = reading.error if reading.wrong else min(curves.values(), key=lambda e: ratio(e, case.reference))
     reference = reading.reference if reading.wrong else case.reference
     numbers: dict[str, Any] = {"ratio": (best / reference).tolist()}

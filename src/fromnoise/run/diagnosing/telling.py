@@ -116,7 +116,9 @@ def _draw(curves: dict[str, list[float]], path: Path) -> None:
     """Error against the strength of the noise, both on logarithmic axes."""
     strength = [float(f"{value:.2g}") for value in curves["strength"]]  # they name the ticks
     # The averaged weights last: where both agree, it is they that are seen.
-    series = {_NAMES.get(name, name): (strength, curves[name]) for name in _SHOWN if name in curves}
+    names = _NAMES | {name: f"network, {name}" for name in curves if name.startswith("ema:")}
+    shown = [name for name in dict.fromkeys((*_SHOWN, *names)) if name in curves]
+    series = {names.get(name, name): (strength, curves[name]) for name in shown}
     x, y = "noise beside image, in standard deviations", "squared error / variance of the data"
     figure = lines(series, x, y, "One guess at the clean image, by noise level", log_x=True)
     figure.axes[0].set_yscale("log")

@@ -1,0 +1,227 @@
+"""Averages of other lengths, made after training: against those computed directly, and the same after a resume."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.denoiser import Denoiser
+from fromnoise.errors import CheckpointError, UsageError, WriteError
+from fromnoise.images import ImageSpec
+from fromnoise.objective import Objective
+from fromnoise.prediction import X0
+from fromnoise.process import Linear
+from fromnoise.run.weights import length_of
+from fromnoise.times import UniformTimes
+from fromnoise.train import checkpoint, snapshots
+from fromnoise.train.ema import Ema
+from fromnoise.train.engine import Trainer
+from fromnoise.train.options import TrainOptions
+from fromnoise.train.posthoc import LENGTHS, coefficients, inner
+from fromnoise.weighting import Unit
+
+STEPS = 40 * snapshots.FIRST
+FAR = STEPS * 8  # images
+
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, x, code, label=None):
+        return self.layer(x)
+
+
+class Fixed:
+    """Batches that are a function of the step."""
+
+    steps_per_epoch = 5
+
+    def batch(self, step):
+        g = torch.Generator().manual_seed(step)
+        return torch.randint(0, 256, (8, 1, 4, 4), generator=g, dtype=torch.uint8), None
+
+    def images_before(self, step):
+        return 8 * step
+
+
+def trainer(total=80, **options):
+    torch.manual_seed(0)
+    options = TrainOptions(train_batch_size=8, lr_warmup_images=16, **options)
+    denoiser = Denoiser(Tiny(), Linear(), X0(), ImageSpec(1, 4, 4))
+    return Trainer(denoiser, Objective(Unit(), UniformTimes()), Fixed(), options, total=total)
+
+
+def f64(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def wandering(step):
+    """A weight that falls, swings and jumps about its place."""
+    return math.exp(-step / 300) + 0.3 * math.sin(step / 90) + 0.05 * math.sin(7.3 * step**1.5)
+
+
+def test_the_inner_product_is_the_integral():
+    tau = (torch.arange(400_000, dtype=torch.float64) + 0.5) / 4000  # to 100
+    for (a_end, a), (b_end, b) in [((100, 2.5), (60, 7.0)), ((30, 0.5), (80, 16.9)), ((50, 6.0), (50, 6.0))]:
+        p, q = ((g + 1) * tau**g / end ** (g + 1) * (tau <= end) for end, g in ((a_end, a), (b_end, b)))
+        found = inner(f64(a_end), f64(a), f64(b_end), f64(b)).item()
+        assert found == pytest.approx(float((p * q).sum() / 4000), rel=1e-4)
+
+
+def test_a_kept_average_is_given_back_and_shares_add_up_to_one():
+    ends, lengths = f64(100, 100, 200, 200, 300, 300), f64(*LENGTHS).repeat(3)
+    x, misfit = coefficients(ends, lengths, 300, 0.1)
+    assert misfit < 1e-3 and x.sum().item() == pytest.approx(1, abs=1e-9)
+    torch.testing.assert_close(x, f64(0, 0, 0, 0, 0, 1), atol=0.02, rtol=0)
+    x, misfit = coefficients(ends, lengths, 300, 0.01)
+    assert misfit > 0.4 and x.sum().item() == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("length", "allowed"),
+    [(0.02, 0.01), (0.03, 5e-3), (0.06, 1e-3), (0.075, 1e-3), (0.09, 1e-3), (0.12, 1e-3), (0.15, 2e-3), (0.25, 0.012)],
+)
+def test_a_chosen_length_is_the_average_computed_directly(tmp_path, length, allowed):
+    net = nn.Linear(1, 1, bias=False)
+    direct, t = Ema(net, length), trainer(total=FAR)
+    t.profiles = {one: Ema(net, one) for one in LENGTHS}
+    for t.step in range(1, STEPS + 1):
+        with torch.no_grad():
+            net.weight.fill_(wandering(t.step))
+        for average in (direct, *t.profiles.values()):
+            average.update(net, t.step)
+        if t.step < STEPS:
+            snapshots.keep(tmp_path, t)
+    assert len(snapshots.found(tmp_path)) == 19  # 20 spacings of 2 FIRST, the last of them the checkpoint
+    files = {checkpoint.profile_file(one): checkpoint.save(a.net.state_dict()) for one, a in t.profiles.items()}
+    files["state.json"] = b'{"format": 1, "step": %d}' % STEPS
+    snapshots.reconstruct(net, files, tmp_path, length)
+    assert net.weight.item() == pytest.approx(direct.net.weight.item(), abs=allowed)
+    others = [abs(a.net.weight.item() - direct.net.weight.item()) for a in t.profiles.values()]
+    assert min(others) > (3 if length < 0.2 else 1) * abs(net.weight.item() - direct.net.weight.item()), (
+        "nearer than what it is made of"
+    )
+
+
+def test_the_moments_are_even_and_few():
+    for step in (1, 31, 32, 768, 769, 1535, 1536, 100_000):
+        gap = snapshots.spacing(step)
+        assert step // gap <= snapshots.MOST and (step < 769 or step // gap >= snapshots.MOST // 2)
+    # Whatever is wanted later was written when its time came, and had not gone by then.
+    for later in range(1, 5000):
+        gap = snapshots.spacing(later)
+        assert all(n % snapshots.spacing(n) == 0 for n in range(gap, later + 1, gap))
+
+
+def train(t, folder, until=None):
+    """As a run trains: snapshots on the way, until `until` steps."""
+    for step in t.steps():
+        snapshots.keep(folder, t)
+        if step.step == until:
+            break
+    return t
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("stopped", [70, 800])
+def test_resumed_is_uninterrupted(tmp_path, stopped):
+    whole = train(trainer(total=FAR), tmp_path / "whole")
+    first = train(trainer(total=FAR), tmp_path / "again", until=stopped)
+    saved = checkpoint.write(tmp_path / "checkpoints", first, seconds=0, keep=2)
+    train(first, tmp_path / "again", until=stopped + 90)  # and killed: what was kept since is another future's
+    (tmp_path / "again" / ".00000096.safetensors").write_bytes(b"half")
+    second = trainer(total=FAR)
+    checkpoint.restore(checkpoint.read(saved), second)
+    snapshots.rewind(tmp_path / "again", second.step)
+    assert all(int(path.stem) <= stopped for path in snapshots.found(tmp_path / "again"))
+    train(second, tmp_path / "again")
+    assert contents(tmp_path / "whole") == contents(tmp_path / "again") != {}
+    ends = [
+        checkpoint.read(checkpoint.write(tmp_path / n, t, seconds=0, keep=2)) for n, t in (("a", whole), ("b", second))
+    ]
+    assert ends[0] == ends[1] and {"ema.safetensors", "ema-0.05.safetensors"} < set(ends[0])
+    assert "ema-0.1.safetensors" not in ends[0], "the run's own average is one of the two"
+    nets = [Tiny(), Tiny()]
+    for net, files, name in zip(nets, ends, ("whole", "again"), strict=True):
+        snapshots.reconstruct(net, files, tmp_path / name, 0.15)
+    assert torch.equal(nets[0].layer.weight, nets[1].layer.weight)
+
+
+@pytest.mark.parametrize("length", [0.1, 0.2])
+def test_training_is_the_same_with_and_without(tmp_path, length):
+    files = []
+    for name, posthoc in (("with", True), ("without", False)):
+        t = train(trainer(total=800, ema_length=length, posthoc_ema=posthoc), tmp_path / name)
+        files.append(checkpoint.read(checkpoint.write(tmp_path / "checkpoints" / name, t, seconds=0, keep=1)))
+    more = {"ema-0.05.safetensors"} | ({"ema-0.1.safetensors"} if length != 0.1 else set())
+    assert set(files[0]) - set(files[1]) == more and not (tmp_path / "without").exists()
+    assert all(files[0][name] == content for name, content in files[1].items())
+    assert not trainer(use_ema=False).profiles
+
+
+def test_a_run_begun_without_goes_on_without(tmp_path):
+    saved = checkpoint.write(tmp_path / "c", train(trainer(posthoc_ema=False), tmp_path), seconds=0, keep=1)
+    t = trainer()
+    checkpoint.restore(checkpoint.read(saved), t)
+    assert t.profiles == {} and t.ema is not None
+
+
+def test_an_earlier_checkpoint_takes_what_was_kept_before_it(tmp_path):
+    t = train(trainer(total=FAR), tmp_path, until=400)
+    files = checkpoint.read(checkpoint.write(tmp_path / "c", t, seconds=0, keep=1))
+    before, after = Tiny(), Tiny()
+    snapshots.reconstruct(before, files, tmp_path, 0.15)
+    train(t, tmp_path, until=700)
+    snapshots.reconstruct(after, files, tmp_path, 0.15)
+    assert torch.equal(before.layer.weight, after.layer.weight)
+
+
+def test_what_cannot_be_made_is_refused(tmp_path):
+    def saved(name, **options):
+        t = train(trainer(total=80, **options), tmp_path / name)
+        return checkpoint.read(checkpoint.write(tmp_path / name / "c", t, seconds=0, keep=1))
+
+    for options in ({"posthoc_ema": False}, {"use_ema": False}):
+        with pytest.raises(UsageError, match=r"has kept none .*use ema or raw") as caught:
+            snapshots.reconstruct(Tiny(), saved("none", **options), tmp_path / "none" / "averages", 0.15)
+        assert caught.value.exit_code == 2
+    short = saved("short")
+    snapshots.reconstruct(Tiny(), short, tmp_path / "short", 0.08)
+    with pytest.raises(
+        UsageError, match=r"the 2 averages kept in 10 steps .* use 0\.02 to 0\.1\d, or train for longer"
+    ):
+        snapshots.reconstruct(Tiny(), short, tmp_path / "short", 0.28)
+    train(trainer(total=FAR), tmp_path / "damaged", until=40)
+    snapshots.found(tmp_path / "damaged")[0].write_bytes(b"")
+    t = train(trainer(total=FAR), tmp_path / "other", until=40)
+    files = checkpoint.read(checkpoint.write(tmp_path / "c", t, seconds=0, keep=1))
+    with pytest.raises(CheckpointError, match="cannot be put together"):
+        snapshots.reconstruct(Tiny(), files, tmp_path / "damaged", 0.08)
+
+
+def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"could not write .*--no_posthoc_ema"):
+        train(trainer(total=FAR), tmp_path / "file" / "averages")
+
+
+def test_words_for_weights():
+    assert [length_of(text) for text in ("ema", "raw", "ema:0.15", "ema:0.01", "ema:0.28")] == [
+        None,
+        None,
+        0.15,
+        0.01,
+        0.28,
+    ]
+    for text in ("", "emma", "ema:", "ema:long", "raw:0.1", "0.1"):
+        with pytest.raises(UsageError, match="expected ema, raw or ema:LENGTH"):
+            length_of(text)
+    for text in ("ema:0.009", "ema:0.3", "ema:-1", "ema:nan", "ema:inf"):
+        with pytest.raises(UsageError, match=r"from 0\.01 to 0\.28"):
+            length_of(text)
