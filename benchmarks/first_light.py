@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,19 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common import processor
+
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-
-
-def processor() -> str:
-    """The processor's name and what it has for bf16; only Linux tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    said = dict(line.split("\t: ", 1) if "\t: " in line else (line, "") for line in lines)
-    name = next((value for key, value in said.items() if key.strip() == "model name"), platform.machine())
-    flags = next((value for key, value in said.items() if key.strip() == "flags"), "").split()
-    return f"{name}, {', '.join(flag for flag in ('avx2', 'avx512_bf16', 'amx_bf16') if flag in flags)}"
 
 
 def measure(data: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from first_light import processor
+from common import processor
 
 from fromnoise.metrics.evaluation import Evaluation, plain
 from fromnoise.metrics.protocol import comparable

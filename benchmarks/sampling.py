@@ -15,7 +15,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from first_light import processor
+from common import processor
 
 from fromnoise.run import Run
 from fromnoise.run.sweeping import Sweep, sweep_table

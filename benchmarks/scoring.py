@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from first_light import processor
+from common import processor
 
 from fromnoise.data import DataOptions, load
 from fromnoise.data.dataset import ArrayData

@@ -1,0 +1,157 @@
+"""Who competes in time_to_quality.py: our recipes by `fromnoise train`, the peers in environments of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+OURS = {"ours": "default", "chapter-basic": "chapter-basic", "chapter-unet2d": "chapter-unet2d"}  # name -> recipe
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What pip installs; alone: without what it names itself, much of which its training never imports."""
+
+    packages: tuple[str, ...]
+    alone: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join((*self.packages, *(f"{package} alone" for package in self.alone)))
+
+
+# Two peers import torchvision, which wants the torch it was built for.
+ENVIRONMENTS = {
+    "diffusers": Environment(("torch==2.13.0", "numpy==2.4.6", "diffusers==0.42.1", "accelerate==1.15.0")),
+    "torchcfm": Environment(
+        ("torch==2.13.0", "numpy==2.4.6", "scipy==1.17.1", "pot==0.9.7.post1", "torchdiffeq==0.2.5"),
+        alone=("torchcfm==1.0.7",),
+    ),
+    "torchvision": Environment(
+        (
+            "torch==2.14.1",
+            "torchvision==0.29.1",
+            "numpy==2.4.6",
+            "accelerate==1.15.0",
+            "smalldiffusion==0.5.0",
+            "torch-ema==0.3",
+            "denoising-diffusion-pytorch==2.3.4",
+        )
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The environment it runs in, its script in peers/, and flags of that."""
+
+    environment: str
+    script: str
+    flags: tuple[str, ...] = ()
+
+
+PEERS = {
+    "smalldiffusion": Peer("torchvision", "smalldiffusion"),
+    "smalldiffusion-1024": Peer("torchvision", "smalldiffusion", ("--batch_size", "1024")),
+    "denoising-diffusion-pytorch": Peer("torchvision", "denoising_diffusion_pytorch"),
+    "diffusers": Peer("diffusers", "diffusers"),
+    "torchcfm": Peer("torchcfm", "torchcfm"),
+}
+USUAL = (*OURS, *(name for name in PEERS if name != "smalldiffusion-1024"))
+
+
+@dataclass(frozen=True)
+class Made:
+    """Samples uint8 (N, H, W, C), their labels (N,) or None, and how they came about as plain JSON."""
+
+    images: Any
+    labels: Any | None
+    facts: dict[str, Any]
+
+
+def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path) -> Made:
+    """`fromnoise train DATA --budget` at the recipe's settings, then `num` samples at its settings."""
+    from fromnoise.run import Run
+
+    recipe, path = OURS[name], folder / f"{name}-{seconds:g}-{seed}"
+    words = ["--recipe", recipe, "--budget", f"{seconds:g}s", "--seed", str(seed), "--output_dir", str(path)]
+    began = time.time()
+    subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], check=True, stdout=subprocess.DEVNULL)
+    ended, run = time.time(), Run(path)
+    saved = run.checkpoint().stat().st_mtime
+    lines = [line for line in run.folder.read_metrics() if "step" in line]
+    sampling = time.time()
+    samples = run.sample(num)
+    net, sample = run.new_denoiser().net, run.config.sample
+    facts = {
+        "images_seen": int(run.checkpoint().name),
+        "images_per_second": statistics.median(line["images_per_second"] for line in lines),
+        "train_seconds": round(saved - began, 2),
+        "process_seconds": round(ended - began, 2),
+        "sample_seconds": round(time.time() - sampling, 2),
+        "evaluations": samples.evaluations,
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "settings": f"recipe {recipe} as it is, in our engine, {run.precision.dtype_name}; "
+        f"{sample.sampler} in {sample.steps} steps",
+        "versions": _versions(),
+    }
+    labels = None if samples.labels is None else np.array(samples.labels)
+    return Made(samples.images, labels, facts)
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    import fromnoise
+
+    return {"torch": torch.__version__, "fromnoise": fromnoise.__version__}
+
+
+def environment(name: str, folder: Path) -> Path:
+    """The Python of the environment `name` below `folder`, made there if it is not, or other packages are asked for."""
+    wanted, path = ENVIRONMENTS[name], folder / name
+    python, note = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python"), path / "installed.txt"
+    if not note.exists() or note.read_text() != str(wanted):
+        print(f"making {path}: {', '.join((*wanted.packages, *wanted.alone))} ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(path)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*install, *wanted.packages], check=True)
+        if wanted.alone:
+            subprocess.run([*install, "--no-deps", *wanted.alone], check=True)
+        note.write_text(str(wanted))
+    return python
+
+
+def theirs(name: str, train: Path, seconds: float, seed: int, num: int, folder: Path, environments: Path) -> Made:
+    """A peer's script in its environment, on the images in the .npz `train`."""
+    peer, out = PEERS[name], folder / f"{name}-{seconds:g}-{seed}.npz"
+    command = [str(environment(peer.environment, environments)), "-m", f"peers.{peer.script}"]
+    around = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
+    # Once without the clock: the first import of a library reads it from the disk and compiles it.
+    subprocess.run([*command, "--help"], cwd=HERE, env=around, check=True, stdout=subprocess.DEVNULL)
+    words = ["--train", str(train), "--seconds", f"{seconds:g}", "--seed", str(seed), "--num", str(num)]
+    done = subprocess.run(
+        [*command, *words, "--out", str(out), *peer.flags], cwd=HERE, env=around, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{name} ended with {done.returncode}; rows before it are kept:\n{done.stderr[-3000:]}")
+    with np.load(out) as file:
+        return Made(file["images"], file.get("labels"), report(done.stdout))
+
+
+def report(printed: str) -> dict[str, Any]:
+    """The JSON in the last line that a peer's script printed."""
+    lines = printed.strip().splitlines()
+    if not lines or not lines[-1].startswith("{"):
+        raise SystemExit(f"a peer's script printed no report, but: {printed[-1000:]!r}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found

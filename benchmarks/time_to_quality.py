@@ -1,0 +1,142 @@
+"""How good are samples after so many seconds of training on this machine? Ours and others', one clock, one score.
+
+    python benchmarks/time_to_quality.py --data mnist --budgets 60s,180s,600s --seeds 0,1,2
+    python benchmarks/time_to_quality.py --contenders ours,torchcfm --budgets 60s --seeds 0      # a part of it
+
+Each row is a training from nothing, on a machine that should do nothing else. Rows are kept as they come, and those
+that are there already are not made again (--again makes them), so that the table can be measured in parts. The peers
+are installed into environments of their own below --environments. Writes docs/results/time-to-quality-<data>.json,
+.md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import RESULTS, keep, machine
+from contenders import OURS, PEERS, USUAL, Made, ours, theirs
+from time_to_quality_page import drawing, key, merged, page
+
+from fromnoise.clock import parse_duration
+from fromnoise.data import DataOptions, cache_dir, load, unseen
+from fromnoise.errors import FromNoiseError, UsageError
+from fromnoise.figures.grid import save
+from fromnoise.metrics.evaluation import Evaluation
+from fromnoise.run.evaluating import How, prepared
+from fromnoise.run.measuring import Pictures, measured
+
+WITHOUT_MANY = ("chapter-unet2d",)  # of ours: 10,000 of its samples take most of an hour
+
+
+class Judge:
+    """The real images, and the score of samples beside them."""
+
+    def __init__(self, data: str) -> None:
+        options = DataOptions(source=data)
+        self.train = load(options)
+        self.test = unseen(options, self.train)
+        self._prepared: dict[int, Any] = {}
+
+    def evaluation(self, made: Made, count: int) -> Evaluation:
+        """Of the first `count` of the samples."""
+        if count not in self._prepared:
+            self._prepared[count] = prepared(self.train, self.test, count, How())
+        reference, real, _ = self._prepared[count]
+        images = torch.from_numpy(made.images[:count]).permute(0, 3, 1, 2).contiguous()
+        labels = None if made.labels is None else torch.from_numpy(made.labels[:count])
+        return measured(Pictures(images, labels, {}), reference, real, self.test)[0]
+
+    @cached_property
+    def arrays(self) -> dict[str, Any]:
+        """The training images as the peers' scripts read them."""
+        images = {"images": self.train.images.permute(0, 2, 3, 1).numpy()}
+        return images if self.train.labels is None else {**images, "labels": self.train.labels.numpy()}
+
+
+def measure(
+    name: str, seconds: float, seed: int, judge: Judge, args: argparse.Namespace, folder: Path
+) -> dict[str, Any]:
+    """One training and its scores, in the shape of the whole file with one row."""
+    numbers = {args.peer_num}
+    if name in OURS:
+        numbers |= set() if name in WITHOUT_MANY else {args.num}
+        made = ours(name, args.data, seconds, seed, max(numbers), folder)
+    else:
+        train = folder / "train.npz"
+        if not train.exists():
+            np.savez(train, **judge.arrays)
+        made = theirs(name, train, seconds, seed, args.peer_num, folder, args.environments)
+    found = {str(count): judge.evaluation(made, count) for count in sorted(numbers)}
+    scores = {count: {**one.metrics.to_json(), "ratio_to_test": one.ratio_to_test} for count, one in found.items()}
+    rows = {count: one.reference_rows["test"] for count, one in found.items()}
+    row = {"contender": name, "budget": seconds, "seed": seed, "sampled": len(made.images), **made.facts}
+    return {
+        "data": args.data,
+        "machine": machine("cuda" if torch.cuda.is_available() else "cpu"),
+        "measure": {count: one.protocol["measure"] for count, one in found.items()},
+        "test": {count: scored.to_json() if scored else None for count, scored in rows.items()},
+        "rows": [{**row, "scores": scores}],
+    }
+
+
+def plan(args: argparse.Namespace, done: set[tuple[str, float, int]]) -> list[tuple[str, float, int]]:
+    """(contender, seconds, seed) still to be measured, the shortest first; UsageError for an unknown contender."""
+    names = args.contenders.split(",")
+    if unknown := [name for name in names if name not in (*OURS, *PEERS)]:
+        raise UsageError(f"there is no contender {', '.join(unknown)}; choose of {', '.join((*OURS, *PEERS))}")
+    times = sorted(parse_duration(budget) for budget in args.budgets.split(","))
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    wanted = [(name, seconds, seed) for seconds in times for seed in seeds for name in names]
+    return [one for one in wanted if args.again or one not in done]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is missing, keep each row as it comes, then write the page and the plot."""
+    args = flags(argv)
+    stem = args.out or RESULTS / f"time-to-quality-{args.data}"
+    path = stem.with_name(stem.name + ".json")
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    todo = plan(args, {key(row) for row in kept["rows"]} if kept else set())
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.work or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        judge = Judge(args.data) if todo else None
+        for number, (name, seconds, seed) in enumerate(todo, start=1):
+            print(f"{number} of {len(todo)}: {name}, {seconds:g} s, seed {seed}", file=sys.stderr, flush=True)
+            kept = merged(kept, measure(name, seconds, seed, judge, args, folder))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    save(drawing(kept), path.with_suffix(".png"))
+    keep(stem, kept, page(kept, path.with_suffix(".png").name))
+
+
+def flags(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What is to be measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--budgets", default="60s,180s,600s")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--contenders", default=",".join(USUAL), help=f"of {', '.join((*OURS, *PEERS))}")
+    parser.add_argument("--num", type=int, default=10_000, help="samples of ours and chapter-basic")
+    parser.add_argument("--peer_num", type=int, default=500, help="samples of every contender, for the common table")
+    parser.add_argument("--environments", type=Path, default=cache_dir() / "peers", help="where peers are installed")
+    parser.add_argument("--work", type=Path, help="keep runs and samples here")
+    parser.add_argument("--out", type=Path, help="write OUT.json, .md and .png instead of the page in docs/results")
+    parser.add_argument("--again", action="store_true", help="measure also what is there already")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FromNoiseError as error:
+        sys.exit(str(error))

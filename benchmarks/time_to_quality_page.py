@@ -1,0 +1,185 @@
+"""The page of time_to_quality.py: rows kept by contender, budget and seed, tables of them, a plot."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common import in_words, table
+
+from fromnoise.errors import UsageError
+from fromnoise.metrics.evaluation import plain
+from fromnoise.metrics.protocol import comparable
+
+TEST = "test images"
+CHAPTER = "chapter-basic"
+ALL = 10_000  # pictures that the seconds of sampling are given for
+_COLUMNS = ("contender", "seeds", "images seen", "images/s", "budget used", "Frechet distance", "worst", "times test's",
+            "times ours", "own class", "copies", "evaluations", "sampling 10,000")  # fmt: skip
+
+Row = dict[str, Any]
+
+
+def key(row: Mapping[str, Any]) -> tuple[str, float, int]:
+    """What a row is kept by."""
+    return row["contender"], row["budget"], row["seed"]
+
+
+def merged(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str, Any]:
+    """`kept` with the rows of `found`, which replace those of the same key.
+
+    UsageError where the two are of other data, machines or protocols: such rows are no comparison.
+    """
+    if kept is None:
+        return dict(found)
+    for name in ("data", "machine"):
+        if kept[name] != found[name]:
+            raise UsageError(
+                f"the rows that are kept have another {name} ({kept[name]}) than this one ({found[name]}); give "
+                "another --out"
+            )
+    for count in kept["measure"].keys() & found["measure"].keys():
+        comparable(kept["measure"][count], found["measure"][count])
+    rows = {key(row): row for row in (*kept["rows"], *found["rows"])}
+    together = {name: {**kept[name], **found[name]} for name in ("measure", "test")}
+    return {**found, **together, "rows": sorted(rows.values(), key=key)}
+
+
+def grouped(rows: Sequence[Row], budget: float, count: str) -> dict[str, list[Row]]:
+    """Rows of `budget` that were scored at `count` pictures, by contender, the best first."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["budget"] == budget and count in row["scores"]:
+            groups.setdefault(row["contender"], []).append(row)
+    return dict(sorted(groups.items(), key=lambda item: statistics.mean(distances(item[1], count))))
+
+
+def distances(rows: Sequence[Row], count: str) -> list[float]:
+    """The Frechet distance of each row at `count` pictures."""
+    return [row["scores"][count]["frechet_distance"] for row in rows]
+
+
+def counts(found: Mapping[str, Any]) -> list[str]:
+    """The numbers of pictures that rows were scored at, fewest first."""
+    return sorted({count for row in found["rows"] for count in row["scores"]}, key=int)
+
+
+def budgets(found: Mapping[str, Any]) -> list[float]:
+    """Rising."""
+    return sorted({row["budget"] for row in found["rows"]})
+
+
+def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
+    """Markdown, a line a contender, test images last; "" where no row has that budget and count."""
+    groups = grouped(found["rows"], budget, count)
+    if not groups:
+        return ""
+    test = found["test"].get(count)
+    own = statistics.mean(distances(groups["ours"], count)) if "ours" in groups else None
+    lines = [_cells(name, rows, count, own) for name, rows in groups.items()]
+    if test:
+        taken, copies = (_share([test[name]]) for name in ("label_agreement", "copy_rate"))
+        line = {"contender": TEST, "Frechet distance": plain(test["frechet_distance"]), "own class": taken}
+        line |= {"times test's": "1", "copies": copies}
+        lines.append([line.get(column, "") for column in _COLUMNS])
+    return table(_COLUMNS, lines)
+
+
+def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> list[str]:
+    scores = [row["scores"][count] for row in rows]
+    reached = distances(rows, count)
+    cost = [ALL * row["sample_seconds"] / row["sampled"] for row in rows]
+    told = {row["sampled"] for row in rows} == {ALL}
+    return [
+        name,
+        ", ".join(str(row["seed"]) for row in rows),
+        f"{statistics.mean(row['images_seen'] for row in rows):,.0f}",
+        _spread([row["images_per_second"] for row in rows]),
+        f"{100 * statistics.mean(row['train_seconds'] / row['budget'] for row in rows):.0f} %",
+        _spread(reached),
+        plain(max(reached)),
+        _spread([one["ratio_to_test"] for one in scores if one["ratio_to_test"] is not None]),
+        plain(statistics.mean(reached) / own) if own else "–",
+        _share([one["label_agreement"] for one in scores]),
+        _share([one["copy_rate"] for one in scores]),
+        str(rows[0]["evaluations"]),
+        f"{'' if told else 'about '}{statistics.mean(cost):,.0f} s",
+    ]
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    deviation = f" ± {plain(statistics.stdev(values), 2)}" if len(values) > 1 else ""
+    return plain(statistics.mean(values)) + deviation
+
+
+def _share(values: Sequence[float | None]) -> str:
+    there = [value for value in values if value is not None]
+    return f"{100 * statistics.mean(there):.1f} %" if there else "–"
+
+
+def against_chapter(found: Mapping[str, Any], budget: float, count: str) -> str:
+    """A sentence on the chapter's BasicUNet beside ours; "" without both."""
+    groups = grouped(found["rows"], budget, count)
+    if "ours" not in groups or CHAPTER not in groups:
+        return ""
+    ours, chapter = (statistics.mean(distances(groups[name], count)) for name in ("ours", CHAPTER))
+    return f"The chapter's BasicUNet is {plain(chapter / ours)} times as far from the data as ours after {budget:g} s."
+
+
+def settings_table(found: Mapping[str, Any]) -> str:
+    """Markdown: what each contender is."""
+    last = {row["contender"]: row for row in found["rows"]}
+    lines = [
+        [name, f"{row['parameters']:,}", ", ".join(map(" ".join, row["versions"].items())), row["settings"]]
+        for name, row in last.items()
+    ]
+    return table(("contender", "parameters", "versions", "settings"), lines)
+
+
+def page(found: Mapping[str, Any], plot: str) -> str:
+    """The whole page; plot: the figure's file name."""
+    parts = [
+        f"# How good after how long, on {found['data']}?\n\n`python benchmarks/time_to_quality.py --data "
+        f"{found['data']}` on {in_words(found['machine'])}. The clock runs from the start of the training process, "
+        "imports and all, to its last checkpoint; sampling is not on it. Peers train as their own small examples do, "
+        "from images in memory instead of their loaders; what was changed in their favour is said in the last table. "
+        "Means over training seeds ± their standard deviation. Distances are in the features of a classifier of the "
+        "data ([evaluation](../evaluation.md)) and depend on the number of pictures: compare within a table.\n\n"
+        f"![Frechet distance against seconds]({plot})"
+    ]
+    for count in counts(found):
+        for budget in budgets(found):
+            if rows := budget_table(found, budget, count):
+                title = f"## {budget:g} s of training, {int(count):,} pictures"
+                parts += [title, rows, against_chapter(found, budget, count)]
+    return "\n\n".join(part for part in (*parts, "## The contenders", settings_table(found)) if part) + "\n"
+
+
+def drawing(found: Mapping[str, Any]) -> Any:
+    """Mean distances against seconds at the fewest pictures, which all contenders have; both axes logarithmic."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    from fromnoise.figures import axes as look
+    from fromnoise.figures.curves import lines
+
+    count, series = counts(found)[0], {}
+    for budget in budgets(found):
+        for name, rows in grouped(found["rows"], budget, count).items():
+            series.setdefault(name, []).append((budget, statistics.mean(distances(rows, count))))
+    drawn = {name: tuple(zip(*points, strict=True)) for name, points in series.items()}
+    label = f"Frechet distance, {int(count):,} pictures"
+    figure = lines(drawn, "seconds from start to checkpoint", label, "How good after how long", log_x=True)
+    (axes,) = figure.axes
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    if test := found["test"].get(count):
+        axes.axhline(test["frechet_distance"], color=look.QUIET, linestyle="--", linewidth=1.1)
+        axes.annotate(TEST, (0.005, test["frechet_distance"]), xycoords=("axes fraction", "data"), va="bottom",
+                      fontsize=look.SMALL, color=look.QUIET)  # fmt: skip
+    figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.14)
+    return look.settled(figure)

@@ -1,0 +1,101 @@
+"""What the benchmarks make of their numbers, and that a turn of each can be taken."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def module(name):
+    return importlib.import_module(name)
+
+
+def test_numbers_for_a_table():
+    common = module("common")
+    assert common.spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+    assert common.ratios([4.0, 9.0, 8.0], [2.0, 3.0, 8.0]) == {"median": 2.0, "min": 1.0, "max": 3.0}
+    assert [common.short(v) for v in (1234.4, 123.4, 12.34, 1.234, 0.01234)] == [
+        "1,234",
+        "123",
+        "12.3",
+        "1.23",
+        "0.0123",
+    ]
+    assert common.table(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+def test_powers_are_found_and_steep_ones_named():
+    scaling = module("scaling")
+    x = [1.0, 2.0, 4.0, 8.0]
+    assert scaling.exponent(x, [3 * v**1.5 for v in x]) == pytest.approx(1.5)
+    attends = next(name for name, one in scaling.SERIES.items() if one.attends)
+    grown = [
+        {"series": name, "axis": axis, "time": {"all": 1.0, "last": last}}
+        for name, axis, last in ((attends, "pixels", 1.8), ("default", "batch", 0.9), ("default", "width", 1.9))
+    ]
+    said = scaling.steep(grown)
+    assert f"{attends} with pixels (power 1.80)" in said and f"attention ({attends})" in said and "w squared" in said
+    assert "batch" not in said and "no step" in scaling.steep(grown[1:2])
+
+
+def test_a_step_costs_on_a_line_and_the_longest_floor_binds():
+    estimate = module("estimate")
+    cost = estimate.Cost(20.0, 200.0, 7.0).at(estimate.Cost(40.0, 300.0, 7.0), 10)
+    assert cost == estimate.Cost(100.0, 600.0, 7.0)
+    least = estimate.floors(estimate.Cost(2e12, 1e9, 1000.0), tflops=1000, gbytes=1000, launch_us=5)
+    assert least == pytest.approx({"arithmetic": 2.0, "memory": 1.0, "launches": 5.0})
+    row = estimate.row("default", 100, estimate.Cost(2e12, 1e9, 1000.0), least)
+    assert row["binds"] == "launches" and row["images_per_second_at_most"] == pytest.approx(20_000)
+    assert row["images_per_second_without_launches"] == pytest.approx(50_000)
+
+
+def test_every_contender_takes_its_turn(digits_of_mnist_size):
+    throughput = module("throughput")
+    names = ["loop-basic", "engine-basic-auto", "default"]
+    found = throughput.measure(names, digits_of_mnist_size, "cpu", rounds=1, seconds=0.01)
+    assert set(found["contenders"]) == set(names) and "engine-basic-auto / loop-basic" in found["ratios"]
+    for one in found["contenders"].values():
+        assert one["images_per_second"]["median"] > 0 and one["mflop_per_image"] > 1
+    about = {"command": "c", "data": "digits", "rounds": 1, "seconds": 0.01}
+    machine = module("common").machine()
+    for one in found["contenders"].values():
+        one["memory"] = {"peak_mb": 1.0, "before_mb": 0.5}
+    assert "the chapter's loop, BasicUNet" in throughput.page({**about, "machine": machine, **found})
+
+
+@pytest.fixture
+def digits_of_mnist_size():
+    from fromnoise.data import DataOptions, load
+
+    return load(DataOptions("digits", resolution="28"))
+
+
+def test_a_search_says_what_differs_and_keeps_the_newest(tmp_path):
+    search = module("search")
+    changes, times = search.settings_of("optimizer=adamw,net.width=24,images*1.5")
+    assert changes == {"train.optimizer": "adamw", "net.width": 24} and times == 1.5
+    row = {"variant": "v", "seed": 0, "plan": 10, "images": 10, "parameters": 5, "cpu_seconds": 1.0, "loss": 0.1}
+    rows = [{**row, "seed": seed, "frechet_distance": 3.0 + seed, "label_agreement": 0.9} for seed in (0, 1)]
+    kept = search.merged(rows, [{**rows[0], "frechet_distance": 9.0}])
+    assert sorted(one["frechet_distance"] for one in kept) == [4.0, 9.0]
+    page = search.page("mnist", {"num": 100, "processor": "a chip", "rows": kept})
+    assert "| v | 2 | 10 | 5 | 1 (1–1) | 0.1 (0.1–0.1) | 6.5 (4–9) | 90 (90–90) |" in page
+
+
+def test_a_search_trains_and_scores(capsys, monkeypatch):
+    search = module("search")
+    monkeypatch.setattr(
+        sys, "argv", ["search.py", "--data", "digits", "--images", "64", "--num", "40", "--one", "3", "net.width=8"]
+    )
+    search.main()
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row["seed"] == 3 and row["images"] == 64 and row["frechet_distance"] > 0
