@@ -89,6 +89,8 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     ended, run = time.time(), Run(path)
     saved = run.checkpoint().stat().st_mtime
     lines = [line for line in run.folder.read_metrics() if "step" in line]
+    if not lines:
+        raise SystemExit(f"{name} saw no image in {seconds:g} s: loading took them all; give a longer budget")
     sampling = time.time()
     samples = run.sample(num)
     net, sample = run.new_denoiser().net, run.config.sample

@@ -167,9 +167,10 @@ def test_a_step_longer_than_the_budget_is_made_all_the_same(harness):
     assert len(harness.trained(peer, batches, deadline=0.0)) == 1
 
 
+@pytest.mark.slow
 def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     """Seconds of training on the built-in digits, scored, kept, and not trained again by the same command."""
-    words = ["--data", "digits", "--contenders", "ours", "--budgets", "10s", "--seeds", "0"]
+    words = ["--data", "digits", "--contenders", "ours", "--budgets", "30s", "--seeds", "0"]
     words += ["--num", "60", "--peer_num", "40", "--out", str(tmp_path / "found")]
     command.main(words)
     kept = json.loads((tmp_path / "found.json").read_text())
@@ -180,4 +181,4 @@ def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     before = (tmp_path / "found.json").read_bytes()
     command.main(words)
     assert (tmp_path / "found.json").read_bytes() == before
-    assert "## 10 s of training, 60 pictures" in capsys.readouterr().out
+    assert "## 30 s of training, 60 pictures" in capsys.readouterr().out

@@ -53,7 +53,14 @@ def test_the_same_scores_come_from_the_cache_and_a_damaged_file_is_made_anew(ref
     assert again.rows == first.rows and torch.equal(again.usual.distances, first.usual.distances)
     for content in (b"", b"PK\x03\x04", path.read_bytes()[:-200]):
         path.write_bytes(content)
-        assert real_rows(reference, test, 100, tmp_path).rows == first.rows
+        anew = real_rows(reference, test, 100, tmp_path).rows
+        assert anew.keys() == first.rows.keys()
+        for name, scores in anew.items():  # worked out again on several threads, so the last bits may differ
+            before = first.rows[name].to_json()
+            assert before.keys() == scores.to_json().keys()
+            for field, value in scores.to_json().items():
+                old, new = (torch.tensor(v or 0.0, dtype=torch.float64) for v in (before[field], value))
+                torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-6, msg=field)
         assert len(path.read_bytes()) > 1000
 
 
