@@ -232,6 +232,8 @@ def _row(one: Mapping[str, Any], types: Sequence[str]) -> list[str]:
 
 def plot(found: Mapping[str, Any]) -> Any:
     """Images a second: a point a contender, a line from the slowest turn to the fastest."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     contenders = list(found["contenders"].values())[::-1]
     figure = look.new_figure(7.2, 1.3 + 0.42 * len(contenders))
     axes = figure.add_subplot()
@@ -243,6 +245,9 @@ def plot(found: Mapping[str, Any]) -> Any:
         axes.annotate(short(speed["median"]), (speed["max"], place), color=look.INK, **words)
     look.dress(axes, title=f"Training on {found['data']}", x_label="images a second", y_label="")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.12)
     axes.set_yticks(range(len(contenders)), [one["label"].replace("`", "") for one in contenders])
     return look.settled(figure)
