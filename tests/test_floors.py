@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("images", "seeds", "errors", "options", "clock"),  # F0 ground
     ("process", "vp", "processes", "prediction", "weighting", "times", "grids"),  # F1 maths
     ("nets",),  # F2 networks
-    ("denoiser", "objective", "guidance", "model_options"),  # F3 model
+    ("denoiser", "objective", "guidance", "model_options", "sizes"),  # F3 model
     ("samplers", "data"),  # F4 solvers
     ("train", "metrics", "figures", "edits"),  # F5 engine
     ("export", "config", "build", "recipes", "page", "testing"),  # F6 doors

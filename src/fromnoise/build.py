@@ -22,6 +22,7 @@ from fromnoise.samplers import SAMPLERS, Sampler
 from fromnoise.samplers.options import SampleOptions
 from fromnoise.seeds import key
 from fromnoise.times import TIMES
+from fromnoise.train.precision import choose_channels_last
 from fromnoise.vp import VP, limit_of
 from fromnoise.weighting import WEIGHTINGS, EDMWeight
 
@@ -59,7 +60,8 @@ def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.train.seed, "initial weights"))
         net = build_net(config.net, spec)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if choose_channels_last(config.train.memory_format).on:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Denoiser(net, process, prediction, spec, autocast)
 
 

@@ -62,6 +62,10 @@ class Denoiser(nn.Module):
         self.spec = spec
         self.autocast = autocast
 
+    def with_net(self, net: nn.Module) -> Denoiser:
+        """The same around `net`, which is shared and not copied."""
+        return Denoiser(net, self.process, self.prediction, self.spec, self.autocast)
+
     def cost(self, t: Tensor) -> int:
         """One."""
         return 1

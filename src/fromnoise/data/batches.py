@@ -17,10 +17,13 @@ from fromnoise.seeds import generator
 class Batches:
     """Shuffled batches of a set of images; `batch(step)` depends on (seed, step) and the data alone.
 
-    UsageError when `batch_size` is less than 1 or more than there are images.
+    device: where the images are, so that the order is kept there too and no batch waits for it. UsageError when
+    `batch_size` is less than 1 or more than there are images.
     """
 
-    def __init__(self, data: ImageData, batch_size: int, seed: int, random_flip: bool = False) -> None:
+    def __init__(
+        self, data: ImageData, batch_size: int, seed: int, random_flip: bool = False, device: str = "cpu"
+    ) -> None:
         if batch_size < 1:
             raise UsageError(f"the batch size is {batch_size}, but at least 1 is needed; give a larger one")
         if batch_size > len(data):
@@ -32,6 +35,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self.random_flip = random_flip
+        self.device = device
         self._order: tuple[int, Tensor] | None = None
 
     @property
@@ -54,12 +58,13 @@ class Batches:
         images, labels = self.data.fetch(self.indices(step))
         if self.random_flip:
             draw = torch.rand(len(images), generator=generator(self.seed, "flip", step))
-            mirrored = (draw < 0.5).to(images.device)
+            mirrored = (draw < 0.5).to(images.device, non_blocking=True)
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return images, labels
 
     def _permutation(self, epoch: int) -> Tensor:
         """Epoch's order of all images, int64 (N,); only the last one asked for is kept."""
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, torch.randperm(len(self.data), generator=generator(self.seed, "order", epoch)))
+            order = torch.randperm(len(self.data), generator=generator(self.seed, "order", epoch))
+            self._order = (epoch, order.to(self.device))
         return self._order[1]

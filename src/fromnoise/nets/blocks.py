@@ -94,6 +94,5 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x (B, width, H, W), embedding (B, E) -> (B, width, H, W)."""
         scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = self.conv1(F.silu(x))
-        h = torch.addcmul(h + shift, h, scale)
+        h = torch.addcmul(shift, self.conv1(F.silu(x)), 1 + scale)
         return cast(Tensor, x + self.conv2(F.silu(h)))

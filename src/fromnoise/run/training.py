@@ -78,9 +78,16 @@ class _Session:
 
     def log(self, step: TrainStep) -> None:
         """Write what was read to metrics.jsonl, and a preview when its time has come."""
-        lines: list[dict[str, Any]] = []
         self.rate, self.speed = step.learning_rate, step.images_per_second
-        for entry in step.read:
+        self._take(step.read)
+        if self.scores.due(step):
+            self._note(self.scores.make())
+        self._preview_now_and_then(step)
+
+    def _take(self, losses: tuple[StepLoss, ...]) -> None:
+        """Write the losses to metrics.jsonl, `log_every` of them a line, and the mean of every epoch that they end."""
+        lines: list[dict[str, Any]] = []
+        for entry in losses:
             self.unlogged.append(entry)
             self.epoch_losses.append(entry.loss)
             ends_epoch = entry.step % self.trainer.batches.steps_per_epoch == 0
@@ -90,9 +97,6 @@ class _Session:
                 lines += self._epoch_line(entry)
         if lines:
             self.run.folder.append_metrics(lines)
-        if self.scores.due(step):
-            self._note(self.scores.make())
-        self._preview_now_and_then(step)
 
     def _note(self, events: list[dict[str, Any]]) -> None:
         """Write events to metrics.jsonl, with the training time so far."""
@@ -143,6 +147,7 @@ class _Session:
 
     def save(self) -> None:
         """A checkpoint now, in metrics.jsonl all that came before it, and its score, by which it may be the best."""
+        self._take(self.trainer.read())
         if self.unlogged:
             self.run.folder.append_metrics([self._line()])
         folder, keep = self.run.folder.checkpoints, self.options.checkpoints_kept
@@ -171,7 +176,11 @@ def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
     config, data = run.config, run.data
     denoiser = run.new_denoiser().to(run.device)
     batches = Batches(
-        data.to(run.device), config.train.train_batch_size, config.train.seed, random_flip=config.data.random_flip
+        data.to(run.device),
+        config.train.train_batch_size,
+        config.train.seed,
+        random_flip=config.data.random_flip,
+        device=run.device,
     )
     total, budget = _length(run, started)
     objective = build_objective(config.objective, denoiser.prediction.sigma_data)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
-from collections import deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from fromnoise.denoiser import Denoiser
 from fromnoise.errors import DivergedError
-from fromnoise.objective import Objective, draw, training_loss
+from fromnoise.objective import Draw, LossTerms, Objective, draw, training_loss
 from fromnoise.times import Importance
 from fromnoise.train.ema import Ema
+from fromnoise.train.launch import Recorded, Work
 from fromnoise.train.memory import LossMemory
 from fromnoise.train.muon import Muon
 from fromnoise.train.options import TrainOptions
+from fromnoise.train.pace import Pace
 from fromnoise.train.posthoc import followed
+from fromnoise.train.precision import choose_compile, choose_graph
 from fromnoise.train.schedule import Budget, learning_rate
 
 MOST_BAD_STEPS = 10  # this many steps in a row without a finite loss, and training stops
@@ -51,7 +53,7 @@ class StepLoss:
 class TrainStep:
     """Where training stands after a step. read: losses fetched from the device since the last yield.
 
-    seconds_left: of a time budget, None without one.
+    images_per_second is 0 until the device has been waited for. seconds_left: of a time budget, None without one.
     """
 
     step: int
@@ -96,9 +98,21 @@ class Trainer:
         )
         self.total, self.budget = total, budget
         self.step = self.images = self.skipped = 0
-        self._read_every = 1 if self.device.type == "cpu" else 50
         self._pending: list[tuple[int, int, Tensor]] = []
         self._bad_in_a_row = 0
+        self._rate = torch.zeros((), device=self.device)
+        self._work = self._launched()
+
+    def _launched(self) -> Work:
+        """`_move`, compiled and recorded where that was chosen."""
+        kind, options = self.device.type, self.options
+        self._learner = self.denoiser
+        compiled = choose_compile(kind, options.compile).on
+        if compiled:
+            self._learner = self.denoiser.with_net(torch.compile(self.net, dynamic=False))  # type: ignore[arg-type]
+        if not choose_graph(kind, options.cuda_graph).on:
+            return self._move
+        return Recorded(self._move, _uncompiled if compiled else nullcontext)
 
     @property
     def best_net(self) -> nn.Module:
@@ -117,29 +131,24 @@ class Trainer:
 
     def steps(self) -> Iterator[TrainStep]:
         """Train until `total` images or the budget's hard end; yields after each step."""
-        durations: deque[float] = deque(maxlen=200)
-        spent = 0.0
+        pace, busy = Pace(behind=self.device.type != "cpu"), 0.0
         self.net.train()
-        while not self.done and not (self.budget and self.budget.spent(durations[-1] if durations else 0.0)):
+        while not self.done and not (self.budget and self.budget.spent(pace.last)):
             began = time.perf_counter()
             rate = self._one_step()
-            ends = self.done or (self.total is None and self.budget is not None)
-            read = self._read() if ends or len(self._pending) >= self._read_every else ()
-            durations.append(time.perf_counter() - began)
-            spent += durations[-1]
-            speed = self._speed(list(durations))
-            if self.total is None and self.budget and self.budget.measured_enough(len(durations), spent):
+            read = self.read() if self.done or len(self._pending) >= pace.window else ()
+            busy += time.perf_counter() - began
+            if read:
+                pace.timed(len(read), busy)
+                busy = 0.0
+            speed = self.options.train_batch_size / pace.usual
+            if self.total is None and self.budget and read and self.budget.measured_enough(pace.steps, pace.seconds):
                 self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
             left = max(0.0, self.budget.left()) if self.budget else None
             yield TrainStep(self.step, self.images, self.total, rate, speed, read, left)
 
-    def _speed(self, durations: list[float]) -> float:
-        """Images a second, from the median of recent steps: the first are slow, and a hiccup is no trend."""
-        return self.options.train_batch_size / max(1e-9, statistics.median(durations[len(durations) // 2 :]))
-
     def _one_step(self) -> float:
         """One update of the weights and of their average; returns the learning rate it used."""
-        options = self.options
         images, labels = self.batches.batch(self.step)
         x0 = self.denoiser.spec.encode(images.to(self.device))
         labels = None if labels is None else labels.to(self.device)
@@ -147,41 +156,48 @@ class Trainer:
             self.objective,
             self.denoiser.process,
             tuple(x0.shape),
-            options.seed,
+            self.options.seed,
             self.step,
             device=_noise_device(self.device),
             chances=self.memory.chances() if self.memory else None,
         ).to(self.device)
-        terms = training_loss(self.denoiser, self.objective, x0, labels, noise)
-        loss = terms.mean()
+        rate = learning_rate(self.options, self.images, self.total)
+        self._rate.fill_(rate)
+        losses = self._work(x0, labels, noise.eps, noise.t, noise.drop, noise.counts)
         if self.memory:
-            self.memory.update(terms, noise.counts)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        rate = learning_rate(options, self.images, self.total)
-        self._update(loss, rate)
+            self.memory.update(LossTerms(losses, noise.t), noise.counts)
         self.step += 1
         self.images = self.batches.images_before(self.step)
         if self.ema:
             self.ema.update(self.net, self.step)
         for average in self.others.values():
             average.update(self.net, self.step)
-        self._pending.append((self.step, self.images, loss.detach()))
+        self._pending.append((self.step, self.images, losses.mean()))
         return rate
 
-    def _update(self, loss: Tensor, rate: float) -> None:
-        """Move the weights, unless loss or gradient is not finite; that is decided on the device, without a wait."""
+    def _move(
+        self, x0: Tensor, labels: Tensor | None, eps: Tensor, t: Tensor, drop: Tensor, counts: Tensor | None
+    ) -> Tensor:
+        """Move the weights by one batch; returns its losses (B,).
+
+        Nothing moves where loss or gradient is not finite. That is decided on the device: nothing here waits for it.
+        """
+        terms = training_loss(self._learner, self.objective, x0, labels, Draw(eps, t, drop, counts))
+        loss = terms.mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
         if self.options.max_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self.net.parameters(), self.options.max_grad_norm, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._rate
         # The fused optimisers skip an update where this flag is 1; it is what torch's own gradient scaler sets.
         self.optimizer.found_inf = (~(torch.isfinite(loss.detach()) & torch.isfinite(norm))).float()  # type: ignore[attr-defined]
         self.optimizer.step()
+        return terms.per_image.detach()
 
-    def _read(self) -> tuple[StepLoss, ...]:
-        """Fetch the pending losses in one go; DivergedError after too many in a row that are not finite."""
+    def read(self) -> tuple[StepLoss, ...]:
+        """Wait for the device and fetch the pending losses; DivergedError after too many in a row not finite."""
         if not self._pending:
             return ()
         values = torch.stack([loss for _, _, loss in self._pending]).float().tolist()
@@ -200,14 +216,24 @@ class Trainer:
 
 
 def _optimizer(net: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    betas = (0.9, options.adam_beta2)
+    betas, gpu = (0.9, options.adam_beta2), next(net.parameters()).is_cuda
     if options.optimizer == "muon":
-        return Muon(net, options.learning_rate, betas, options.weight_decay)
+        return Muon(net, options.learning_rate, betas, options.weight_decay, options.momentum)
     if options.optimizer == "adam":
-        return torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True)
+        return torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True, capturable=gpu)
     return torch.optim.AdamW(
-        net.parameters(), lr=options.learning_rate, betas=betas, weight_decay=options.weight_decay, fused=True
+        net.parameters(),
+        lr=options.learning_rate,
+        betas=betas,
+        weight_decay=options.weight_decay,
+        fused=True,
+        capturable=gpu,
     )
+
+
+def _uncompiled() -> Any:
+    """A context for a batch of another size: compiling it anew takes longer than all such batches."""
+    return torch.compiler.set_stance("force_eager")
 
 
 def _noise_device(device: torch.device) -> torch.device:

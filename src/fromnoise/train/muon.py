@@ -10,7 +10,7 @@ hidden channels (biases, embeddings, the layers that touch pixels) goes by AdamW
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,21 +21,34 @@ HIDDEN = 16  # channels on both sides from which on a weight is a matrix between
 _STEPS = ((3.4445, -4.7750, 2.0315),) * 5
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
-    """About U V^T of each matrix (N, rows, cols) = U S V^T: five Newton-Schulz steps bring every s to 0.7 .. 1.2.
+def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """About U V^T of each matrix U S V^T, for stacks (N, rows, cols): five Newton-Schulz steps bring s to 0.7 .. 1.2.
 
     x <- a x + b x^3 + c x^5 for each singular value x, from matrices scaled to a Frobenius norm of 1. They are all
-    polynomials of the Gram matrix, so that the long side is met twice only, however many steps there are.
+    polynomials of the Gram matrix of the short side, so that the long one is met twice only, and stacks whose short
+    sides are alike go through the steps together, whatever their long ones.
     """
-    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
-    x = wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-    gram, eye = x @ x.mT, torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    product: Tensor = eye.expand_as(gram)
+    wide = [x if x.shape[1] <= x.shape[2] else x.mT for x in matrices]
+    wide = [x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12) for x in wide]
+    products: list[Tensor] = [x[:0] for x in wide]
+    for side in sorted({x.shape[1] for x in wide}):
+        alike = [i for i, x in enumerate(wide) if x.shape[1] == side]
+        found = _polynomial(torch.cat([wide[i] @ wide[i].mT for i in alike]))
+        for i, product in zip(alike, torch.split(found, [len(wide[i]) for i in alike]), strict=True):
+            products[i] = product @ wide[i]
+    return [y if y.shape == x.shape else y.mT for x, y in zip(matrices, products, strict=True)]
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """What the steps multiply matrices of these Gram matrices (N, side, side) by."""
+    product = None
     for a, b, c in _STEPS:
-        factor = a * eye + b * gram + c * (gram @ gram)
-        product, gram = factor @ product, factor @ gram @ factor
-    found: Tensor = product @ x
-    return found if wide is matrices else found.mT
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = factor if product is None else factor @ product
+        gram = factor @ gram @ factor
+    assert product is not None
+    return product
 
 
 def is_matrix(weight: Tensor) -> bool:
@@ -59,7 +72,8 @@ class Muon(torch.optim.Optimizer):
         chosen = {id(p) for p in matrices}
         others = [p for p in net.parameters() if id(p) not in chosen]
         groups = [{"params": others, "muon": False}, {"params": matrices, "muon": True}]
-        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum}
+        # "fused" tells torch, when it loads a state, that Adam's step counts live beside their weights.
+        defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "fused": True}
         super().__init__([group for group in groups if group["params"]], defaults)
 
     @torch.no_grad()
@@ -68,26 +82,31 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             if group["muon"]:
-                for alike in _by_shape(moved):
-                    self._orthogonal_step(alike, group)
+                self._orthogonal_step(_by_shape(moved), group)
             elif moved:
                 self._adam_step(moved, group)
 
-    def _orthogonal_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+    def _orthogonal_step(self, stacks: list[list[Tensor]], group: dict[str, Any]) -> None:
         """All matrices of one shape together: one batched product instead of many small ones."""
+        if not stacks:
+            return
+        sound = torch.ones((), device=stacks[0][0].device) if self.found_inf is None else 1 - self.found_inf
+        rate = sound * group["lr"]
+        wanted = [self._remember(weights, group["momentum"], sound) for weights in stacks]
+        for weights, found in zip(stacks, orthogonal(wanted), strict=True):
+            shrunk = _stacked(weights) * (1 - rate * group["weight_decay"])
+            _put(weights, shrunk - rate * (0.2 * max(found.shape[1:]) ** 0.5) * found)
+
+    def _remember(self, weights: list[Tensor], momentum: float, sound: Tensor) -> Tensor:
+        """Take the gradients of `weights` into their momentum; returns (1 - m) gradient + m momentum, stacked."""
         for weight in weights:
             if not self.state[weight]:
                 self.state[weight]["momentum"] = torch.zeros_like(weight)
         buffers = [self.state[weight]["momentum"] for weight in weights]
-        gradient, memory = (_stacked(values) for values in ([weight.grad for weight in weights], buffers))
-        sound = torch.ones((), device=gradient.device) if self.found_inf is None else 1 - self.found_inf
-        gradient = torch.where(sound.bool(), gradient, 0.0)
-        memory = memory.lerp(gradient, (1 - group["momentum"]) * sound)
-        found = orthogonal(gradient.lerp(memory, group["momentum"]))
-        step = sound * group["lr"] * 0.2 * max(found.shape[1:]) ** 0.5 * found
-        shrunk = _stacked(weights) * (1 - sound * group["lr"] * group["weight_decay"])
-        for old, new in ((buffers, memory), (weights, shrunk - step)):
-            torch._foreach_copy_(old, list(new.view(len(weights), *weights[0].shape).unbind()))
+        gradient = torch.where(sound.bool(), _stacked([weight.grad for weight in weights]), 0.0)
+        memory = _stacked(buffers).lerp(gradient, (1 - momentum) * sound)
+        _put(buffers, memory)
+        return gradient.lerp(memory, momentum)
 
     def _adam_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
@@ -120,6 +139,11 @@ class Muon(torch.optim.Optimizer):
 def _stacked(values: list[Any]) -> Tensor:
     """Tensors (rows, ...) of one shape as matrices (N, rows, cols)."""
     return torch.stack(values).flatten(2)
+
+
+def _put(places: list[Tensor], stacked: Tensor) -> None:
+    """Matrices (N, rows, cols) into tensors of one shape."""
+    torch._foreach_copy_(places, list(stacked.reshape(len(places), *places[0].shape).unbind()))
 
 
 def _by_shape(weights: Iterable[Tensor]) -> list[list[Tensor]]:

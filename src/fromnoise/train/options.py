@@ -24,6 +24,7 @@ class TrainOptions:
         "cosine", "its course after the warm-up; the last two end at 0"
     )
     lr_warmup_images: int = option(6400, "images over which the learning rate rises from 0", least=0)
+    momentum: float = option(0.95, "Muon's memory of past gradients", least=0, most=0.99999)
     adam_beta2: float = option(0.99, "Adam's memory of squared gradients", least=0, most=0.99999)
     weight_decay: float = option(0.01, "AdamW's pull towards zero", least=0)
     max_grad_norm: float | None = option(1.0, "gradients longer than this are shortened to it", least=0)
@@ -33,6 +34,11 @@ class TrainOptions:
         True, "with the average, keep what averages of other lengths are made of later, by --weights ema:LENGTH"
     )
     mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "the type the network computes in")
+    memory_format: Literal["auto", "channels_first", "channels_last"] = option(
+        "auto", "how the network's images and kernels lie in memory"
+    )
+    cuda_graph: Literal["auto", "yes", "no"] = option("auto", "record a step once and replay it whole (CUDA only)")
+    compile: Literal["auto", "yes", "no"] = option("auto", "let torch.compile fuse the network's kernels")
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end")
     checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)

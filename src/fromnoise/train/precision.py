@@ -1,4 +1,4 @@
-"""Which device, which number type, which memory layout: chosen by rule, each with its reason."""
+"""Which device, number type and memory layout, and how steps are launched: chosen by rule, each with its reason."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ class Precision:
         return torch.bfloat16 if self.dtype_name == "bfloat16" else None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """on: yes or no; reason: why, for people."""
+
+    on: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.on else 'no'} ({self.reason})"
+
+
 def choose_device(asked: str = "auto") -> Device:
     """CUDA if there is one, else Apple's MPS, else the CPU; or what is asked for, if it is there (UsageError)."""
     import torch
@@ -52,6 +63,11 @@ def choose_device(asked: str = "auto") -> Device:
     return Device(asked, "asked for")
 
 
+def kind_of_device(asked: str = "auto") -> str:
+    """ "cuda", "mps" or "cpu" as `choose_device` chooses, without the number of a GPU; raises what it raises."""
+    return choose_device(asked).name.partition(":")[0]
+
+
 def choose_precision(device: str, asked: str = "auto") -> Precision:
     """bf16 where `device` computes it faster than float32, else float32; or what is asked for."""
     if asked == "no":
@@ -70,6 +86,33 @@ def choose_precision(device: str, asked: str = "auto") -> Precision:
     if found:
         return Precision("bfloat16", f"this CPU has {found}")
     return Precision("float32", "this CPU has no bf16 instructions (AVX512_BF16 or AMX)")
+
+
+def choose_channels_last(asked: str = "auto") -> Choice:
+    """Whether images and kernels lie in memory pixel by pixel, each with all of its channels; or as asked for."""
+    if asked != "auto":
+        return Choice(asked == "channels_last", "asked for")
+    return Choice(True, "convolutions here and on GPUs read all channels of a pixel together")
+
+
+def choose_graph(device: str, asked: str = "auto") -> Choice:
+    """Whether a training step is recorded as a CUDA graph; UsageError where that is asked for and cannot be had."""
+    if asked != "auto":
+        if asked == "yes" and not device.startswith("cuda"):
+            raise UsageError(f"cuda_graph was asked for, but the device is {device}; use --set train.cuda_graph=auto")
+        return Choice(asked == "yes", "asked for")
+    if device.startswith("cuda"):
+        return Choice(True, "a step is hundreds of kernels that run faster than Python can ask for them")
+    return Choice(False, f"there are none on {device}")
+
+
+def choose_compile(device: str, asked: str = "auto") -> Choice:
+    """Whether torch.compile fuses the network's kernels; or as asked for."""
+    if asked != "auto":
+        return Choice(asked == "yes", "asked for")
+    if device.startswith("cuda"):
+        return Choice(False, "compiling takes longer than it saves in a few minutes")
+    return Choice(False, "it gains nothing on a CPU at these sizes")
 
 
 def _cpu_bf16() -> str | None:
