@@ -137,7 +137,8 @@ def theirs(name: str, train: Path, seconds: float, seed: int, num: int, folder: 
     """A peer's script in its environment, on the images in the .npz `train`."""
     peer, out = PEERS[name], folder / f"{name}-{seconds:g}-{seed}.npz"
     command = [str(environment(peer.environment, environments)), "-m", f"peers.{peer.script}"]
-    around = {**os.environ, "PYTHONPATH": str(HERE.parent / "src")}
+    places = (str(HERE.parent / "src"), os.environ.get("PYTHONPATH", ""))
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     # Once without the clock: the first import of a library reads it from the disk and compiles it.
     subprocess.run([*command, "--help"], cwd=HERE, env=around, check=True, stdout=subprocess.DEVNULL)
     words = ["--train", str(train), "--seconds", f"{seconds:g}", "--seed", str(seed), "--num", str(num)]

@@ -16,35 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from common import RESULTS, keep, short, table
-from stepping import engine, flops_per_image, random_images, stepper
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from stepping import Traffic, engine, flops_per_image, random_images, stepper
 
 CASES = (("chapter-basic", 128), ("chapter-unet2d", 128), ("default", 32), ("default", 128), ("default", 1024))
 SMALL = (2, 4)
-
-
-class Traffic(TorchDispatchMode):
-    """Counts the bytes of every tensor read or written, and the operations that did so; views move nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes = self.operations = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if not func.is_view and not func.__name__.startswith("empty"):
-            tensors = [part for part in tree_leaves((args, kwargs, out)) if isinstance(part, torch.Tensor)]
-            self.bytes += sum(_size(tensor) for tensor in tensors)
-            self.operations += 1
-        return out
-
-
-def _size(tensor: torch.Tensor) -> int:
-    """Its bytes in memory; what is expanded is there once."""
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 @dataclass(frozen=True)

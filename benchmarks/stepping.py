@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from torch.utils import flop_counter
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from fromnoise.build import build_denoiser, build_objective
 from fromnoise.data import DataOptions
@@ -53,11 +55,11 @@ def random_images(count: int, channels: int, side: int, classes: int = 10) -> Ar
 
 def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str) -> Trainer:
     """Our engine at the start of `recipe` on `data`, with no end."""
-    config = compose(recipe, data, DataOptions(), None, {"train.num_images": _ENDLESS, **settings})
+    config = compose(recipe, data, DataOptions(), None, {"train.num_images": _ENDLESS, **settings}, device)
     record = new_record(config, data)
     autocast = choose_precision(device, config.train.mixed_precision).autocast
     denoiser = build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"], autocast).to(device)
-    batches = Batches(data.to(device), config.train.train_batch_size, config.train.seed)
+    batches = Batches(data.to(device), config.train.train_batch_size, config.train.seed, device=device)
     objective = build_objective(config.objective, denoiser.prediction.sigma_data)
     return Trainer(denoiser, objective, batches, config.train, total=_ENDLESS)
 
@@ -97,6 +99,27 @@ def flops_per_image(step: Step) -> float:
     return counter.get_total_flops() / images
 
 
+class Traffic(TorchDispatchMode):
+    """Counts the bytes of every tensor read or written, and the operations that did so; views move nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.operations = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view and not func.__name__.startswith("empty"):
+            tensors = [part for part in tree_leaves((args, kwargs, out)) if isinstance(part, torch.Tensor)]
+            self.bytes += sum(_size(tensor) for tensor in tensors)
+            self.operations += 1
+        return out
+
+
+def _size(tensor: torch.Tensor) -> int:
+    """Its bytes in memory; what is expanded is there once."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
 def matmul(dtype: torch.dtype, device: str, side: int = 256) -> tuple[Step, int]:
     """(multiply two square matrices, its floating-point operations); as large as it takes to be a while at it."""
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
@@ -108,6 +131,20 @@ def matmul(dtype: torch.dtype, device: str, side: int = 256) -> tuple[Step, int]
     if timed(product, 0.0, device)["seconds"] < 0.05 and side < 8192:
         return matmul(dtype, device, 2 * side)
     return product, 2 * side**3
+
+
+def copying(device: str, megabytes: int = 64) -> tuple[Step, int]:
+    """(copy a large tensor, the bytes that are read and written); as large as it takes to be a while at it."""
+    source = torch.ones(megabytes * 2**18, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> int:
+        return len(target.copy_(source))
+
+    copy()
+    if timed(copy, 0.0, device)["seconds"] < 0.005 and megabytes < 4096:
+        return copying(device, 4 * megabytes)
+    return copy, 2 * megabytes * 2**20
 
 
 def peak_memory(device: str) -> float:

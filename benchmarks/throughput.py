@@ -4,8 +4,9 @@
     python benchmarks/throughput.py --data digits        # built in, so it runs anywhere
 
 All take turns in one process, a few seconds each, so that what slows the machine slows all of them. Peak memory is
-that of a fresh process a contender. Matrix multiplications take turns too: their speed is the machine's ceiling. The
-machine should do nothing else. Writes docs/results/throughput-<data>.json, .md and .png.
+that of a fresh process a contender. Matrix multiplications and copies of large tensors take turns too: their speeds are
+the machine's ceilings. The machine should do nothing else. Writes docs/results/throughput-<data>.json, .md and .png;
+on a GPU throughput-<data>-cuda.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import torch
 from common import RESULTS, in_words, keep, machine, ratios, short, spread, table, with_range
-from stepping import Step, engine, flops_per_image, matmul, peak_memory, stepper, timed
+from stepping import Step, Traffic, copying, engine, flops_per_image, matmul, peak_memory, stepper, timed
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -46,24 +47,34 @@ class Contender:
 
 
 _AUTO, _LARGE = {"train.mixed_precision": "auto"}, {"train.train_batch_size": _BATCH}
+_COMPILED = {"train.compile": "yes"}
 CONTENDERS = {
     "loop-basic": Contender("the chapter's loop, BasicUNet", "chapter-basic"),
     "engine-basic": Contender("our engine, `chapter-basic`", "chapter-basic", {}),
     "engine-basic-auto": Contender("our engine, BasicUNet, automatic precision", "chapter-basic", _AUTO),
     "loop-unet2d": Contender("the chapter's loop, UNet2DModel", "chapter-unet2d"),
     "engine-unet2d": Contender("our engine, `chapter-unet2d`", "chapter-unet2d", {}),
+    "engine-unet2d-auto": Contender("our engine, UNet2DModel, automatic precision", "chapter-unet2d", _AUTO),
     "default": Contender("our engine, `default`", "default", {}),
+    "default-small": Contender("our engine, `default-small`", "default-small", {}),
+    "default-large": Contender("our engine, `default-large`", "default-large", {}),
     "default-128": Contender("our engine, `default`, 128 a batch", "default", _LARGE),
+    "default-compiled": Contender("our engine, `default`, compiled", "default", _COMPILED),
 }
+_GPU_ONLY, _CPU_ONLY = ("engine-unet2d-auto", "default-compiled"), ("default-128",)
 RATIOS = (
     ("engine-basic", "loop-basic"),
     ("engine-basic-auto", "loop-basic"),
     ("engine-unet2d", "loop-unet2d"),
+    ("engine-unet2d-auto", "loop-unet2d"),
     ("default", "loop-basic"),
     ("default", "loop-unet2d"),
+    ("default-small", "loop-unet2d"),
     ("default-128", "loop-unet2d"),
+    ("default-compiled", "default"),
 )
 CEILINGS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_WARM = {"cuda": 8}  # steps that are not timed: a GPU's are recorded in the first ones
 
 
 def chapter_loop(data: ArrayData, recipe: str, device: str) -> tuple[nn.Module, Iterator[int]]:
@@ -139,11 +150,13 @@ def measure(names: Sequence[str], data: ArrayData, device: str, rounds: int, sec
     about: dict[str, dict[str, Any]] = {}
     for name in names:
         steps[name], about[name] = ready(name, data, device)
-        about[name]["mflop_per_image"] = flops_per_image(steps[name]) / 1e6
-        steps[name]()  # the first steps are slow, and are dropped
+        about[name] |= cost(name, data, device, steps[name])
+        for _ in range(_WARM.get(device, 1)):  # the first steps are slow, and are dropped
+            steps[name]()
     multiply = {name: matmul(dtype, device) for name, dtype in CEILINGS.items()}
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    reached: dict[str, list[float]] = {name: [] for name in CEILINGS}
+    copy, copied = copying(device)
+    reached: dict[str, list[float]] = {name: [] for name in (*CEILINGS, "copy")}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         for name, step in steps.items():
@@ -151,9 +164,11 @@ def measure(names: Sequence[str], data: ArrayData, device: str, rounds: int, sec
         for name, (product, operations) in multiply.items():
             turn = timed(product, min(0.5, seconds), device)
             reached[name].append(turn["steps"] * operations / turn["seconds"] / 1e9)
+        turn = timed(copy, min(0.5, seconds), device)
+        reached["copy"].append(turn["steps"] * copied / turn["seconds"] / 1e9)
     ceilings = {name: spread(values) for name, values in reached.items()}
     return {
-        "ceilings_gflops": ceilings,
+        "ceilings": ceilings,
         "contenders": {name: {**about[name], **_numbers(about[name], turns[name], ceilings)} for name in names},
         "ratios": {
             f"{above} / {below}": ratios(_speeds(turns[above]), _speeds(turns[below]))
@@ -161,6 +176,17 @@ def measure(names: Sequence[str], data: ArrayData, device: str, rounds: int, sec
             if above in turns and below in turns
         },
     }
+
+
+def cost(name: str, data: ArrayData, device: str, step: Step) -> dict[str, float]:
+    """Operations and bytes of one step, for each of its images: those that torch asks for one by one."""
+    plain = step
+    if name == "default-compiled":  # what is fused cannot be counted
+        plain, _ = ready("default", data, device)
+    with Traffic() as traffic:
+        mflop = flops_per_image(plain) / 1e6
+    images = plain()
+    return {"mflop_per_image": mflop, "mb_per_image": traffic.bytes / images / 1e6}
 
 
 def _speeds(turns: Sequence[Mapping[str, float]]) -> list[float]:
@@ -172,19 +198,20 @@ def _numbers(
 ) -> dict[str, Any]:
     speed = spread(_speeds(turns))
     gflops = speed["median"] * about["mflop_per_image"] / 1e3
+    reached = {**dict.fromkeys(CEILINGS, gflops), "copy": speed["median"] * about["mb_per_image"] / 1e3}
     return {
         "images_per_second": speed,
         "ms_per_step": spread([1e3 * turn["seconds"] / turn["steps"] for turn in turns]),
         "steps_timed": sum(int(turn["steps"]) for turn in turns),
         "gflops": gflops,
-        "share_of_ceiling": {name: gflops / ceiling["median"] for name, ceiling in ceilings.items()},
+        "share_of_ceiling": {name: reached[name] / ceiling["median"] for name, ceiling in ceilings.items()},
     }
 
 
 def page(found: Mapping[str, Any]) -> str:
     """The page in Markdown."""
     types = _types(found)
-    heading = ["what trains", "batch", "computes in", "images/s", "ms a step", "MFLOP an image", "GFLOP/s"]
+    heading = ["what trains", "batch", "computes in", "images/s", "ms a step", "MFLOP an image", "MB an image"]
     heading += [f"of {name} ceiling" for name in types] + ["peak memory"]
     rows = [_row(one, types) for one in found["contenders"].values()]
     names = {name: one["label"] for name, one in found["contenders"].items()}
@@ -195,25 +222,33 @@ def page(found: Mapping[str, Any]) -> str:
         ]
         for pair, r in found["ratios"].items()
     ]
-    said = " and ".join(f"{short(c['median'])} in {name}" for name, c in found["ceilings_gflops"].items())
+    tops = {name: short(ceiling["median"]) for name, ceiling in found["ceilings"].items()}
     data = found["data"]
     return (
         f"# How fast training is on {data}\n\n`{found['command']}`, on {in_words(found['machine'])}.\n\n"
         f"Medians of {found['rounds']} turns of {found['seconds']:g} s each, least and most in brackets; all took "
         "turns in one process. A step is whole: batch, noise, forward, backward, optimiser, and averaged weights in "
         "`default`. "
-        f"The ceiling is what multiplying large square matrices reaches in turn with them: {said} GFLOP/s. Peak memory "
-        "is a fresh process's, with torch and the images in it (on a GPU: what torch allocated there).\n\n"
-        f"![images a second](throughput-{data}.png)\n\n{table(heading, rows)}\n\n"
+        f"Ceilings are what large square matrices and large copies reach in turn with them: {tops['float32']} GFLOP/s "
+        f"in float32, {tops['bfloat16']} in bfloat16, {tops['copy']} GB/s read and written. Bytes are counted as if "
+        "every operation read and wrote memory: caches and fused kernels do with less, so that more than 100 % is "
+        "possible. Peak memory is a fresh process's, with torch and the images in it (on a GPU: what torch allocated "
+        "there).\n\n"
+        f"![images a second]({_stem(found)}.png)\n\n{table(heading, rows)}\n\n"
         "Images a second, the first over the second, round by round:\n\n"
         f"{table(['the first', 'the second', 'ratio'], compared)}\n"
     )
 
 
+def _stem(found: Mapping[str, Any]) -> str:
+    return f"throughput-{found['data']}" + ("" if found["machine"]["device"] == "cpu" else "-cuda")
+
+
 def _types(found: Mapping[str, Any]) -> list[str]:
-    """The number types whose ceiling is worth a column: float32, and bf16 where it is no slower."""
-    ceilings = found["ceilings_gflops"]
-    return [name for name, ceiling in ceilings.items() if ceiling["median"] >= ceilings["float32"]["median"]]
+    """The ceilings that are worth a column: float32's, bf16's where it is no slower, and that of copies."""
+    ceilings = found["ceilings"]
+    slow = ceilings["bfloat16"]["median"] < ceilings["float32"]["median"]
+    return [name for name in ceilings if name != "bfloat16" or not slow]
 
 
 def _row(one: Mapping[str, Any], types: Sequence[str]) -> list[str]:
@@ -224,7 +259,7 @@ def _row(one: Mapping[str, Any], types: Sequence[str]) -> list[str]:
         with_range(one["images_per_second"]),
         with_range(one["ms_per_step"]),
         short(one["mflop_per_image"]),
-        short(one["gflops"]),
+        short(one["mb_per_image"]),
         *(f"{100 * one['share_of_ceiling'][name]:.0f} %" for name in types),
         f"{short(one['peak_mb'])} MB" if "peak_mb" in one else "–",
     ]
@@ -260,15 +295,18 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
-    parser.add_argument("--only", default=",".join(CONTENDERS), help="some of them")
+    parser.add_argument("--only", help=f"some of {', '.join(CONTENDERS)}")
+    parser.add_argument("--no_memory", action="store_true", help="do not start a process for each one's memory")
     parser.add_argument("--output_dir", type=Path, default=RESULTS)
     parser.add_argument("--memory", choices=CONTENDERS, help="print one contender's peak memory, nothing else")
     args = parser.parse_args()
-    data, device, names = load(DataOptions(args.data)), choose_device(args.device).name, args.only.split(",")
+    data, device = load(DataOptions(args.data)), choose_device(args.device).name
+    others = _CPU_ONLY if device == "cuda" else _GPU_ONLY
+    names = args.only.split(",") if args.only else [name for name in CONTENDERS if name not in others]
     if args.memory:
         print(json.dumps(memory(args.memory, data, device)))
         return
-    peaks = {name: _elsewhere(name, args.data, device) for name in names}
+    peaks = {} if args.no_memory else {name: _elsewhere(name, args.data, device) for name in names}
     found = {
         "command": f"python benchmarks/throughput.py --data {args.data}",
         "data": args.data,
@@ -279,7 +317,7 @@ def main() -> None:
     }
     for name, peak in peaks.items():
         found["contenders"][name] |= peak
-    stem = args.output_dir / f"throughput-{args.data}"
+    stem = args.output_dir / _stem(found)
     keep(stem, found, page(found))
     write_bytes(stem.with_suffix(".png"), png_bytes(plot(found)))
 

@@ -1,4 +1,4 @@
-"""Recipes: functions that return a whole Config for the images at hand.
+"""Recipes: functions that return a whole Config for the images at hand, the device and the time.
 
 A recipe may look at the images (size, channels, classes, how many) but not at their pixels. What it chooses,
 a config file, `--set` and the flags can change.
@@ -7,6 +7,7 @@ a config file, `--set` and the flags can change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from fromnoise.config import Config
 from fromnoise.errors import choose
@@ -14,41 +15,50 @@ from fromnoise.images import ImageSpec
 from fromnoise.model_options import ObjectiveOptions, ProcessOptions
 from fromnoise.nets.options import NetOptions
 from fromnoise.samplers.options import SampleOptions
+from fromnoise.sizes import Chosen, Situation, choose_size
 from fromnoise.train.options import TrainOptions
 
 
-def default(spec: ImageSpec, count: int) -> Config:
+def _default(size: str, at: Situation) -> Config:
     """Flow matching with our own small U-Net: the most quality for a minute of a plain CPU.
 
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
     moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
-    Five steps of UniPC, ten evaluations with guidance, are as close to the images as twenty of DDIM with forty; more
-    guidance would make clearer digits of fewer kinds (docs/results/sampling-mnist.md).
+    Five steps of UniPC are as close to the images as many. Guidance pulls at middle noise only (Kynkaanniemi et al.
+    2024), so that they cost eight evaluations; elsewhere it would make clearer pictures of fewer kinds
+    (docs/results/sampling-mnist.md).
     """
-    big = max(spec.height, spec.width) > 40
+    chosen = choose_size(at, size)
+    classes = bool(at.spec.classes)
     return Config(
-        recipe="default",
-        net=NetOptions(kind="unet", width=64 if big else 32),
+        recipe="default" if size == "auto" else f"default-{size}",
+        net=NetOptions(kind="unet", width=chosen.width),
         process=ProcessOptions(kind="linear", prior="normal"),
-        objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if spec.classes else 0.0),
+        objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if classes else 0.0),
         train=TrainOptions(
             budget="3m",
-            train_batch_size=min(32, count),
+            train_batch_size=chosen.batch,
             optimizer="muon",
-            learning_rate=5e-3,
-            lr_warmup_images=1600,
+            momentum=0.9,
+            learning_rate=chosen.learning_rate,
+            lr_warmup_images=50 * chosen.batch,
         ),
-        sample=SampleOptions(sampler="unipc_2", steps=5, guidance_scale=1.5 if spec.classes else 1.0),
+        sample=SampleOptions(
+            sampler="unipc_2",
+            steps=5,
+            guidance_scale=1.5 if classes else 1.0,
+            guidance_interval=(0.3, 0.8) if classes else None,
+        ),
     )
 
 
-def ddpm(spec: ImageSpec, count: int) -> Config:
+def ddpm(at: Situation) -> Config:
     """DDPM as diffusers users know it: VP with linear betas, noise prediction, an unconditional UNet2DModel.
 
     A stock diffusers pipeline can hold the result. Widths grow with the images; the finest level has no attention.
     """
-    side = max(spec.height, spec.width)
+    side = max(at.spec.height, at.spec.width)
     channels = (32, 64, 64) if side <= 32 else (64, 128, 128, 256) if side <= 64 else (64, 128, 128, 256, 256)
     return Config(
         recipe="ddpm",
@@ -57,7 +67,7 @@ def ddpm(spec: ImageSpec, count: int) -> Config:
         objective=ObjectiveOptions("eps", "unit", "discrete", label_dropout=0.0),
         train=TrainOptions(
             num_epochs=10.0,
-            train_batch_size=min(64, count),
+            train_batch_size=min(64, at.count),
             learning_rate=1e-3 if side <= 32 else 2e-4,
             adam_beta2=0.999,
         ),
@@ -91,25 +101,35 @@ def _chapter(recipe: str, net: NetOptions, count: int) -> Config:
     )
 
 
-def chapter_basic(spec: ImageSpec, count: int) -> Config:
+def chapter_basic(at: Situation) -> Config:
     """The chapter's section 3.3: BasicUNet, blind to the time, says the clean image from a mix with uniform noise."""
-    return _chapter("chapter-basic", NetOptions(kind="basic_unet", told_time=False, told_class=False), count)
+    return _chapter("chapter-basic", NetOptions(kind="basic_unet", told_time=False, told_class=False), at.count)
 
 
-def chapter_unet2d(spec: ImageSpec, count: int) -> Config:
+def chapter_unet2d(at: Situation) -> Config:
     """The chapter's section 3.4.2: the same with diffusers' UNet2DModel, its timestep always 0."""
-    return _chapter("chapter-unet2d", NetOptions(kind="unet2d", told_time=False, told_class=False), count)
+    return _chapter("chapter-unet2d", NetOptions(kind="unet2d", told_time=False, told_class=False), at.count)
 
 
-RECIPES: dict[str, Callable[[ImageSpec, int], Config]] = {
-    "default": default,
+RECIPES: dict[str, Callable[[Situation], Config]] = {
+    "default": partial(_default, "auto"),
+    "default-small": partial(_default, "small"),
+    "default-base": partial(_default, "base"),
+    "default-large": partial(_default, "large"),
     "ddpm": ddpm,
     "chapter-basic": chapter_basic,
     "chapter-unet2d": chapter_unet2d,
 }
 
 
-_READABLE = {"default": 30_000, "ddpm": 150_000, "chapter-basic": 180_000, "chapter-unet2d": 180_000}
+def size_of(name: str, at: Situation) -> Chosen | None:
+    """The size that recipe `name` chooses; None where it has but one."""
+    if not name.startswith("default"):
+        return None
+    return choose_size(at, name.removeprefix("default").removeprefix("-") or "auto")
+
+
+_READABLE = {"default": 12_000, "ddpm": 150_000, "chapter-basic": 180_000, "chapter-unet2d": 180_000}
 
 
 def images_needed(name: str, spec: ImageSpec) -> int:
@@ -122,6 +142,6 @@ def images_needed(name: str, spec: ImageSpec) -> int:
     return 1000 * round(_READABLE.get(name, _READABLE["default"]) * scale / 1000)
 
 
-def recipe(name: str, spec: ImageSpec, count: int) -> Config:
-    """The Config of recipe `name` for `count` training images of `spec`; UsageError for an unknown name."""
-    return choose("recipe", name, RECIPES)(spec, count)
+def recipe(name: str, at: Situation) -> Config:
+    """The Config of recipe `name` for the images and the time of `at`; UsageError for an unknown name."""
+    return choose("recipe", name, RECIPES)(at)

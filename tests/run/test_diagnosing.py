@@ -365,8 +365,8 @@ def test_faults_come_first_and_causes_before_what_follows():
 def test_needs_grow_with_pixels(trained):
     grey = load(DataOptions("digits")).spec
     large = type(grey)(3, 56, 56)
-    assert images_needed("default", type(grey)(1, 28, 28)) == 30_000
-    assert images_needed("default", large) == 120_000 and images_needed("default", grey) == 10_000
+    assert images_needed("default", type(grey)(1, 28, 28)) == 12_000
+    assert images_needed("default", large) == 48_000 and images_needed("default", grey) == 4_000
 
 
 def test_the_command_prints_faults_first_and_the_json(tmp_path, tiny_run, capsys):

@@ -22,6 +22,7 @@ from fromnoise.nets import build_net
 from fromnoise.recipes import recipe
 from fromnoise.samplers.loop import start_noise
 from fromnoise.seeds import generator
+from fromnoise.sizes import Situation
 
 FEW_STEPS, MANY_STEPS = 5, 40
 LOSS_TOP = 0.1  # the chapter's axis
@@ -92,7 +93,7 @@ def sampling(telling: Telling, trained: Trained) -> None:
 
 def count_parameters(telling: Telling, recipe_name: str) -> int:
     """Counted from the network that the recipe builds for these images."""
-    net = build_net(recipe(recipe_name, telling.spec, len(telling.data)).net, telling.spec)
+    net = build_net(recipe(recipe_name, Situation(telling.spec, len(telling.data))).net, telling.spec)
     return sum(p.numel() for p in net.parameters())
 
 

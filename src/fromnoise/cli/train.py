@@ -8,7 +8,10 @@ from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags,
 from fromnoise.cli.parser import Parser
 from fromnoise.clock import format_duration, parse_duration, process_start
 
-RECIPES = "default, ddpm, chapter-basic, chapter-unet2d"
+RECIPES = "default, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
+
+
+SAID = ("images", "network", "size", "process", "device", "precision", "memory format", "CUDA graph", "torch.compile")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -49,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     for note in training.record["data"]["notes"]:
         print(note)
     for name, value in facts(training)[1:]:
-        if name in ("images", "network", "process", "device", "precision"):
+        if name in SAID:
             print(f"{name}: {value}")
     with TrainProgress(training) as progress:
         for step in training.steps(started=process_start() + training.download_seconds, max_time=max_time):

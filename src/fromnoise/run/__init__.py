@@ -12,7 +12,6 @@ The command line is a skin over this class.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -41,7 +40,7 @@ from fromnoise.run.sampling import Samples, labels_asked, make
 from fromnoise.run.weights import length_of, put
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import TrainStep
-from fromnoise.train.precision import choose_device, choose_precision
+from fromnoise.train.precision import choose_device, choose_precision, kind_of_device
 
 
 class Run:
@@ -81,19 +80,23 @@ class Run:
         over the recipe. output_dir: runs/<data>-<recipe>-s<seed> if not given. Raises DataError, WriteError, and
         UsageError for what does not go together or differs from the run that is already there.
         """
-        choose_device(device)
+        kind = kind_of_device(device)
         changes = dict(settings or {})
         config_path = Path(config_file) if config_file else None
         options = data_options(data, config_path, changes)
         images, waited = timed_load(options)
-        config = compose(recipe, images, options, config_path, changes)
-        path = Path(output_dir) if output_dir else default_folder(data, recipe, config.train.seed)
-        if Folder(path).exists():
+        seed = compose(recipe, images, options, config_path, changes, kind).train.seed
+        path = Path(output_dir) if output_dir else default_folder(data, recipe, seed)
+        begun = Folder(path).exists()
+        if begun:  # a run goes on elsewhere as it was begun
+            kind = Folder(path).read_record().get("device", "cpu")
+        config = compose(recipe, images, options, config_path, changes, kind)
+        if begun:
             run = cls(path, device=device, data=images)
             run._must_agree(config, images)
             run.download_seconds = waited
             return run
-        record = new_record(config, images)
+        record = new_record(config, images, kind)
         build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"])
         if config.train.train_batch_size > len(images):
             raise UsageError(
@@ -150,9 +153,7 @@ class Run:
 
     def denoiser_with(self, net: nn.Module) -> Denoiser:
         """A denoiser around `net`, which is shared and not copied."""
-        shell = copy.copy(self._shell)
-        shell._modules = {**self._shell._modules, "net": net}
-        return shell
+        return self._shell.with_net(net)
 
     @cached_property
     def _shell(self) -> Denoiser:

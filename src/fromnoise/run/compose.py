@@ -12,6 +12,7 @@ from fromnoise.data.dataset import ArrayData
 from fromnoise.data.options import DataOptions
 from fromnoise.errors import UsageError
 from fromnoise.recipes import recipe
+from fromnoise.sizes import Situation
 
 LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
 
@@ -24,15 +25,20 @@ def data_options(source: str, config_file: Path | None, settings: Mapping[str, A
 
 
 def compose(
-    name: str, data: ArrayData, options: DataOptions, config_file: Path | None, settings: Mapping[str, Any]
+    name: str,
+    data: ArrayData,
+    options: DataOptions,
+    config_file: Path | None,
+    settings: Mapping[str, Any],
+    device: str = "cpu",
 ) -> Config:
-    """The recipe `name` for `data`, changed by the config file, then by `settings` (dotted name -> value).
+    """The recipe `name` for `data` on `device`, changed by the config file, then by `settings` (name -> value).
 
     How long to train is one setting of three: giving one drops the recipe's own. UsageError if two are given.
     """
-    config = recipe(name, data.spec, len(data))
     changes = _changes(config_file, settings)
     given = [length for length in LENGTHS if changes.get(length) is not None]
+    config = recipe(name, Situation(data.spec, len(data), device, _seconds(changes, given)))
     if len(given) > 1:
         names = " and ".join("--" + length.partition(".")[2] for length in given)
         raise UsageError(f"{names} were both given; how long to train is one of them, so leave the others out")
@@ -44,6 +50,16 @@ def compose(
         if duration is not None:
             parse_duration(duration)  # a word that is no duration is said now, not after the training
     return config
+
+
+USUAL_SECONDS = 180.0  # of a training for which nothing else was asked
+
+
+def _seconds(changes: Mapping[str, Any], given: list[str]) -> float | None:
+    """The time budget, None where images or epochs were asked for."""
+    if not given:
+        return USUAL_SECONDS
+    return parse_duration(changes["train.budget"]) if given == ["train.budget"] else None
 
 
 def asked_for(source: str, name: str, config_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import torch
 
 from fromnoise import __version__
 from fromnoise.build import model_spec
+from fromnoise.clock import parse_duration
 from fromnoise.config import Config, to_dict
 from fromnoise.data import DATASETS, available, load
 from fromnoise.data.dataset import ArrayData
 from fromnoise.data.options import DataOptions
 from fromnoise.images import ImageSpec
+from fromnoise.sizes import Situation
 
 
 def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
@@ -26,11 +28,12 @@ def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
     return images, 0.0 if at_hand else time.time() - began
 
 
-def new_record(config: Config, images: ArrayData) -> dict[str, Any]:
-    """config.json: all that follows from what was asked and from the images."""
+def new_record(config: Config, images: ArrayData, device: str = "cpu") -> dict[str, Any]:
+    """config.json: all that follows from what was asked and from the images; device: what it was composed for."""
     spec = model_spec(images.spec, config)
     return {
         "config": to_dict(config),
+        "device": device,
         "spec": spec.to_json(),
         "sigma_data": _sigma_data(images, spec),
         "data": {
@@ -48,6 +51,17 @@ def new_record(config: Config, images: ArrayData) -> dict[str, Any]:
             "diffusers": metadata.version("diffusers"),  # importing it would cost every start seconds
         },
     }
+
+
+def situation_of(record: dict[str, Any]) -> Situation:
+    """What the recipe of a run went by."""
+    budget = record["config"]["train"]["budget"]
+    return Situation(
+        ImageSpec.from_json(record["spec"]),
+        record["data"]["count"],
+        record.get("device", "cpu"),
+        None if budget is None else parse_duration(budget),
+    )
 
 
 def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:

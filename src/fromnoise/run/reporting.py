@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from fromnoise.clock import format_duration
 from fromnoise.page import Section, page, write_page
+from fromnoise.recipes import size_of
 from fromnoise.run.diagnosing import diagnosis_section
 from fromnoise.run.evaluated import evaluation_sections
+from fromnoise.run.record import situation_of
+from fromnoise.train.precision import choose_channels_last, choose_compile, choose_graph
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -100,6 +103,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("", "value"),
         ("images", f"{run.record['data']['count']:,}, {run.record['data']['about']}"),
         ("network", f"{config.net.kind}, {parameters:,} parameters"),
+        *_size(run),
         ("process", _process(run)),
         ("the network says", f"{config.objective.prediction}; times {config.objective.times}"),
         ("images seen", f"{seen:,} ({epochs:.1f} epochs)"),
@@ -110,9 +114,30 @@ def facts(run: Run) -> list[tuple[str, str]]:
         rows.append(("last loss", f"{steps[-1]['loss']:.5f}"))
     rows.append(("device", f"{run.device} ({run.chosen.reason})"))
     rows.append(("precision", f"{run.precision.dtype_name} ({run.precision.reason})"))
+    rows += _launching(run)
     sample = config.sample
     guided = f", guidance {sample.guidance_scale:g}" if sample.guidance_scale != 1 else ""
     rows.append(("samples below", f"{sample.sampler}, {sample.steps} steps, {sample.grid} grid{guided}"))
+    return rows
+
+
+def _size(run: Run) -> list[tuple[str, str]]:
+    """Which size the recipe chose and why, unless the network's width was set to another."""
+    size, train = size_of(run.config.recipe, situation_of(run.record)), run.config.train
+    if size is None or size.width != run.config.net.width:
+        return []
+    return [("size", f"{size.name}, {size.width} channels and {train.train_batch_size} images a step ({size.why})")]
+
+
+def _launching(run: Run) -> list[tuple[str, str]]:
+    """How memory is laid out and kernels are launched; of the latter, what there is a choice of on the device."""
+    train = run.config.train
+    layout = choose_channels_last(train.memory_format)
+    rows = [("memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})")]
+    if run.device.startswith("cuda") or train.cuda_graph != "auto":
+        rows.append(("CUDA graph", str(choose_graph(run.device, train.cuda_graph))))
+    if run.device.startswith("cuda") or train.compile != "auto":
+        rows.append(("torch.compile", str(choose_compile(run.device, train.compile))))
     return rows
 
 
