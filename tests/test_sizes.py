@@ -63,6 +63,16 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
 
 
+def test_guidance_in_an_interval_of_times_is_for_the_recipes_own_process(tmp_path):
+    def interval(**settings):
+        run = Run.create("digits", settings=settings, output_dir=tmp_path / str(len(list(tmp_path.iterdir()))))
+        return run.config.sample.guidance_interval
+
+    assert interval() == (0.3, 0.8)
+    assert interval(**{"process.kind": "vp"}) is None
+    assert interval(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0)}) == (300.0, 800.0)
+
+
 def test_a_width_of_ones_own_has_no_size(tmp_path):
     run = Run.create("digits", settings={"net.width": 20}, output_dir=tmp_path / "r")
     assert "size" not in dict(facts(run))
