@@ -19,7 +19,13 @@ from typing import Any
 from common import RESULTS, keep, short, table
 from stepping import Traffic, engine, flops_per_image, random_images, stepper
 
-CASES = (("chapter-basic", 128), ("chapter-unet2d", 128), ("default", 32), ("default", 128), ("default", 1024))
+CASES = (
+    ("chapter-basic", 128),
+    ("chapter-unet2d", 128),
+    ("default-base", 64),
+    ("default-base", 2048),
+    ("default-large", 1024),
+)
 SMALL = (2, 4)
 
 

@@ -96,7 +96,7 @@ def measure(point: Point, settings: Mapping[str, Any], device: str, seconds: flo
     data = random_images(point.batch, CHANNELS, point.side)
     before = 0.0 if device.startswith("cuda") else peak_memory(device)
     size = {"net.kind": point.kind, "train.train_batch_size": point.batch, **settings}
-    trainer = engine(data, "default", size | ({"net.width": point.width} if point.width else {}), device)
+    trainer = engine(data, "default-base", size | ({"net.width": point.width} if point.width else {}), device)
     step = stepper(trainer)
     flops = flops_per_image(step)
     turns = [timed(step, seconds / TURNS, device) for _ in range(TURNS)]

@@ -20,6 +20,7 @@ from fromnoise.images import ImageSpec
 from fromnoise.run.compose import compose
 from fromnoise.run.record import new_record
 from fromnoise.seeds import generator
+from fromnoise.sizes import Situation
 from fromnoise.train.engine import Trainer
 from fromnoise.train.precision import choose_precision
 
@@ -55,7 +56,8 @@ def random_images(count: int, channels: int, side: int, classes: int = 10) -> Ar
 
 def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str) -> Trainer:
     """Our engine at the start of `recipe` on `data`, with no end."""
-    config = compose(recipe, data, DataOptions(), None, {"train.num_images": _ENDLESS, **settings}, device)
+    length = {"train.num_images": _ENDLESS}
+    config = compose(recipe, Situation(data.spec, len(data), device), DataOptions(), None, {**length, **settings})
     record = new_record(config, data)
     autocast = choose_precision(device, config.train.mixed_precision).autocast
     denoiser = build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"], autocast).to(device)

@@ -133,7 +133,7 @@ def memory(name: str, data: ArrayData, device: str) -> dict[str, float]:
     """Peak memory of this process in MB: with the images in it, and after a few steps of the contender."""
     before = peak_memory(device)
     step, _ = ready(name, data, device)
-    for _ in range(3):
+    for _ in range(_WARM.get(device, 3)):
         step()
     return {"peak_mb": peak_memory(device), "before_mb": before}
 

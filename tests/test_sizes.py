@@ -1,5 +1,7 @@
 """Which size of the default recipe is chosen for which images, device and time, and that it says why."""
 
+import json
+
 import pytest
 
 from fromnoise.errors import UsageError
@@ -12,13 +14,13 @@ from fromnoise.sizes import SIZES, UP_TO, Situation, choose_size
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
 
 
-def at(seconds=None, device="cpu", count=60_000, spec=MNIST):
-    return Situation(spec, count, device, seconds)
+def at(seconds=None, device="cpu", count=60_000, spec=MNIST, planned=None):
+    return Situation(spec, count, device, seconds, planned)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 def test_more_time_is_for_more_channels(device):
-    small, base = UP_TO["gpu" if device == "cuda" else "cpu"]
+    small, base = UP_TO[device]
     chosen = [choose_size(at(seconds, device)) for seconds in (small, small + 1, base, base + 1)]
     assert [one.name for one in chosen] == ["small", "base", "base", "large"]
     assert all("best for" in one.why for one in chosen)
@@ -45,20 +47,30 @@ def test_what_is_asked_for_is_taken_and_large_images_get_twice_the_channels():
 def test_a_gpu_is_given_many_images_a_step():
     cpu, gpu = choose_size(at(60.0)), choose_size(at(60.0, "cuda"))
     assert gpu.batch > 10 * cpu.batch
-    assert choose_size(at(60.0, "cuda", count=1500)).batch < 100  # an epoch would be a step otherwise
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_steps_are_of_fewer_images_where_there_would_be_few_of_them_or_memory_would_not_do(device):
+    whole = choose_size(at(device=device))
+    few = choose_size(at(device=device, count=1500))
+    short = choose_size(at(device=device, planned=24_000))
+    vast = choose_size(at(device=device, spec=ImageSpec(3, 256, 256)))
+    assert few.batch * 20 <= 1500 and short.batch * 500 <= 24_000 and vast.batch == 32
+    for one in (few, short, vast):
+        assert one.batch <= whole.batch and 0.6 * whole.learning_rate < one.learning_rate <= whole.learning_rate
 
 
 def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, monkeypatch):
     settings = {"train.budget": "30s"}
-    run = Run.create("digits", settings=settings, output_dir=tmp_path / "r")
+    run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     said = dict(facts(run))["size"]
     assert said.startswith("small, 24 channels and 64 images a step (") and "known by heart" in said
-    record = run.folder.read_record()
-    assert record["device"] == "cpu"
+    assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None}
     monkeypatch.setattr("fromnoise.run.kind_of_device", lambda name: "cuda")
-    again = Run.create("digits", settings=settings, output_dir=tmp_path / "r")
+    again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config == run.config
-    assert Run.create("digits", settings=settings, output_dir=tmp_path / "new").record["device"] == "cuda"
+    elsewhere = Run.create("digits", settings=settings, output_dir=tmp_path / "new", device="cpu")
+    assert elsewhere.record["situation"]["device"] == "cuda"
     with pytest.raises(UsageError, match="holds another run"):
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
 
@@ -71,6 +83,26 @@ def test_guidance_in_an_interval_of_times_is_for_the_recipes_own_process(tmp_pat
     assert interval() == (0.3, 0.8)
     assert interval(**{"process.kind": "vp"}) is None
     assert interval(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0)}) == (300.0, 800.0)
+
+
+def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
+    settings = {"train.num_images": 640, "train.previews": 0}
+    run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    record = run.folder.read_record()
+    record["config"]["net"]["width"] = 20
+    del record["situation"]
+    run.folder.record.write_text(json.dumps(record))
+    again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    assert again.config.net.width == 20 and "size" not in dict(facts(again))
+    with pytest.raises(UsageError, match=r"net.width: 20 there, 24 asked for"):
+        Run.create("digits", settings={**settings, "train.seed": 1}, output_dir=tmp_path / "r", device="cpu")
+
+
+def test_what_cannot_be_is_refused_before_there_is_a_folder(tmp_path):
+    for settings, words in (({"train.cuda_graph": "yes"}, "cuda_graph"), ({"train.budget": 180}, "budget")):
+        with pytest.raises(UsageError, match=words):
+            Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+        assert not (tmp_path / "r").exists()
 
 
 def test_a_width_of_ones_own_has_no_size(tmp_path):

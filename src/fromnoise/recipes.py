@@ -18,6 +18,8 @@ from fromnoise.samplers.options import SampleOptions
 from fromnoise.sizes import Chosen, Situation, choose_size
 from fromnoise.train.options import TrainOptions
 
+BUDGET = "3m"  # of the default recipe, where nothing else is asked
+
 
 def _default(size: str, at: Situation) -> Config:
     """Flow matching with our own small U-Net: the most quality for a minute of a plain CPU.
@@ -37,7 +39,7 @@ def _default(size: str, at: Situation) -> Config:
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if classes else 0.0),
         train=TrainOptions(
-            budget="3m",
+            budget=BUDGET,
             train_batch_size=chosen.batch,
             optimizer="muon",
             momentum=0.9,
@@ -47,7 +49,7 @@ def _default(size: str, at: Situation) -> Config:
         sample=SampleOptions(
             sampler="unipc_2",
             steps=5,
-            guidance_scale=1.5 if classes else 1.0,
+            guidance_scale=chosen.guidance if classes else 1.0,
             guidance_interval=(0.3, 0.8) if classes else None,
         ),
     )

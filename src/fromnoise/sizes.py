@@ -1,12 +1,13 @@
 """How large the default network is and how many images make a step: by the images, the device and the time there is.
 
 A small network sees more images in the same time and is ahead at first; then a larger one makes better pictures. On a
-CPU small steps cost as much an image as large ones, nearly, and more of them learn more; a GPU idles between them.
-What was measured: docs/recipe.md.
+CPU steps of few images are the better ones, since there are more of them; a GPU idles between them. What was measured:
+docs/recipe.md.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fromnoise.clock import format_duration
@@ -17,26 +18,26 @@ from fromnoise.images import ImageSpec
 class Situation:
     """What a recipe may go by. spec, count: the images, not their pixels; device: "cpu", "cuda" or "mps".
 
-    seconds: the time budget, None where a number of images or epochs was asked for.
+    seconds: the time budget; planned: how many images are to be seen. Both None where they are not known.
     """
 
     spec: ImageSpec
     count: int
     device: str = "cpu"
     seconds: float | None = None
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether a step of many images takes little longer than one of few."""
-        return self.device.startswith("cuda")
+    planned: int | None = None
 
 
 @dataclass(frozen=True)
 class Size:
-    """width: channels at the finest level. cpu, gpu: (images a step, Muon's learning rate for that) on either."""
+    """width: channels at the finest level. cpu, gpu: (images a step, Muon's learning rate for that) on either.
+
+    guidance: its strength at middle noise. What has seen less is less sure of a class, and needs more of it.
+    """
 
     name: str
     width: int
+    guidance: float
     cpu: tuple[int, float]
     gpu: tuple[int, float]
 
@@ -44,24 +45,28 @@ class Size:
 SIZES = {
     size.name: size
     for size in (
-        Size("small", 24, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("base", 32, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("large", 64, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
+        Size("small", 24, 1.75, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("base", 32, 1.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("large", 64, 1.5, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
     )
 }
-FEW_AT_ONCE = (32, 5e-3)  # where an epoch would have hardly a step otherwise
-UP_TO = {"cpu": (240.0, 7200.0), "gpu": (10.0, 120.0)}  # seconds for which small and then base are best
-STEPS_AN_EPOCH = 20
+UP_TO = {"cpu": (240.0, 7200.0), "cuda": (10.0, 120.0), "mps": (240.0, 7200.0)}  # seconds: small, then base
+NAMED = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels
 FEW = 2000  # images of which a larger network would learn every one by heart
+FEWEST = 32  # images a step that are always affordable
+STEPS, STEPS_AN_EPOCH = 500, 20  # there should be as many, or a step is of fewer images
+VALUES = 2**22  # pixels times channels of a step at most
+RATE = 0.1  # of the images a step, the power by which the learning rate goes: nearly none, as measured
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A size as it is used: its name, channels, images a step and learning rate, and why it was chosen."""
+    """A size as it is used: its name, channels, guidance, images a step and learning rate, and why it was chosen."""
 
     name: str
     width: int
+    guidance: float
     batch: int
     learning_rate: float
     why: str
@@ -72,10 +77,17 @@ def choose_size(at: Situation, asked: str = "auto") -> Chosen:
     name, why = (asked, "asked for") if asked != "auto" else _best(at)
     size = SIZES[name]
     width = size.width * (2 if max(at.spec.height, at.spec.width) > LARGE_IMAGES else 1)
-    batch, rate = size.gpu if at.on_gpu else size.cpu
-    if at.count < STEPS_AN_EPOCH * batch:
-        batch, rate = FEW_AT_ONCE
-    return Chosen(name, width, min(batch, at.count), rate, why)
+    full, rate = size.gpu if at.device == "cuda" else size.cpu
+    batch = full
+    while batch > FEWEST and batch > _most(at):
+        batch //= 2
+    return Chosen(name, width, size.guidance, min(batch, at.count), rate * (batch / full) ** RATE, why)
+
+
+def _most(at: Situation) -> float:
+    """Images a step, so that an epoch and the whole training have enough steps, and memory holds them."""
+    planned = float("inf") if at.planned is None else at.planned
+    return min(at.count / STEPS_AN_EPOCH, planned / STEPS, VALUES / math.prod(at.spec.shape))
 
 
 def _best(at: Situation) -> tuple[str, str]:
@@ -84,6 +96,6 @@ def _best(at: Situation) -> tuple[str, str]:
         return "small", f"{at.count:,} images are soon known by heart"
     if at.seconds is None:
         return "base", "no time budget was given"
-    small, base = UP_TO["gpu" if at.on_gpu else "cpu"]
+    small, base = UP_TO[at.device]
     name = "small" if at.seconds <= small else "base" if at.seconds <= base else "large"
-    return name, f"best for {format_duration(at.seconds)} of a {'GPU' if at.on_gpu else 'CPU'}"
+    return name, f"best for {format_duration(at.seconds)} of {NAMED[at.device]}"

@@ -25,3 +25,12 @@ def test_a_device_behind_is_waited_for_about_every_fifth_of_a_second():
     for _ in range(20):
         pace.timed(pace.window, pace.window * 1e-5)
     assert pace.window == LONGEST
+
+
+def test_steps_in_which_kernels_are_recorded_are_not_timed():
+    pace = Pace(behind=True, warm=4)
+    for seconds in (5.0, 4.0, 3.0, 2.0):
+        pace.timed(1, seconds)
+    assert pace.usual == math.inf and pace.steps == 0 and pace.window == 1
+    pace.timed(1, 0.01)
+    assert pace.usual == 0.01 and pace.steps == 1

@@ -30,7 +30,7 @@ from fromnoise.errors import CheckpointError, DataError, UsageError
 from fromnoise.images import ImageSpec
 from fromnoise.metrics.evaluation import Evaluation
 from fromnoise.run import comparing, diagnosing, evaluating, showing, sweeping, training, trajectories
-from fromnoise.run.compose import asked_for, compose, data_options, default_folder
+from fromnoise.run.compose import asked_for, compose, data_options, default_folder, situation
 from fromnoise.run.editing import Editor, editor
 from fromnoise.run.evaluating import How
 from fromnoise.run.folder import Folder
@@ -40,7 +40,7 @@ from fromnoise.run.sampling import Samples, labels_asked, make
 from fromnoise.run.weights import length_of, put
 from fromnoise.train import checkpoint
 from fromnoise.train.engine import TrainStep
-from fromnoise.train.precision import choose_device, choose_precision, kind_of_device
+from fromnoise.train.precision import choose_device, choose_graph, choose_precision, kind_of_device
 
 
 class Run:
@@ -85,25 +85,26 @@ class Run:
         config_path = Path(config_file) if config_file else None
         options = data_options(data, config_path, changes)
         images, waited = timed_load(options)
-        seed = compose(recipe, images, options, config_path, changes, kind).train.seed
-        path = Path(output_dir) if output_dir else default_folder(data, recipe, seed)
-        begun = Folder(path).exists()
-        if begun:  # a run goes on elsewhere as it was begun
-            kind = Folder(path).read_record().get("device", "cpu")
-        config = compose(recipe, images, options, config_path, changes, kind)
-        if begun:
+        at = situation(images, config_path, changes, kind)
+        config = compose(recipe, at, options, config_path, changes)
+        asked = asked_for(data, recipe, config_path, changes)
+        path = Path(output_dir) if output_dir else default_folder(data, recipe, config.train.seed)
+        if Folder(path).exists():
             run = cls(path, device=device, data=images)
+            if run.folder.read_asked() == asked:  # as it was begun, also elsewhere or by an older recipe
+                config = run.config
             run._must_agree(config, images)
             run.download_seconds = waited
             return run
-        record = new_record(config, images, kind)
+        choose_graph(kind, config.train.cuda_graph)
+        record = new_record(config, images, at)
         build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"])
         if config.train.train_batch_size > len(images):
             raise UsageError(
                 f"train_batch_size is {config.train.train_batch_size}, but there are only {len(images)} training "
                 f"images; give at most {len(images)}"
             )
-        Folder(path).create(asked_for(data, recipe, config_path, changes), record)
+        Folder(path).create(asked, record)
         run = cls(path, device=device, data=images)
         run.download_seconds = waited
         return run

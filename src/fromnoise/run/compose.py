@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from fromnoise.config import Config, from_dict, read_toml, replaced
 from fromnoise.data.dataset import ArrayData
 from fromnoise.data.options import DataOptions
 from fromnoise.errors import UsageError
-from fromnoise.recipes import recipe
+from fromnoise.recipes import BUDGET, recipe
 from fromnoise.sizes import Situation
 
 LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
@@ -26,19 +27,18 @@ def data_options(source: str, config_file: Path | None, settings: Mapping[str, A
 
 def compose(
     name: str,
-    data: ArrayData,
+    at: Situation,
     options: DataOptions,
     config_file: Path | None,
     settings: Mapping[str, Any],
-    device: str = "cpu",
 ) -> Config:
-    """The recipe `name` for `data` on `device`, changed by the config file, then by `settings` (name -> value).
+    """The recipe `name` for the situation, changed by the config file, then by `settings` (dotted name -> value).
 
     How long to train is one setting of three: giving one drops the recipe's own. UsageError if two are given.
     """
     changes = _changes(config_file, settings)
     given = [length for length in LENGTHS if changes.get(length) is not None]
-    config = recipe(name, Situation(data.spec, len(data), device, _seconds(changes, given)))
+    config = recipe(name, at)
     if len(given) > 1:
         names = " and ".join("--" + length.partition(".")[2] for length in given)
         raise UsageError(f"{names} were both given; how long to train is one of them, so leave the others out")
@@ -55,14 +55,17 @@ def compose(
     return config
 
 
-USUAL_SECONDS = 180.0  # of a training for which nothing else was asked
-
-
-def _seconds(changes: Mapping[str, Any], given: list[str]) -> float | None:
-    """The time budget, None where images or epochs were asked for."""
-    if not given:
-        return USUAL_SECONDS
-    return parse_duration(changes["train.budget"]) if given == ["train.budget"] else None
+def situation(data: ArrayData, config_file: Path | None, settings: Mapping[str, Any], device: str = "cpu") -> Situation:
+    """What a recipe may go by: `data`, the device's kind, and how long was asked for; UsageError for a bad value."""
+    changes = {name: value for name, value in _changes(config_file, settings).items() if name in LENGTHS}
+    asked = replaced(Config(), changes).train
+    at = Situation(data.spec, len(data), device)
+    if asked.num_images is not None:
+        return replace(at, planned=asked.num_images)
+    if asked.num_epochs is not None:
+        return replace(at, planned=round(asked.num_epochs * len(data)))
+    budget = asked.budget if "train.budget" in changes else BUDGET
+    return at if budget is None else replace(at, seconds=parse_duration(budget))
 
 
 def asked_for(source: str, name: str, config_file: Path | None, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fromnoise.metrics.evaluation import Evaluation, plain
 from fromnoise.metrics.protocol import flat
 from fromnoise.page import Section
 from fromnoise.run.sweeping import Sweep, sweep_table
+from fromnoise.samplers.options import guidance_words
 
 if TYPE_CHECKING:
     from fromnoise.run.folder import Folder
@@ -86,7 +87,8 @@ def protocol_line(evaluation: Evaluation) -> str:
     if "sampler" not in sampling:
         return f"protocol: {words}"
     first, last = sampling["seeds"]
-    guided = f", guidance {sampling['guidance_scale']:g}" if sampling["guidance_scale"] != 1 else ""
+    guided = guidance_words(sampling["guidance_scale"], sampling.get("guidance_interval"))
+    guided = guided and f", {guided}"
     words += (
         f"; {sampling['sampler']}, {sampling['steps']} steps{guided} ({sampling['evaluations']} evaluations), seeds "
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,13 @@ class Folder:
             raise WriteError(
                 f"cannot write the run folder {self.path}: {error.strerror}; choose another --output_dir"
             ) from error
+
+    def read_asked(self) -> dict[str, Any] | None:
+        """config.toml: what was asked when the run was begun; None where it cannot be read."""
+        try:
+            return tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
 
     def read_record(self) -> dict[str, Any]:
         """config.json; CheckpointError where this is no run, or one that a newer fromnoise made."""

@@ -11,13 +11,14 @@ import torch
 
 from fromnoise import __version__
 from fromnoise.build import model_spec
-from fromnoise.clock import parse_duration
 from fromnoise.config import Config, to_dict
 from fromnoise.data import DATASETS, available, load
 from fromnoise.data.dataset import ArrayData
 from fromnoise.data.options import DataOptions
 from fromnoise.images import ImageSpec
 from fromnoise.sizes import Situation
+
+WENT_BY = ("device", "seconds", "planned")
 
 
 def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
@@ -28,12 +29,12 @@ def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
     return images, 0.0 if at_hand else time.time() - began
 
 
-def new_record(config: Config, images: ArrayData, device: str = "cpu") -> dict[str, Any]:
-    """config.json: all that follows from what was asked and from the images; device: what it was composed for."""
+def new_record(config: Config, images: ArrayData, at: Situation | None = None) -> dict[str, Any]:
+    """config.json: all that follows from what was asked and from the images; at: what the recipe went by."""
     spec = model_spec(images.spec, config)
     return {
         "config": to_dict(config),
-        "device": device,
+        **({} if at is None else {"situation": {name: getattr(at, name) for name in WENT_BY}}),
         "spec": spec.to_json(),
         "sigma_data": _sigma_data(images, spec),
         "data": {
@@ -54,14 +55,9 @@ def new_record(config: Config, images: ArrayData, device: str = "cpu") -> dict[s
 
 
 def situation_of(record: dict[str, Any]) -> Situation:
-    """What the recipe of a run went by."""
-    budget = record["config"]["train"]["budget"]
-    return Situation(
-        ImageSpec.from_json(record["spec"]),
-        record["data"]["count"],
-        record.get("device", "cpu"),
-        None if budget is None else parse_duration(budget),
-    )
+    """What the recipe of a run went by; of one from before that was written down, all but the device and the time."""
+    spec, count = ImageSpec.from_json(record["spec"]), record["data"]["count"]
+    return Situation(spec, count, **record.get("situation", {}))
 
 
 def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:

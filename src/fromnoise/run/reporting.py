@@ -12,6 +12,7 @@ from fromnoise.recipes import size_of
 from fromnoise.run.diagnosing import diagnosis_section
 from fromnoise.run.evaluated import evaluation_sections
 from fromnoise.run.record import situation_of
+from fromnoise.samplers.options import guidance_words
 from fromnoise.train.precision import choose_channels_last, choose_compile, choose_graph
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def facts(run: Run) -> list[tuple[str, str]]:
     rows.append(("precision", f"{run.precision.dtype_name} ({run.precision.reason})"))
     rows += _launching(run)
     sample = config.sample
-    guided = f", guidance {sample.guidance_scale:g}" if sample.guidance_scale != 1 else ""
-    rows.append(("samples below", f"{sample.sampler}, {sample.steps} steps, {sample.grid} grid{guided}"))
+    said = [f"{sample.sampler}, {sample.steps} steps, {sample.grid} grid"]
+    said.append(guidance_words(sample.guidance_scale, sample.guidance_interval))
+    rows.append(("samples below", ", ".join(filter(None, said))))
     return rows
 
 
@@ -134,7 +136,7 @@ def _launching(run: Run) -> list[tuple[str, str]]:
     train = run.config.train
     layout = choose_channels_last(train.memory_format)
     rows = [("memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})")]
-    if run.device.startswith("cuda") or train.cuda_graph != "auto":
+    if run.device.startswith("cuda"):
         rows.append(("CUDA graph", str(choose_graph(run.device, train.cuda_graph))))
     if run.device.startswith("cuda") or train.compile != "auto":
         rows.append(("torch.compile", str(choose_compile(run.device, train.compile))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def steps(run: Run, started: float | None = None, max_time: float | None = None)
                 session.save()
                 raise Interrupted(_stopped(run, trainer, "--max_time is over"), OUT_OF_TIME)
             session.save_now_and_then()
-            yield step
+            yield session.whole(step)
         session.finish()
 
 
@@ -67,6 +68,7 @@ class _Session:
         done = self.trainer.images / (self.trainer.total or math.inf)
         self.previews = int(done * self.options.previews)
         self.preview_seconds = 0.0
+        self.caught_up: tuple[StepLoss, ...] = ()
         self.scores = Scores(run, self.trainer)
         self.rate = self.speed = 0.0
         run.folder.rewind_metrics(self.trainer.images)
@@ -78,11 +80,15 @@ class _Session:
 
     def log(self, step: TrainStep) -> None:
         """Write what was read to metrics.jsonl, and a preview when its time has come."""
-        self.rate, self.speed = step.learning_rate, step.images_per_second
+        self.rate, self.speed, self.caught_up = step.learning_rate, step.images_per_second, ()
         self._take(step.read)
         if self.scores.due(step):
             self._note(self.scores.make())
         self._preview_now_and_then(step)
+
+    def whole(self, step: TrainStep) -> TrainStep:
+        """The step with the losses that a checkpoint after it has fetched."""
+        return replace(step, read=step.read + self.caught_up)
 
     def _take(self, losses: tuple[StepLoss, ...]) -> None:
         """Write the losses to metrics.jsonl, `log_every` of them a line, and the mean of every epoch that they end."""
@@ -147,7 +153,8 @@ class _Session:
 
     def save(self) -> None:
         """A checkpoint now, in metrics.jsonl all that came before it, and its score, by which it may be the best."""
-        self._take(self.trainer.read())
+        self.caught_up = self.trainer.read()
+        self._take(self.caught_up)
         if self.unlogged:
             self.run.folder.append_metrics([self._line()])
         folder, keep = self.run.folder.checkpoints, self.options.checkpoints_kept

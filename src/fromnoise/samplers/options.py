@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,3 +46,9 @@ class SampleOptions:
         None, "draw guesses in by this quantile instead of clipping, such as 0.995", least=0.5, most=1
     )
     batch_size: int = option(256, "pictures made at once; it does not change them", least=1)
+
+
+def guidance_words(scale: float, interval: Sequence[float] | None) -> str:
+    """Such as "guidance 1.5 at times 0.3 to 0.8"; empty where there is none."""
+    where = f" at times {interval[0]:g} to {interval[1]:g}" if interval else ""
+    return f"guidance {scale:g}{where}" if scale != 1 else ""

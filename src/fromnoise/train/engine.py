@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from fromnoise.errors import DivergedError
 from fromnoise.objective import Draw, LossTerms, Objective, draw, training_loss
 from fromnoise.times import Importance
 from fromnoise.train.ema import Ema
-from fromnoise.train.launch import Recorded, Work
+from fromnoise.train.launch import WARM, Recorded, Work
 from fromnoise.train.memory import LossMemory
 from fromnoise.train.muon import Muon
 from fromnoise.train.options import TrainOptions
@@ -100,19 +100,27 @@ class Trainer:
         self.step = self.images = self.skipped = 0
         self._pending: list[tuple[int, int, Tensor]] = []
         self._bad_in_a_row = 0
+        self._busy = 0.0  # seconds of steps since the device was last waited for
         self._rate = torch.zeros((), device=self.device)
         self._work = self._launched()
 
     def _launched(self) -> Work:
-        """`_move`, compiled and recorded where that was chosen."""
+        """`_move`, compiled and recorded where that was chosen; a last batch of an epoch that is smaller, as it is."""
         kind, options = self.device.type, self.options
+        graph, compiled = choose_graph(kind, options.cuda_graph).on, choose_compile(kind, options.compile).on
         self._learner = self.denoiser
-        compiled = choose_compile(kind, options.compile).on
         if compiled:
             self._learner = self.denoiser.with_net(torch.compile(self.net, dynamic=False))  # type: ignore[arg-type]
-        if not choose_graph(kind, options.cuda_graph).on:
-            return self._move
-        return Recorded(self._move, _uncompiled if compiled else nullcontext)
+        whole: Work = Recorded(self._move, self.device) if graph else self._move
+
+        def launch(x0: Tensor, *rest: Tensor | None) -> Tensor:
+            if len(x0) == options.train_batch_size:
+                return whole(x0, *rest)
+            # Compiling anew for another size would take longer than all such batches.
+            with torch.compiler.set_stance("force_eager") if compiled else nullcontext():
+                return self._move(x0, *rest)  # type: ignore[arg-type]
+
+        return launch if graph or compiled else self._move
 
     @property
     def best_net(self) -> nn.Module:
@@ -131,16 +139,18 @@ class Trainer:
 
     def steps(self) -> Iterator[TrainStep]:
         """Train until `total` images or the budget's hard end; yields after each step."""
-        pace, busy = Pace(behind=self.device.type != "cpu"), 0.0
+        behind = self.device.type != "cpu"
+        pace = Pace(behind, warm=WARM + 1 if behind else 0)
         self.net.train()
-        while not self.done and not (self.budget and self.budget.spent(pace.last)):
+        while not self.done and not (self.budget and self.budget.spent(pace.last * (1 + len(self._pending)))):
             began = time.perf_counter()
             rate = self._one_step()
-            read = self.read() if self.done or len(self._pending) >= pace.window else ()
-            busy += time.perf_counter() - began
-            if read:
-                pace.timed(len(read), busy)
-                busy = 0.0
+            self._busy += time.perf_counter() - began
+            began, busy = time.perf_counter(), self._busy
+            read: tuple[StepLoss, ...] = ()
+            if self.done or len(self._pending) >= pace.window:
+                read = self.read()
+                pace.timed(len(read), busy + time.perf_counter() - began)
             speed = self.options.train_batch_size / pace.usual
             if self.total is None and self.budget and read and self.budget.measured_enough(pace.steps, pace.seconds):
                 self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
@@ -200,6 +210,7 @@ class Trainer:
         """Wait for the device and fetch the pending losses; DivergedError after too many in a row not finite."""
         if not self._pending:
             return ()
+        self._busy = 0.0
         values = torch.stack([loss for _, _, loss in self._pending]).float().tolist()
         read = tuple(StepLoss(s, n, v) for (s, n, _), v in zip(self._pending, values, strict=True))
         self._pending.clear()
@@ -216,24 +227,25 @@ class Trainer:
 
 
 def _optimizer(net: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    betas, gpu = (0.9, options.adam_beta2), next(net.parameters()).is_cuda
+    betas = (0.9, options.adam_beta2)
     if options.optimizer == "muon":
         return Muon(net, options.learning_rate, betas, options.weight_decay, options.momentum)
-    if options.optimizer == "adam":
-        return torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True, capturable=gpu)
-    return torch.optim.AdamW(
-        net.parameters(),
-        lr=options.learning_rate,
-        betas=betas,
-        weight_decay=options.weight_decay,
-        fused=True,
-        capturable=gpu,
+    # On a GPU a step may be recorded; torch warns of those before it, which are not.
+    gpu = next(net.parameters()).is_cuda
+    found = (
+        torch.optim.Adam(net.parameters(), lr=options.learning_rate, betas=betas, fused=True, capturable=gpu)
+        if options.optimizer == "adam"
+        else torch.optim.AdamW(
+            net.parameters(),
+            lr=options.learning_rate,
+            betas=betas,
+            weight_decay=options.weight_decay,
+            fused=True,
+            capturable=gpu,
+        )
     )
-
-
-def _uncompiled() -> Any:
-    """A context for a batch of another size: compiling it anew takes longer than all such batches."""
-    return torch.compiler.set_stance("force_eager")
+    found._warned_capturable_if_run_uncaptured = True
+    return found
 
 
 def _noise_device(device: torch.device) -> torch.device:

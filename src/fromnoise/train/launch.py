@@ -8,8 +8,6 @@ copied there first, what comes out is there until the next call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,34 +17,30 @@ WARM = 3  # calls that run as they are before one is recorded: libraries choose 
 
 
 class Recorded:
-    """work(*inputs) -> Tensor, the same by replaying; inputs are tensors on a CUDA device, or None.
+    """work(*inputs) -> Tensor, the same by replaying; inputs are tensors on `device`, a CUDA one, or None.
 
-    The first `WARM` calls with inputs of the same shapes and types run as they are. A call with others, such as the
-    last batch of an epoch, always does, within `otherwise()`. What `work` reads besides its inputs must keep its place
-    in memory, and `work` must not wait for the device.
+    Inputs must have the same shapes and types each time. The first `WARM` calls run as they are. What `work` reads
+    besides its inputs must keep its place in memory, and `work` must not wait for the device.
     """
 
-    def __init__(self, work: Work, otherwise: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
-        self.work, self.otherwise = work, otherwise
+    def __init__(self, work: Work, device: torch.device) -> None:
+        self.work, self.device = work, device
         self.graph: torch.cuda.CUDAGraph | None = None
-        self._key: tuple[Any, ...] | None = None
-        self._alike = 0
+        self._calls = 0
         self._inputs: list[Tensor | None] = []
         self._output = torch.empty(0)
 
     def __call__(self, *inputs: Tensor | None) -> Tensor:
         """What `work` says; it stays so until the next call."""
-        key = tuple(None if value is None else (value.shape, value.dtype) for value in inputs)
+        with torch.cuda.device(self.device):  # streams belong to the device that is current
+            return self._played(inputs)
+
+    def _played(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
         if self.graph is None:
-            if key != self._key:
-                self._key, self._alike = key, 0
-            if self._alike < WARM:
-                self._alike += 1
+            self._calls += 1
+            if self._calls <= WARM:
                 return self._beside(inputs)
             self._record(inputs)
-        elif key != self._key:
-            with self.otherwise():
-                return self.work(*inputs)
         for place, value in zip(self._inputs, inputs, strict=True):
             if place is not None and value is not None:
                 place.copy_(value)
@@ -66,6 +60,7 @@ class Recorded:
     def _record(self, inputs: tuple[Tensor | None, ...]) -> None:
         self._inputs = [None if value is None else value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             self._output = self.work(*self._inputs)
         self.graph = graph

@@ -16,16 +16,20 @@ SHORT, LONG = 0.1, 0.4  # seconds; a window that took less is doubled, one that 
 class Pace:
     """Seconds a step over the last 200 windows, on a CPU of one step each.
 
-    window: after how many steps to wait for the device. steps, seconds: all so far that were timed.
+    behind: it is a device that works behind Python. warm: so many steps are not timed: kernels are chosen and recorded
+    in them. window: after how many steps to wait for the device. steps, seconds: all so far that were timed.
     """
 
-    def __init__(self, behind: bool) -> None:
-        self.behind, self.window = behind, 1
+    def __init__(self, behind: bool, warm: int = 0) -> None:
+        self.behind, self.warm, self.window = behind, warm, 1
         self.steps, self.seconds = 0, 0.0
         self._recent: deque[float] = deque(maxlen=200)
 
     def timed(self, steps: int, seconds: float) -> None:
         """Take in a window of `steps` that took `seconds`."""
+        if self.warm > 0:
+            self.warm -= steps
+            return
         self.steps, self.seconds = self.steps + steps, self.seconds + seconds
         self._recent.append(seconds / steps)
         if self.behind and seconds < SHORT:

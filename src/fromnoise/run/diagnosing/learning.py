@@ -14,6 +14,7 @@ from fromnoise.run.diagnosing.finding import Finding, Level
 from fromnoise.run.diagnosing.reading import Reading
 from fromnoise.train.checkpoint import BrokenWeightsError
 
+FEWEST_STEPS = 180  # of any size, that pictures take to become readable
 CLEARLY = 1.25  # this many times the reference is clearly above it
 
 
@@ -34,7 +35,7 @@ def weights_finding(case: Case) -> Finding | None:
 def exposure(case: Case) -> Finding:
     """Images seen against what the recipe needs."""
     seen, recipe = case.seen, case.run.config.recipe
-    needed = images_needed(recipe, case.spec)
+    needed = max(images_needed(recipe, case.spec), FEWEST_STEPS * case.run.config.train.train_batch_size)
     numbers = {"seen": seen, "needed": needed}
     says = (
         f"The network has seen {seen:,} images, and pictures of {case.spec.height}x{case.spec.width} become readable "
