@@ -93,6 +93,7 @@ def test_a_search_says_what_differs_and_keeps_the_newest(tmp_path):
 
 def test_a_search_trains_and_scores(capsys, monkeypatch):
     search = module("search")
+    monkeypatch.setattr("torch.set_num_threads", lambda number: None)  # it would stay so for the tests after this one
     monkeypatch.setattr(
         sys, "argv", ["search.py", "--data", "digits", "--images", "64", "--num", "40", "--one", "3", "net.width=8"]
     )

@@ -56,3 +56,14 @@ def test_toml_tables(tmp_path):
         read_toml(path)
     with pytest.raises(UsageError, match="did you mean 'train'"):
         from_dict({"trains": {}})
+
+
+@pytest.mark.parametrize("text", ["0.3,0.8", "[0.3, 0.8]", "[0.3,0.8]"])
+def test_numbers_with_commas_need_no_brackets(text):
+    assert parse_value("sample.guidance_interval", text) == (0.3, 0.8)
+
+
+def test_what_are_no_such_numbers_is_said_with_an_example():
+    words = parse_value("sample.guidance_interval", "wide")
+    with pytest.raises(UsageError, match="such as 0.3,0.8"):
+        replaced(Config(), {"sample.guidance_interval": words})

@@ -90,6 +90,8 @@ def parse_value(name: str, text: str) -> Any:
         return None
     if choices or kind is str:
         return text
+    if kind is tuple and not text.lstrip().startswith("["):
+        text = f"[{text}]"  # 0.3,0.8
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

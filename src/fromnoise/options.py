@@ -59,7 +59,8 @@ def _check_value(name: str, value: Any, annotation: Any, limits: Any) -> None:
         return
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (kind in (int, float) and isinstance(value, bool)):
-        raise UsageError(f"{name} is {value!r}, but expected {kind.__name__}; give a value of that kind")
+        wanted = "numbers with commas, such as 0.3,0.8" if kind is tuple else kind.__name__
+        raise UsageError(f"{name} is {value!r}, but expected {wanted}; give a value of that kind")
     if kind is float and not math.isfinite(value):
         raise UsageError(f"{name} is {value}, but expected a finite number; give one")
     least, most = limits.get("least"), limits.get("most")
