@@ -65,5 +65,5 @@ def test_numbers_with_commas_need_no_brackets(text):
 
 def test_what_are_no_such_numbers_is_said_with_an_example():
     words = parse_value("sample.guidance_interval", "wide")
-    with pytest.raises(UsageError, match="such as 0.3,0.8"):
+    with pytest.raises(UsageError, match=r"such as 0\.3,0\.8"):
         replaced(Config(), {"sample.guidance_interval": words})
