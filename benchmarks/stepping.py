@@ -60,7 +60,8 @@ def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: st
     config = compose(recipe, Situation(data.spec, len(data), device), DataOptions(), None, {**length, **settings})
     record = new_record(config, data)
     autocast = choose_precision(device, config.train.mixed_precision).autocast
-    denoiser = build_denoiser(config, ImageSpec.from_json(record["spec"]), record["sigma_data"], autocast).to(device)
+    spec = ImageSpec.from_json(record["spec"])
+    denoiser = build_denoiser(config, spec, record["sigma_data"], autocast, device).to(device)
     batches = Batches(data.to(device), config.train.train_batch_size, config.train.seed, device=device)
     objective = build_objective(config.objective, denoiser.prediction.sigma_data)
     return Trainer(denoiser, objective, batches, config.train, total=_ENDLESS)

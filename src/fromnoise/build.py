@@ -43,9 +43,12 @@ def model_spec(spec: ImageSpec, config: Config) -> ImageSpec:
     return dataclasses.replace(spec, low=config.process.low, high=1.0, classes=classes)
 
 
-def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None) -> Denoiser:
+def build_denoiser(
+    config: Config, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None, device: str = "cpu"
+) -> Denoiser:
     """A freshly initialised denoiser on the CPU; its weights follow from the seed alone.
 
+    device: where it is to go, by which its layout in memory is chosen.
     Raises UsageError where the parts of `config` do not go together.
     """
     process = build_process(config.process)
@@ -60,7 +63,7 @@ def build_denoiser(config: Config, spec: ImageSpec, sigma_data: float, autocast:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.train.seed, "initial weights"))
         net = build_net(config.net, spec)
-    if choose_channels_last(config.train.memory_format).on:
+    if choose_channels_last(config.net.kind, device, config.train.memory_format).on:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Denoiser(net, process, prediction, spec, autocast)
 

@@ -77,8 +77,8 @@ def test_two_processes_do_not_share_a_folder(tiny_run):
 def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     settings = {k: v for k, v in tiny_settings.items() if k != "train.num_images"}
     run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.budget": "6s"})
-    totals = {step.total for step in run.steps()} - {None}
-    assert len(totals) == 1
+    totals = list(dict.fromkeys(step.total for step in run.steps() if step.total))
+    assert 1 <= len(totals) <= 4, "a plan, and three times another where the machine has changed"
     seconds = [line["seconds"] for line in run.folder.read_metrics() if "seconds" in line][-1]
     assert 3.0 < seconds < 6 * 1.03 + 2, "the hard end is at 103 %; two seconds for a busy machine"
     files = checkpoint.read(run.newest_checkpoint())
@@ -86,7 +86,7 @@ def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     cut = [line for line in run.folder.read_metrics() if line.get("event") == "budget spent"]
     assert state["images"] >= state["total"]
     # A machine that slows down after the first seconds ends the plan where it stands, and says so.
-    assert cut[0]["planned"] in totals and state["total"] < max(totals) if cut else {state["total"]} == totals
+    assert cut[0]["planned"] == totals[-1] and state["total"] < totals[-1] if cut else state["total"] == totals[-1]
     assert list(Run(run.path).steps()) == []
 
 

@@ -163,7 +163,7 @@ def test_a_budget_measures_as_often_as_it_can_afford(monkeypatch):
     assert budget.scorings_afforded(1000.0) == 9 and budget.scorings_afforded(500.0) == 6
     assert budget.scorings_afforded(50.0) == 0 == Budget(0.0, 100.0, scorings=8).scorings_afforded(1e6)
     plain = Budget(started=0.0, seconds=100.0, now=lambda: 20.0).images(0, 1000.0, 10)
-    assert plain - budget.images(0, 1000.0, 10) == 2700, "nine scores at three tenths of 1,000 images"
+    assert plain - budget.images(0, 1000.0, 10) == 2160, "the four fifths of nine scores that are to come"
 
 
 def test_a_short_budget_is_not_spent_on_scores(tmp_path, tiny_settings, monkeypatch):

@@ -18,7 +18,13 @@ from fromnoise.train import checkpoint
 from fromnoise.train.ema import Ema, power_for
 from fromnoise.train.engine import MOST_BAD_STEPS, Trainer
 from fromnoise.train.options import TrainOptions
-from fromnoise.train.precision import choose_device, choose_precision
+from fromnoise.train.precision import (
+    choose_channels_last,
+    choose_compile,
+    choose_device,
+    choose_graph,
+    choose_precision,
+)
 from fromnoise.train.schedule import Budget, learning_rate
 from fromnoise.weighting import Sigmoid, Unit
 
@@ -146,14 +152,26 @@ def test_the_learning_rate_rises_and_falls():
 def test_a_budget_plans_whole_batches_that_fit():
     now = [100.0]
     budget = Budget(started=90.0, seconds=60.0, now=lambda: now[0])
-    assert not budget.measured_enough(4, 10) and not budget.measured_enough(20, 4.0)
-    assert budget.measured_enough(5, 5.0), "8 % of the budget, at least five steps"
+    assert not budget.plan_due(4, 10) and not budget.plan_due(20, 4.0)
+    assert budget.plan_due(5, 5.0), "8 % of the budget, at least five steps"
     planned = budget.images(640, per_second=100.0, batch=64)
     assert planned % 64 == 0 and 640 < planned <= 640 + 50 * 100
     now[0] = 150.9  # 102 % is 151.2, and the checkpoint takes its quarter of a second
     assert not budget.spent() and budget.spent(step=0.1)
     now[0] = 151.0
     assert budget.spent()
+
+
+def test_a_budget_is_planned_anew_when_the_machine_has_changed():
+    now = [0.0]
+    budget, made = Budget(started=0.0, seconds=100.0, now=lambda: now[0]), []
+    for second in range(1, 96):
+        now[0] = float(second)
+        if budget.plan_due(10 * second, float(second)):
+            made.append((second, budget.images(0, per_second=50.0 if second < 30 else 100.0, batch=1)))
+    assert [second for second, _ in made] == [8, 21, 41, 61]
+    slow, still, fast, last = (images for _, images in made)
+    assert slow == 50 * (92 - 4) and still == 50 * (79 - 4) and fast == 100 * (59 - 4) and last == 100 * (39 - 4)
 
 
 def test_checkpoints_are_whole_or_refused(tmp_path):
@@ -196,6 +214,19 @@ def test_precision_and_device_give_their_reasons():
     assert choose_device("cpu").name == "cpu"
     with pytest.raises(UsageError, match="unknown device"):
         choose_device("gpu")
+
+
+def test_layout_graph_and_compile_give_their_reasons_and_can_be_forced():
+    assert choose_channels_last("unet", "cpu").on and choose_channels_last("unet2d", "cuda").on
+    slower = choose_channels_last("unet2d", "cpu")
+    assert not slower.on and "normalisation" in str(slower)
+    assert choose_channels_last("unet2d", "cpu", "channels_last").on
+    assert not choose_channels_last("unet", "cpu", "channels_first").on
+    assert choose_graph("cuda").on and not choose_graph("cpu").on and not choose_graph("cuda", "no").on
+    assert choose_graph("cuda:1", "yes").reason == "asked for"
+    with pytest.raises(UsageError, match="cuda_graph was asked for, but the device is cpu"):
+        choose_graph("cpu", "yes")
+    assert not choose_compile("cuda").on and choose_compile("cpu", "yes").on
 
 
 def importance(total=4000, **options):

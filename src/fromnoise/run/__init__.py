@@ -150,7 +150,7 @@ class Run:
 
     def new_denoiser(self) -> Denoiser:
         """The denoiser as it was before training, on the CPU."""
-        return build_denoiser(self.config, self.spec, self.record["sigma_data"], self.precision.autocast)
+        return build_denoiser(self.config, self.spec, self.record["sigma_data"], self.precision.autocast, self.device)
 
     def denoiser_with(self, net: nn.Module) -> Denoiser:
         """A denoiser around `net`, which is shared and not copied."""

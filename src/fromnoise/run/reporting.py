@@ -134,7 +134,7 @@ def _size(run: Run) -> list[tuple[str, str]]:
 def _launching(run: Run) -> list[tuple[str, str]]:
     """How memory is laid out and kernels are launched; of the latter, what there is a choice of on the device."""
     train = run.config.train
-    layout = choose_channels_last(train.memory_format)
+    layout = choose_channels_last(run.config.net.kind, run.device, train.memory_format)
     rows = [("memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})")]
     if run.device.startswith("cuda"):
         rows.append(("CUDA graph", str(choose_graph(run.device, train.cuda_graph))))

@@ -152,7 +152,7 @@ class Trainer:
                 read = self.read()
                 pace.timed(len(read), busy + time.perf_counter() - began)
             speed = self.options.train_batch_size / pace.usual
-            if self.total is None and self.budget and read and self.budget.measured_enough(pace.steps, pace.seconds):
+            if self.budget and read and not self.done and self.budget.plan_due(pace.steps, pace.seconds):
                 self.total = self.budget.images(self.images, speed, self.options.train_batch_size)
             left = max(0.0, self.budget.left()) if self.budget else None
             yield TrainStep(self.step, self.images, self.total, rate, speed, read, left)

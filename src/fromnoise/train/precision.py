@@ -88,11 +88,13 @@ def choose_precision(device: str, asked: str = "auto") -> Precision:
     return Precision("float32", "this CPU has no bf16 instructions (AVX512_BF16 or AMX)")
 
 
-def choose_channels_last(asked: str = "auto") -> Choice:
-    """Whether images and kernels lie in memory pixel by pixel, each with all of its channels; or as asked for."""
+def choose_channels_last(net: str, device: str, asked: str = "auto") -> Choice:
+    """Whether images and kernels of the network of kind `net` lie in memory pixel by pixel; or as asked for."""
     if asked != "auto":
         return Choice(asked == "channels_last", "asked for")
-    return Choice(True, "convolutions here and on GPUs read all channels of a pixel together")
+    if net == "unet2d" and device == "cpu":
+        return Choice(False, "group normalisation is slower pixel by pixel on a CPU")
+    return Choice(True, "convolutions read all channels of a pixel together")
 
 
 def choose_graph(device: str, asked: str = "auto") -> Choice:

@@ -25,6 +25,7 @@ def learning_rate(options: TrainOptions, images: int, total: int | None) -> floa
     return options.learning_rate * rise * fall
 
 
+AGAIN = (0.2, 0.4, 0.6)  # shares of a budget after which the plan is made anew
 SAVING = 0.25  # seconds that are kept for writing the last checkpoint
 SCORING = 0.04  # share of a budget that may go into scores of the weights
 SCORED = 0.3  # what scoring an image costs, beside training on one
@@ -32,7 +33,7 @@ SCORED = 0.3  # what scoring an image costs, beside training on one
 
 @dataclass
 class Budget:
-    """Wall time for a whole run. After a few measured seconds it says how many images fit into it.
+    """Wall time for a whole run. After a few measured seconds it says how many images fit into it, and again later.
 
     started: when the run's clock began (seconds since the epoch). seconds: the budget. A reserve of 3 % plus a
     second is left for previews, the last checkpoint and a machine that slows down. scorings: how often the weights are
@@ -46,6 +47,7 @@ class Budget:
     scorings: int = 0
     scored: int = 0
     evaluating: float = 0.0
+    plans: int = 0
 
     def left(self) -> float:
         """Seconds until the budget is spent."""
@@ -55,13 +57,19 @@ class Budget:
         """Whether one more step of `step` seconds, and the checkpoint after it, would end beyond 102 %."""
         return self.left() + 0.02 * self.seconds < step + SAVING
 
-    def measured_enough(self, steps: int, seconds: float) -> bool:
-        """Whether `steps` steps in `seconds` are a fair sample of this machine's speed."""
-        return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
+    def plan_due(self, steps: int, seconds: float) -> bool:
+        """Whether `images` is to be asked now: when `steps` steps in `seconds` are a fair sample of this machine,
+        and anew at a fifth, two and three fifths of the budget, since machines slow down and recover.
+        """
+        if not self.plans:
+            return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
+        return self.plans <= len(AGAIN) and self.left() < (1 - AGAIN[self.plans - 1]) * self.seconds
 
     def images(self, seen: int, per_second: float, batch: int) -> int:
         """How many images in all can be seen: those seen so far and what fits into the time left, in whole steps."""
+        self.plans += 1
         scoring = self.scorings_afforded(per_second) * SCORED * self.scored / per_second
+        scoring *= max(0.0, self.left()) / self.seconds  # the others have been
         usable = max(0.0, self.left() - 0.03 * self.seconds - 1.0 - scoring)
         return seen + max(1, int(usable / (1 / per_second + self.evaluating) / batch)) * batch
 
