@@ -151,7 +151,7 @@ def drawn(run: Run, denoiser: Denoiser, num: int, options: SampleOptions) -> Pic
         if done < num and (len(pieces) == 1 or now - said > 10):
             said, left = now, (now - began) / done * (num - done)
             say(f"sampling: {done:,} of {num:,} pictures, {evaluations} evaluations each, about {left:.0f} s left")
-    chosen = asdict(options)
+    chosen = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
     del chosen["batch_size"]  # it changes nothing
     about = {
         **chosen,
