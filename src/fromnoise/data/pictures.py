@@ -47,6 +47,7 @@ class Pictures:
             return
         try:
             archive = zipfile.ZipFile(self._path)
+        # zipfile raises NotImplementedError for an archive of a later version of the format.
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise DataError(f"{self._where} cannot be opened as .zip ({error}); replace it") from error
         with archive:
