@@ -27,8 +27,9 @@ def _default(size: str, at: Situation) -> Config:
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
     moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
-    Five steps of UniPC are as close to the images as many. Guidance pulls at middle noise only (Kynkaanniemi et al.
-    2024), so that they cost eight evaluations; elsewhere it would make clearer pictures of fewer kinds.
+    Five steps of UniPC come within a sixth of the distance of a hundred. Guidance pulls at middle noise only
+    (Kynkaanniemi et al. 2024), so that they cost eight evaluations; elsewhere it would make clearer pictures of fewer
+    kinds.
     """
     chosen = choose_size(at, size)
     classes = bool(at.spec.classes)
