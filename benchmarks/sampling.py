@@ -22,8 +22,8 @@ from fromnoise.run.sweeping import Sweep, sweep_table
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 SAMPLERS = ("ddim", "heun", "dpmpp_2m", "unipc_2", "unipc_3", "ipndm_4")
-STEPS = (4, 5, 10, 20)
-GUIDANCE = (1.0, 1.25, 1.5, 2.0)
+STEPS = (4, 5, 8, 20)
+GUIDANCE = (1.0, 1.5, 2.0, 2.5, 3.0)
 
 
 def markdown(swept: Sweep) -> str:

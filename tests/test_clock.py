@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from fromnoise import clock
 from fromnoise.clock import format_duration, parse_duration, process_start
 from fromnoise.errors import UsageError
 
@@ -21,3 +22,9 @@ def test_what_is_no_duration(text):
 
 def test_the_process_began_before_now_and_not_long_ago():
     assert 0 < time.time() - process_start() < 3600
+
+
+def test_what_the_process_was_before_does_not_count(monkeypatch):
+    """A shell that ends in this command becomes it: Linux then tells when the shell began."""
+    monkeypatch.setattr(clock, "_IMPORTED_AT", process_start() + 600)
+    assert process_start() == clock._IMPORTED_AT

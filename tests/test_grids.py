@@ -64,6 +64,8 @@ def test_log_snr_steps_are_equal(process):
 def test_a_shift_multiplies_the_levels_of_a_straight_path():
     plain, bent = (Shifted(shift)(Linear(), 10)[1:-1] for shift in (1.0, 3.0))
     torch.testing.assert_close(bent / (1 - bent), 3 * plain / (1 - plain))
+    spread = Shifted(3.0, 1.5)(Linear(), 10)[1:-1]
+    torch.testing.assert_close(spread / (1 - spread), 3 * (plain / (1 - plain)) ** 1.5)
 
 
 def test_a_grid_by_name_by_rule_and_by_hand():

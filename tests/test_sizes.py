@@ -5,7 +5,9 @@ import json
 import pytest
 
 from fromnoise.errors import UsageError
+from fromnoise.grids import GRIDS
 from fromnoise.images import ImageSpec
+from fromnoise.process import Linear
 from fromnoise.recipes import recipe, size_of
 from fromnoise.run import Run
 from fromnoise.run.reporting import facts
@@ -75,14 +77,28 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
 
 
-def test_guidance_in_an_interval_of_times_is_for_the_recipes_own_process(tmp_path):
-    def interval(**settings):
+def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
+    def sampling(**settings):
         run = Run.create("digits", settings=settings, output_dir=tmp_path / str(len(list(tmp_path.iterdir()))))
-        return run.config.sample.guidance_interval
+        return run.config.sample
 
-    assert interval() == (0.3, 0.8)
-    assert interval(**{"process.kind": "vp"}) is None
-    assert interval(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0)}) == (300.0, 800.0)
+    own, other = sampling(), sampling(**{"process.kind": "vp"})
+    assert (own.grid, own.guidance_interval) == ("spread", (0.3, 0.65))
+    assert (other.grid, other.guidance_interval) == ("auto", None)
+    assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
+    asked = sampling(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0), "sample.steps": 7})
+    assert asked.guidance_interval == (300.0, 800.0) and asked.steps == 7
+
+
+def test_coloured_images_get_more_steps_and_a_guided_step_lies_in_the_middle():
+    grey, coloured = (recipe("default", at(spec=spec)).sample for spec in (MNIST, ImageSpec(3, 32, 32, ("a", "b"))))
+    assert coloured.steps > grey.steps
+    for sample in (grey, coloured):
+        low, high = sample.guidance_interval
+        times = GRIDS[sample.grid](Linear(), sample.steps)
+        guided = int(((times >= low) & (times <= high)).sum())
+        assert guided > 0 and sample.steps + guided <= 10, "evaluations a picture"
+    assert recipe("default", at(spec=ImageSpec(1, 28, 28))).sample.guidance_scale == 1
 
 
 def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):

@@ -11,6 +11,7 @@ from fromnoise.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 _IMPORTED_AT = time.time()
+_SLOWEST_START = 20.0  # seconds that Python may take from its own start to this module, on a cold disk
 
 
 def parse_duration(text: str) -> float:
@@ -34,12 +35,14 @@ def format_duration(seconds: float) -> str:
 def process_start() -> float:
     """When this process started, in seconds since the epoch.
 
-    Linux tells (start time in /proc/self/stat, in ticks since boot); elsewhere it is when this module was first
-    imported, a few tenths of a second late.
+    Linux tells (start time in /proc/self/stat, in ticks since boot). Elsewhere it is when this module was first
+    imported, a few tenths of a second late; and also where Linux names a time long before that: then the process was
+    something else first, such as a shell whose script ends in this command, or a notebook.
     """
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-        return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+        started = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return _IMPORTED_AT
+    return started if started > _IMPORTED_AT - _SLOWEST_START else _IMPORTED_AT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from fromnoise.config import Config
 from fromnoise.errors import choose
@@ -27,9 +28,8 @@ def _default(size: str, at: Situation) -> Config:
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
     moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
-    Five steps of UniPC come within a sixth of the distance of a hundred. Guidance pulls at middle noise only
-    (Kynkaanniemi et al. 2024), so that they cost eight evaluations; elsewhere it would make clearer pictures of fewer
-    kinds.
+    Four steps of UniPC do for grey pictures and eight for coloured ones, for as long as they are far apart at both
+    ends and one or two in the middle are guided, and strongly (Kynkaanniemi et al. 2024): 5 or 10 evaluations.
     """
     chosen = choose_size(at, size)
     classes = bool(at.spec.classes)
@@ -48,11 +48,24 @@ def _default(size: str, at: Situation) -> Config:
         ),
         sample=SampleOptions(
             sampler="unipc_2",
-            steps=5,
+            grid="spread",
+            steps=4 if at.spec.channels == 1 else 8,
             guidance_scale=chosen.guidance if classes else 1.0,
-            guidance_interval=(0.3, 0.8) if classes else None,
+            guidance_interval=(0.3, 0.65) if classes else None,
         ),
     )
+
+
+def elsewhere(sample: SampleOptions) -> dict[str, Any]:
+    """Settings of sampling for another process than the recipe's own, whose times mean nothing there."""
+    if sample.grid != "spread":
+        return {}
+    return {
+        "sample.grid": "auto",
+        "sample.steps": 10,
+        "sample.guidance_scale": min(1.5, sample.guidance_scale),
+        "sample.guidance_interval": None,
+    }
 
 
 def ddpm(at: Situation) -> Config:

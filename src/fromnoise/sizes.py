@@ -45,9 +45,9 @@ class Size:
 SIZES = {
     size.name: size
     for size in (
-        Size("small", 24, 1.75, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("base", 32, 1.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("large", 64, 1.5, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
+        Size("small", 24, 2.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("base", 32, 2.0, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("large", 64, 2.0, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
     )
 }
 UP_TO = {"cpu": (240.0, 7200.0), "cuda": (10.0, 120.0), "mps": (240.0, 7200.0)}  # seconds: small, then base

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from fromnoise.errors import DataError, UsageError, WriteError
+from fromnoise.grids import grid_named
+from fromnoise.process import Linear
 from fromnoise.run import Run
 from fromnoise.run.opening import mask, picture
 from fromnoise.testing import Gaussian
@@ -23,6 +25,10 @@ def hole(tiny_run):
     where = np.zeros((tiny_run.spec.height, tiny_run.spec.width), bool)
     where[8:, 2:] = True
     return where
+
+
+def stops(run, steps):
+    return grid_named(run.config.sample.grid, Linear())(Linear(), steps).tolist()
 
 
 def png(path, pixels, mode=None):
@@ -85,11 +91,11 @@ def test_a_mask_is_white_where_to_paint(tiny_run, hole, tmp_path):
 
 def test_variations(tiny_run, editor):
     assert len(editor.img2img(7, 0.7, seeds=[2]).moments) == 15  # 3 steps are too coarse to go a part of the way
-    editor = tiny_run.edit({"steps": 3})
+    editor, times = tiny_run.edit({"steps": 3}), stops(tiny_run, 3)
     made = editor.img2img(7, 0.7, seeds=[2, 5])
-    assert made.images.shape == (2, 16, 16, 1) and made.facts["t"] == pytest.approx(2 / 3) and len(made.moments) == 3
+    assert made.images.shape == (2, 16, 16, 1) and made.facts["t"] == times[1] and len(made.moments) == 3
     assert made.facts["classes"] == [tiny_run.spec.classes[picture(tiny_run, 7).label]] * 2
-    assert [moment.t for moment in made.moments] == pytest.approx([2 / 3, 1 / 3, 0])
+    assert [moment.t for moment in made.moments] == times[1:]
     assert np.array_equal(made.moments[-1].x, made.images)
     full = editor.img2img(7, 1.0, seeds=[2, 5], label=3)
     assert np.array_equal(full.images, tiny_run.sample(seeds=[2, 5], label=3).images)
@@ -140,7 +146,7 @@ def test_inversion_comes_back_better_with_more_steps(tiny_run):
     made = tiny_run.edit({"steps": 16, "sampler": "ddim"}).invert(7)
     off = made.images.astype(float) - made.given[0][1]
     assert made.facts["error"][0] == pytest.approx(float((off**2).mean() ** 0.5), abs=0.6)  # rounded and clipped
-    assert made.noise.shape == (1, 1, 16, 16) and made.up[0].t == pytest.approx(1 / 16) and made.up[-1].t == 1
+    assert made.noise.shape == (1, 1, 16, 16) and made.up[0].t == stops(tiny_run, 16)[-2] and made.up[-1].t == 1
     assert np.abs(made.moments[-2].x.astype(int) - made.up[0].x).max() < 48
 
 

@@ -12,7 +12,7 @@ from fromnoise.config import Config, from_dict, read_toml, replaced
 from fromnoise.data.dataset import ArrayData
 from fromnoise.data.options import DataOptions
 from fromnoise.errors import UsageError
-from fromnoise.recipes import BUDGET, recipe
+from fromnoise.recipes import BUDGET, elsewhere, recipe
 from fromnoise.sizes import Situation
 
 LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
@@ -44,11 +44,11 @@ def compose(
         raise UsageError(f"{names} were both given; how long to train is one of them, so leave the others out")
     if given:
         changes = {**dict.fromkeys(LENGTHS), **changes}
-    process = config.process.kind
+    own = config
     config = from_dict({"data": vars(options)}, base=config)
     config = replaced(config, {k: v for k, v in changes.items() if not k.startswith("data.")})
-    if config.process.kind != process and "sample.guidance_interval" not in changes:
-        config = replaced(config, {"sample.guidance_interval": None})  # its times are those of the recipe's own process
+    if config.process.kind != own.process.kind:
+        config = replaced(config, {k: v for k, v in elsewhere(own.sample).items() if k not in changes})
     for duration in (config.train.budget, config.train.checkpoint_every):
         if duration is not None:
             parse_duration(duration)  # a word that is no duration is said now, not after the training

@@ -31,7 +31,8 @@ class SampleOptions:
 
     sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` tells of each)")
     grid: str = option(
-        "auto", "the times it stops at: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, or 1,0.5,0"
+        "auto",
+        "the times it stops at: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, spread, or 1,0.5,0",
     )
     steps: int = option(20, "how many steps", least=1, most=10_000)
     eta: float | None = option(None, "share of fresh noise in each step of ddim or mix", least=0, most=1)
