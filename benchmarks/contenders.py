@@ -8,13 +8,14 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+Facts = dict[str, Any]
 OURS = {"ours": "default", "chapter-basic": "chapter-basic", "chapter-unet2d": "chapter-unet2d"}  # name -> recipe
 
 
@@ -75,39 +76,53 @@ class Made:
 
     images: Any
     labels: Any | None
-    facts: dict[str, Any]
+    facts: Facts
 
 
-def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path) -> Made:
-    """`fromnoise train DATA --budget` at the recipe's settings, then `num` samples at its settings."""
+def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path, again: Facts | None = None) -> Made:
+    """`fromnoise train DATA --budget` at the recipe's settings, then `num` samples at its settings.
+
+    again: what was kept of a training whose run is still in `folder`; it is sampled as the recipe samples today.
+    """
+    from fromnoise.recipes import recipe
     from fromnoise.run import Run
+    from fromnoise.sizes import Situation
 
-    recipe, path = OURS[name], folder / f"{name}-{seconds:g}-{seed}"
-    words = ["--recipe", recipe, "--budget", f"{seconds:g}s", "--seed", str(seed), "--output_dir", str(path)]
+    path = folder / f"{name}-{seconds:g}-{seed}"
+    trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again
+    run = Run(path)
+    sample = recipe(OURS[name], Situation(run.spec, len(run.data), run.device, seconds)).sample
     began = time.time()
-    subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], check=True, stdout=subprocess.DEVNULL)
-    ended, run = time.time(), Run(path)
-    saved = run.checkpoint().stat().st_mtime
-    lines = [line for line in run.folder.read_metrics() if "step" in line]
-    if not lines:
-        raise SystemExit(f"{name} saw no image in {seconds:g} s: loading took them all; give a longer budget")
-    sampling = time.time()
-    samples = run.sample(num)
-    net, sample = run.new_denoiser().net, run.config.sample
+    samples = run.sample(num, settings=asdict(sample))
     facts = {
-        "images_seen": int(run.checkpoint().name),
-        "images_per_second": statistics.median(line["images_per_second"] for line in lines),
-        "train_seconds": round(saved - began, 2),
-        "process_seconds": round(ended - began, 2),
-        "sample_seconds": round(time.time() - sampling, 2),
+        **trained,
+        "sample_seconds": round(time.time() - began, 2),
         "evaluations": samples.evaluations,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "settings": f"recipe {recipe} as it is, in our engine, {run.precision.dtype_name}; "
+        "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
+        "settings": f"recipe {OURS[name]} as it is, in our engine, {run.precision.dtype_name}; "
         f"{sample.sampler} in {sample.steps} steps",
         "versions": _versions(),
     }
     labels = None if samples.labels is None else np.array(samples.labels)
     return Made(samples.images, labels, facts)
+
+
+def _trained(recipe: str, data: str, seconds: float, seed: int, path: Path) -> Facts:
+    from fromnoise.run import Run
+
+    words = ["--recipe", recipe, "--budget", f"{seconds:g}s", "--seed", str(seed), "--output_dir", str(path)]
+    began = time.time()
+    subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], check=True, stdout=subprocess.DEVNULL)
+    ended, run = time.time(), Run(path)
+    lines = [line for line in run.folder.read_metrics() if "step" in line]
+    if not lines:
+        raise SystemExit(f"{recipe} saw no image in {seconds:g} s: loading took them all; give a longer budget")
+    return {
+        "images_seen": int(run.checkpoint().name),
+        "images_per_second": statistics.median(line["images_per_second"] for line in lines),
+        "train_seconds": round(run.checkpoint().stat().st_mtime - began, 2),
+        "process_seconds": round(ended - began, 2),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -56,6 +56,7 @@ CONTENDERS = {
     "engine-unet2d": Contender("our engine, `chapter-unet2d`", "chapter-unet2d", {}),
     "engine-unet2d-auto": Contender("our engine, UNet2DModel, automatic precision", "chapter-unet2d", _AUTO),
     "default": Contender("our engine, `default`", "default", {}),
+    "default-tiny": Contender("our engine, `default-tiny`", "default-tiny", {}),
     "default-small": Contender("our engine, `default-small`", "default-small", {}),
     "default-large": Contender("our engine, `default-large`", "default-large", {}),
     "default-128": Contender("our engine, `default`, 128 a batch", "default", _LARGE),
@@ -70,6 +71,7 @@ RATIOS = (
     ("default", "loop-basic"),
     ("default", "loop-unet2d"),
     ("default-small", "loop-unet2d"),
+    ("default-tiny", "loop-unet2d"),
     ("default-128", "loop-unet2d"),
     ("default-compiled", "default"),
 )

@@ -4,9 +4,9 @@
     python benchmarks/time_to_quality.py --contenders ours,torchcfm --budgets 60s --seeds 0      # a part of it
 
 Each row is a training from nothing, on a machine that should do nothing else. Rows are kept as they come, and those
-that are there already are not made again (--again makes them), so that the table can be measured in parts. The peers
-are installed into environments of their own below --environments. Writes docs/results/time-to-quality-<data>.json,
-.md and .png.
+that are there already are not made again (--again makes them), so that the table can be measured in parts. Where only
+sampling has changed, --resample, with the --work of before, leaves the trainings as they are. The peers are installed
+into environments of their own below --environments. Writes docs/results/time-to-quality-<data>.json, .md and .png.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, keep, machine
-from contenders import OURS, PEERS, USUAL, Made, ours, theirs
+from contenders import OURS, PEERS, USUAL, Facts, Made, ours, theirs
 from time_to_quality_page import drawing, key, merged, page
 
 from fromnoise.clock import parse_duration
@@ -63,13 +63,13 @@ class Judge:
 
 
 def measure(
-    name: str, seconds: float, seed: int, judge: Judge, args: argparse.Namespace, folder: Path
+    name: str, seconds: float, seed: int, judge: Judge, args: argparse.Namespace, folder: Path, before: Facts | None
 ) -> dict[str, Any]:
-    """One training and its scores, in the shape of the whole file with one row."""
+    """One training and its scores, in the shape of the whole file with one row; before: the row, to sample it anew."""
     numbers = {args.peer_num}
     if name in OURS:
         numbers |= set() if name in WITHOUT_MANY else {args.num}
-        made = ours(name, args.data, seconds, seed, max(numbers), folder)
+        made = ours(name, args.data, seconds, seed, max(numbers), folder, before)
     else:
         train = folder / "train.npz"
         if not train.exists():
@@ -78,7 +78,7 @@ def measure(
     found = {str(count): judge.evaluation(made, count) for count in sorted(numbers)}
     scores = {count: {**one.metrics.to_json(), "ratio_to_test": one.ratio_to_test} for count, one in found.items()}
     rows = {count: one.reference_rows["test"] for count, one in found.items()}
-    row = {"contender": name, "budget": seconds, "seed": seed, "sampled": len(made.images), **made.facts}
+    row = {**made.facts, "contender": name, "budget": seconds, "seed": seed, "sampled": len(made.images)}
     return {
         "data": args.data,
         "machine": machine("cuda" if torch.cuda.is_available() else "cpu"),
@@ -96,6 +96,8 @@ def plan(args: argparse.Namespace, done: set[tuple[str, float, int]]) -> list[tu
     times = sorted(parse_duration(budget) for budget in args.budgets.split(","))
     seeds = [int(seed) for seed in args.seeds.split(",")]
     wanted = [(name, seconds, seed) for seconds in times for seed in seeds for name in names]
+    if args.resample:
+        return [one for one in wanted if one in done and one[0] in OURS]
     return [one for one in wanted if args.again or one not in done]
 
 
@@ -105,14 +107,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     stem = args.out or RESULTS / f"time-to-quality-{args.data}"
     path = stem.with_name(stem.name + ".json")
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    todo = plan(args, {key(row) for row in kept["rows"]} if kept else set())
+    done = {key(row): row for row in kept["rows"]} if kept else {}
+    todo = plan(args, set(done))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         judge = Judge(args.data) if todo else None
         for number, (name, seconds, seed) in enumerate(todo, start=1):
             print(f"{number} of {len(todo)}: {name}, {seconds:g} s, seed {seed}", file=sys.stderr, flush=True)
-            kept = merged(kept, measure(name, seconds, seed, judge, args, folder))
+            before = done[name, seconds, seed] if args.resample else None
+            kept = merged(kept, measure(name, seconds, seed, judge, args, folder, before))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     save(drawing(kept), path.with_suffix(".png"))
@@ -132,7 +136,11 @@ def flags(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="keep runs and samples here")
     parser.add_argument("--out", type=Path, help="write OUT.json, .md and .png instead of the page in docs/results")
     parser.add_argument("--again", action="store_true", help="measure also what is there already")
-    return parser.parse_args(argv)
+    parser.add_argument("--resample", action="store_true", help="sample the runs in --work anew, as they were trained")
+    args = parser.parse_args(argv)
+    if args.resample and not args.work:
+        raise UsageError("--resample samples runs that were kept; give their folder with --work")
+    return args
 
 
 if __name__ == "__main__":

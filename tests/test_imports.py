@@ -52,3 +52,14 @@ def test_no_file_loads_a_slow_library_at_its_top() -> None:
     files = sorted(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
     ours = {"matplotlib", "diffusers", "sklearn", "datasets", "pooch", "rich"}
     assert not loaded_by(*files) & ours
+
+
+def test_training_does_not_load_torchs_compiler(tmp_path: Path) -> None:
+    code = (
+        "import sys; from fromnoise.run import Run; "
+        "settings = {'train.num_images': 64, 'train.train_batch_size': 32, 'train.previews': 0}; "
+        f"run = Run.create('digits', settings=settings, output_dir={str(tmp_path / 'run')!r}, device='cpu'); "
+        "run.train(); print(run.config.train.optimizer, 'torch._dynamo' in sys.modules)"
+    )
+    done = run("-c", code)
+    assert done.stdout.split() == ["muon", "False"], done.stderr

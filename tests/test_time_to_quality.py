@@ -110,6 +110,10 @@ def test_what_is_left_to_measure(command):
     left = command.plan(args, {("ours", 60.0, 0), ("torchcfm", 120.0, 1)})
     assert left[:3] == [("torchcfm", 60.0, 0), ("ours", 60.0, 1), ("torchcfm", 60.0, 1)] and len(left) == 6
     assert len(command.plan(command.flags(["--again", "--seeds", "0"]), {("ours", 60.0, 0)})) == 3 * 7
+    again = command.flags(["--resample", "--work", "runs", "--seeds", "0"])
+    assert command.plan(again, {("ours", 60.0, 0), ("torchcfm", 60.0, 0)}) == [("ours", 60.0, 0)]
+    with pytest.raises(UsageError, match="with --work"):
+        command.flags(["--resample"])
     with pytest.raises(UsageError, match="there is no contender us"):
         command.plan(command.flags(["--contenders", "us"]), set())
 
@@ -171,7 +175,7 @@ def test_a_step_longer_than_the_budget_is_made_all_the_same(harness):
 def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     """Seconds of training on the built-in digits, scored, kept, and not trained again by the same command."""
     words = ["--data", "digits", "--contenders", "ours", "--budgets", "30s", "--seeds", "0"]
-    words += ["--num", "60", "--peer_num", "40", "--out", str(tmp_path / "found")]
+    words += ["--num", "60", "--peer_num", "40", "--out", str(tmp_path / "found"), "--work", str(tmp_path)]
     command.main(words)
     kept = json.loads((tmp_path / "found.json").read_text())
     (ours,) = kept["rows"]
@@ -181,4 +185,7 @@ def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     before = (tmp_path / "found.json").read_bytes()
     command.main(words)
     assert (tmp_path / "found.json").read_bytes() == before
+    command.main([*words, "--resample"])
+    (again,) = json.loads((tmp_path / "found.json").read_text())["rows"]
+    assert again["scores"] == ours["scores"] and again["train_seconds"] == ours["train_seconds"]
     assert "## 30 s of training, 60 pictures" in capsys.readouterr().out

@@ -180,7 +180,7 @@ GRIDS: dict[str, Grid] = {
     "karras": Karras(),
     "log_snr": LogSNR(),
     "shifted": Shifted(),
-    "spread": Shifted(1.4, 1.5),  # for few steps: what docs/recipe.md found best at four
+    "spread": Shifted(2.0, 1.4),  # for few steps: what docs/recipe.md found best at five
 }
 
 

@@ -16,7 +16,7 @@ from fromnoise.images import ImageSpec
 from fromnoise.model_options import ObjectiveOptions, ProcessOptions
 from fromnoise.nets.options import NetOptions
 from fromnoise.samplers.options import SampleOptions
-from fromnoise.sizes import Chosen, Situation, choose_size
+from fromnoise.sizes import SIZES, Chosen, Situation, choose_size
 from fromnoise.train.options import TrainOptions
 
 BUDGET = "3m"  # of the default recipe, where nothing else is asked
@@ -28,11 +28,12 @@ def _default(size: str, at: Situation) -> Config:
     The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
     logit-normal (most of the work is at middle noise), the learning rate falls to 0 and the weights are averaged. Muon
     moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's (docs/recipe.md).
-    Four steps of UniPC do for grey pictures and eight for coloured ones, for as long as they are far apart at both
-    ends and one or two in the middle are guided, and strongly (Kynkaanniemi et al. 2024): 5 or 10 evaluations.
+    Five steps of UniPC do for grey pictures and eight for coloured ones, for as long as they are close together at
+    both ends. Two of them are guided (Kynkaanniemi et al. 2024), those of colour later and more: 7 or 10 evaluations.
     """
     chosen = choose_size(at, size)
-    classes = bool(at.spec.classes)
+    classes, grey = bool(at.spec.classes), at.spec.channels == 1
+    guidance = chosen.guidance if grey else 1 + 2.5 * (chosen.guidance - 1)
     return Config(
         recipe="default" if size == "auto" else f"default-{size}",
         net=NetOptions(kind="unet", width=chosen.width),
@@ -49,9 +50,9 @@ def _default(size: str, at: Situation) -> Config:
         sample=SampleOptions(
             sampler="unipc_2",
             grid="spread",
-            steps=4 if at.spec.channels == 1 else 8,
-            guidance_scale=chosen.guidance if classes else 1.0,
-            guidance_interval=(0.3, 0.65) if classes else None,
+            steps=5 if grey else 8,
+            guidance_scale=guidance if classes else 1.0,
+            guidance_interval=(0.25, 0.85 if grey else 0.65) if classes else None,
         ),
     )
 
@@ -128,9 +129,7 @@ def chapter_unet2d(at: Situation) -> Config:
 
 RECIPES: dict[str, Callable[[Situation], Config]] = {
     "default": partial(_default, "auto"),
-    "default-small": partial(_default, "small"),
-    "default-base": partial(_default, "base"),
-    "default-large": partial(_default, "large"),
+    **{f"default-{size}": partial(_default, size) for size in SIZES},
     "ddpm": ddpm,
     "chapter-basic": chapter_basic,
     "chapter-unet2d": chapter_unet2d,

@@ -8,6 +8,7 @@ docs/recipe.md.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 from fromnoise.clock import format_duration
@@ -45,12 +46,14 @@ class Size:
 SIZES = {
     size.name: size
     for size in (
-        Size("small", 24, 2.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("base", 32, 2.0, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("large", 64, 2.0, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
+        Size("tiny", 16, 1.8, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("small", 24, 1.6, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("base", 32, 1.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("large", 64, 1.5, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
     )
 }
-UP_TO = {"cpu": (240.0, 7200.0), "cuda": (10.0, 120.0), "mps": (240.0, 7200.0)}  # seconds: small, then base
+# Seconds of training up to which each size but the last is the best one.
+UP_TO = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps": (60.0, 240.0, 7200.0)}
 NAMED = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels
 FEW = 2000  # images of which a larger network would learn every one by heart
@@ -96,6 +99,5 @@ def _best(at: Situation) -> tuple[str, str]:
         return "small", f"{at.count:,} images are soon known by heart"
     if at.seconds is None:
         return "base", "no time budget was given"
-    small, base = UP_TO[at.device]
-    name = "small" if at.seconds <= small else "base" if at.seconds <= base else "large"
+    name = list(SIZES)[bisect_left(UP_TO[at.device], at.seconds)]
     return name, f"best for {format_duration(at.seconds)} of {NAMED[at.device]}"

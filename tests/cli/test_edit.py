@@ -36,7 +36,7 @@ def in_a_folder(tmp_path, monkeypatch):
             "inpaint-7-resample2-seeds1-3-label3",
             "class: 3",
         ),
-        (["img2img", "--image", "7", "--num", "2"], "img2img-7-strength0.6-seeds0-1", "down from t = 0.72 of 1"),
+        (["img2img", "--image", "7", "--num", "2"], "img2img-7-strength0.6-seeds0-1", "down from t = 0.779 of 1"),
         (["interpolate", "--seeds", "3,17", "--num", "3"], "interpolate-seeds3-17", "class: "),
         (["interpolate", "--images", "7", "seven.png"], "interpolate-7-seven", "reconstruction error"),
         (["invert", "--image", "7", "4", "--sampler", "heun"], "invert-7-4", "standard deviation of the noise"),

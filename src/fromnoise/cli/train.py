@@ -8,7 +8,7 @@ from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags,
 from fromnoise.cli.parser import Parser
 from fromnoise.clock import format_duration, parse_duration, process_start
 
-RECIPES = "default, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
+RECIPES = "default, default-tiny, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
 
 
 SAID = ("images", "network", "size", "process", "device", "precision", "memory format", "CUDA graph", "torch.compile")

@@ -10,6 +10,7 @@ hidden channels (biases, embeddings, the layers that touch pixels) goes by AdamW
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -63,6 +64,12 @@ class Muon(torch.optim.Optimizer):
     """
 
     found_inf: Tensor | None = None
+
+    # torch keeps its compiler away from these, and loads all of that to do so: seconds, where nothing is compiled.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
 
     def __init__(
         self, net: nn.Module, lr: float, betas: tuple[float, float], weight_decay: float, momentum: float = 0.95
