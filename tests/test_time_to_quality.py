@@ -187,5 +187,7 @@ def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     assert (tmp_path / "found.json").read_bytes() == before
     command.main([*words, "--resample"])
     (again,) = json.loads((tmp_path / "found.json").read_text())["rows"]
-    assert again["scores"] == ours["scores"] and again["train_seconds"] == ours["train_seconds"]
+    assert again["train_seconds"] == ours["train_seconds"]
+    for count, scores in again["scores"].items():
+        assert scores["frechet_distance"] == pytest.approx(ours["scores"][count]["frechet_distance"], rel=1e-3)
     assert "## 30 s of training, 60 pictures" in capsys.readouterr().out
