@@ -91,8 +91,10 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     path = folder / f"{name}-{seconds:g}-{seed}"
     trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again
     run = Run(path)
-    sample = recipe(OURS[name], Situation(run.spec, len(run.data), run.device, seconds)).sample
-    began = time.time()
+    today = recipe(OURS[name], Situation(run.spec, len(run.data), run.device, seconds))
+    if today.net != run.config.net:
+        raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")
+    sample, began = today.sample, time.time()
     samples = run.sample(num, settings=asdict(sample))
     facts = {
         **trained,

@@ -33,6 +33,7 @@ def _default(size: str, at: Situation) -> Config:
     """
     chosen = choose_size(at, size)
     classes, grey = bool(at.spec.classes), at.spec.channels == 1
+    # Photographs want more of it, where it pulls later: docs/recipe.md.
     guidance = chosen.guidance if grey else 1 + 2.5 * (chosen.guidance - 1)
     return Config(
         recipe="default" if size == "auto" else f"default-{size}",
