@@ -160,8 +160,6 @@ def page(found: Mapping[str, Any], plot: str) -> str:
 
 def drawing(found: Mapping[str, Any]) -> Any:
     """Mean distances against seconds at the fewest pictures, which all contenders have; both axes logarithmic."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
     from fromnoise.figures import axes as look
     from fromnoise.figures.curves import lines
 
@@ -171,12 +169,8 @@ def drawing(found: Mapping[str, Any]) -> Any:
             series.setdefault(name, []).append((budget, statistics.mean(distances(rows, count))))
     drawn = {name: tuple(zip(*points, strict=True)) for name, points in series.items()}
     label = f"Frechet distance, {int(count):,} pictures"
-    figure = lines(drawn, "seconds from start to checkpoint", label, "How good after how long", log_x=True)
+    figure = lines(drawn, "seconds from start to checkpoint", label, "How good after how long", log_x=True, log_y=True)
     (axes,) = figure.axes
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
     if test := found["test"].get(count):
         axes.axhline(test["frechet_distance"], color=look.QUIET, linestyle="--", linewidth=1.1)
         axes.annotate(TEST, (0.005, test["frechet_distance"]), xycoords=("axes fraction", "data"), va="bottom",

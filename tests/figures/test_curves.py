@@ -88,6 +88,12 @@ def test_lines_hold_the_points_and_the_bars():
     assert len(png_bytes(figure)) > 1000
 
 
+def test_lines_far_apart_are_told_apart_on_a_logarithmic_axis():
+    (axes,) = lines({"a": ([1, 2], [0.7, 133])}, "x", "y", "t", log_y=True).axes
+    assert axes.get_yscale() == "log"
+    assert {"1", "10", "50", "100"} <= {tick.get_text() for tick in axes.get_yticklabels()}
+
+
 def test_lines_use_a_colour_and_a_marker_each():
     figure = lines({str(i): ([1, 2], [i, i]) for i in range(7)}, "x", "y", "t")
     drawn = figure.axes[0].lines

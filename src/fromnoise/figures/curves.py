@@ -101,11 +101,13 @@ def lines(
     y_label: str,
     title: str,
     log_x: bool = False,
+    log_y: bool = False,
 ) -> Figure:
     """Named lines through points, such as quality against the number of steps.
 
     series: name -> (x, y) or (x, y, err), each (N,); err is drawn as bars of +-err. log_x: a logarithmic x axis with
-    ticks at the points themselves. Raises UsageError for no series or lengths that differ.
+    ticks at the points themselves. log_y: a logarithmic y axis, for positive y. Raises UsageError for no series or
+    lengths that differ.
     """
     if not series:
         raise UsageError("there is no series to draw, but a figure of lines needs at least one; give name -> (x, y)")
@@ -130,6 +132,8 @@ def lines(
     look.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
     if log_x:
         _log_ticks(axes, np.concatenate([np.ravel(points[0]) for points in series.values()]))
+    if log_y:
+        _log_heights(axes)
     return look.settled(figure)
 
 
@@ -226,6 +230,15 @@ def _log_ticks(axes: Axes, x: NDArray[np.float64]) -> None:
         axes.xaxis.set_major_locator(FixedLocator(points))
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: look.short_count(value)))
+
+
+def _log_heights(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _apart(points: NDArray[np.float64]) -> list[float]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 NUM = 2000
 FLOOR = "test images"
+FAR = 20  # times the least distance, beyond which a logarithmic axis is needed to tell the others apart
 WEIGHTS = "weights"  # the one axis that is no sampling setting
 
 
@@ -154,7 +155,9 @@ def _figures(swept: Sweep) -> dict[str, Any]:
                 [max(x for x, _ in f) for f in series.values()],
             )
             drawn[FLOOR] = ((min(ends[0]), max(ends[1])), (swept.floor.frechet_distance,) * 2)
-        figures[name] = lines(drawn, label, "Frechet distance", "Quality against cost", log_x=True)
+        heights = [y for _, found in drawn.values() for y in found]
+        far = 0 < FAR * min(heights) < max(heights)
+        figures[name] = lines(drawn, label, "Frechet distance", "Quality against cost", log_x=True, log_y=far)
     return figures
 
 
