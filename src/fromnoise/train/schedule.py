@@ -25,7 +25,7 @@ def learning_rate(options: TrainOptions, images: int, total: int | None) -> floa
     return options.learning_rate * rise * fall
 
 
-AGAIN = (0.2, 0.4, 0.6)  # shares of a budget after which the plan is made anew
+AGAIN = (0.2, 0.4, 0.6, 0.8, 0.9)  # shares of a budget after which the plan is made anew
 SAVING = 0.25  # seconds that are kept for writing the last checkpoint
 SCORING = 0.04  # share of a budget that may go into scores of the weights
 SCORED = 0.3  # what scoring an image costs, beside training on one
@@ -59,7 +59,7 @@ class Budget:
 
     def plan_due(self, steps: int, seconds: float) -> bool:
         """Whether `images` is to be asked now: when `steps` steps in `seconds` are a fair sample of this machine,
-        and anew at a fifth, two and three fifths of the budget, since machines slow down and recover.
+        and anew after each of the shares AGAIN of the budget, since machines slow down and recover.
         """
         if not self.plans:
             return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
