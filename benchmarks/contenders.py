@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
 def _trained(recipe: str, data: str, seconds: float, seed: int, path: Path) -> Facts:
     from fromnoise.run import Run
 
+    shutil.rmtree(path, ignore_errors=True)  # a run that is there would be gone on with, not made anew
     words = ["--recipe", recipe, "--budget", f"{seconds:g}s", "--seed", str(seed), "--output_dir", str(path)]
     began = time.time()
     subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], check=True, stdout=subprocess.DEVNULL)
