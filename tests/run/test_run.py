@@ -15,6 +15,7 @@ from fromnoise.errors import BusyError, CheckpointError, DataError, Interrupted,
 from fromnoise.run import Run
 from fromnoise.run.judging import judged
 from fromnoise.train import checkpoint
+from fromnoise.train.schedule import AGAIN
 
 
 def weights(run):
@@ -78,7 +79,7 @@ def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     settings = {k: v for k, v in tiny_settings.items() if k != "train.num_images"}
     run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.budget": "6s"})
     totals = list(dict.fromkeys(step.total for step in run.steps() if step.total))
-    assert 1 <= len(totals) <= 4, "a plan, and three times another where the machine has changed"
+    assert 1 <= len(totals) <= 1 + len(AGAIN), "a plan, and after each share another where the machine has changed"
     seconds = [line["seconds"] for line in run.folder.read_metrics() if "seconds" in line][-1]
     assert 3.0 < seconds < 6 * 1.03 + 2, "the hard end is at 103 %; two seconds for a busy machine"
     files = checkpoint.read(run.newest_checkpoint())
