@@ -15,26 +15,22 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from chapter_loop import BATCH, chapter_loop
 from common import RESULTS, in_words, keep, machine, ratios, short, spread, table, with_range
 from stepping import Step, Traffic, copying, engine, flops_per_image, matmul, peak_memory, stepper, timed
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-from fromnoise import BasicUNet, corrupt
 from fromnoise.data import DataOptions, load
 from fromnoise.data.dataset import ArrayData
 from fromnoise.figures import axes as look
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.files import write_bytes
 from fromnoise.train.precision import choose_device
-
-_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -46,7 +42,7 @@ class Contender:
     settings: Mapping[str, Any] | None = None
 
 
-_AUTO, _LARGE = {"train.mixed_precision": "auto"}, {"train.train_batch_size": _BATCH}
+_AUTO, _LARGE = {"train.mixed_precision": "auto"}, {"train.train_batch_size": BATCH}
 _COMPILED = {"train.compile": "yes"}
 CONTENDERS = {
     "loop-basic": Contender("the chapter's loop, BasicUNet", "chapter-basic"),
@@ -79,50 +75,12 @@ CEILINGS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _WARM = {"cuda": 8}  # steps that are not timed: a GPU's are recorded in the first ones
 
 
-def chapter_loop(data: ArrayData, recipe: str, device: str) -> tuple[nn.Module, Iterator[int]]:
-    """(the network, its steps): the tutorial's loop as it stands there, float32 and a DataLoader."""
-    net = (BasicUNet(data.spec.channels, data.spec.channels) if recipe == "chapter-basic" else _unet2d(data)).to(device)
-    loader = DataLoader(TensorDataset(data.images.float() / 255), batch_size=_BATCH, shuffle=True)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-
-    def steps() -> Iterator[int]:
-        losses = []
-        while True:
-            for (x,) in loader:
-                x = x.to(device)
-                amount = torch.rand(x.shape[0]).to(device)
-                noisy = corrupt(x, amount)
-                out = net(noisy) if recipe == "chapter-basic" else net(noisy, 0).sample
-                loss = nn.functional.mse_loss(out, x)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                losses.append(loss.item())
-                yield len(x)
-
-    return net, steps()
-
-
-def _unet2d(data: ArrayData) -> nn.Module:
-    from diffusers import UNet2DModel
-
-    return UNet2DModel(
-        sample_size=data.spec.height,
-        in_channels=data.spec.channels,
-        out_channels=data.spec.channels,
-        layers_per_block=2,
-        block_out_channels=(32, 64, 64),
-        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    )
-
-
 def ready(name: str, data: ArrayData, device: str) -> tuple[Step, dict[str, Any]]:
     """(one step of the contender, what it is)."""
     contender = CONTENDERS[name]
     if contender.settings is None:
         net, steps = chapter_loop(data, contender.recipe, device)
-        step, batch, precision = lambda: next(steps), _BATCH, "float32"
+        step, batch, precision = lambda: next(steps), BATCH, "float32"
     else:
         trainer = engine(data, contender.recipe, contender.settings, device)
         net, step, batch = trainer.net, stepper(trainer), trainer.options.train_batch_size

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.nets.blocks import pad_to_multiple
+from fromnoise.nets.to_grey import ConvToGrey
 
 CLASS_CHANNELS = 4
 
@@ -27,8 +28,9 @@ class BasicUNet(nn.Module):
         self.down_layers = nn.ModuleList(
             nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(first, 32), (32, 64), (64, 64)]
         )
+        last = ConvToGrey(32, 5) if out_channels == 1 else nn.Conv2d(32, out_channels, kernel_size=5, padding=2)
         self.up_layers = nn.ModuleList(
-            nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(64, 64), (64, 32), (32, out_channels)]
+            [*(nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(64, 64), (64, 32)]), last]
         )
         self.act = nn.SiLU()
         self.downscale = nn.MaxPool2d(2)
