@@ -9,15 +9,18 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fromnoise.sizes import SIZES
+
 HERE = Path(__file__).resolve().parent
 Facts = dict[str, Any]
-OURS = {"ours": "default", "chapter-basic": "chapter-basic", "chapter-unet2d": "chapter-unet2d"}  # name -> recipe
+SIZED = {f"ours-{size}": f"default-{size}" for size in SIZES}  # name -> recipe, whatever the time is
+OURS = {"ours": "default", "chapter-basic": "chapter-basic", "chapter-unet2d": "chapter-unet2d", **SIZED}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ PEERS = {
     "diffusers": Peer("diffusers", "diffusers"),
     "torchcfm": Peer("torchcfm", "torchcfm"),
 }
-USUAL = (*OURS, *(name for name in PEERS if name != "smalldiffusion-1024"))
+USUAL = tuple(name for name in (*OURS, *PEERS) if name != "smalldiffusion-1024" and name not in SIZED)
 
 
 @dataclass(frozen=True)
@@ -87,23 +90,25 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     """
     from fromnoise.recipes import recipe
     from fromnoise.run import Run
-    from fromnoise.sizes import Situation
+    from fromnoise.run.record import situation_of
 
     path = folder / f"{name}-{seconds:g}-{seed}"
     trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again
     run = Run(path)
-    today = recipe(OURS[name], Situation(run.spec, len(run.data), run.device, seconds))
+    at = replace(situation_of(run.record), bf16=run.precision.dtype_name == "bfloat16")
+    today = recipe(OURS[name], at)
     if today.net != run.config.net:
         raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")
     sample, began = today.sample, time.time()
     samples = run.sample(num, settings=asdict(sample))
+    guided = "" if sample.guidance_scale == 1 else f", guided by {sample.guidance_scale:g}"
     facts = {
         **trained,
         "sample_seconds": round(time.time() - began, 2),
         "evaluations": samples.evaluations,
         "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
         "settings": f"recipe {OURS[name]} as it is, in our engine, {run.precision.dtype_name}; "
-        f"{sample.sampler} in {sample.steps} steps",
+        f"{sample.sampler} in {sample.steps} steps{guided}",
         "versions": _versions(),
     }
     labels = None if samples.labels is None else np.array(samples.labels)

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
         run.train()
         seconds = time.process_time() - began
         losses = [line["loss"] for line in run.folder.read_metrics() if "step" in line]
-        made = drawn(run, run.denoiser(), num, run.config.sample)
+        sample = run.config.sample
+        if sample.guidance_scale != 1 and "sample.guidance_scale" not in changes:
+            sample = replace(sample, guidance_scale=1.5)  # alike for all: the recipe's goes by the number of images
+        made = drawn(run, run.denoiser(), num, sample)
         found = quick(made.images, made.labels, referred(run.data, "auto"))
         return {
             "variant": variant or "the recipe",

@@ -1,17 +1,21 @@
 """Which size of the default recipe is chosen for which images, device and time, and that it says why."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from fromnoise.data import DataOptions, load
 from fromnoise.errors import UsageError
 from fromnoise.grids import GRIDS
 from fromnoise.images import ImageSpec
 from fromnoise.process import Linear
 from fromnoise.recipes import recipe, size_of
 from fromnoise.run import Run
+from fromnoise.run.compose import situation
 from fromnoise.run.reporting import facts
 from fromnoise.sizes import SIZES, UP_TO, Situation, choose_size
+from fromnoise.train.precision import choose_precision
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
 
@@ -67,7 +71,8 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     said = dict(facts(run))["size"]
     assert said.startswith("small, 24 channels and 64 images a step (") and "known by heart" in said
-    assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None}
+    bf16 = choose_precision("cpu").autocast is not None
+    assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
     monkeypatch.setattr("fromnoise.run.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config == run.config
@@ -75,6 +80,18 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     assert elsewhere.record["situation"]["device"] == "cuda"
     with pytest.raises(UsageError, match="holds another run"):
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
+
+
+def test_what_will_have_seen_more_is_guided_less():
+    slow, fast = (at(600.0), replace(at(600.0), bf16=True))
+    rising = [at(planned=1), at(60.0), at(180.0), slow, fast, at(600.0, "cuda")]
+    strengths = [choose_size(one).guidance for one in rising]
+    assert strengths == sorted(strengths, reverse=True) and len(set(strengths)) > 4
+    assert strengths[-1] > 1 and strengths[0] < 2
+    assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
+    digits = load(DataOptions("digits"))
+    asked = [situation(digits, None, {"train.mixed_precision": name}).bf16 for name in ("no", "bf16")]
+    assert asked == [False, True]
 
 
 def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):

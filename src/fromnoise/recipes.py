@@ -35,7 +35,7 @@ def _default(size: str, at: Situation) -> Config:
     chosen = choose_size(at, size)
     classes, grey = bool(at.spec.classes), at.spec.channels == 1
     # Photographs want more of it, where it pulls later: docs/recipe.md.
-    guidance = chosen.guidance if grey else 1 + 2.5 * (chosen.guidance - 1)
+    guidance = chosen.guidance if grey else round(1 + 2.5 * (chosen.guidance - 1), 2)
     return Config(
         recipe="default" if size == "auto" else f"default-{size}",
         net=NetOptions(kind="unet", width=chosen.width),
@@ -69,7 +69,7 @@ def elsewhere(sample: SampleOptions) -> dict[str, Any]:
     return {
         "sample.grid": "auto",
         "sample.steps": 10,
-        "sample.guidance_scale": min(1.5, sample.guidance_scale),
+        "sample.guidance_scale": round(1 + 0.5 * (sample.guidance_scale - 1), 2),  # at all times, where half is enough
         "sample.guidance_interval": None,
     }
 

@@ -19,7 +19,8 @@ from fromnoise.images import ImageSpec
 class Situation:
     """What a recipe may go by. spec, count: the images, not their pixels; device: "cpu", "cuda" or "mps".
 
-    seconds: the time budget; planned: how many images are to be seen. Both None where they are not known.
+    seconds: the time budget; planned: how many images are to be seen. Both None where they are not known. bf16: whether
+    this is a CPU that is faster in it and may use it.
     """
 
     spec: ImageSpec
@@ -27,18 +28,19 @@ class Situation:
     device: str = "cpu"
     seconds: float | None = None
     planned: int | None = None
+    bf16: bool = False
 
 
 @dataclass(frozen=True)
 class Size:
     """width: channels at the finest level. cpu, gpu: (images a step, Muon's learning rate for that) on either.
 
-    guidance: its strength at middle noise. What has seen less is less sure of a class, and needs more of it.
+    pace: about how many 28x28 images a second it trains on with two cores of a CPU in float32.
     """
 
     name: str
     width: int
-    guidance: float
+    pace: float
     cpu: tuple[int, float]
     gpu: tuple[int, float]
 
@@ -46,20 +48,25 @@ class Size:
 SIZES = {
     size.name: size
     for size in (
-        Size("tiny", 16, 1.8, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("small", 24, 1.6, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("base", 32, 1.5, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
-        Size("large", 64, 1.5, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
+        Size("tiny", 16, 860, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("small", 24, 550, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("base", 32, 365, cpu=(64, 7e-3), gpu=(2048, 1e-2)),
+        Size("large", 64, 105, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
     )
 }
 # Seconds of training up to which each size but the last is the best one.
 UP_TO = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps": (60.0, 240.0, 7200.0)}
 NAMED = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
+FASTER = {"bf16": 2.6, "cuda": 800.0}  # than two cores in float32: a CPU with bf16 instructions, a GPU
+FOLDED = 64**2  # pixels beyond which a network folds them, and costs little more
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels
 FEW = 2000  # images of which a larger network would learn every one by heart
 FEWEST = 32  # images a step that are always affordable
 STEPS, STEPS_AN_EPOCH = 500, 20  # there should be as many, or a step is of fewer images
 VALUES = 2**22  # pixels times channels of a step at most
+# guidance = 1 + GUIDED (SURE / images seen)^SURER, its second part between these two
+SURE, GUIDED, SURER = 200_000, 0.5, 0.3
+LEAST_GUIDED, MOST_GUIDED = 0.2, 0.8
 RATE = 0.1  # of the images a step, the power by which the learning rate goes: nearly none, as measured
 
 
@@ -84,7 +91,19 @@ def choose_size(at: Situation, asked: str = "auto") -> Chosen:
     batch = full
     while batch > FEWEST and batch > _most(at):
         batch //= 2
-    return Chosen(name, width, size.guidance, min(batch, at.count), rate * (batch / full) ** RATE, why)
+    more = min(MOST_GUIDED, max(LEAST_GUIDED, GUIDED * (SURE / _images(size, at)) ** SURER))
+    return Chosen(name, width, round(1 + more, 2), min(batch, at.count), rate * (batch / full) ** RATE, why)
+
+
+def _images(size: Size, at: Situation) -> float:
+    """About how many images `size` will have seen: a network that saw more is surer of a class, and guided less."""
+    if at.planned is not None:
+        return max(1, at.planned)
+    if at.seconds is None:
+        return SURE
+    faster = FASTER["cuda"] if at.device == "cuda" else FASTER["bf16"] if at.bf16 else 1.0
+    pixels = min(at.spec.height * at.spec.width, FOLDED)
+    return max(1.0, at.seconds * size.pace * faster * 28**2 / pixels)
 
 
 def _most(at: Situation) -> float:

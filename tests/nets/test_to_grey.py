@@ -7,6 +7,11 @@ from torch import nn
 from fromnoise.nets.to_grey import ConvToGrey
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
 def pair(kernel, dtype):
     ours, torchs = ConvToGrey(6, kernel).to(dtype), nn.Conv2d(6, 1, kernel, padding=kernel // 2).to(dtype)
     torchs.load_state_dict(ours.state_dict())
@@ -46,3 +51,19 @@ def test_where_nothing_is_trained_it_is_torchs_own():
     ours, torchs = pair(5, torch.float32)
     x = torch.randn(2, 6, 8, 8)
     assert torch.equal(ours.eval()(x), torchs(x))
+
+
+def test_what_is_sliced_empty_or_needs_no_gradient_goes_through():
+    ours, torchs = pair(3, torch.float32)
+    x = torch.randn(4, 8, 10, 10)
+    for part in (x[:, 1:7, 2:, :5], x[:0, :6]):
+        out = ours(part)
+        torch.testing.assert_close(out, torchs(part))
+        assert out.is_contiguous()
+        out.add_(1).sum().backward()
+
+
+def test_it_can_be_derived_twice():
+    ours, _ = pair(3, torch.float64)
+    x = torch.randn(2, 6, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(ours, x) and torch.autograd.gradgradcheck(ours, x)

@@ -28,10 +28,9 @@ class BasicUNet(nn.Module):
         self.down_layers = nn.ModuleList(
             nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(first, 32), (32, 64), (64, 64)]
         )
-        last = ConvToGrey(32, 5) if out_channels == 1 else nn.Conv2d(32, out_channels, kernel_size=5, padding=2)
-        self.up_layers = nn.ModuleList(
-            [*(nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(64, 64), (64, 32)]), last]
-        )
+        self.up_layers = nn.ModuleList(nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(64, 64), (64, 32)])
+        grey = out_channels == 1
+        self.up_layers.append(ConvToGrey(32, 5) if grey else nn.Conv2d(32, out_channels, kernel_size=5, padding=2))
         self.act = nn.SiLU()
         self.downscale = nn.MaxPool2d(2)
         self.upscale = nn.Upsample(scale_factor=2)

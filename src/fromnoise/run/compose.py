@@ -14,6 +14,7 @@ from fromnoise.data.options import DataOptions
 from fromnoise.errors import UsageError
 from fromnoise.recipes import BUDGET, elsewhere, recipe
 from fromnoise.sizes import Situation
+from fromnoise.train.precision import choose_precision
 
 LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
 
@@ -57,9 +58,12 @@ def compose(
 
 def situation(data: ArrayData, config_file: Path | None, settings: Mapping[str, Any], device: str = "cpu") -> Situation:
     """What a recipe may go by: `data`, the device's kind, and how long was asked for; UsageError for a bad value."""
-    changes = {name: value for name, value in _changes(config_file, settings).items() if name in LENGTHS}
+    looked_at = (*LENGTHS, "train.mixed_precision")
+    changes = {name: value for name, value in _changes(config_file, settings).items() if name in looked_at}
     asked = replaced(Config(), changes).train
-    at = Situation(data.spec, len(data), device)
+    fast = device == "cpu" and choose_precision(device).autocast is not None
+    bf16 = fast and choose_precision(device, asked.mixed_precision).autocast is not None
+    at = Situation(data.spec, len(data), device, bf16=bf16)
     if asked.num_images is not None:
         return replace(at, planned=asked.num_images)
     if asked.num_epochs is not None:

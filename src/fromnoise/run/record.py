@@ -18,7 +18,7 @@ from fromnoise.data.options import DataOptions
 from fromnoise.images import ImageSpec
 from fromnoise.sizes import Situation
 
-WENT_BY = ("device", "seconds", "planned")
+WENT_BY = ("device", "seconds", "planned", "bf16")
 
 
 def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
