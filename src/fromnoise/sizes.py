@@ -65,7 +65,7 @@ FEWEST = 32  # images a step that are always affordable
 STEPS, STEPS_AN_EPOCH = 500, 20  # there should be as many, or a step is of fewer images
 VALUES = 2**22  # pixels times channels of a step at most
 # guidance = 1 + GUIDED (SURE / images seen)^SURER, its second part between these two
-SURE, GUIDED, SURER = 200_000, 0.5, 0.3
+SURE, GUIDED, SURER = 200_000, 0.5, 0.25
 LEAST_GUIDED, MOST_GUIDED = 0.2, 0.8
 RATE = 0.1  # of the images a step, the power by which the learning rate goes: nearly none, as measured
 
