@@ -76,6 +76,10 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     monkeypatch.setattr("fromnoise.run.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config == run.config
+    in_other_words = Run.create(
+        "digits", settings={**settings, "net.width": 24}, output_dir=tmp_path / "r", device="cpu"
+    )
+    assert in_other_words.config == run.config
     elsewhere = Run.create("digits", settings=settings, output_dir=tmp_path / "new", device="cpu")
     assert elsewhere.record["situation"]["device"] == "cuda"
     with pytest.raises(UsageError, match="holds another run"):

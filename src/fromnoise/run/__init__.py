@@ -34,7 +34,7 @@ from fromnoise.run.compose import asked_for, compose, data_options, default_fold
 from fromnoise.run.editing import Editor, editor
 from fromnoise.run.evaluating import How
 from fromnoise.run.folder import Folder
-from fromnoise.run.record import new_record, timed_load
+from fromnoise.run.record import begun_on, new_record, timed_load
 from fromnoise.run.reporting import report
 from fromnoise.run.sampling import Samples, labels_asked, make
 from fromnoise.run.weights import length_of, put
@@ -93,6 +93,8 @@ class Run:
             run = cls(path, device=device, data=images)
             if run.folder.read_asked() == asked:  # as it was begun, also elsewhere or by an older recipe
                 config = run.config
+            else:  # in other words, perhaps: then what goes by the machine is as on the one it was begun on
+                config = compose(recipe, begun_on(run.record, at), options, config_path, changes)
             run._must_agree(config, images)
             run.download_seconds = waited
             return run

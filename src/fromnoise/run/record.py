@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
@@ -58,6 +59,12 @@ def situation_of(record: dict[str, Any]) -> Situation:
     """What the recipe of a run went by; of one from before that was written down, all but the device and the time."""
     spec, count = ImageSpec.from_json(record["spec"]), record["data"]["count"]
     return Situation(spec, count, **record.get("situation", {}))
+
+
+def begun_on(record: dict[str, Any], at: Situation) -> Situation:
+    """`at`, but on the machine that the run of `record` was begun on, as far as that was written down."""
+    begun = record.get("situation", {})
+    return replace(at, **{name: begun[name] for name in ("device", "bf16") if name in begun})
 
 
 def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
