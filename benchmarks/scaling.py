@@ -206,9 +206,9 @@ def plot(curves: Sequence[Mapping[str, Any]]) -> Any:
         for axes, (axis, words) in zip(line, columns.items(), strict=True):
             drawn = [curve for curve in curves if curve["axis"] == axis]
             for curve in drawn:
-                style = names.index(curve["series"])
+                colour, marker = look.mark(names.index(curve["series"]))
                 x, y = [p["x"] for p in curve["points"]], [value(p) for p in curve["points"]]
-                marks = {"color": look.COLOURS[style], "marker": look.MARKERS[style], "markersize": 5}
+                marks = {"color": colour, "marker": marker, "markersize": 5}
                 axes.plot(x, y, label=curve["series"], linewidth=1.8, **marks)
             last = line is grid[-1]
             title = "" if last else f"by {axis}"

@@ -3,17 +3,15 @@
     python benchmarks/throughput.py --data mnist
     python benchmarks/throughput.py --data digits        # built in, so it runs anywhere
 
-All take turns in one process, a few seconds each, so that what slows the machine slows all of them. Peak memory is
-that of a fresh process a contender. Matrix multiplications and copies of large tensors take turns too: their speeds are
-the machine's ceilings. The machine should do nothing else. Writes docs/results/throughput-<data>.json, .md and .png;
-on a GPU throughput-<data>-cuda.
+All take turns, a few seconds each, so that what slows the machine slows all of them; each in a process of its own, so
+that none finds the memory that another got from the system. Matrix multiplications and copies of large tensors take
+turns too: their speeds are the machine's ceilings. The machine should do nothing else, and have memory for all of them.
+Writes docs/results/throughput-<data>.json, .md and .png; on a GPU throughput-<data>-cuda.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ import torch
 from chapter_loop import BATCH, chapter_loop
 from common import RESULTS, in_words, keep, machine, ratios, short, spread, table, with_range
 from stepping import Step, Traffic, copying, engine, flops_per_image, matmul, peak_memory, stepper, timed
+from turns import take_turns, waiting
 
 from fromnoise.data import DataOptions, load
 from fromnoise.data.dataset import ArrayData
@@ -71,7 +70,7 @@ RATIOS = (
     ("default-128", "loop-unet2d"),
     ("default-compiled", "default"),
 )
-CEILINGS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _WARM = {"cuda": 8}  # steps that are not timed: a GPU's are recorded in the first ones
 
 
@@ -89,43 +88,31 @@ def ready(name: str, data: ArrayData, device: str) -> tuple[Step, dict[str, Any]
     return step, {"label": contender.label, "batch": batch, "precision": precision, "parameters": parameters}
 
 
-def memory(name: str, data: ArrayData, device: str) -> dict[str, float]:
-    """Peak memory of this process in MB: with the images in it, and after a few steps of the contender."""
+def wait_for_turns(name: str, data: ArrayData, device: str) -> None:
+    """What the process of a contender does; its peak memory in MB is that after a few steps."""
     before = peak_memory(device)
-    step, _ = ready(name, data, device)
+    step, about = ready(name, data, device)
     for _ in range(_WARM.get(device, 3)):
         step()
-    return {"peak_mb": peak_memory(device), "before_mb": before}
+    about |= {"peak_mb": peak_memory(device), "before_mb": before, **cost(name, data, device, step)}
+    take_turns(about, lambda seconds: timed(step, seconds, device))
 
 
-def _elsewhere(name: str, source: str, device: str) -> dict[str, float]:
-    """`memory` in a fresh process."""
-    words = [sys.executable, __file__, "--memory", name, "--data", source, "--device", device]
-    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-
-def measure(names: Sequence[str], data: ArrayData, device: str, rounds: int, seconds: float) -> dict[str, Any]:
+def measure(names: Sequence[str], source: str, device: str, rounds: int, seconds: float) -> dict[str, Any]:
     """Each contender's numbers and the ceilings, from `rounds` rounds in which each has its turn of `seconds`."""
-    steps: dict[str, Step] = {}
-    about: dict[str, dict[str, Any]] = {}
-    for name in names:
-        steps[name], about[name] = ready(name, data, device)
-        about[name] |= cost(name, data, device, steps[name])
-        for _ in range(_WARM.get(device, 1)):  # the first steps are slow, and are dropped
-            steps[name]()
-    multiply = {name: matmul(dtype, device) for name, dtype in CEILINGS.items()}
+    own = [sys.executable, __file__, "--data", source, "--device", device]
+    tops = _ceilings(device)
     turns: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    copy, copied = copying(device)
-    reached: dict[str, list[float]] = {name: [] for name in (*CEILINGS, "copy")}
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
-        for name, step in steps.items():
-            turns[name].append(timed(step, seconds, device))
-        for name, (product, operations) in multiply.items():
-            turn = timed(product, min(0.5, seconds), device)
-            reached[name].append(turn["steps"] * operations / turn["seconds"] / 1e9)
-        turn = timed(copy, min(0.5, seconds), device)
-        reached["copy"].append(turn["steps"] * copied / turn["seconds"] / 1e9)
+    reached: dict[str, list[float]] = {name: [] for name in tops}
+    with waiting({name: [*own, "--wait", name] for name in names}) as contenders:
+        for number in range(rounds):
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            for name, contender in contenders.items():
+                turns[name].append(contender(seconds))
+            for name, (step, work) in tops.items():
+                turn = timed(step, min(0.5, seconds), device)
+                reached[name].append(turn["steps"] * work / turn["seconds"] / 1e9)
+    about = {name: contender.about for name, contender in contenders.items()}
     ceilings = {name: spread(values) for name, values in reached.items()}
     return {
         "ceilings": ceilings,
@@ -136,6 +123,11 @@ def measure(names: Sequence[str], data: ArrayData, device: str, rounds: int, sec
             if above in turns and below in turns
         },
     }
+
+
+def _ceilings(device: str) -> dict[str, tuple[Step, int]]:
+    """What bounds any training: (a step, its operations or bytes) of large products and of large copies."""
+    return {**{name: matmul(dtype, device) for name, dtype in TYPES.items()}, "copy": copying(device)}
 
 
 def cost(name: str, data: ArrayData, device: str, step: Step) -> dict[str, float]:
@@ -158,7 +150,7 @@ def _numbers(
 ) -> dict[str, Any]:
     speed = spread(_speeds(turns))
     gflops = speed["median"] * about["mflop_per_image"] / 1e3
-    reached = {**dict.fromkeys(CEILINGS, gflops), "copy": speed["median"] * about["mb_per_image"] / 1e3}
+    reached = {**dict.fromkeys(TYPES, gflops), "copy": speed["median"] * about["mb_per_image"] / 1e3}
     return {
         "images_per_second": speed,
         "ms_per_step": spread([1e3 * turn["seconds"] / turn["steps"] for turn in turns]),
@@ -187,12 +179,12 @@ def page(found: Mapping[str, Any]) -> str:
     return (
         f"# How fast training is on {data}\n\n`{found['command']}`, on {in_words(found['machine'])}.\n\n"
         f"Medians of {found['rounds']} turns of {found['seconds']:g} s each, least and most in brackets; all took "
-        "turns in one process. A step is whole: batch, noise, forward, backward, optimiser, and averaged weights in "
-        "`default`. "
+        "turns, each in a process of its own. A step is whole: batch, noise, forward, backward, optimiser, averaged "
+        "weights in `default`. "
         f"Ceilings are what large square matrices and large copies reach in turn with them: {tops['float32']} GFLOP/s "
         f"in float32, {tops['bfloat16']} in bfloat16, {tops['copy']} GB/s read and written. Bytes are counted as if "
         "every operation read and wrote memory: caches and fused kernels do with less, so that more than 100 % is "
-        "possible. Peak memory is a fresh process's, with torch and the images in it (on a GPU: what torch allocated "
+        "possible. Peak memory is the process's, with torch and the images in it (on a GPU: what torch allocated "
         "there).\n\n"
         f"![images a second]({_stem(found)}.png)\n\n{table(heading, rows)}\n\n"
         "Images a second, the first over the second, round by round:\n\n"
@@ -221,7 +213,7 @@ def _row(one: Mapping[str, Any], types: Sequence[str]) -> list[str]:
         short(one["mflop_per_image"]),
         short(one["mb_per_image"]),
         *(f"{100 * one['share_of_ceiling'][name]:.0f} %" for name in types),
-        f"{short(one['peak_mb'])} MB" if "peak_mb" in one else "–",
+        f"{short(one['peak_mb'])} MB",
     ]
 
 
@@ -249,34 +241,32 @@ def plot(found: Mapping[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Measure memory in processes of its own, then speed in turns, and write the three files."""
+    """Measure in turns and write the three files; or be one of the processes that take them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
     parser.add_argument("--only", help=f"some of {', '.join(CONTENDERS)}")
-    parser.add_argument("--no_memory", action="store_true", help="do not start a process for each one's memory")
     parser.add_argument("--output_dir", type=Path, default=RESULTS)
-    parser.add_argument("--memory", choices=CONTENDERS, help="print one contender's peak memory, nothing else")
+    parser.add_argument(
+        "--wait", choices=CONTENDERS, help="be that contender's process, which takes turns when told to"
+    )
     args = parser.parse_args()
-    data, device = load(DataOptions(args.data)), choose_device(args.device).name
+    device = choose_device(args.device).name
+    if args.wait:
+        wait_for_turns(args.wait, load(DataOptions(args.data)), device)
+        return
     others = _CPU_ONLY if device == "cuda" else _GPU_ONLY
     names = args.only.split(",") if args.only else [name for name in CONTENDERS if name not in others]
-    if args.memory:
-        print(json.dumps(memory(args.memory, data, device)))
-        return
-    peaks = {} if args.no_memory else {name: _elsewhere(name, args.data, device) for name in names}
     found = {
         "command": f"python benchmarks/throughput.py --data {args.data}",
         "data": args.data,
         "machine": machine(device),
         "rounds": args.rounds,
         "seconds": args.seconds,
-        **measure(names, data, device, args.rounds, args.seconds),
+        **measure(names, args.data, device, args.rounds, args.seconds),
     }
-    for name, peak in peaks.items():
-        found["contenders"][name] |= peak
     stem = args.output_dir / _stem(found)
     keep(stem, found, page(found))
     write_bytes(stem.with_suffix(".png"), png_bytes(plot(found)))

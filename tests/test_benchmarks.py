@@ -58,25 +58,30 @@ def test_a_step_costs_on_a_line_and_the_longest_floor_binds():
     assert row["images_per_second_without_launches"] == pytest.approx(50_000)
 
 
-def test_every_contender_takes_its_turn(digits_of_mnist_size):
+def test_every_contender_takes_its_turn():
     throughput = module("throughput")
     names = ["loop-basic", "engine-basic-auto", "default"]
-    found = throughput.measure(names, digits_of_mnist_size, "cpu", rounds=1, seconds=0.01)
+    found = throughput.measure(names, "digits", "cpu", rounds=2, seconds=0.01)
     assert set(found["contenders"]) == set(names) and "engine-basic-auto / loop-basic" in found["ratios"]
     for one in found["contenders"].values():
-        assert one["images_per_second"]["median"] > 0 and one["mflop_per_image"] > 1
-    about = {"command": "c", "data": "digits", "rounds": 1, "seconds": 0.01}
+        assert one["images_per_second"]["median"] > 0 and one["mflop_per_image"] > 1 and one["steps_timed"] >= 2
+        assert one["peak_mb"] > one["before_mb"] > 0
+    about = {"command": "c", "data": "digits", "rounds": 2, "seconds": 0.01}
     machine = module("common").machine()
-    for one in found["contenders"].values():
-        one["memory"] = {"peak_mb": 1.0, "before_mb": 0.5}
     assert "the chapter's loop, BasicUNet" in throughput.page({**about, "machine": machine, **found})
 
 
-@pytest.fixture
-def digits_of_mnist_size():
-    from fromnoise.data import DataOptions, load
-
-    return load(DataOptions("digits", resolution="28"))
+def test_a_contender_that_ends_early_is_said_to_and_the_others_are_ended():
+    turns = module("turns")
+    alive = "import json, sys; print(json.dumps({'label': 'a'}), flush=True); [print(1, flush=True) for _ in sys.stdin]"
+    with (
+        pytest.raises(SystemExit, match="b ended with 3"),
+        turns.waiting({"a": [sys.executable, "-c", alive], "b": [sys.executable, "-c", "raise SystemExit(3)"]}),
+    ):
+        raise AssertionError("b was never ready")
+    with turns.waiting({"a": [sys.executable, "-c", alive]}) as contenders:
+        assert contenders["a"].about == {"label": "a"} and contenders["a"](0.5) == 1
+    assert contenders["a"].process.returncode == 0
 
 
 def test_a_search_says_what_differs_and_keeps_the_newest(tmp_path):

@@ -95,9 +95,11 @@ def test_lines_far_apart_are_told_apart_on_a_logarithmic_axis():
 
 
 def test_lines_use_a_colour_and_a_marker_each():
-    figure = lines({str(i): ([1, 2], [i, i]) for i in range(7)}, "x", "y", "t")
-    drawn = figure.axes[0].lines
-    assert len({line.get_color() for line in drawn}) == len({line.get_marker() for line in drawn}) == 7
+    figure = lines({str(i): ([1, 2], [i, i]) for i in range(12)}, "x", "y", "t")
+    drawn = [(line.get_color(), line.get_marker()) for line in figure.axes[0].lines]
+    assert len(set(drawn)) == 12, "a pair of their own"
+    colours, markers = zip(*drawn[:7], strict=True)
+    assert len(set(colours)) == len(set(markers)) == 7, "the first ones differ in both"
 
 
 def test_loss_by_noise_is_the_mean_of_each_bin():

@@ -30,6 +30,12 @@ _ABOVE_LEGEND = 14.0
 _LEGEND_ROOM, _LEGEND_HANDLE, _LEGEND_PIXELS = 620, 62, 15  # in a page's pixels
 
 
+def mark(number: int) -> tuple[str, str]:
+    """(colour, marker) of the series of that number; no two of the first 49 are alike."""
+    again = number // len(COLOURS)
+    return COLOURS[number % len(COLOURS)], MARKERS[(number + again) % len(MARKERS)]
+
+
 def new_figure(wide: float, high: float) -> Figure:
     """An empty figure of `wide` x `high` inches (100 of a page's pixels each) that lays itself out."""
     from matplotlib.figure import Figure

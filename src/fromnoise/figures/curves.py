@@ -117,7 +117,7 @@ def lines(
     for i, (name, points) in enumerate(series.items()):
         x, y = _pair(points[0], points[1], f"series '{name}'")
         err = _pair(x, points[2], f"err of series '{name}'")[1] if len(points) > 2 else None
-        colour, marker = look.COLOURS[i % len(look.COLOURS)], look.MARKERS[i % len(look.MARKERS)]
+        colour, marker = look.mark(i)
         style: dict[str, Any] = {
             "color": colour,
             "marker": marker,
