@@ -4,8 +4,8 @@
     fromnoise evaluate runs/basic-s0 --deep
     python benchmarks/quality.py --data mnist runs/basic-s0 ...
 
-Runs of one row must have been measured under one protocol; else they are refused. Writes docs/results/
-quality-<data>.json and .md.
+Runs of one row must have been measured under one protocol; else they are refused. Rows of other recipes that are there
+already stay. Writes docs/results/quality-<data>.json and .md.
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ def row(path: Path) -> dict[str, Any]:
         "images_seen": int(run.checkpoint().name),
         "evaluation": evaluation.to_json(),
     }
+
+
+def merged(kept: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`rows`, behind those kept that are of other recipes and were measured in the same features; the others go."""
+    new, space = {one["recipe"] for one in rows}, _features(rows[0])
+    return [*(one for one in kept if one["recipe"] not in new and _features(one) == space), *rows]
+
+
+def _features(one: dict[str, Any]) -> Any:
+    return one["evaluation"]["protocol"]["measure"]["features"]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -103,12 +113,14 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--data", default="mnist")
     args = parser.parse_args()
-    rows = [row(path) for path in args.runs]
     machine = f"{os.cpu_count()} cores of {processor()}"
-    stem = RESULTS / f"quality-{args.data}"
-    stem.with_suffix(".json").write_text(json.dumps({"machine": machine, "runs": rows}, indent=1) + "\n")
-    protocol = rows[0]["evaluation"]["protocol"]["measure"]
-    space = protocol["features"]
+    path = RESULTS / f"quality-{args.data}.json"
+    kept = json.loads(path.read_text()) if path.exists() else {"machine": machine, "runs": []}
+    if kept["machine"] != machine:
+        raise SystemExit(f"{path} is of {kept['machine']}, but this is {machine}; remove it to begin anew")
+    rows = merged(kept["runs"], [row(run) for run in args.runs])
+    path.write_text(json.dumps({"machine": machine, "runs": rows}, indent=1) + "\n")
+    space = _features(rows[0])
     words = (
         f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by "
         f"`fromnoise train` and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard "
@@ -117,7 +129,7 @@ def main() -> None:
         "it. Seconds of training are wall time, also of a machine that did other work. What each column is: "
         "[evaluation](../evaluation.md).\n\n"
     )
-    stem.with_suffix(".md").write_text(words + table(rows) + "\n")
+    path.with_suffix(".md").write_text(words + table(rows) + "\n")
     print(table(rows))
 
 

@@ -42,12 +42,13 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 def _polynomial(gram: Tensor) -> Tensor:
     """What the steps multiply matrices of these Gram matrices (N, side, side) by."""
-    product = None
+    product = factor = None
     for a, b, c in _STEPS:
+        if factor is not None:
+            gram = factor @ gram @ factor
         factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         factor.diagonal(dim1=1, dim2=2).add_(a)
         product = factor if product is None else factor @ product
-        gram = factor @ gram @ factor
     assert product is not None
     return product
 
