@@ -47,9 +47,12 @@ def row(path: Path) -> dict[str, Any]:
 
 
 def merged(kept: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`rows`, behind those kept that are of other recipes and were measured in the same features; the others go."""
-    new, space = {one["recipe"] for one in rows}, _features(rows[0])
-    return [*(one for one in kept if one["recipe"] not in new and _features(one) == space), *rows]
+    """`rows`, behind those kept of other recipes (a recipe's go together). SystemExit for those in other features."""
+    new = {one["recipe"] for one in rows}
+    found = [*(one for one in kept if one["recipe"] not in new), *rows]
+    if any(_features(one) != _features(found[0]) for one in found):
+        raise SystemExit("the rows that are there were measured in other features; remove the page to begin anew")
+    return found
 
 
 def _features(one: dict[str, Any]) -> Any:

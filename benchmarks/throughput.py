@@ -133,8 +133,8 @@ def _ceilings(device: str) -> dict[str, tuple[Step, int]]:
 def cost(name: str, data: ArrayData, device: str, step: Step) -> dict[str, float]:
     """Operations and bytes of one step, for each of its images: those that torch asks for one by one."""
     plain = step
-    if name == "default-compiled":  # what is fused cannot be counted
-        plain, _ = ready("default", data, device)
+    if device.startswith("cuda"):  # what was recorded or fused there cannot be counted, but its first steps can
+        plain, _ = ready("default" if name == "default-compiled" else name, data, device)
     with Traffic() as traffic:
         mflop = flops_per_image(plain) / 1e6
     images = plain()
@@ -259,6 +259,8 @@ def main() -> None:
         return
     others = _CPU_ONLY if device == "cuda" else _GPU_ONLY
     names = args.only.split(",") if args.only else [name for name in CONTENDERS if name not in others]
+    if unknown := [name for name in names if name not in CONTENDERS]:
+        parser.error(f"there is no contender {', '.join(unknown)}; choose of {', '.join(CONTENDERS)}")
     found = {
         "command": f"python benchmarks/throughput.py --data {args.data}",
         "data": args.data,

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
 from typing import Any, cast
 
@@ -15,23 +15,33 @@ Turn = Callable[[float], dict[str, float]]
 
 
 class Waiting:
-    """A process begun with `words` that prints what it is as a line of JSON, then a line for every turn it is told."""
+    """A process begun with `words` that prints what it is as a line of JSON, then a line for every turn it is told.
+
+    SystemExit, which names the contender, where it ended instead.
+    """
+
+    about: dict[str, Any]
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
         self.name = name
         self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def until_ready(self) -> None:
+        """Wait for it to say what it is: `about`."""
         self.about = self._said()
 
     def __call__(self, seconds: float) -> dict[str, float]:
         """Let it take steps for `seconds`; the others wait meanwhile."""
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{seconds}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it is gone: then it says nothing
+            self.process.stdin.write(f"{seconds}\n")
+            self.process.stdin.flush()
         return cast(dict[str, float], self._said())
 
     def end(self) -> None:
         """There are no more turns."""
-        self.process.communicate()
+        with suppress(BrokenPipeError):
+            self.process.communicate()
 
     def _said(self) -> dict[str, Any]:
         assert self.process.stdout is not None
@@ -49,6 +59,7 @@ def waiting(commands: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Waiting
             print(f"making ready: {name}", file=sys.stderr, flush=True)
             found[name] = Waiting(name, words)
             stack.callback(found[name].end)
+            found[name].until_ready()
         yield found
 
 

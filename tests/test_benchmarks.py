@@ -79,9 +79,29 @@ def test_a_contender_that_ends_early_is_said_to_and_the_others_are_ended():
         turns.waiting({"a": [sys.executable, "-c", alive], "b": [sys.executable, "-c", "raise SystemExit(3)"]}),
     ):
         raise AssertionError("b was never ready")
+    once = "import sys; print(0, flush=True); raise SystemExit(4)"
+    with (
+        pytest.raises(SystemExit, match="c ended with 4"),
+        turns.waiting({"c": [sys.executable, "-c", once]}) as contenders,
+    ):
+        contenders["c"].process.wait()
+        contenders["c"](0.5)
     with turns.waiting({"a": [sys.executable, "-c", alive]}) as contenders:
         assert contenders["a"].about == {"label": "a"} and contenders["a"](0.5) == 1
     assert contenders["a"].process.returncode == 0
+
+
+def test_rows_of_other_recipes_stay_unless_they_were_measured_in_other_features():
+    quality = module("quality")
+
+    def row(recipe, seed, features="a"):
+        return {"recipe": recipe, "seed": seed, "evaluation": {"protocol": {"measure": {"features": features}}}}
+
+    kept = [row("ddpm", 0), row("default", 0), row("default", 1)]
+    found = quality.merged(kept, [row("default", 2)])
+    assert [(one["recipe"], one["seed"]) for one in found] == [("ddpm", 0), ("default", 2)]
+    with pytest.raises(SystemExit, match="other features"):
+        quality.merged(kept, [row("default", 2, "b")])
 
 
 def test_a_search_says_what_differs_and_keeps_the_newest(tmp_path):

@@ -31,7 +31,7 @@ def _default(size: str, at: Situation) -> Config:
     (docs/recipe.md).
     Five steps of UniPC do for grey pictures and eight for coloured ones, for as long as they are close together at
     both ends. Two of them are guided (Kynkaanniemi et al. 2024), those of colour later and more: 7 or 10 evaluations.
-    The few steps are guided whole: times reach so far that a hundred steps are guided as much as grey's five.
+    A step is guided wholly or not at all; grey's interval ends at 0.92 so that many steps are guided as much as five.
     """
     chosen = choose_size(at, size)
     classes, grey = bool(at.spec.classes), at.spec.channels == 1

@@ -93,7 +93,7 @@ class Run:
             run = cls(path, device=device, data=images)
             if run.folder.read_asked() == asked:  # as it was begun, also elsewhere or by an older recipe
                 config = run.config
-            else:  # in other words, perhaps: then what goes by the machine is as on the one it was begun on
+            elif differences(run.config, config):  # or in other words: then as on the machine that it was begun on
                 config = compose(recipe, begun_on(run.record, at), options, config_path, changes)
             run._must_agree(config, images)
             run.download_seconds = waited
