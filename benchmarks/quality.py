@@ -14,12 +14,14 @@ import argparse
 import json
 import os
 import statistics
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common import processor
 
+from fromnoise.errors import FromNoiseError, UsageError
 from fromnoise.metrics.evaluation import Evaluation, plain
 from fromnoise.metrics.protocol import comparable
 from fromnoise.run import Run
@@ -33,6 +35,8 @@ _COLUMNS = ("recipe", "seeds", "trained", "images seen", "pictures", "evaluation
 def row(path: Path) -> dict[str, Any]:
     """What one run is and what its evaluation says."""
     run = Run(path)
+    if not run.folder.evaluation.exists():
+        raise UsageError(f"{path} was not evaluated; run `fromnoise evaluate {path} --deep` first")
     evaluation = Evaluation.from_json(json.loads(run.folder.evaluation.read_text()), str(run.folder.evaluation))
     lines = [line for line in run.folder.read_metrics() if "seconds" in line]
     return {
@@ -137,4 +141,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FromNoiseError as error:
+        sys.exit(str(error))

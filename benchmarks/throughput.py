@@ -12,6 +12,7 @@ Writes docs/results/throughput-<data>.json, .md and .png; on a GPU throughput-<d
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from turns import take_turns, waiting
 
 from fromnoise.data import DataOptions, load
 from fromnoise.data.dataset import ArrayData
+from fromnoise.errors import FromNoiseError
 from fromnoise.figures import axes as look
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.files import write_bytes
@@ -259,10 +261,12 @@ def main() -> None:
         return
     others = _CPU_ONLY if device == "cuda" else _GPU_ONLY
     names = args.only.split(",") if args.only else [name for name in CONTENDERS if name not in others]
+    if args.rounds < 1:
+        parser.error(f"--rounds is {args.rounds}, but a median needs at least one; give 5")
     if unknown := [name for name in names if name not in CONTENDERS]:
         parser.error(f"there is no contender {', '.join(unknown)}; choose of {', '.join(CONTENDERS)}")
     found = {
-        "command": f"python benchmarks/throughput.py --data {args.data}",
+        "command": f"python benchmarks/throughput.py {shlex.join(sys.argv[1:])}".strip(),
         "data": args.data,
         "machine": machine(device),
         "rounds": args.rounds,
@@ -275,4 +279,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FromNoiseError as error:
+        sys.exit(str(error))

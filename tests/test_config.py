@@ -46,6 +46,12 @@ def test_differences_are_by_name():
     assert differences(Config(), replaced(Config(), {"net.width": 40})) == {"net.width": (32, 40)}
 
 
+def test_a_duration_in_other_words_is_the_same():
+    three, four = (replaced(Config(), {"train.budget": budget}) for budget in ("180s", "4m"))
+    assert not differences(three, replaced(Config(), {"train.budget": "3m"}))
+    assert differences(three, four) == {"train.budget": ("180s", "4m")}
+
+
 def test_toml_tables(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text("[train]\nnum_images = 500\n[net]\nwidth = 24\n")

@@ -109,6 +109,11 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
         raise UsageError(
             f"guidance_interval is {list(interval)}, but two times are needed, the lower first; give [0.1, 0.8]"
         )
+    if interval is not None and (interval[0] > process.t_max or interval[1] < 0):
+        raise UsageError(
+            f"guidance_interval is {list(interval)}, but the times of this process are 0 to {process.t_max:g}, so that "
+            "it would never pull; give times among these"
+        )
 
 
 def build_sampling(

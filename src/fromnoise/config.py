@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fromnoise.clock import parse_duration
 from fromnoise.data.options import DataOptions
 from fromnoise.errors import UsageError, nearest, unknown
 from fromnoise.model_options import ObjectiveOptions, ProcessOptions
@@ -21,6 +22,8 @@ from fromnoise.nets.options import NetOptions
 from fromnoise.options import checked, kind_of
 from fromnoise.samplers.options import SampleOptions
 from fromnoise.train.options import TrainOptions
+
+DURATIONS = ("train.budget", "train.checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,13 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """Settings in which two configs differ: dotted name -> (old, new)."""
-    return {name: (a, b) for name in settings() if (a := _get(old, name)) != (b := _get(new, name))}
+    """Settings in which two configs differ: dotted name -> (old, new); 180s and 3m are the same duration."""
+    pairs = {name: (_get(old, name), _get(new, name)) for name in settings()}
+    return {name: (a, b) for name, (a, b) in pairs.items() if _meant(name, a) != _meant(name, b)}
+
+
+def _meant(name: str, value: Any) -> Any:
+    return parse_duration(value) if name in DURATIONS and value is not None else value
 
 
 def _get(config: Config, name: str) -> Any:

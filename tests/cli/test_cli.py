@@ -40,6 +40,13 @@ def test_train_says_what_it_does_and_where_the_run_lies(capsys, tmp_path):
     assert "finished: nothing is left to train" in capsys.readouterr().out
 
 
+def test_a_budget_that_is_over_at_once_is_said_and_another_time_limit_is_not(capsys):
+    words = ["train", "digits", "--set", "net.width=8", "--output_dir"]
+    assert main([*words, "short", "--budget", "0.01s"]) == 2
+    assert "over before an image was seen; remove short" in capsys.readouterr().err
+    assert main([*words, "long", "--budget", "1h", "--max_time", "0.01s"]) == 75, "to be gone on with"
+
+
 def test_dashes_and_underscores_are_the_same(capsys, tmp_path):
     words = ["--num-images", "64", "--train-batch-size=32", "--lr", "1e-3", "--no_use_ema", "--output-dir", "there"]
     assert main(["train", "digits", "--set", "net.width=8", *words]) == 0
@@ -207,6 +214,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, co
         (["--grid", "1,0.2,0.6,0"], 2, "must fall strictly from at most 1 to 0"),
         (["--sampler", "heun", "--eta", "0.5"], 2, "sampler 'heun' has none"),
         (["--guidance_interval", "[0.8,0.2]"], 2, "the lower first"),
+        (["--guidance_interval", "2,3"], 2, "it would never pull"),
         (["--steps", "-3"], 2, "least allowed is 1"),
         (["--autoguidance", "2"], 2, "a pull needs both"),
         (["--autoguidance", "2", "--weaker", "7"], 4, "choose last, best or one of 128"),

@@ -110,6 +110,11 @@ def test_a_sweep_measures_every_combination(run):
     assert (run.folder.figures / "sweep-seconds.png").exists()
 
 
+def test_a_sweep_takes_pairs_in_brackets():
+    axes = parse_axes(["guidance_interval=[0.2,0.8],[0.3,0.9]", "steps=2"])
+    assert axes == {"guidance_interval": [(0.2, 0.8), (0.3, 0.9)], "steps": [2]}
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [(["steps"], "names no values"), (["stepps=1"], "did you mean"), (["steps=0"], "least allowed is 1"),

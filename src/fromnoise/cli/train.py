@@ -7,6 +7,7 @@ import argparse
 from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.clock import format_duration, parse_duration, process_start
+from fromnoise.errors import UsageError
 
 RECIPES = "default, default-tiny, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
 
@@ -60,6 +61,11 @@ def run(args: argparse.Namespace) -> None:
     lines = training.folder.read_metrics()
     seconds = sum_seconds(lines)
     cut = next((line for line in reversed(lines) if line.get("event") == "budget spent"), None)
+    if cut and not cut["images"]:
+        raise UsageError(
+            f"the budget of {training.config.train.budget} was over before an image was seen; remove {training.path} "
+            "and give a longer one"
+        )
     if not progress.moved:
         print("finished: nothing is left to train")
     elif seconds:

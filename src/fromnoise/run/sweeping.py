@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
             raise UsageError(f"--sweep {word} names no values; write such as steps=5,10,20 sampler=euler,heun")
         if name in axes:
             raise UsageError(f"--sweep names {name} twice; write all its values once, such as {name}=A,B")
-        given = [value.strip() for value in values.split(",")]
+        given = [value.strip() for value in re.split(r",(?![^\[]*\])", values)]  # a comma in brackets is a value's own
         axes[name] = given if name == WEIGHTS else [parse_value(f"sample.{name}", value) for value in given]
     return axes
 
