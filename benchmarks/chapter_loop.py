@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from fromnoise import BasicUNet, corrupt
-from fromnoise.data.dataset import ArrayData
+from fromnoise.data.image_data import ArrayData
 
 BATCH = 128
 

@@ -29,7 +29,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     """What the numbers were measured on."""
     import torch
 
-    from fromnoise.train.precision import choose_precision
+    from fromnoise.train.hardware import choose_precision
 
     auto = choose_precision(device)
     return {

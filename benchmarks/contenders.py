@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fromnoise.sizes import SIZES
+from fromnoise.recipes.model_sizes import SIZES
 
 HERE = Path(__file__).resolve().parent
 Facts = dict[str, Any]
@@ -88,9 +88,9 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
 
     again: what was kept of a training whose run is still in `folder`; it is sampled as the recipe samples today.
     """
-    from fromnoise.recipes import recipe
+    from fromnoise.recipes.recipes import recipe
     from fromnoise.run import Run
-    from fromnoise.run.record import situation_of
+    from fromnoise.run.metadata import situation_of
 
     path = folder / f"{name}-{seconds:g}-{seed}"
     trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
-from fromnoise.data.dataset import ArrayData
-from fromnoise.metrics.copying import Baseline, measure_baseline
-from fromnoise.metrics.scores import Reference, Scores, score, subset
-from fromnoise.run.evaluating import referred
-from fromnoise.seeds import generator
+from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.evaluate import referred
+from fromnoise.evaluation.scores import Reference, Scores, score, subset
+from fromnoise.metrics.memorization import Baseline, measure_baseline
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 COUNT, DRAWS, TRAIN = 800, 5, 20_000

@@ -26,8 +26,8 @@ RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 
 def measure(data: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:
     """One training and its verdict."""
+    from fromnoise.report.judging import judged
     from fromnoise.run import Run
-    from fromnoise.run.judging import judged
 
     path, began = folder / f"{data}-{seed}", time.time()
     words = ["train", data, "--budget", budget, "--seed", str(seed), "--output_dir", str(path)]

@@ -21,9 +21,9 @@ from typing import Any
 
 from common import processor
 
-from fromnoise.errors import FromNoiseError, UsageError
-from fromnoise.metrics.evaluation import Evaluation, plain
-from fromnoise.metrics.protocol import comparable
+from fromnoise.common.errors import FromNoiseError, UsageError
+from fromnoise.evaluation.evaluation import Evaluation, plain
+from fromnoise.evaluation.protocol import comparable
 from fromnoise.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"

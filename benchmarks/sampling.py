@@ -17,9 +17,9 @@ from pathlib import Path
 
 from common import RESULTS, keep, processor, table
 
+from fromnoise.evaluation.sweep import Sweep, sweep_table
 from fromnoise.run import Run
-from fromnoise.run.sweeping import Sweep, sweep_table
-from fromnoise.samplers.options import SampleOptions, guidance_words
+from fromnoise.settings import SampleOptions, guidance_words
 
 SAMPLERS = ("ddim", "heun", "dpmpp_2m", "unipc_2", "unipc_3", "ipndm_4")
 STEPS = (4, 5, 8, 20)

@@ -22,10 +22,10 @@ from typing import Any
 from common import RESULTS, in_words, keep, machine, short, spread, table, with_range
 from stepping import engine, flops_per_image, peak_memory, random_images, stepper, timed
 
-from fromnoise.figures import axes as look
+from fromnoise.common.files import write_bytes
+from fromnoise.figures import style as look
 from fromnoise.figures.encode import png_bytes
-from fromnoise.figures.files import write_bytes
-from fromnoise.train.precision import choose_device
+from fromnoise.train.hardware import choose_device
 
 CHANNELS, TURNS = 3, 3
 SUPERLINEAR = 1.1

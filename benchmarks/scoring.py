@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from common import processor
 
+from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
-from fromnoise.data.dataset import ArrayData
+from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.evaluate import referred
+from fromnoise.evaluation.measure import Pictures, measured
+from fromnoise.evaluation.reference_rows import real_rows
+from fromnoise.evaluation.scores import Reference
 from fromnoise.metrics.frechet import frechet_distance, statistics
-from fromnoise.metrics.real import real_rows
-from fromnoise.metrics.scores import Reference
-from fromnoise.run.evaluating import referred
-from fromnoise.run.measuring import Pictures, measured
-from fromnoise.seeds import generator
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 DRAWS, DRAWN = 40, 1000

@@ -29,7 +29,8 @@ from common import RESULTS, keep, processor, short, table
 
 def settings_of(variant: str) -> tuple[dict[str, Any], float]:
     """(settings by dotted name, images times this) of a variant in words."""
-    from fromnoise.config import parse_value
+    from fromnoise.common.options import parse_value
+    from fromnoise.settings import Settings
 
     found, times = {}, 1.0
     for word in filter(None, variant.split(",")):
@@ -38,7 +39,7 @@ def settings_of(variant: str) -> tuple[dict[str, Any], float]:
             continue
         name, _, text = word.partition("=")
         name = name if "." in name else f"train.{name}"
-        found[name] = parse_value(name, text)
+        found[name] = parse_value(Settings, name, text)
     return found, times
 
 
@@ -47,9 +48,9 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
     import torch
 
     torch.set_num_threads(1)
-    from fromnoise.metrics.scores import quick
+    from fromnoise.evaluation.evaluate import drawn, referred
+    from fromnoise.evaluation.scores import quick
     from fromnoise.run import Run
-    from fromnoise.run.evaluating import drawn, referred
 
     changes, times = settings_of(variant)
     length = {"train.budget": None, "train.num_images": int(images * times), "train.seed": seed}

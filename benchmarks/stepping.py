@@ -12,17 +12,17 @@ from torch.utils import flop_counter
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fromnoise.build import build_denoiser, build_objective
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions
 from fromnoise.data.batches import Batches
-from fromnoise.data.dataset import ArrayData
-from fromnoise.images import ImageSpec
-from fromnoise.run.compose import compose
-from fromnoise.run.record import new_record
-from fromnoise.seeds import generator
-from fromnoise.sizes import Situation
-from fromnoise.train.engine import Trainer
-from fromnoise.train.precision import choose_precision
+from fromnoise.data.image_data import ArrayData
+from fromnoise.model.build import build_denoiser, build_objective
+from fromnoise.recipes.model_sizes import Situation
+from fromnoise.recipes.resolve import compose
+from fromnoise.run.metadata import new_record
+from fromnoise.train.hardware import choose_precision
+from fromnoise.train.trainer import Trainer
 
 Step = Callable[[], int]
 """One training step; says how many images it saw."""

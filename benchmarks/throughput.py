@@ -25,13 +25,13 @@ from common import RESULTS, in_words, keep, machine, ratios, short, spread, tabl
 from stepping import Step, Traffic, copying, engine, flops_per_image, matmul, peak_memory, stepper, timed
 from turns import take_turns, waiting
 
+from fromnoise.common.errors import FromNoiseError
+from fromnoise.common.files import write_bytes
 from fromnoise.data import DataOptions, load
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import FromNoiseError
-from fromnoise.figures import axes as look
+from fromnoise.data.image_data import ArrayData
+from fromnoise.figures import style as look
 from fromnoise.figures.encode import png_bytes
-from fromnoise.figures.files import write_bytes
-from fromnoise.train.precision import choose_device
+from fromnoise.train.hardware import choose_device
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from common import RESULTS, keep, machine
 from contenders import OURS, PEERS, USUAL, Facts, Made, ours, theirs
 from time_to_quality_page import drawing, key, merged, page
 
-from fromnoise.clock import parse_duration
+from fromnoise.common.durations import parse_duration
+from fromnoise.common.errors import FromNoiseError, UsageError
 from fromnoise.data import DataOptions, cache_dir, load, unseen
-from fromnoise.errors import FromNoiseError, UsageError
+from fromnoise.evaluation.evaluate import How, prepared
+from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.evaluation.measure import Pictures, measured
 from fromnoise.figures.grid import save
-from fromnoise.metrics.evaluation import Evaluation
-from fromnoise.run.evaluating import How, prepared
-from fromnoise.run.measuring import Pictures, measured
 
 WITHOUT_MANY = ("chapter-unet2d",)  # of ours: 10,000 of its samples take most of an hour
 

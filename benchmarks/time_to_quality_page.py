@@ -8,9 +8,9 @@ from typing import Any
 
 from common import in_words, table
 
-from fromnoise.errors import UsageError
-from fromnoise.metrics.evaluation import plain
-from fromnoise.metrics.protocol import comparable
+from fromnoise.common.errors import UsageError
+from fromnoise.evaluation.evaluation import plain
+from fromnoise.evaluation.protocol import comparable
 
 TEST = "test images"
 CHAPTER = "chapter-basic"
@@ -161,7 +161,7 @@ def page(found: Mapping[str, Any], plot: str) -> str:
 
 def drawing(found: Mapping[str, Any]) -> Any:
     """Mean distances against seconds at the fewest pictures, which all contenders have; both axes logarithmic."""
-    from fromnoise.figures import axes as look
+    from fromnoise.figures import style as look
     from fromnoise.figures.curves import lines
 
     count, series = counts(found)[0], {}

@@ -23,11 +23,11 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
+from fromnoise.common.seeds import generator
 from fromnoise.metrics.frechet import frechet_distance, statistics
 from fromnoise.metrics.inception import URL, inception
-from fromnoise.metrics.kernel import kernel_distance
-from fromnoise.metrics.manifold import manifold
-from fromnoise.seeds import generator
+from fromnoise.metrics.kid import kernel_distance
+from fromnoise.metrics.precision_recall import manifold
 
 COUNT, DIM = 2000, 64
 

@@ -8,6 +8,16 @@ from pathlib import Path
 
 import pytest
 
+TINY = {
+    "net.width": 8,
+    "net.depth": 1,
+    "train.num_images": 640,
+    "train.train_batch_size": 64,
+    "train.previews": 1,
+    "train.heldout": 2,
+    "train.log_every": 1,
+    "sample.steps": 3,
+}
 ZIP = "cifar10-jpeg-2500.zip"
 
 
@@ -45,3 +55,18 @@ def mnist_dir() -> Path:
 def rgb_zip() -> Path:
     """A zip of 2,500 RGB JPEGs, 32x32, as train/<class>/<name>.jpg in ten classes."""
     return _shared(ZIP)
+
+
+@pytest.fixture(scope="session")
+def tiny_settings() -> dict[str, object]:
+    """The settings of `tiny_run`."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory):
+    """One tiny trained run, shared by the tests that only look at it."""
+    from fromnoise.run import Run
+
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    return Run.create("digits", output_dir=path, settings=TINY).train()

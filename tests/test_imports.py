@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "fromnoise"
 SLOW = {"torch", "diffusers", "sklearn", "scipy", "matplotlib", "datasets", "pooch", "huggingface_hub"}
-TORCH_FREE = ["fromnoise", "fromnoise.config", "fromnoise.doctor"] + [
+TORCH_FREE = ["fromnoise", "fromnoise.settings", "fromnoise.cli.machine"] + [
     "fromnoise." + ".".join(path.relative_to(SOURCE).with_suffix("").parts)
     for path in sorted(SOURCE.rglob("*options.py"))
 ]
@@ -44,7 +44,7 @@ def test_help_loads_nothing_slow() -> None:
 
 
 def test_a_slow_import_would_be_seen() -> None:
-    assert "torch" in loaded_by("fromnoise.seeds")
+    assert "torch" in loaded_by("fromnoise.common.seeds")
 
 
 def test_no_file_loads_a_slow_library_at_its_top() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fromnoise.clock import process_start
-from fromnoise.errors import UsageError
+from fromnoise.common.durations import process_start
+from fromnoise.common.errors import UsageError
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 

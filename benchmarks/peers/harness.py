@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fromnoise.clock import process_start
+from fromnoise.common.durations import process_start
 
 AT_ONCE = 250  # pictures sampled together
 TO_SAVE = 0.3  # seconds kept back for the checkpoint

@@ -17,7 +17,7 @@ from PIL import Image
 from fromnoise.chapter import run_chapter
 from fromnoise.chapter.parts import Parts
 from fromnoise.chapter.story import tell
-from fromnoise.errors import DataError, UsageError, WriteError
+from fromnoise.common.errors import DataError, UsageError, WriteError
 from fromnoise.run import Run
 
 TINY = Parts(

@@ -13,10 +13,10 @@ from fromnoise.chapter.networks import Trained, report_losses, train
 from fromnoise.chapter.parts import QUICK, WHOLE, WHOLE_TRAINING, Parts, stated
 from fromnoise.chapter.published import EPOCH_LOSSES, PARAMETERS
 from fromnoise.chapter.telling import Quantity, Telling, tabled, told
+from fromnoise.common.errors import Interrupted
 from fromnoise.data import DataOptions, load
-from fromnoise.errors import Interrupted
 from fromnoise.run import Run
-from fromnoise.train.precision import Device
+from fromnoise.train.hardware import Device
 
 SMALL = Parts(quick=True, basic=3000, batch_size=64, previews=0)
 

@@ -8,11 +8,11 @@ from torch import nn
 
 import fromnoise
 from fromnoise.chapter.pieces import corrupt, sample_with_step
-from fromnoise.errors import UsageError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.vp import VPLinear
 from fromnoise.nets.basic_unet import BasicUNet
-from fromnoise.nets.diffusers import UNet2D
-from fromnoise.vp import VPLinear
+from fromnoise.nets.unet2d import UNet2D
 
 CLOSE = {torch.float64: 1e-12, torch.float32: 1e-5}
 

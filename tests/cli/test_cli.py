@@ -13,8 +13,8 @@ from PIL import Image
 
 from fromnoise.cli import main
 from fromnoise.cli.flags import parse_seeds
-from fromnoise.errors import UsageError
-from fromnoise.samplers import SAMPLERS
+from fromnoise.common.errors import UsageError
+from fromnoise.diffusion.samplers import SAMPLERS
 
 TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "1"]
 

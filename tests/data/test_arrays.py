@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fromnoise.common.errors import DataError
 from fromnoise.data import DataOptions, describe, load, splits
-from fromnoise.errors import DataError
 
 Idx = Callable[[np.ndarray], bytes]
 IMAGES = np.arange(6 * 5 * 4, dtype=np.uint8).reshape(6, 5, 4)

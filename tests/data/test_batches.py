@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.batches import Batches
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import UsageError
-from fromnoise.images import ImageSpec
+from fromnoise.data.image_data import ArrayData
 
 
 def numbered(number: int, labels: bool = True) -> ArrayData:

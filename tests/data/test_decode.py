@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from fromnoise.data.decode import MAX_PIXELS, BadImage, Picture, decode, peek, pillow_guard
-from fromnoise.data.fit import Fit
+from fromnoise.data.resize import Fit
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 

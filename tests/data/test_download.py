@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import pytest
 
+from fromnoise.common.errors import DataError, UsageError, WriteError
 from fromnoise.data import DataOptions, load
 from fromnoise.data import download as room
-from fromnoise.data.catalogue import DATASETS, Dataset, RemoteFile
-from fromnoise.errors import DataError, UsageError, WriteError
+from fromnoise.data.registry import DATASETS, Dataset, RemoteFile
 
 GOOD = bytes(range(256)) * 1000
 ALSO = b"labels" * 50

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from fromnoise.common.errors import DataError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, describe, load, splits, unseen
-from fromnoise.data.dataset import ArrayData
 from fromnoise.data.holdout import MOST, divided, places
-from fromnoise.data.inspect import inspect
+from fromnoise.data.image_data import ArrayData
+from fromnoise.data.inspection import inspect
 from fromnoise.data.npz import Npz
-from fromnoise.errors import DataError
-from fromnoise.images import ImageSpec
 
 Folder = Callable[..., Path]
 IMAGE = (4, 4, 1)

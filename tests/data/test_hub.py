@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data import DataOptions, describe, load, splits
-from fromnoise.errors import DataError, UsageError
 
 
 @pytest.fixture

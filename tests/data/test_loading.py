@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data import DATASETS, DataOptions, available, describe, load, splits
-from fromnoise.errors import DataError, UsageError
 
 
 def test_an_unknown_name_gets_the_nearest_one_and_the_other_ways() -> None:
@@ -101,7 +101,7 @@ def test_other_files_under_mnists_name_are_noted(
 
 def test_options_and_names_load_without_torch() -> None:
     code = (
-        "import sys, fromnoise.data.options, fromnoise.data, fromnoise.data.catalogue, fromnoise.data.download\n"
+        "import sys, fromnoise.settings, fromnoise.data, fromnoise.data.registry, fromnoise.data.download\n"
         "fromnoise.data.DATASETS, fromnoise.data.cache_dir, dir(fromnoise.data)\n"
         "assert not {'torch', 'PIL', 'numpy', 'requests', 'pooch', 'rich'} & set(sys.modules), set(sys.modules)"
     )

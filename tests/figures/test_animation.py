@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fromnoise.errors import UsageError, WriteError
+from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.figures.animation import animate, gif_bytes
 from fromnoise.figures.grid import grid
 

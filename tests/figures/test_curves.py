@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
-from fromnoise.errors import UsageError
-from fromnoise.figures.axes import short_count
+from fromnoise.common.errors import UsageError
 from fromnoise.figures.curves import lines, loss_and_samples, loss_by_noise, loss_curve
 from fromnoise.figures.encode import as_image, png_bytes
 from fromnoise.figures.grid import grid
-from fromnoise.figures.smooth import running_mean, sensible_top, thinned
+from fromnoise.figures.smoothing import running_mean, sensible_top, thinned
+from fromnoise.figures.style import short_count
 
 
 def test_running_mean_is_the_mean_inside_and_keeps_a_constant():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 from fromnoise.figures.animation import gif_bytes
 from fromnoise.figures.curves import loss_curve
 from fromnoise.figures.encode import as_image, data_uri, is_drawn, page_size, png_bytes

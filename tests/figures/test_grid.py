@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fromnoise.errors import UsageError, WriteError
+from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.figures.grid import grid, save
-from fromnoise.figures.pictures import best_scale, tiles
+from fromnoise.figures.scaling import best_scale, tiles
 
 
 def test_every_pixel_becomes_a_square_at_its_place(pictures):

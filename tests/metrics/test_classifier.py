@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fromnoise.common.errors import DataError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import load
-from fromnoise.data.dataset import ArrayData
-from fromnoise.data.options import DataOptions
-from fromnoise.errors import DataError
-from fromnoise.images import ImageSpec
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics import classifier as room
 from fromnoise.metrics.classifier import Classifier, accuracy, cached_classifier, recipe_hash, train_classifier
+from fromnoise.settings import DataOptions
 
 
 def stripes(count=64, classes=2, channels=1, size=8):

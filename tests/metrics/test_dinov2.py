@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.errors import DataError, UsageError
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.metrics.dinov2 import NAME, dinov2, recipe_hash
 
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
-from fromnoise.data.dataset import ArrayData
-from fromnoise.images import ImageSpec
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics import classifier, features
 from fromnoise.metrics.features import domain, pixels, turned
 

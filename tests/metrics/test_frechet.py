@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from fromnoise.errors import DataError, WriteError
+from fromnoise.common.errors import DataError, WriteError
 from fromnoise.metrics.frechet import (
     Statistics,
     _weighted,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.errors import DataError, UsageError
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.metrics import inception as room
 from fromnoise.metrics.inception import FILE, URL, inception, recipe_hash
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.denoiser import Denoiser
-from fromnoise.errors import DataError, UsageError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.prediction import Velocity
+from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
+from fromnoise.diffusion.vp import VP, VPContinuous, VPLinear
 from fromnoise.metrics import likelihood as room
 from fromnoise.metrics.likelihood import bits_per_dimension
 from fromnoise.nets.basic_unet import BasicUNet
-from fromnoise.prediction import Velocity
-from fromnoise.process import VE, Linear, Normal, Uniform
-from fromnoise.seeds import generator
 from fromnoise.testing.oracles import Gaussian, Oracle
-from fromnoise.vp import VP, VPContinuous, VPLinear
 
 SPEC = ImageSpec(1, 8, 8)
 LINEAR = Linear(Normal())

@@ -4,11 +4,11 @@ import pytest
 import torch
 from scipy import stats
 
-from fromnoise.errors import DataError
+from fromnoise.common.errors import DataError
+from fromnoise.common.seeds import generator
 from fromnoise.metrics import classifier as room
 from fromnoise.metrics import two_sample
 from fromnoise.metrics.two_sample import two_sample_test
-from fromnoise.seeds import generator
 
 
 def noise(count, seed, low=0, high=256):

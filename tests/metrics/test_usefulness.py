@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import DataError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import DataError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics import classifier as room
 from fromnoise.metrics.usefulness import classification_accuracy_score
-from fromnoise.seeds import generator
 
 
 def stripes(name="test", count=90, seed=0):

@@ -5,14 +5,14 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
-from fromnoise.errors import UsageError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets import build_net
 from fromnoise.nets.basic_unet import BasicUNet
 from fromnoise.nets.blocks import folding
-from fromnoise.nets.diffusers import UNet2D
 from fromnoise.nets.dit import DiT, positions
-from fromnoise.nets.options import NetOptions
+from fromnoise.nets.unet2d import UNet2D
+from fromnoise.settings import NetOptions
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
 BLIND = ImageSpec(1, 28, 28)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from fromnoise.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
+from fromnoise.common.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
+from fromnoise.report.judging import judged
 from fromnoise.run import Run
-from fromnoise.run.judging import judged
 from fromnoise.train import checkpoint
 from fromnoise.train.schedule import AGAIN
 

@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
-from fromnoise.images import ImageSpec
+from fromnoise.diffusion.objective import Objective
+from fromnoise.diffusion.process import VE, Linear, bcast
+from fromnoise.diffusion.samplers.ddim import DDIM
+from fromnoise.diffusion.samplers.euler import Heun
+from fromnoise.diffusion.samplers.multistep import DPMpp
+from fromnoise.diffusion.samplers.stochastic import Renoise
+from fromnoise.diffusion.time_sampling import TIMES
+from fromnoise.diffusion.weighting import SNR, WEIGHTINGS
 from fromnoise.nets import build_net
-from fromnoise.nets.options import NetOptions
-from fromnoise.objective import Objective
-from fromnoise.process import VE, Linear, bcast
-from fromnoise.samplers.ddim import DDIM
-from fromnoise.samplers.euler import Heun
-from fromnoise.samplers.exponential import DPMpp
-from fromnoise.samplers.noisy import Renoise
+from fromnoise.settings import NetOptions
 from fromnoise.testing import check_dataset, check_network, check_objective, check_process, check_sampler
-from fromnoise.times import TIMES
-from fromnoise.weighting import SNR, WEIGHTINGS
 
 SPEC = ImageSpec(3, 12, 20, ("a", "b", "c"))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.errors import WriteError
+from fromnoise.common.errors import WriteError
 from fromnoise.train import checkpoint
 from fromnoise.train.checkpoint import Score, best_score, found, note_score
 

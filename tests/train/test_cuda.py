@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from fromnoise.build import build_denoiser, build_objective
 from fromnoise.data import DataOptions, load
 from fromnoise.data.batches import Batches
-from fromnoise.run.compose import compose
-from fromnoise.run.record import new_record
-from fromnoise.sizes import Situation
+from fromnoise.model.build import build_denoiser, build_objective
+from fromnoise.recipes.model_sizes import Situation
+from fromnoise.recipes.resolve import compose
+from fromnoise.run.metadata import new_record
 from fromnoise.train import checkpoint
-from fromnoise.train.engine import Trainer
+from fromnoise.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.denoiser import Denoiser
-from fromnoise.errors import CheckpointError, UsageError, WriteError
-from fromnoise.images import ImageSpec
-from fromnoise.objective import Objective
-from fromnoise.prediction import X0
-from fromnoise.process import Linear
-from fromnoise.run.weights import length_of
-from fromnoise.times import UniformTimes
+from fromnoise.common.errors import CheckpointError, UsageError, WriteError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.objective import Objective
+from fromnoise.diffusion.prediction import X0
+from fromnoise.diffusion.process import Linear
+from fromnoise.diffusion.time_sampling import UniformTimes
+from fromnoise.diffusion.weighting import Unit
+from fromnoise.run.checkpoint_weights import length_of
+from fromnoise.settings import TrainOptions
 from fromnoise.train import checkpoint, snapshots
 from fromnoise.train.ema import Ema
-from fromnoise.train.engine import Trainer
-from fromnoise.train.options import TrainOptions
 from fromnoise.train.posthoc import LENGTHS, coefficients, inner
-from fromnoise.weighting import Unit
+from fromnoise.train.trainer import Trainer
 
 STEPS = 40 * snapshots.FIRST
 FAR = STEPS * 8  # images

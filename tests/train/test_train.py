@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.denoiser import Denoiser
-from fromnoise.errors import CheckpointError, DivergedError, UsageError
-from fromnoise.images import ImageSpec
-from fromnoise.objective import Objective, draw, training_loss
-from fromnoise.prediction import X0
-from fromnoise.process import Linear
-from fromnoise.times import Importance, UniformTimes
+from fromnoise.common.errors import CheckpointError, DivergedError, UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.objective import Objective, draw, training_loss
+from fromnoise.diffusion.prediction import X0
+from fromnoise.diffusion.process import Linear
+from fromnoise.diffusion.time_sampling import Importance, UniformTimes
+from fromnoise.diffusion.weighting import Sigmoid, Unit
+from fromnoise.settings import TrainOptions
 from fromnoise.train import checkpoint
 from fromnoise.train.ema import Ema, power_for
-from fromnoise.train.engine import MOST_BAD_STEPS, Trainer
-from fromnoise.train.options import TrainOptions
-from fromnoise.train.precision import (
+from fromnoise.train.hardware import (
     choose_channels_last,
     choose_compile,
     choose_device,
@@ -26,7 +26,7 @@ from fromnoise.train.precision import (
     choose_precision,
 )
 from fromnoise.train.schedule import Budget, learning_rate
-from fromnoise.weighting import Sigmoid, Unit
+from fromnoise.train.trainer import MOST_BAD_STEPS, Trainer
 
 SPEC = ImageSpec(1, 4, 4)
 

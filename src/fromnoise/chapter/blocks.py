@@ -83,7 +83,7 @@ UNet2DModel(
 
 DDPM = """
 from diffusers import DDPMScheduler
-from fromnoise.vp import VPLinear
+from fromnoise.diffusion.vp import VPLinear
 
 x = 2 * images.float() / 255 - 1
 noise, k = torch.randn(x.shape), torch.linspace(0, 999, len(x)).long()

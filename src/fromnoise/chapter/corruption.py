@@ -12,13 +12,13 @@ from fromnoise.chapter.pieces import corrupt
 from fromnoise.chapter.published import FIRST_BATCH
 from fromnoise.chapter.telling import Telling
 from fromnoise.chapter.words import filled
+from fromnoise.common.seeds import generator
 from fromnoise.data.batches import Batches
 from fromnoise.data.loading import describe
+from fromnoise.diffusion.vp import VPLinear
 from fromnoise.figures.grid import grid
-from fromnoise.figures.pictures import Images
-from fromnoise.figures.rows import rows
-from fromnoise.seeds import generator
-from fromnoise.vp import VPLinear
+from fromnoise.figures.image_rows import rows
+from fromnoise.figures.scaling import Images
 
 SHOWN = 8
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fromnoise.denoiser import Denoiser
-from fromnoise.errors import UsageError
-from fromnoise.grids import UniformGrid
-from fromnoise.images import ImageSpec
-from fromnoise.prediction import X0
-from fromnoise.process import Linear, Uniform
-from fromnoise.samplers.ddim import DDIM
-from fromnoise.samplers.loop import sample
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.prediction import X0
+from fromnoise.diffusion.process import Linear, Uniform
+from fromnoise.diffusion.samplers.ddim import DDIM
+from fromnoise.diffusion.samplers.loop import sample
+from fromnoise.diffusion.time_grids import UniformGrid
 
 PROCESS = Linear(Uniform())
 

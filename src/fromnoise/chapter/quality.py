@@ -15,9 +15,9 @@ from fromnoise.chapter.told import HeldOut
 from fromnoise.chapter.words import filled
 from fromnoise.data.download import cache_dir
 from fromnoise.figures.curves import lines
-from fromnoise.metrics.agreement import SURE, Judgement, judge
+from fromnoise.metrics.class_accuracy import SURE, Judgement, judge
 from fromnoise.metrics.classifier import Classifier, accuracy, cached_classifier, train_classifier
-from fromnoise.page import Table
+from fromnoise.report.html import Table
 
 Scores = dict[str, dict[int, Judgement]]  # network -> number of steps -> what the judge says
 

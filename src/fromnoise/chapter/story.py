@@ -21,14 +21,14 @@ from fromnoise.chapter.teaching import basic_unet, sampling, unet2d
 from fromnoise.chapter.telling import Telling, tabled
 from fromnoise.chapter.told import held_out, told_the_time
 from fromnoise.chapter.words import filled
-from fromnoise.clock import format_duration
-from fromnoise.data.dataset import ArrayData
+from fromnoise.common.durations import format_duration
+from fromnoise.common.errors import DataError
+from fromnoise.common.files import write_bytes
+from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import describe, load
-from fromnoise.data.options import DataOptions
-from fromnoise.errors import DataError
-from fromnoise.figures.files import write_bytes
-from fromnoise.page import Section, page, write_page
-from fromnoise.train.precision import choose_device
+from fromnoise.report.html import Section, page, write_page
+from fromnoise.settings import DataOptions
+from fromnoise.train.hardware import choose_device
 
 
 def tell(folder: Path, source: str, parts: Parts, seed: int, device: str = "auto") -> Path:

@@ -14,15 +14,15 @@ from fromnoise.chapter.pieces import PROCESS, corrupt, sample_with_step
 from fromnoise.chapter.published import PARAMETERS
 from fromnoise.chapter.telling import Telling
 from fromnoise.chapter.words import filled
+from fromnoise.common.seeds import generator
+from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.figures.curves import loss_and_samples, loss_curve
 from fromnoise.figures.grid import grid
-from fromnoise.figures.rows import rows
+from fromnoise.figures.image_rows import rows
 from fromnoise.figures.steps import two_columns
 from fromnoise.nets import build_net
-from fromnoise.recipes import recipe
-from fromnoise.samplers.loop import start_noise
-from fromnoise.seeds import generator
-from fromnoise.sizes import Situation
+from fromnoise.recipes.model_sizes import Situation
+from fromnoise.recipes.recipes import recipe
 
 FEW_STEPS, MANY_STEPS = 5, 40
 LOSS_TOP = 0.1  # the chapter's axis

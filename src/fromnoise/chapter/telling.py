@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.chapter.parts import Parts
-from fromnoise.data.dataset import ArrayData
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.image_data import ArrayData
 from fromnoise.figures.encode import Picture
 from fromnoise.figures.grid import save
-from fromnoise.images import ImageSpec
-from fromnoise.page import Section, Table
-from fromnoise.train.precision import Device
+from fromnoise.report.html import Section, Table
+from fromnoise.train.hardware import Device
 
 Value = int | float | str | Sequence[int] | None
 

@@ -16,11 +16,11 @@ from fromnoise.chapter.pieces import PROCESS, corrupt
 from fromnoise.chapter.teaching import run_block
 from fromnoise.chapter.telling import Telling
 from fromnoise.chapter.words import filled
-from fromnoise.data.dataset import ArrayData
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import load, splits
-from fromnoise.data.options import DataOptions
 from fromnoise.figures.curves import lines
-from fromnoise.seeds import generator
+from fromnoise.settings import DataOptions
 
 PARTS = 20  # points on a curve
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from fromnoise.cli.parser import Parser, parse
-from fromnoise.errors import FromNoiseError, Interrupted
+from fromnoise.common.errors import FromNoiseError, Interrupted
 
 VERBS = {
     "train": "train a model on images, or go on with one",

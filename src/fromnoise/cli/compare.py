@@ -8,7 +8,7 @@ from pathlib import Path
 from fromnoise.cli.flags import add_device_flag
 from fromnoise.cli.parser import Parser
 from fromnoise.cli.tables import columns
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> None:
     if Path(args.out).suffix not in (".html", ".htm"):
         raise UsageError(f"--out is {args.out}, but the comparison is a page; give a name that ends in .html")
 
+    from fromnoise.report.compare_runs import compare
     from fromnoise.run import Run
-    from fromnoise.run.side_by_side import compare
 
     runs = [Run(folder, device=args.device) for folder in args.run_folders]
     found = compare(runs, Path(args.out), args.metrics is not False)

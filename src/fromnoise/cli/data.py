@@ -44,10 +44,10 @@ def _list(args: argparse.Namespace) -> None:
 def _inspect(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from fromnoise.data.inspect import inspect
-    from fromnoise.data.options import DataOptions
-    from fromnoise.figures.files import write_bytes
+    from fromnoise.common.files import write_bytes
+    from fromnoise.data.inspection import inspect
     from fromnoise.figures.grid import grid, save
+    from fromnoise.settings import DataOptions
 
     changes = {name.partition(".")[2]: value for name, value in chosen_settings(args, INSPECT_FLAGS).items()}
     found = inspect(DataOptions(source=args.data, **changes))
@@ -77,8 +77,8 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _fetch(args: argparse.Namespace) -> None:
+    from fromnoise.common.errors import choose
     from fromnoise.data import DATASETS, fetch
-    from fromnoise.errors import choose
 
     choose("data set", args.name, DATASETS)
     for path in fetch(args.name).values():

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     """Print the findings, faults first, and where they lie; with --json - the JSON instead."""
     settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
 
-    from fromnoise.figures.files import write_bytes
+    from fromnoise.common.files import write_bytes
     from fromnoise.run import Run
 
     patient = Run(args.run_folder, device=args.device)

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from fromnoise.cli.parser import Parser
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     """Print a line a fact; UsageError where something needed is missing."""
     from dataclasses import asdict
 
-    from fromnoise.doctor import examine
+    from fromnoise.cli.machine import examine
 
     facts = examine()
     if args.json:

@@ -16,11 +16,11 @@ from fromnoise.cli.flags import (
     positive,
 )
 from fromnoise.cli.parser import Parser
-from fromnoise.errors import UsageError, nearest
+from fromnoise.common.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from fromnoise.run.edited import Edit
-    from fromnoise.run.editing import Editor
+    from fromnoise.editing.editor import Editor
+    from fromnoise.editing.result import Edit
 
 ACTIONS = {
     "inpaint": "paint anew what a mask marks, and keep the rest",
@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("--num and --seeds were both given; use one of them")
     settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
 
+    from fromnoise.editing.result import check_ending, strip_beside
     from fromnoise.run import Run
-    from fromnoise.run.edited import check_ending, strip_beside
 
     model = Run(args.run_folder, device=args.device)
     out = Path(args.out) if args.out else model.path / "edits" / _name(args, seeds or list(range(num)))

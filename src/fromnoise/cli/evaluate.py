@@ -16,11 +16,11 @@ from fromnoise.cli.flags import (
     positive,
 )
 from fromnoise.cli.parser import Parser
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from fromnoise.metrics.evaluation import Evaluation
-    from fromnoise.run.evaluating import How
+    from fromnoise.evaluation.evaluate import How
+    from fromnoise.evaluation.evaluation import Evaluation
 
 
 def add_arguments(parser: Parser) -> None:
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
         raise UsageError("--feature_weights are another network's; they go with --features inception or dinov2")
     if args.json not in (None, "-"):
-        from fromnoise.figures.files import check_writable
+        from fromnoise.common.files import check_writable
 
         check_writable(args.json)
     if args.samples is not None:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _how(args: argparse.Namespace) -> How:
-    from fromnoise.run.evaluating import How
+    from fromnoise.evaluation.evaluate import How
 
     return How(args.features, args.feature_weights, args.statistics, args.save_statistics)
 
@@ -103,7 +103,7 @@ def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     if args.reference is None:
         raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
 
-    from fromnoise.run.foreign import evaluate_pictures
+    from fromnoise.evaluation.external_samples import evaluate_pictures
 
     found, path = evaluate_pictures(args.samples, args.reference, _how(args), output_dir=args.output_dir)
     _say(found, args.json)
@@ -116,8 +116,8 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         raise UsageError("--sweep measures quality against cost only; leave --deep and --statistics out")
 
     from fromnoise.cli.tables import columns
+    from fromnoise.evaluation.sweep import parse_axes, sweep_table
     from fromnoise.run import Run
-    from fromnoise.run.sweeping import parse_axes, sweep_table
 
     model, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
     swept = model.sweep(
@@ -133,7 +133,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 def _say(found: Evaluation, json_to: str | None) -> None:
     """The table, the verdict and the notes; the JSON where it is wanted."""
     from fromnoise.cli.tables import columns
-    from fromnoise.run.evaluated import deep_table, protocol_line, verdict
+    from fromnoise.evaluation.report import deep_table, protocol_line, verdict
 
     if json_to:
         _write(json.dumps(found.to_json(), indent=1), json_to)
@@ -152,6 +152,6 @@ def _write(content: str, place: str) -> None:
     if place == "-":
         print(content)
     else:
-        from fromnoise.figures.files import write_bytes
+        from fromnoise.common.files import write_bytes
 
         write_bytes(Path(place), content.encode())

@@ -10,9 +10,9 @@ import re
 from typing import Any
 
 from fromnoise.cli.parser import Parser
-from fromnoise.config import annotation, parse_value, settings
-from fromnoise.errors import UsageError
-from fromnoise.options import kind_of
+from fromnoise.common.errors import UsageError
+from fromnoise.common.options import all_settings, annotation, kind_of, parse_value
+from fromnoise.settings import Settings
 
 TRAIN_FLAGS = {
     "num_epochs": "train.num_epochs",
@@ -62,8 +62,8 @@ ALIASES = {
 def add_setting_flags(parser: Parser, flags: dict[str, str]) -> None:
     """Add a flag for each (short name, dotted setting) of `flags`."""
     for short, name in flags.items():
-        kind, choices, _ = kind_of(annotation(name))
-        words = settings()[name].metadata["help"]
+        kind, choices, _ = kind_of(annotation(Settings, name))
+        words = all_settings(Settings)[name].metadata["help"]
         if kind is bool:
             parser.switch(short, f"{words} (--no_{short}: not)")
             continue
@@ -75,7 +75,7 @@ def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str
     """Dotted name -> value for every flag that was given, then for every `--set name=value`."""
     given = {name: getattr(args, short) for short, name in flags.items()}
     changes = {
-        name: parse_value(name, value) if isinstance(value, str) else value
+        name: parse_value(Settings, name, value) if isinstance(value, str) else value
         for name, value in given.items()
         if value is not None
     }
@@ -83,7 +83,7 @@ def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text} has no value; write --set section.name=value")
-        changes[name.strip()] = parse_value(name.strip(), value.strip())
+        changes[name.strip()] = parse_value(Settings, name.strip(), value.strip())
     return changes
 
 

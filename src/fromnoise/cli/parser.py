@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from fromnoise.errors import UsageError, nearest, unknown
+from fromnoise.common.errors import UsageError, nearest, unknown
 
 
 class Parser(argparse.ArgumentParser):

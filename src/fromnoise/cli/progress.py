@@ -7,11 +7,11 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fromnoise.clock import format_duration
+from fromnoise.common.durations import format_duration
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
-    from fromnoise.train.engine import TrainStep
+    from fromnoise.train.trainer import TrainStep
 
 SECONDS_BETWEEN_LINES = 10.0
 

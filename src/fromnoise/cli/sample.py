@@ -16,7 +16,7 @@ from fromnoise.cli.flags import (
     positive,
 )
 from fromnoise.cli.parser import Parser
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
@@ -70,7 +70,7 @@ def _name(seeds: list[int], label: str | None) -> str:
 
 def _list() -> None:
     """A line a sampler: the order it attains on each process, evaluations a step, whether it adds noise, the paper."""
-    from fromnoise.samplers.table import ORDERS, SAMPLERS, STATED_ON
+    from fromnoise.diffusion.samplers.registry import ORDERS, SAMPLERS, STATED_ON
 
     print(f"{'':16}order attained on{'':{10 * len(STATED_ON) - 17}}  evaluations  adds")
     print(f"{'sampler':16}{''.join(f'{name:10}' for name in STATED_ON)}  a step       noise  from")

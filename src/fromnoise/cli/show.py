@@ -14,7 +14,7 @@ from fromnoise.cli.flags import (
     positive,
 )
 from fromnoise.cli.parser import Parser
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:

@@ -6,8 +6,8 @@ import argparse
 
 from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
 from fromnoise.cli.parser import Parser
-from fromnoise.clock import format_duration, parse_duration, process_start
-from fromnoise.errors import UsageError
+from fromnoise.common.durations import format_duration, parse_duration, process_start
+from fromnoise.common.errors import UsageError
 
 RECIPES = "default, default-tiny, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
 
@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
     max_time = parse_duration(args.max_time) if args.max_time else None
 
     from fromnoise.cli.progress import TrainProgress
+    from fromnoise.report.run_report import facts
     from fromnoise.run import Run
-    from fromnoise.run.reporting import facts
 
     training = Run.create(
         args.data,

@@ -5,16 +5,17 @@ Names load when first asked for, so that importing this package (or its options)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fromnoise.common.lazy import lazy
 
 if TYPE_CHECKING:
     from fromnoise.data.batches import Batches
-    from fromnoise.data.catalogue import DATASETS
-    from fromnoise.data.dataset import ArrayData, ImageData
     from fromnoise.data.download import available, cache_dir, fetch
+    from fromnoise.data.image_data import ArrayData, ImageData
     from fromnoise.data.loading import describe, load, splits, unseen
-    from fromnoise.data.options import DataOptions
+    from fromnoise.data.registry import DATASETS
+    from fromnoise.settings import DataOptions
 
 __all__ = [
     "DATASETS",
@@ -31,27 +32,20 @@ __all__ = [
     "unseen",
 ]
 
-_HOMES = {
-    "ArrayData": "dataset",
-    "Batches": "batches",
-    "DATASETS": "catalogue",
-    "DataOptions": "options",
-    "ImageData": "dataset",
-    "available": "download",
-    "cache_dir": "download",
-    "describe": "loading",
-    "fetch": "download",
-    "load": "loading",
-    "splits": "loading",
-    "unseen": "loading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "ArrayData": "fromnoise.data.image_data",
+        "Batches": "fromnoise.data.batches",
+        "DATASETS": "fromnoise.data.registry",
+        "DataOptions": "fromnoise.settings",
+        "ImageData": "fromnoise.data.image_data",
+        "available": "fromnoise.data.download",
+        "cache_dir": "fromnoise.data.download",
+        "describe": "fromnoise.data.loading",
+        "fetch": "fromnoise.data.download",
+        "load": "fromnoise.data.loading",
+        "splits": "fromnoise.data.loading",
+        "unseen": "fromnoise.data.loading",
+    },
+)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fromnoise.data.dataset import ImageData
-from fromnoise.errors import UsageError
-from fromnoise.seeds import generator
+from fromnoise.common.errors import UsageError
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ImageData
 
 
 class Batches:

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fromnoise.data.catalogue import DATASETS
-from fromnoise.data.found import Found, from_arrays
-from fromnoise.data.options import DataOptions
-from fromnoise.data.words import count, printable
-from fromnoise.errors import DataError
+from fromnoise.common.errors import DataError
+from fromnoise.common.text import count, printable
+from fromnoise.data.registry import DATASETS
+from fromnoise.data.source import Found, from_arrays
+from fromnoise.settings import DataOptions
 
 _RECORD = 1 + 3 * 32 * 32
 _LARGEST_FILE = 10_000 * _RECORD

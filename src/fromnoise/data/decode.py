@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fromnoise.data.fit import Fit
-from fromnoise.data.words import printable
+from fromnoise.common.text import printable
+from fromnoise.data.resize import Fit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000

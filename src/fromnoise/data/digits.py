@@ -12,9 +12,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from fromnoise.data.catalogue import DATASETS
-from fromnoise.data.found import Found, from_arrays
-from fromnoise.data.options import DataOptions
+from fromnoise.data.registry import DATASETS
+from fromnoise.data.source import Found, from_arrays
+from fromnoise.settings import DataOptions
 
 TRAIN = 1500
 _SIDE, _BORDER = 8, 2

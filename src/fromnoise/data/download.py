@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fromnoise.data.catalogue import DATASETS, Dataset, RemoteFile
-from fromnoise.data.progress import progress
-from fromnoise.data.words import count, printable
-from fromnoise.errors import DataError, WriteError, choose
+from fromnoise.common.errors import DataError, WriteError, choose
+from fromnoise.common.progress import progress
+from fromnoise.common.text import count, printable
+from fromnoise.data.registry import DATASETS, Dataset, RemoteFile
 
 PATIENCE = 4.0  # seconds to wait for the first sign of life
 _GRACE = 0.5  # seconds more for a mirror that comes earlier in the list

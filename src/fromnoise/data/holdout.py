@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.data.words import count
-from fromnoise.seeds import generator
+from fromnoise.common.seeds import generator
+from fromnoise.common.text import count
+from fromnoise.data.image_data import ArrayData
 
 FEWEST, MOST = 20, 5000  # images in all, below which none is held out; images that are held out at most
 

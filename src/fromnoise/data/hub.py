@@ -13,12 +13,12 @@ from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
+from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.text import printable, some
+from fromnoise.data.decode_many import read_items
 from fromnoise.data.download import offline, within_reach
-from fromnoise.data.found import Found, no_split
-from fromnoise.data.options import DataOptions
-from fromnoise.data.stack import read_items
-from fromnoise.data.words import printable, some
-from fromnoise.errors import DataError, UsageError
+from fromnoise.data.source import Found, no_split
+from fromnoise.settings import DataOptions
 
 PREFIX = "hf:"
 _TEST_NAMES = ("test", "validation", "valid", "val")

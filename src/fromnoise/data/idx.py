@@ -20,10 +20,10 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fromnoise.data.found import Found, from_arrays, named_values, no_split, positions
-from fromnoise.data.options import DataOptions
-from fromnoise.data.words import printable
-from fromnoise.errors import DataError
+from fromnoise.common.errors import DataError
+from fromnoise.common.text import printable
+from fromnoise.data.source import Found, from_arrays, named_values, no_split, positions
+from fromnoise.settings import DataOptions
 
 LARGEST_BYTES = 8 * 2**30
 _NAME = re.compile(r"(images|labels)[-._]idx[134](-ubyte)?(\.gz)?$", re.IGNORECASE)

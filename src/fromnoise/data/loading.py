@@ -14,21 +14,21 @@ from typing import Literal
 
 import numpy as np
 
-from fromnoise.data.catalogue import DATASETS, Dataset
+from fromnoise.common.errors import DataError, UsageError, unknown
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.text import count, printable
 from fromnoise.data.cifar import Cifar
-from fromnoise.data.dataset import ArrayData
 from fromnoise.data.digits import Digits
 from fromnoise.data.download import obtain
-from fromnoise.data.fit import parse_resolution
-from fromnoise.data.found import Found, Source
+from fromnoise.data.file_tree import SUFFIXES
 from fromnoise.data.holdout import divided
 from fromnoise.data.idx import Idx, find_pairs, is_idx, labels_beside
+from fromnoise.data.image_data import ArrayData
 from fromnoise.data.npz import Npz
-from fromnoise.data.options import DataOptions
-from fromnoise.data.tree import SUFFIXES
-from fromnoise.data.words import count, printable
-from fromnoise.errors import DataError, UsageError, unknown
-from fromnoise.images import ImageSpec
+from fromnoise.data.registry import DATASETS, Dataset
+from fromnoise.data.resize import parse_resolution
+from fromnoise.data.source import Found, Source
+from fromnoise.settings import DataOptions
 
 SplitName = Literal["train", "test"]
 
@@ -143,7 +143,7 @@ def _nothing_there(name: str) -> DataError | UsageError:
 
 
 def _from_folder(path: Path) -> Source:
-    from fromnoise.data.pictures import Pictures
+    from fromnoise.data.image_folder import Pictures
 
     files = [file for file in path.iterdir() if file.is_file()]
     if not any(file.suffix.lower() in SUFFIXES for file in files):
@@ -156,7 +156,7 @@ def _from_folder(path: Path) -> Source:
 
 
 def _from_file(path: Path) -> Source:
-    from fromnoise.data.pictures import Pictures
+    from fromnoise.data.image_folder import Pictures
 
     suffix = path.suffix.lower()
     if not path.is_file():

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fromnoise.data.found import Found, from_arrays, named_values, no_split, positions
-from fromnoise.data.options import DataOptions
-from fromnoise.data.words import printable, some
-from fromnoise.errors import DataError
+from fromnoise.common.errors import DataError
+from fromnoise.common.text import printable, some
+from fromnoise.data.source import Found, from_arrays, named_values, no_split, positions
+from fromnoise.settings import DataOptions
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
 KEYS = {

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from fromnoise.errors import UsageError
-from fromnoise.figures.files import write_bytes
+from fromnoise.common.errors import UsageError
+from fromnoise.common.files import write_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.figures.palette import indexed
-from fromnoise.figures.pictures import Images
+from fromnoise.figures.scaling import Images
 
 _SHORTEST = 0.02  # seconds: viewers slow shorter frames down to 0.1
 _SIDE = 480  # smaller than a still: noise does not compress

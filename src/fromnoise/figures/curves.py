@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fromnoise.errors import UsageError
-from fromnoise.figures import axes as look
+from fromnoise.common.errors import UsageError
+from fromnoise.figures import style as look
 from fromnoise.figures.encode import POINTS_PER_INCH, SHARPNESS
 from fromnoise.figures.grid import grid
-from fromnoise.figures.pictures import Images
-from fromnoise.figures.smooth import running_mean, sensible_top, thinned
+from fromnoise.figures.scaling import Images
+from fromnoise.figures.smoothing import running_mean, sensible_top, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, Union
 
 from PIL import Image
 
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

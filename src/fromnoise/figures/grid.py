@@ -12,11 +12,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
+from fromnoise.common.files import write_bytes
 from fromnoise.figures import text
 from fromnoise.figures.encode import Picture, png_bytes
-from fromnoise.figures.files import write_bytes
-from fromnoise.figures.pictures import TARGET_SIDE, Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
+from fromnoise.figures.scaling import TARGET_SIDE, Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
 
 _LARGEST_TILE = 256
 _LINE = text.line_height(text.SMALL_SIZE)

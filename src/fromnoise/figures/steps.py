@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from fromnoise.errors import UsageError
+from fromnoise.common.errors import UsageError
 from fromnoise.figures import text
-from fromnoise.figures.pictures import Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
+from fromnoise.figures.scaling import Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
 
 _LARGEST_TILE = 96
 _TARGET_SIDE = 920  # two strips beside each other may be a little wider than other figures

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import DataError
-from fromnoise.seeds import generator, key
+from fromnoise.common.errors import DataError
+from fromnoise.common.seeds import generator, key
+from fromnoise.data.image_data import ArrayData
 
 VERSION = 2  # of the code below; the numbers enter the hash by themselves
 FEATURES = 128

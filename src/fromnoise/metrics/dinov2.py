@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data.download import offline, within_reach
-from fromnoise.errors import DataError, UsageError
 from fromnoise.metrics.features import Features
 from fromnoise.metrics.inception import rgb
 

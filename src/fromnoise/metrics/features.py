@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.images import ImageSpec
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics import classifier
 from fromnoise.metrics.classifier import Classifier, cached_classifier
-from fromnoise.seeds import generator
 
 COMPONENTS = 64
 _SIDE = 32  # pixels a side; larger pictures are averaged down before their components are found

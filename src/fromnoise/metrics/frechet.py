@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fromnoise.errors import DataError, WriteError
-from fromnoise.metrics.rows import alike, checked, parts
-from fromnoise.seeds import generator
+from fromnoise.common.errors import DataError, WriteError
+from fromnoise.common.seeds import generator
+from fromnoise.metrics.checks import alike, checked, parts
 
 _CHUNK = 4096  # rows in float64 at once: 64 MB of 2048 features
 _FEWEST = 20  # resampled sets, whatever they cost

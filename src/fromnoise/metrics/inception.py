@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data.download import offline, within_reach
-from fromnoise.errors import DataError, UsageError
 from fromnoise.metrics.features import Features
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"

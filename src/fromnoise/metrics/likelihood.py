@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.denoiser import Estimator
-from fromnoise.errors import DataError, UsageError
-from fromnoise.process import Process
-from fromnoise.seeds import generator
+from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
+from fromnoise.diffusion.denoiser import Estimator
+from fromnoise.diffusion.process import Process
 
 _FINEST = 1 / 6  # grey levels of noise: one pixel in 370 is taken for its neighbour, and the rest costs 0.02 bits
 _ROUGHEST = 4.0  # grey levels: with more noise the softmax alone costs above 4 bits

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import DataError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import DataError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import generator
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import accuracy, train_classifier
-from fromnoise.seeds import generator
 
 FEWEST = 20  # pictures of each kind: ten to learn from, ten to test with
 

@@ -7,8 +7,8 @@ it beside the accuracy of the same classifier trained on as many real images.
 
 from __future__ import annotations
 
-from fromnoise.data.dataset import ArrayData
-from fromnoise.errors import DataError
+from fromnoise.common.errors import DataError
+from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import accuracy, labels_of, train_classifier
 
 

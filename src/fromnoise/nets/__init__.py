@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from fromnoise.images import ImageSpec
-    from fromnoise.nets.options import NetOptions
+    from fromnoise.common.image_spec import ImageSpec
+    from fromnoise.settings import NetOptions
 
 
 class Backbone(Protocol):
@@ -24,9 +24,9 @@ def build_net(options: NetOptions, spec: ImageSpec) -> nn.Module:
     It is told the class where spec has classes and the options say so. Raises UsageError for a size that cannot be.
     """
     from fromnoise.nets.basic_unet import BasicUNet
-    from fromnoise.nets.diffusers import UNet2D
     from fromnoise.nets.dit import DiT
     from fromnoise.nets.unet import UNet
+    from fromnoise.nets.unet2d import UNet2D
 
     if not options.told_class:
         spec = replace(spec, classes=())

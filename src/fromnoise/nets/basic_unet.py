@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.nets.blocks import pad_to_multiple
-from fromnoise.nets.to_grey import ConvToGrey
+from fromnoise.nets.single_channel_conv import ConvToGrey
 
 CLASS_CHANNELS = 4
 

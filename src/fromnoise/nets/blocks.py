@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fromnoise.images import ImageSpec
+from fromnoise.common.image_spec import ImageSpec
 
 
 def folding(spec: ImageSpec) -> int:

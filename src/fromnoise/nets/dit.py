@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fromnoise.errors import UsageError
-from fromnoise.images import ImageSpec
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import Embedding, folding, pad_to_multiple
 
 _HEAD = 32  # channels of an attention head, where the width allows

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fromnoise.images import ImageSpec
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import Embedding, ResidualBlock, folding, pad_to_multiple
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import tomli_w
 
-from fromnoise.errors import BusyError, CheckpointError, UsageError, WriteError
+from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
 
 FORMAT = 1
 

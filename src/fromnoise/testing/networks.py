@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from fromnoise.data.dataset import ImageData
-from fromnoise.images import ImageSpec
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.image_data import ImageData
 from fromnoise.testing.expect import expect, expect_close
 
 

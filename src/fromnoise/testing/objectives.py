@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fromnoise.denoiser import Denoiser
-from fromnoise.errors import UsageError
-from fromnoise.images import ImageSpec
-from fromnoise.objective import Draw, Objective, draw, training_loss
-from fromnoise.prediction import PREDICTIONS, Prediction, solve, target
-from fromnoise.process import Process
-from fromnoise.processes import PROCESSES
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.objective import Draw, Objective, draw, training_loss
+from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, solve, target
+from fromnoise.diffusion.process import Process
+from fromnoise.testing.cases import PROCESSES
 from fromnoise.testing.expect import expect, expect_close, random
 
 SPEC = ImageSpec(1, 3, 3, ("a", "b"))

@@ -18,9 +18,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from fromnoise.denoiser import Estimate
-from fromnoise.images import ImageSpec
-from fromnoise.process import Process, bcast
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.denoiser import Estimate
+from fromnoise.diffusion.process import Process, bcast
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from fromnoise.grids import Grid
-from fromnoise.process import Process
-from fromnoise.samplers.base import Sampler
-from fromnoise.samplers.loop import walk
+from fromnoise.diffusion.process import Process
+from fromnoise.diffusion.samplers.base import Sampler
+from fromnoise.diffusion.samplers.loop import walk
+from fromnoise.diffusion.time_grids import Grid
 from fromnoise.testing.oracles import Gaussian, Oracle
 
 FEW, MANY = 40, 160

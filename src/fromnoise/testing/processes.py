@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from fromnoise.process import Process
+from fromnoise.diffusion.process import Process
 from fromnoise.testing.expect import expect, expect_close, random
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fromnoise.denoiser import Estimate
-from fromnoise.errors import UsageError
-from fromnoise.grids import GRIDS, UniformGrid, recommended
-from fromnoise.process import Linear, Process
-from fromnoise.processes import PROCESSES
-from fromnoise.samplers.base import Sampler
-from fromnoise.samplers.loop import walk
+from fromnoise.common.errors import UsageError
+from fromnoise.diffusion.denoiser import Estimate
+from fromnoise.diffusion.process import Linear, Process
+from fromnoise.diffusion.samplers.base import Sampler
+from fromnoise.diffusion.samplers.loop import walk
+from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended
+from fromnoise.testing.cases import PROCESSES
 from fromnoise.testing.expect import expect, expect_close
 from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
 from fromnoise.testing.orders import attained_order, nominal_order, start

@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from fromnoise.errors import CheckpointError, WriteError
-from fromnoise.train.engine import Trainer
+from fromnoise.common.errors import CheckpointError, WriteError
+from fromnoise.train.trainer import Trainer
 
 FORMAT = 1
 

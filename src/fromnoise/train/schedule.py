@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fromnoise.train.options import TrainOptions
+from fromnoise.settings import TrainOptions
 
 
 def learning_rate(options: TrainOptions, images: int, total: int | None) -> float:

@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from fromnoise.errors import CheckpointError, UsageError, WriteError
+from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.train.checkpoint import load_weights, profile_file, state_of, write_through
-from fromnoise.train.engine import Trainer
 from fromnoise.train.posthoc import LENGTHS, LONGEST, SHORTEST, coefficients
+from fromnoise.train.trainer import Trainer
 
 FIRST, MOST = 32, 24  # steps between the first snapshots, and how many there may be
 LARGEST_MISFIT = 0.5  # of a profile: beyond it, an average is not of the length that was asked for

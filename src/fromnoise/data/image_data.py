@@ -1,0 +1,72 @@
+"""Images in memory: what every source of data becomes, and all that training knows of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.image_spec import ImageSpec
+
+
+class ImageData(Protocol):
+    """What training, figures and metrics ask of a set of images."""
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape, classes and range."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """uint8 images (B, C, H, W) and int64 labels (B,), or None where the data has no labels."""
+
+
+@dataclass(frozen=True)
+class ArrayData:
+    """Images resident in memory as uint8.
+
+    images: uint8 (N, C, H, W). labels: int64 (N,) or None. notes: sentences about what was found and converted,
+    for the terminal and the report. held_out: what was kept out of these by `data.holdout`, None where nothing was.
+    """
+
+    name: str
+    split: str
+    images: Tensor
+    labels: Tensor | None
+    spec: ImageSpec
+    notes: tuple[str, ...] = field(default=())
+    held_out: ArrayData | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def fetch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The images and labels at `indices` (B,)."""
+        indices = indices.to(self.images.device)
+        return self.images[indices], None if self.labels is None else self.labels[indices]
+
+    def to(self, device: str) -> ArrayData:
+        """The same images resident on `device`, where a batch is one look-up."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, images=self.images.to(device), labels=labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over shape, pixels and labels: equal only for the same images in the same order."""
+        digest = hashlib.sha256(repr((tuple(self.images.shape), self.spec.classes)).encode())
+        digest.update(self.images.contiguous().numpy().tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def label_counts(self) -> Tensor:
+        """How many images each class has, int64 (classes,); empty without labels."""
+        if self.labels is None:
+            return torch.zeros(0, dtype=torch.int64)
+        return torch.bincount(self.labels, minlength=len(self.spec.classes))

@@ -1,0 +1,71 @@
+"""A folder of images, or a .zip of such a folder that is read in place and never unpacked."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fromnoise.common.errors import DataError
+from fromnoise.common.text import count, printable, some
+from fromnoise.data.decode_many import read_items
+from fromnoise.data.file_tree import SUFFIXES, Tree, walk_folder, walk_zip
+from fromnoise.data.folder_layout import Split, arrange
+from fromnoise.data.source import Found, no_split
+from fromnoise.settings import DataOptions
+
+
+class Pictures:
+    """Image files by class folder and split, as `layout` says."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = printable(path.stem if path.is_file() else path.resolve().name)
+        self._path = path
+        self._where = printable(str(path))
+
+    def splits(self) -> tuple[str, ...]:
+        """Those that hold any file with an image's suffix; DataError when there is none to train on."""
+        with self._tree() as tree:
+            return tuple(self._arranged(tree))
+
+    def read(self, split: str, options: DataOptions) -> Found:
+        """All images of a split, decoded and brought to one shape."""
+        with self._tree() as tree:
+            found = self._arranged(tree)
+            if split not in found:
+                raise no_split(self.name, split, tuple(found), "put its images under test/, beside train/")
+            part = found[split]
+            notes = part.notes + _ignored(tree.ignored)
+            return read_items(self._where, part.entries, part.labels, part.classes, options, notes)
+
+    @contextmanager
+    def _tree(self) -> Iterator[Tree]:
+        if self._path.is_dir():
+            yield walk_folder(self._path)
+            return
+        try:
+            archive = zipfile.ZipFile(self._path)
+        # zipfile raises NotImplementedError for an archive of a later version of the format.
+        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise DataError(f"{self._where} cannot be opened as .zip ({error}); replace it") from error
+        with archive:
+            yield walk_zip(archive)
+
+    def _arranged(self, tree: Tree) -> dict[str, Split]:
+        found = arrange(tree, self.name)
+        if "train" not in found:
+            place = " under train/" if found else ""
+            others = sum(tree.ignored.values())
+            here = f" ({count(others, 'other file')} in it)" if others else ""
+            raise DataError(f"{self._where} holds no images{place}{here}; put in files ending in {', '.join(SUFFIXES)}")
+        return found
+
+
+def _ignored(suffixes: Counter[str]) -> tuple[str, ...]:
+    if not suffixes:
+        return ()
+    kinds = some([f"{printable(suffix)} {number:,}" for suffix, number in sorted(suffixes.items())])
+    total = sum(suffixes.values())
+    return (f"{count(total, 'file')} that {'is' if total == 1 else 'are'} no image left aside ({kinds})",)

@@ -1,0 +1,126 @@
+"""One shape for all images: which one is chosen, and how an image is brought to it.
+
+    scale = min(W / w, H / h)          the largest centred region of the wanted aspect ratio is w*scale by h*scale
+    image[region] -> (h, w)            by Lanczos, after whole-number reduction where it is much larger
+
+Without `--resolution`, images that share one size of at most 256 on both sides keep it; anything else has its
+short side resized to 64 and its centre cropped to 64x64.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.text import count, hw
+from fromnoise.settings import DataOptions
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+KEPT_UP_TO = 256
+OTHERWISE = 64
+SMALLEST, LARGEST = 4, 1024
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A wanted shape (pixels), reached by a centre crop or, without one, by squeezing."""
+
+    height: int
+    width: int
+    crop: bool = True
+
+    def region(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """(left, top, right, bottom) of the part of a height x width image that is kept."""
+        if not self.crop:
+            return (0.0, 0.0, float(width), float(height))
+        scale = min(width / self.width, height / self.height)
+        left = (width - self.width * scale) / 2
+        top = (height - self.height * scale) / 2
+        return (left, top, width - left, height - top)
+
+    def enlargement(self, height: int, width: int) -> float:
+        """How many times a height x width image grows, in the direction that grows most."""
+        left, top, right, bottom = self.region(height, width)
+        return max(self.width / (right - left), self.height / (bottom - top))
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """`image` at this shape; itself when it has it already. Alpha is weighed in, so no hidden colour bleeds."""
+        from PIL import Image as pillow
+
+        if image.size == (self.width, self.height):
+            return image
+        region = self.region(image.height, image.width)
+        size = (self.width, self.height)
+        return image.resize(size, pillow.Resampling.LANCZOS, box=region, reducing_gap=2.0)
+
+
+def parse_resolution(text: str) -> tuple[int, int]:
+    """(height, width) of "32" or "48x64"; UsageError for anything else or outside 4..1024."""
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(
+            f"resolution is '{text}', but expected a size such as 32 or HEIGHTxWIDTH such as 48x64; give one of those"
+        )
+    height, width = int(parts[0]), int(parts[-1])
+    if min(height, width) < SMALLEST or max(height, width) > LARGEST:
+        raise UsageError(
+            f"resolution is '{text}', but each side may be {SMALLEST} to {LARGEST} pixels; give a size in between"
+        )
+    return height, width
+
+
+def choose_fit(sizes: Mapping[tuple[int, int], int], options: DataOptions) -> tuple[Fit, tuple[str, ...]]:
+    """The shape for images of these (height, width) sizes, and what to say about it."""
+    if options.resolution is not None:
+        fit = Fit(*parse_resolution(options.resolution), crop=options.center_crop)
+    elif len(sizes) == 1 and max(max(sizes)) <= KEPT_UP_TO:
+        fit = Fit(*next(iter(sizes)), crop=options.center_crop)
+    else:
+        fit = Fit(OTHERWISE, OTHERWISE, crop=options.center_crop)
+    return fit, _sentences(sizes, fit, options)
+
+
+def _sentences(sizes: Mapping[tuple[int, int], int], fit: Fit, options: DataOptions) -> tuple[str, ...]:
+    if set(sizes) == {(fit.height, fit.width)}:
+        return ()
+    ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    smallest, largest = hw(*ordered[0]), hw(*ordered[-1])
+    seen = f"all images are {smallest}" if len(sizes) == 1 else f"sizes differ ({smallest} to {largest})"
+    goal = hw(fit.height, fit.width)
+    short = OTHERWISE if options.resolution is None else None
+    if not fit.crop:
+        done = f"squeezed into {goal}"
+    elif short is not None:
+        done = f"short side resized to {short}, centre cropped to {goal}"
+    else:
+        done = f"resized and centre cropped to {goal}"
+    advice = "; --resolution changes it" if options.resolution is None else ""
+    notes = [f"{seen}: {done}{advice}"]
+    grown = sum(number for size, number in sizes.items() if fit.enlargement(*size) > 2)
+    if grown:
+        verb = "was" if grown == 1 else "were"
+        notes.append(f"{count(grown, 'image')} {verb} enlarged more than 2 times (the smallest is {smallest})")
+    return tuple(notes)
+
+
+def fit_arrays(images: NDArray[np.uint8], options: DataOptions) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """uint8 (N, H, W, C) at the wanted shape, and what to say about it; the same array if nothing changes."""
+    number, height, width, channels = images.shape
+    fit, notes = choose_fit(Counter({(height, width): number}), options)
+    if (fit.height, fit.width) == (height, width):
+        return images, notes
+    from PIL import Image as pillow
+
+    fitted = np.empty((number, fit.height, fit.width, channels), dtype=np.uint8)
+    for place, pixels in enumerate(images):
+        picture = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        fitted[place] = np.asarray(fit.apply(picture)).reshape(fit.height, fit.width, channels)
+    return fitted, notes

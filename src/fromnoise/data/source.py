@@ -1,0 +1,87 @@
+"""What a source of images gives, before it becomes an `ArrayData`: pixels, labels, and what was seen on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fromnoise.common.errors import DataError
+from fromnoise.common.text import hw
+from fromnoise.settings import DataOptions
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of one split.
+
+    images: uint8 (N, H, W, C), already of one shape. labels: int64 (N,) or None. modes and sizes count the files
+    as they were, by Pillow's mode names and HEIGHTxWIDTH. bad: files left out, each with its reason.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    modes: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    bad: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """A place that images come from."""
+
+    @property
+    def name(self) -> str:
+        """A short name for sentences and run folders."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Which of "train" and "test" exist."""
+
+    def read(self, split: str, options: DataOptions) -> Found:
+        """All images of a split; DataError when it does not exist or cannot be read."""
+
+
+def no_split(name: str, split: str, known: tuple[str, ...], remedy: str) -> DataError:
+    """The error for a split that a source lacks."""
+    return DataError(f"{name} has no {split} split (it has: {', '.join(known)}); {remedy}")
+
+
+def from_arrays(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None,
+    classes: tuple[str, ...],
+    options: DataOptions,
+    notes: tuple[str, ...] = (),
+) -> Found:
+    """A Found for images (N, H, W, C) that share one shape already, fitted to the wanted resolution."""
+    from fromnoise.data.resize import fit_arrays
+
+    number, height, width, channels = images.shape
+    fitted, said = fit_arrays(images, options)
+    modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
+    return Found(fitted, labels, classes, notes + said, modes, sizes)
+
+
+def named_values(values: NDArray[np.int64]) -> tuple[str, ...]:
+    """Class names for bare label numbers: the numbers that occur, in order."""
+    return tuple(str(value) for value in np.unique(values))
+
+
+def positions(values: NDArray[np.int64], classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
+    """Each label number's position among `classes`; DataError for a number that is not there."""
+    table = {text: place for place, text in enumerate(classes)}
+    present = [str(value) for value in np.unique(values)]
+    strangers = [text for text in present if text not in table]
+    if strangers:
+        raise DataError(
+            f"{name} has labels that its train split lacks: {', '.join(strangers[:10])}; expected only "
+            f"{', '.join(classes[:10])}{' ...' if len(classes) > 10 else ''}; mend the labels"
+        )
+    places = np.array([table[text] for text in present], dtype=np.int64)
+    return places[np.searchsorted(np.unique(values), values)]

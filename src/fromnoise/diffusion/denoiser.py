@@ -1,0 +1,84 @@
+"""A network, a process and a prediction make a denoiser: it says what the clean image and the noise are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.prediction import Prediction, solve
+from fromnoise.diffusion.process import Process, bcast
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is thought of x_t: the clean image, the noise, and the network's own words, each (B, C, H, W)."""
+
+    x0: Tensor
+    eps: Tensor
+    out: Tensor
+
+
+class Estimator(Protocol):
+    """Anything that is asked (x_t, t, label) and answers with an Estimate: a Denoiser, or one that wraps it."""
+
+    @property
+    def process(self) -> Process:
+        """The path that x_t lies on."""
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape, classes and range of the images."""
+
+    def cost(self, t: Tensor) -> int:
+        """How many evaluations of a network one question at times t (B,) takes."""
+
+    def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate: ...
+
+
+class Denoiser(nn.Module):
+    """out = net(c_in x_t, code(t), label);  (x0, eps) by the prediction's 2x2 solve.
+
+    autocast: the type that the network, and only the network, computes in (None: float32). Raises UsageError
+    where the prediction cannot be solved on the process.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        process: Process,
+        prediction: Prediction,
+        spec: ImageSpec,
+        autocast: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        prediction.check(process)
+        self.net = net
+        self.process = process
+        self.prediction = prediction
+        self.spec = spec
+        self.autocast = autocast
+
+    def with_net(self, net: nn.Module) -> Denoiser:
+        """The same around `net`, which is shared and not copied."""
+        return Denoiser(net, self.process, self.prediction, self.spec, self.autocast)
+
+    def cost(self, t: Tensor) -> int:
+        """One."""
+        return 1
+
+    def raw(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """The network's output (B, C, H, W) in x_t's type, for x_t (B, C, H, W), t (B,), label (B,) or None."""
+        scaled = bcast(self.prediction.input_scale(self.process, t), xt) * xt
+        code = self.process.code(t).to(device=xt.device, dtype=torch.float32)
+        with torch.autocast(xt.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            out = self.net(scaled, code, label)
+        return cast(Tensor, out.to(xt.dtype))
+
+    def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
+        """The Estimate for x_t (B, C, H, W) at times t (B,) > 0; label (B,) or None for no class."""
+        out = self.raw(xt, t, label)
+        return Estimate(*solve(self.prediction, self.process, xt, t, out), out)

@@ -1,0 +1,88 @@
+"""Euler and Heun on the probability-flow ODE, in one of two variables.
+
+    native:  dx/dt = alpha'(t) x0_hat + sigma'(t) eps_hat        with t = sigma this is EDM's own
+    sigma:   dy/dr = eps_hat,  y = x / alpha,  r = sigma / alpha what diffusers and k-diffusion walk
+
+"auto" is native, but sigma on VP processes: DDPM's table has a corner in t at each of its entries, and none in r.
+
+In sigma space Euler's step is DDIM's: alpha_s (y + (r_s - r_t) eps_hat) = transfer(x, x0_hat, t -> s). So is its
+start at pure noise, where r is infinite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from fromnoise.diffusion.denoiser import Estimate
+from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
+from fromnoise.diffusion.vp import VP, VPContinuous
+
+Space = Literal["auto", "native", "sigma"]
+_NO_IMAGE_LEFT = 1e-3  # alpha below this: a step in sigma / alpha would be boundless, and Heun does Euler's
+
+
+def _in_sigma(process: Process, space: Space) -> bool:
+    return space == "sigma" or (space == "auto" and isinstance(process, VP | VPContinuous))
+
+
+def euler(process: Process, space: Space, x: Tensor, estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+    """Euler's move from t to s with the estimate made at t."""
+    if _in_sigma(process, space):
+        return process.transfer(x, estimate.x0, t, s)
+    return x + bcast(s - t, x) * process.velocity(estimate.x0, estimate.eps, t)
+
+
+def average(process: Process, space: Space, ahead: Estimate, here: Estimate, t: Tensor, s: Tensor) -> Tensor:
+    """What turns Euler's x_s into Heun's: half the difference of the slopes at s and t, times the step."""
+    if not _in_sigma(process, space):
+        later = process.velocity(ahead.x0, ahead.eps, s)
+        return bcast((s - t) / 2, later) * (later - process.velocity(here.x0, here.eps, t))
+    alpha_t, sigma_t = process.scales(t)
+    alpha_s, sigma_s = process.scales(s)
+    if float(alpha_t[0]) < _NO_IMAGE_LEFT:
+        return 0 * here.eps
+    return bcast((sigma_s - alpha_s * sigma_t / alpha_t) / 2, here.eps) * (ahead.eps - here.eps)
+
+
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """x_s = x_t + (s - t) dx/dt. On straight paths it is DDIM."""
+
+    space: Space = "auto"
+    own: ClassVar[str] = "t"
+    paper: ClassVar[str] = "Song et al. 2021 (score SDE); Lipman et al. 2023"
+
+    def step(
+        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+    ) -> tuple[Tensor, Estimate, Carry]:
+        """One evaluation, one straight move."""
+        estimate = ask(x, t)
+        return euler(process, self.space, x, estimate, t, s), estimate, None
+
+
+@dataclass(frozen=True)
+class Heun(Sampler):
+    """Euler, then the mean of the slopes at both ends (Karras et al. 2022, algorithm 1); the last step is Euler.
+
+    At s = 0 there is no noise left to ask about, so the move into the clean image is `transfer`.
+    """
+
+    space: Space = "auto"
+    order = 2
+    evaluations: ClassVar[int] = 2
+    own: ClassVar[str] = "t"
+    paper: ClassVar[str] = "Karras et al. 2022, algorithm 1"
+
+    def step(
+        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+    ) -> tuple[Tensor, Estimate, Carry]:
+        """Two evaluations, but one where s is below the least time a network may be asked about."""
+        estimate = ask(x, t)
+        if float(s[0]) < max(process.t_min, 1e-9):
+            return process.transfer(x, estimate.x0, t, s), estimate, None
+        x = euler(process, self.space, x, estimate, t, s)
+        return x + average(process, self.space, ask(x, s), estimate, t, s), estimate, None

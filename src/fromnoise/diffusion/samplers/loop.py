@@ -1,0 +1,99 @@
+"""The one loop that every sampler runs in. It yields each step; the caller draws, stops and records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.seeds import generator
+from fromnoise.diffusion.denoiser import Estimate, Estimator
+from fromnoise.diffusion.process import Process
+from fromnoise.diffusion.samplers.base import Carry, Sampler
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of sampling, i = 0..n-1: from t to s, x (B, C, H, W) at s, and the estimate that was made at t.
+
+    evaluations: how often the network was asked so far, a guided question counting twice.
+    """
+
+    i: int
+    t: float
+    s: float
+    x: Tensor
+    estimate: Estimate
+    evaluations: int
+
+
+def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
+    """The noise that each picture starts from, float32 (B, C, H, W): picture i from seeds[i] alone."""
+    return torch.stack([process.prior.sample(shape, generator(0, "sample", s)) for s in seeds])
+
+
+def starting_point(process: Process, noise: Tensor, t: float | None = None) -> Tensor:
+    """x at time t (t_max if None): sigma(t) times the noise; what alpha(t) leaves of the image is taken as 0."""
+    _, sigma = process.scales(torch.tensor([process.t_max if t is None else t], dtype=torch.float64))
+    return noise * float(sigma)
+
+
+def sample(
+    denoiser: Estimator,
+    *,
+    seeds: Sequence[int],
+    sampler: Sampler,
+    grid: Tensor,
+    label: Tensor | None = None,
+    x: Tensor | None = None,
+    device: str | torch.device = "cpu",
+) -> Iterator[Step]:
+    """Walk x from noise to images along `grid`, float64 (n + 1,) falling to 0; yields n Steps.
+
+    seeds: one a picture, for the noise it starts from (unless x (B, C, H, W) at grid[0] is given) and for any
+    fresh noise on the way. label: int64 (B,) or None. Raises UsageError for a grid that does not fall, and for
+    a stochastic sampler on a prior that is not normal.
+    """
+    if len(grid) < 2 or not bool((grid[1:] < grid[:-1]).all()):
+        raise UsageError("the grid of times must fall strictly and have at least two entries; give it from high to low")
+    if x is None:
+        x = starting_point(denoiser.process, start_noise(denoiser.process, denoiser.spec.shape, seeds), float(grid[0]))
+    return walk(denoiser, x, seeds=seeds, sampler=sampler, grid=grid, label=label, device=device)
+
+
+def walk(
+    denoiser: Estimator,
+    x: Tensor,
+    *,
+    seeds: Sequence[int],
+    sampler: Sampler,
+    grid: Tensor,
+    label: Tensor | None = None,
+    device: str | torch.device = "cpu",
+) -> Iterator[Step]:
+    """The loop itself, from x (B, C, H, W) at grid[0], along a grid that may also rise (from image to noise)."""
+    process = denoiser.process
+    sampler.check(process)
+    x = x.to(device)
+    label = None if label is None else label.to(device)
+    shape, asked = tuple(x.shape[1:]), 0
+    carry: Carry = None
+
+    def ask(x: Tensor, t: Tensor) -> Estimate:
+        nonlocal asked
+        asked += denoiser.cost(t)
+        return denoiser(x, t, label)
+
+    for i in range(len(grid) - 1):
+        t, s = (grid[j].repeat(len(x)) for j in (i, i + 1))
+
+        def fresh(i: int = i) -> Tensor:
+            draws = [process.prior.sample(shape, generator(0, "fresh noise", i, seed)) for seed in seeds]
+            return torch.stack(draws).to(device)
+
+        with torch.no_grad():
+            x, estimate, carry = sampler.step(ask, process, x, t, s, carry, fresh)
+        yield Step(i, float(grid[i]), float(grid[i + 1]), x, estimate, asked)

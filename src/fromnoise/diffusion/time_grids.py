@@ -1,0 +1,205 @@
+"""Where a sampler stops: falling grids of times, from pure noise down to the clean image.
+
+A grid of n steps is n + 1 float64 times, t_max first (but for "leading") and 0 last. Two of them space noise levels,
+sigma / alpha (EDM's sigma), between those of t_max and t_min; where a process has no end of its own (pure noise, a
+clean image), EDM's 80 and 0.002 stand for it. The first stop is t_max all the same.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import UsageError, choose
+from fromnoise.diffusion.process import Linear, Process
+from fromnoise.diffusion.vp import VP
+
+FINEST, COARSEST = 0.002, 80.0
+
+
+class Grid(ABC):
+    """The times a sampler stops at."""
+
+    @abstractmethod
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """float64 (steps + 1,) on the CPU, falling from t_max to 0."""
+
+    def check(self, process: Process) -> None:
+        """Raise UsageError where this grid makes no sense on `process`."""
+
+
+@dataclass(frozen=True)
+class UniformGrid(Grid):
+    """Equal steps in t: on a linear path the chapter's m = 1 / (n - i)."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """t_max (n - i) / n."""
+        return process.t_max * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
+
+
+class _Table(Grid):
+    """A grid whose stops are entries of DDPM's table."""
+
+    def check(self, process: Process) -> None:
+        """Only where t is an entry of a table."""
+        if not isinstance(process, VP):
+            raise UsageError(
+                f"grid '{type(self).__name__.lower()}' stops at entries of a table, so it needs process 'vp'; "
+                "choose 'uniform'"
+            )
+
+    def _fits(self, process: Process, steps: int) -> None:
+        if steps > process.t_max:
+            raise UsageError(
+                f"{steps} steps on a table of {process.t_max:g} entries; ask for at most {process.t_max:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Trailing(_Table):
+    """Equal steps rounded to entries of the table, T among them (Lin et al. 2024; diffusers' "trailing")."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """round(T (n - i) / n)."""
+        self._fits(process, steps)
+        return UniformGrid()(process, steps).round()
+
+
+@dataclass(frozen=True)
+class Leading(_Table):
+    """Equal whole steps up from entry 1, so that T is not among them (diffusers' "leading"); for comparison.
+
+    Sampling begins at a noise level below that of pure noise, as if nothing of the image were left there.
+    """
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """1 + (n - 1 - i) floor(T / n), then 0."""
+        self._fits(process, steps)
+        stride = int(process.t_max) // steps
+        stops = 1 + stride * torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+        return torch.cat([stops, torch.zeros(1, dtype=torch.float64)])
+
+
+@dataclass(frozen=True)
+class Flow(Grid):
+    """From 1 to 1/1000 in equal steps, then 0: what diffusers' FlowMatchEulerDiscreteScheduler walks."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """linspace(1, 0.001, n), then 0."""
+        stops = torch.linspace(1, 0.001 if steps > 1 else 1, steps, dtype=torch.float64)
+        return torch.cat([stops, torch.zeros(1, dtype=torch.float64)])
+
+    def check(self, process: Process) -> None:
+        """Only on a straight path."""
+        if not isinstance(process, Linear):
+            raise UsageError("grid 'flow' is for straight paths, so it needs process 'linear'; choose 'uniform'")
+
+
+def _ends(process: Process) -> tuple[float, float]:
+    """The noise levels at t_max and t_min, cut to EDM's range where they are none or boundless."""
+    log_snr = process.log_snr(torch.tensor([process.t_max, process.t_min], dtype=torch.float64))
+    coarse, fine = (-log_snr / 2).exp().tolist()
+    return min(coarse, COARSEST), fine or FINEST
+
+
+def _through_levels(process: Process, levels: Tensor) -> Tensor:
+    """The times of falling noise levels (n,), the first moved to t_max, then 0."""
+    times = process.time_at(-2 * levels.log())
+    times[0] = process.t_max
+    return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+
+
+@dataclass(frozen=True)
+class Karras(Grid):
+    """Steps that shorten towards low noise: even in level^(1/rho) (Karras et al. 2022, eq. 5), then 0."""
+
+    rho: float = 7.0
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """level_i = (coarse^(1/rho) + i/(n-1) (fine^(1/rho) - coarse^(1/rho)))^rho for i < n, then 0."""
+        high, low = (level ** (1 / self.rho) for level in _ends(process))
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        return _through_levels(process, (high + ramp * (low - high)) ** self.rho)
+
+
+@dataclass(frozen=True)
+class LogSNR(Grid):
+    """Equal steps in ln SNR, the variable in which exponential steps are exact (Lu et al. 2022), then 0."""
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """ln level_i = ln coarse + i/(n-1) ln(fine / coarse) for i < n, then 0."""
+        high, low = torch.tensor(_ends(process), dtype=torch.float64).log()
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        return _through_levels(process, (high + ramp * (low - high)).exp())
+
+
+@dataclass(frozen=True)
+class Shifted(Grid):
+    """The uniform grid bent towards noise by `shift`, and towards both of its ends by `power`.
+
+    On a linear path the noise levels t / (1 - t) are multiplied by `shift` (Esser et al. 2024, eq. 23, with 3 for large
+    pictures, whose shape is decided at high noise), after they were taken to `power`. Both 1: the uniform grid.
+    """
+
+    shift: float = 3.0
+    power: float = 1.0
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """t_max shift u^power / ((1 - u)^power + shift u^power) for u = (n - i) / n."""
+        u = torch.arange(steps, -1, -1, dtype=torch.float64) / steps
+        noise, image = self.shift * u**self.power, (1 - u) ** self.power
+        return process.t_max * (noise / (image + noise))  # so that the first is t_max, exactly
+
+
+@dataclass(frozen=True)
+class Custom(Grid):
+    """Times that somebody wrote down."""
+
+    times: tuple[float, ...]
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """Those times, whatever `steps` says; UsageError unless they fall from at most t_max to 0."""
+        times = torch.tensor(self.times, dtype=torch.float64)
+        falls = len(times) > 1 and bool((times[1:] < times[:-1]).all())
+        if not falls or times[0] > process.t_max or times[-1] != 0:
+            raise UsageError(
+                f"the grid {', '.join(f'{t:g}' for t in self.times)} was given, but times must fall strictly from at "
+                f"most {process.t_max:g} to 0; write them so"
+            )
+        return times
+
+
+GRIDS: dict[str, Grid] = {
+    "uniform": UniformGrid(),
+    "trailing": Trailing(),
+    "leading": Leading(),
+    "flow": Flow(),
+    "karras": Karras(),
+    "log_snr": LogSNR(),
+    "shifted": Shifted(),
+    "spread": Shifted(2.0, 1.4),  # for few steps: what docs/recipe.md found best at five
+}
+
+
+def recommended(process: Process) -> str:
+    """The name of the grid on which the samplers' orders are stated."""
+    return "uniform" if isinstance(process, Linear) else "karras"
+
+
+def grid_named(text: str, process: Process) -> Grid:
+    """The grid that `text` means: a name of GRIDS, "auto" (the recommended one), or times such as "1,0.5,0".
+
+    Raises UsageError for anything else, and for a grid that makes no sense on `process`.
+    """
+    parts = text.split(",")
+    if len(parts) > 1:
+        try:
+            return Custom(tuple(float(part) for part in parts))
+        except ValueError as error:
+            raise UsageError(f"grid '{text}' is no list of times; write numbers such as 1,0.5,0") from error
+    grid = choose("grid", recommended(process) if text == "auto" else text, GRIDS)
+    grid.check(process)
+    return grid

@@ -1,0 +1,134 @@
+"""Which times are met in training.
+
+A draw is made for the whole batch at once, so that it can be stratified and does not depend on how the batch is split.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import UsageError
+from fromnoise.diffusion.process import Process
+from fromnoise.diffusion.vp import VP
+
+
+class Times(ABC):
+    """A law of training times on (t_min, t_max]."""
+
+    @abstractmethod
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """float64 (n,) times on the generator's device."""
+
+    def check(self, process: Process) -> None:
+        """Raise UsageError where this law makes no sense on `process`."""
+
+
+def _uniform(n: int, generator: torch.Generator) -> Tensor:
+    """n draws in (0, 1], never 0: at t = 0 there is nothing to learn and X0 has no determinant."""
+    return 1 - torch.rand(n, generator=generator, device=generator.device).double()
+
+
+def _spread(u: Tensor, process: Process) -> Tensor:
+    """u in (0, 1] stretched over (t_min, t_max]."""
+    return process.t_min + (process.t_max - process.t_min) * u
+
+
+@dataclass(frozen=True)
+class UniformTimes(Times):
+    """Every time equally likely: the chapter's amounts."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Uniform on (t_min, t_max]."""
+        return _spread(_uniform(n, generator), process)
+
+
+@dataclass(frozen=True)
+class Stratified(Times):
+    """One uniform draw in each of n equal slices: the same law with less variance (Kingma et al. 2021)."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """(i + u_i) / n, stretched over (t_min, t_max]."""
+        u = _uniform(n, generator)
+        return _spread((torch.arange(n, device=u.device) + u) / n, process)
+
+
+@dataclass(frozen=True)
+class LogitNormal(Times):
+    """sigmoid(mean + std z), z normal: most draws at middle noise (Esser et al. 2024, section 3.1)."""
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Logit-normal on (t_min, t_max)."""
+        z = torch.randn(n, generator=generator, device=generator.device).double()
+        return _spread(torch.sigmoid(self.mean + self.std * z), process)
+
+
+@dataclass(frozen=True)
+class LogNormal(Times):
+    """ln (sigma / alpha) normal: EDM's law of noise levels (Karras et al. 2022, table 1), on any process."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """The times at which sigma / alpha is exp(mean + std z), clipped to [t_min, t_max]."""
+        z = torch.randn(n, generator=generator, device=generator.device).double()
+        return process.time_at(-2 * (self.mean + self.std * z)).clamp(min=process.t_min)
+
+
+@dataclass(frozen=True)
+class Discrete(Times):
+    """k uniform in 1..T: DDPM's table, entry by entry."""
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Integers 1..T as float64."""
+        return torch.randint(1, int(process.t_max) + 1, (n,), generator=generator, device=generator.device).double()
+
+    def check(self, process: Process) -> None:
+        """Only where t is an entry of a table."""
+        if not isinstance(process, VP):
+            raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
+
+
+@dataclass(frozen=True)
+class Importance(Times):
+    """More draws where the loss is large, each counted for less: the same mean loss with less variance.
+
+    [t_min, t_max] has `bins` equal parts; part i is drawn with chance p_i proportional to sqrt(E[loss_i^2]), mixed with
+    a share `even` of all parts alike, and its loss counts 1 / (bins p_i) (Nichol & Dhariwal 2021, eq. 18). The trainer
+    measures the losses; without them this is the uniform law.
+    """
+
+    bins: int = 64
+    even: float = 0.1
+
+    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """Uniform on (t_min, t_max]."""
+        return _spread(_uniform(n, generator), process)
+
+    def draw_by(self, n: int, process: Process, generator: torch.Generator, chances: Tensor) -> tuple[Tensor, Tensor]:
+        """(times (n,), what each one's loss counts (n,)), both float64, for `chances` (bins,) that sum to 1."""
+        part = torch.multinomial(chances, n, replacement=True, generator=generator)
+        t = _spread((part + _uniform(n, generator)) / self.bins, process)
+        return t, 1 / (self.bins * chances[part])
+
+    def part(self, t: Tensor, process: Process) -> Tensor:
+        """The part that each of t (B,) lies in, int64 (B,)."""
+        share = (t - process.t_min) / (process.t_max - process.t_min)
+        return (share * self.bins).ceil().long().clamp(1, self.bins) - 1
+
+
+TIMES: dict[str, Times] = {
+    "uniform": UniformTimes(),
+    "stratified": Stratified(),
+    "logit_normal": LogitNormal(),
+    "log_normal": LogNormal(),
+    "discrete": Discrete(),
+    "importance": Importance(),
+}

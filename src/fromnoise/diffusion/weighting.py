@@ -1,0 +1,108 @@
+"""How much each noise level counts in the loss.
+
+A weighting is written once, as w(SNR) in front of the squared error of x0. For a network that says something
+else the same loss is had by one factor:  |out error|^2 = (det / sigma)^2 |x0 error|^2. `Unit` is the
+exception and the usual default: it weighs the error of the network's own output by 1.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fromnoise.diffusion.prediction import Prediction, determinant
+from fromnoise.diffusion.process import Process
+
+
+class Weighting(ABC):
+    """w(SNR), in front of |x0 error|^2, or of |out error|^2 where `of_output`."""
+
+    of_output = False
+
+    @abstractmethod
+    def __call__(self, snr: Tensor) -> Tensor:
+        """Weights (B,) for signal-to-noise ratios (B,)."""
+
+
+@dataclass(frozen=True)
+class Unit(Weighting):
+    """1 in the space of the network's output: plain mean squared error, as in the chapter and in DDPM."""
+
+    of_output = True
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """Ones."""
+        return torch.ones_like(snr)
+
+
+@dataclass(frozen=True)
+class SNR(Weighting):
+    """w = SNR: the noise-prediction loss, said about x0 (Ho et al. 2020; Salimans & Ho 2022, section 4)."""
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR."""
+        return snr
+
+
+@dataclass(frozen=True)
+class TruncatedSNR(Weighting):
+    """w = max(SNR, 1) (Salimans & Ho 2022, section 4)."""
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """max(SNR, 1)."""
+        return snr.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class MinSNR(Weighting):
+    """w = min(SNR, gamma) (Hang et al. 2023)."""
+
+    gamma: float = 5.0
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """min(SNR, gamma)."""
+        return snr.clamp(max=self.gamma)
+
+
+@dataclass(frozen=True)
+class EDMWeight(Weighting):
+    """w = SNR + 1 / sigma_data^2: EDM's, whose level is 1 / sqrt(SNR) (Karras et al. 2022, table 1)."""
+
+    sigma_data: float = 0.5
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR + 1 / sigma_data^2."""
+        return snr + 1 / self.sigma_data**2
+
+
+@dataclass(frozen=True)
+class Sigmoid(Weighting):
+    """w = SNR sigmoid(bias - ln SNR) = SNR / (1 + SNR e^-bias), a soft min(SNR, e^bias) (Kingma & Gao 2023, app. D)."""
+
+    bias: float = 2.0
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """SNR / (1 + SNR e^-bias)."""
+        return 1 / (1 / snr + math.exp(-self.bias))
+
+
+def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
+    """The weight (B,) in front of |out error|^2 that carries `weighting` to what the network says."""
+    if weighting.of_output:
+        return weighting(torch.ones_like(t))
+    _, sigma = process.scales(t)
+    return weighting(process.snr(t)) * (sigma / determinant(prediction, process, t)) ** 2
+
+
+WEIGHTINGS: dict[str, Weighting] = {
+    "unit": Unit(),
+    "snr": SNR(),
+    "truncated_snr": TruncatedSNR(),
+    "min_snr": MinSNR(),
+    "edm": EDMWeight(),
+    "sigmoid": Sigmoid(),
+}

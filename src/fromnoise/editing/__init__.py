@@ -1,0 +1,1 @@
+"""Edits with a trained model: inpainting, variations, interpolation, inversion."""

@@ -1,0 +1,1 @@
+"""How good samples are: what is measured, how, beside which reference rows, and how it is reported."""

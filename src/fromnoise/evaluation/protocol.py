@@ -1,0 +1,72 @@
+"""What a figure was measured with, and whether two figures may stand side by side.
+
+A Frechet distance is worth nothing without its count, its reference and its space: change one, and it is another
+unit. `measure` holds those; `sampling` holds how the pictures were made, which is what comparisons are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fromnoise.common.errors import UsageError
+from fromnoise.data.image_data import ArrayData
+from fromnoise.metrics.features import Features
+
+VERSION = 1  # of everything below metrics/ that changes a figure
+
+
+def measure(count: int, train: ArrayData, test: ArrayData | None, features: Features) -> dict[str, Any]:
+    """All that decides a figure besides the pictures, as plain JSON."""
+    return {
+        "version": VERSION,
+        "count": count,
+        "reference": _split(train),
+        "test": _split(test) if test is not None else None,
+        "features": {
+            "name": features.name,
+            "about": features.about,
+            "dimensions": features.dim,
+            "recipe_hash": features.recipe_hash,
+            "weight_hash": features.weight_hash,
+        },
+        "rounding": "uint8",
+        "statistics": "float64",
+        "kid": "cubic kernel, all pairs of up to 10,000, jackknife error",
+        "neighbours": 5,
+        "copies": "nearest training image below a third of the second, or below 999 of 1,000 test images' nearest",
+    }
+
+
+def _split(data: ArrayData) -> dict[str, Any]:
+    return {"name": data.name, "split": data.split, "count": len(data), "fingerprint": data.fingerprint[:16]}
+
+
+def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Notes on comparing two `measure`s; UsageError, with the differences named, where that would mean nothing.
+
+    Another weight hash of the same recipe is another training of the same judge: noted, not refused.
+    """
+    ours, theirs = flat(first), flat(second)
+    unlike = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
+    harmless = {"features.weight_hash", "features.about", "reference.name", "test.name"}
+    if grave := [name for name in unlike if name not in harmless]:
+        listed = "; ".join(f"{name}: {ours.get(name)} against {theirs.get(name)}" for name in grave)
+        raise UsageError(
+            f"these evaluations were made under different protocols ({listed}), so their figures are different units; "
+            "evaluate both in the same way first"
+        )
+    if "features.weight_hash" in unlike:
+        return [
+            "the judges have the same recipe but other weights "
+            f"({first['features']['weight_hash']} and {second['features']['weight_hash']}): small gaps mean nothing"
+        ]
+    return []
+
+
+def flat(content: Mapping[str, Any], stem: str = "") -> dict[str, Any]:
+    """Nested mappings as one, by dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        found |= flat(value, f"{stem}{key}.") if isinstance(value, Mapping) else {f"{stem}{key}": value}
+    return found

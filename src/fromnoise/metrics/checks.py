@@ -1,0 +1,41 @@
+"""Features as rows of numbers: what every measure asks of them first, and how they are taken piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from fromnoise.common.errors import DataError
+
+_CHUNK = 4096
+
+
+def checked(features: Tensor, least: int) -> Tensor:
+    """`features` (N, d) without their gradient, on the CPU; DataError for fewer than `least` rows or other values
+    than finite floats.
+    """
+    if features.ndim != 2 or not features.is_floating_point() or features.shape[1] < 1:
+        given = f"{str(features.dtype).removeprefix('torch.')} {tuple(features.shape)}"
+        raise DataError(f"the features are {given}, but floats (N, d) are needed; give one row for each picture")
+    if len(features) < least:
+        raise DataError(f"there are features of {len(features)} pictures, but at least {least} are needed; give more")
+    features = features.detach().cpu()
+    if not all(bool(features[part].isfinite().all()) for part in parts(len(features), _CHUNK)):
+        raise DataError("some features are no finite numbers, so nothing can be measured; look for NaN in the pictures")
+    return features
+
+
+def alike(first: int, second: int) -> None:
+    """DataError unless both numbers of dimensions are the same."""
+    if first != second:
+        raise DataError(
+            f"one set has {first} features a picture and the other {second}, so they lie in different spaces; "
+            "embed both with the same network"
+        )
+
+
+def parts(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size`, and at least 1, that cover 0 to `count`."""
+    size = max(1, size)
+    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))

@@ -1,0 +1,1 @@
+"""The trained model: a denoiser at a checkpoint that samples, without run folder or training data."""

@@ -1,0 +1,135 @@
+"""From names to things: a Settings becomes a process, a denoiser, an objective, a sampler and its grid."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.seeds import key
+from fromnoise.diffusion.denoiser import Denoiser, Estimator
+from fromnoise.diffusion.guidance import Autoguided, Clipped, Guided, Thresholded
+from fromnoise.diffusion.objective import Objective
+from fromnoise.diffusion.prediction import PREDICTIONS
+from fromnoise.diffusion.process import PRIORS, VE, Linear, Process
+from fromnoise.diffusion.samplers import SAMPLERS, Sampler
+from fromnoise.diffusion.time_grids import grid_named
+from fromnoise.diffusion.time_sampling import TIMES
+from fromnoise.diffusion.vp import VP, limit_of
+from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeight
+from fromnoise.nets import build_net
+from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
+from fromnoise.train.hardware import choose_channels_last
+
+
+def build_process(options: ProcessOptions) -> Process:
+    """The process that `options` names."""
+    if options.kind in ("vp", "vp_continuous"):
+        table = VP(options.betas, options.steps, options.beta_start, options.beta_end, options.zero_terminal_snr)
+        return table if options.kind == "vp" else limit_of(table)
+    if options.kind == "ve":
+        return VE()
+    return Linear(PRIORS[options.prior])
+
+
+def model_spec(spec: ImageSpec, config: Settings) -> ImageSpec:
+    """What a model of images of `spec` works with: the process's range, and classes only where it is told them."""
+    classes = spec.classes if config.net.told_class else ()
+    return dataclasses.replace(spec, low=config.process.low, high=1.0, classes=classes)
+
+
+def build_denoiser(
+    config: Settings, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None, device: str = "cpu"
+) -> Denoiser:
+    """A freshly initialised denoiser on the CPU; its weights follow from the seed alone.
+
+    device: where it is to go, by which its layout in memory is chosen.
+    Raises UsageError where the parts of `config` do not go together.
+    """
+    process = build_process(config.process)
+    TIMES[config.objective.times].check(process)
+    check_sampling(config.sample, process, spec)
+    if config.sample.guidance_scale != 1 and config.objective.label_dropout == 0:
+        raise UsageError(
+            f"guidance_scale is {config.sample.guidance_scale:g}, but with label_dropout 0 no image is shown without "
+            "its class, and guidance needs that; set objective.label_dropout=0.1, or sample.guidance_scale=1"
+        )
+    prediction = PREDICTIONS[config.objective.prediction](config.objective.sigma_data or sigma_data)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(config.train.seed, "initial weights"))
+        net = build_net(config.net, spec)
+    if choose_channels_last(config.net.kind, device, config.train.memory_format).on:
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Denoiser(net, process, prediction, spec, autocast)
+
+
+def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
+    """The training objective that `options` names, for images of standard deviation `sigma_data`."""
+    weighting = WEIGHTINGS[options.weighting]
+    if isinstance(weighting, EDMWeight):
+        weighting = dataclasses.replace(weighting, sigma_data=sigma_data)
+    return Objective(weighting, TIMES[options.times], options.label_dropout)
+
+
+def build_sampler(options: SampleOptions) -> Sampler:
+    """The sampler that `options` names, with the eta or churn that is given; UsageError where it has none."""
+    sampler = SAMPLERS[options.sampler]
+    for name, example in (("eta", "ddim"), ("churn", "edm")):
+        value = getattr(options, name)
+        if value is None:
+            continue
+        if not hasattr(sampler, name):
+            raise UsageError(
+                f"{name} is {value:g}, but sampler '{options.sampler}' has none; leave it out or use '{example}'"
+            )
+        sampler = dataclasses.replace(sampler, **{name: value})  # type: ignore[type-var]
+    return sampler
+
+
+def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) -> None:
+    """UsageError where sampler, grid, guidance, process and images do not go together."""
+    build_sampler(options).check(process)
+    grid_named(options.grid, process)(process, options.steps)
+    if options.guidance_scale != 1 and not spec.classes:
+        raise UsageError(
+            f"guidance_scale is {options.guidance_scale:g}, but this model was trained without classes; leave it at 1"
+        )
+    if (options.autoguidance != 1) != (options.weaker is not None):
+        raise UsageError(
+            f"autoguidance is {options.autoguidance:g} and weaker is {options.weaker}, but a pull needs both; give "
+            "--autoguidance 2 --weaker N with the images seen at an earlier checkpoint"
+        )
+    interval = options.guidance_interval
+    if interval is not None and (len(interval) != 2 or not interval[0] < interval[1]):
+        raise UsageError(
+            f"guidance_interval is {list(interval)}, but two times are needed, the lower first; give [0.1, 0.8]"
+        )
+    if interval is not None and (interval[0] > process.t_max or interval[1] < 0):
+        raise UsageError(
+            f"guidance_interval is {list(interval)}, but the times of this process are 0 to {process.t_max:g}, so that "
+            "it would never pull; give times among these"
+        )
+
+
+def build_sampling(
+    options: SampleOptions, denoiser: Estimator, weaker: Estimator | None = None
+) -> tuple[Estimator, Sampler, Tensor]:
+    """(the denoiser to ask, the sampler, the grid): guidance first, then keeping what guidance says in range.
+
+    weaker: the model that autoguidance pushes away from, where the options ask for that.
+    """
+    check_sampling(options, denoiser.process, denoiser.spec)
+    asked: Estimator = denoiser
+    if weaker is not None:
+        asked = Autoguided(asked, weaker, options.autoguidance)
+    if options.guidance_scale != 1:
+        low, high = options.guidance_interval or (float("-inf"), float("inf"))
+        asked = Guided(asked, options.guidance_scale, (low, high), options.guidance_rescale)
+    if options.threshold is not None:
+        asked = Thresholded(asked, options.threshold)
+    elif options.clip:
+        asked = Clipped(asked)
+    return asked, build_sampler(options), grid_named(options.grid, denoiser.process)(denoiser.process, options.steps)

@@ -1,0 +1,1 @@
+"""Pages and figures about runs: the report, and runs side by side."""

@@ -1,0 +1,186 @@
+"""Every setting of every part: frozen dataclasses whose fields carry default, help and limits.
+
+A setting has a dotted name, `train.learning_rate`. One statement serves the command line, config files, Python and the
+model card. Recipes give a whole `Settings`; a config file and `--set` change single ones. No torch here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fromnoise.common.options import option
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where images come from and how they become one shape."""
+
+    source: str = option("digits", "a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name")
+    resolution: str | None = option(
+        None, "32 (square) or HEIGHTxWIDTH such as 48x64; if not given, found from the files"
+    )
+    center_crop: bool = option(True, "crop the centre to the wanted shape (otherwise images are squeezed into it)")
+    random_flip: bool = option(False, "mirror each training image left-right half of the time")
+    holdout: float = option(
+        0.1, "share of the images kept out of training where the data has no test split", least=0, most=0.5
+    )
+    on_bad_image: Literal["error", "skip"] = option("error", "stop at a file that cannot be read, or leave it out")
+
+
+@dataclass(frozen=True)
+class NetOptions:
+    """A network's kind and size; what a kind does not use is ignored by it."""
+
+    kind: Literal["unet", "dit", "basic_unet", "unet2d"] = option(
+        "unet", "our small U-Net, a transformer, the chapter's BasicUNet, or diffusers' UNet2DModel"
+    )
+    width: int = option(32, "channels at the first level of the U-Net, or of a token of the DiT", least=8, most=512)
+    depth: int = option(2, "residual blocks a level of the U-Net, or blocks of the DiT", least=1, most=8)
+    told_time: bool = option(True, "tell the network the time (the chapter's networks are blind to it)")
+    told_class: bool = option(True, "tell the network the class, where the images have classes")
+    channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel")
+    attention: bool = option(True, "self-attention at the lower levels of UNet2DModel")
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """The path from image to noise; prior is for "linear" only, steps to zero_terminal_snr for "vp" and its limit."""
+
+    kind: Literal["linear", "vp", "vp_continuous", "ve"] = option(
+        "linear", "straight mix, variance preserving (DDPM's table, or its limit), or variance exploding (EDM)"
+    )
+    prior: Literal["normal", "uniform"] = option("normal", "the law of the noise on a linear path")
+    betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = option(
+        "linear", "the noise schedule of a VP process"
+    )
+    steps: int = option(1000, "entries in the table of a VP process", least=3)
+    beta_start: float = option(1e-4, "the first beta of a linear or scaled linear schedule", least=1e-8, most=0.999)
+    beta_end: float = option(0.02, "the last one", least=1e-8, most=0.999)
+    zero_terminal_snr: bool = option(False, "make the last entry of a VP process pure noise")
+    low: float = option(-1.0, "what black is to the network: -1, or 0 as in the chapter", least=-1, most=0)
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """What the network says, and which errors count how much."""
+
+    prediction: Literal["x0", "eps", "v", "velocity", "edm"] = option("x0", "what the network predicts")
+    weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid"] = option(
+        "unit", "how noise levels are weighed"
+    )
+    times: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete", "importance"] = option(
+        "logit_normal", "the law of training times"
+    )
+    label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)
+    sigma_data: float | None = option(None, "standard deviation of the data; measured if not given", least=1e-6)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The training loop's options. One of num_epochs, num_images and budget says how long."""
+
+    num_epochs: float | None = option(None, "how often every image is seen", least=1e-6, most=1e6)
+    num_images: int | None = option(None, "how many images are seen, repeats counted", least=1)
+    budget: str | None = option(
+        None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h", duration=True
+    )
+    train_batch_size: int = option(128, "images a step", least=1)
+    optimizer: Literal["adam", "adamw", "muon"] = option(
+        "adamw", "Adam, AdamW (weight decay apart from the gradient), or Muon for matrices and AdamW for the rest"
+    )
+    learning_rate: float = option(1e-3, "the highest learning rate", least=0)
+    lr_schedule: Literal["constant", "cosine", "linear"] = option(
+        "cosine", "its course after the warm-up; the last two end at 0"
+    )
+    lr_warmup_images: int = option(6400, "images over which the learning rate rises from 0", least=0)
+    momentum: float = option(0.95, "Muon's memory of past gradients", least=0, most=0.99999)
+    adam_beta2: float = option(0.99, "Adam's memory of squared gradients", least=0, most=0.99999)
+    weight_decay: float = option(0.01, "AdamW's pull towards zero", least=0)
+    max_grad_norm: float | None = option(1.0, "gradients longer than this are shortened to it", least=0)
+    use_ema: bool = option(True, "keep a running average of the weights and sample with it")
+    ema_length: float = option(0.1, "length of the average, as a share of training so far", least=0.001, most=0.28)
+    posthoc_ema: bool = option(
+        True, "with the average, keep what averages of other lengths are made of later, by --weights ema:LENGTH"
+    )
+    mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "the type the network computes in")
+    memory_format: Literal["auto", "channels_first", "channels_last"] = option(
+        "auto", "how the network's images and kernels lie in memory"
+    )
+    cuda_graph: Literal["auto", "yes", "no"] = option("auto", "record a step once and replay it whole (CUDA only)")
+    compile: Literal["auto", "yes", "no"] = option("auto", "let torch.compile fuse the network's kernels")
+    seed: int = option(0, "everything random follows from it", least=0)
+    checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end", duration=True)
+    checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)
+    previews: int = option(4, "how many preview grids are made on the way", least=0, most=100)
+    heldout: int = option(
+        8,
+        "how often the loss on held-out images is measured on the way, and once at the end; 0 is never",
+        least=0,
+        most=1000,
+    )
+    evaluate_every: int | None = option(
+        None, "images between quick evaluations of 1,000 samples; the best checkpoint is then by their KID", least=1
+    )
+    log_every: int = option(10, "steps that one line of metrics.jsonl averages", least=1)
+
+
+SamplerName = Literal[
+    "ddim",
+    "mix",
+    "ddpm",
+    "euler",
+    "heun",
+    "euler_ancestral",
+    "dpmpp_2m",
+    "dpmpp_3m",
+    "unipc_2",
+    "unipc_3",
+    "ipndm_4",
+    "edm",
+    "renoise",
+]
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Sampler, grid and guidance."""
+
+    sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` tells of each)")
+    grid: str = option(
+        "auto",
+        "the times it stops at: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, spread, or 1,0.5,0",
+    )
+    steps: int = option(20, "how many steps", least=1, most=10_000)
+    eta: float | None = option(None, "share of fresh noise in each step of ddim or mix", least=0, most=1)
+    churn: float | None = option(None, "how far edm raises the noise level before each step", least=0, most=0.4143)
+    guidance_scale: float = option(1.0, "pull towards the class: 1 is none; any other value doubles the cost", least=0)
+    guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance pulls")
+    guidance_rescale: float = option(0.0, "how far guided guesses get back their own contrast", least=0, most=1)
+    autoguidance: float = option(1.0, "push away from the checkpoint `weaker`: 1 is none, 2 doubles the lead", least=0)
+    weaker: str | None = option(None, "images seen at the checkpoint that autoguidance pushes away from")
+    clip: bool = option(False, "clip each guess at the clean image to the images' range")
+    threshold: float | None = option(
+        None, "draw guesses in by this quantile instead of clipping, such as 0.995", least=0.5, most=1
+    )
+    batch_size: int = option(256, "pictures made at once; it does not change them", least=1)
+
+
+def guidance_words(scale: float, interval: Sequence[float] | None) -> str:
+    """Such as "guidance 1.5 at times 0.3 to 0.8"; empty where there is none."""
+    where = f" at times {interval[0]:g} to {interval[1]:g}" if interval else ""
+    return f"guidance {scale:g}{where}" if scale != 1 else ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole of what a run was asked to do: one section a part."""
+
+    recipe: str = "default"
+    data: DataOptions = field(default_factory=DataOptions)
+    net: NetOptions = field(default_factory=NetOptions)
+    process: ProcessOptions = field(default_factory=ProcessOptions)
+    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    sample: SampleOptions = field(default_factory=SampleOptions)

@@ -1,0 +1,24 @@
+"""Processes by name: those that the samplers' orders are stated on, and that every check walks through.
+
+A run composes its own from `process.kind` and the settings beside it; these are the usual ones.
+"""
+
+from __future__ import annotations
+
+from fromnoise.diffusion.process import VE, Linear, Normal, Process, Uniform
+from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, limit_of
+
+_SCALED = VP("scaled_linear", 1000, 0.00085, 0.012)
+
+PROCESSES: dict[str, Process] = {
+    "linear": Linear(Normal()),
+    "chapter": Linear(Uniform()),
+    "vp": VPLinear(),
+    "vp_scaled": _SCALED,
+    "vp_cosine": VPCosine(),
+    "vp_zero": VP(zero_terminal_snr=True),
+    "vp_limit": limit_of(VPLinear()),
+    "vp_scaled_limit": limit_of(_SCALED),
+    "vp_cosine_limit": VPContinuous("squaredcos_cap_v2"),
+    "ve": VE(),
+}

@@ -1,0 +1,139 @@
+"""The doctor tells what is there, names what is wrong, and never falls over a broken installation."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fromnoise.cli import machine as doctor
+from fromnoise.cli.machine import Fact, examine
+
+
+def named(facts: list[Fact]) -> dict[str, Fact]:
+    return {fact.name: fact for fact in facts}
+
+
+def test_a_sound_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
+
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "not" / "yet" / "there"))
+    facts = named(examine())
+    expected = {"fromnoise", "Python", "system", "torch", "diffusers", "libraries", "device", "precision"}
+    assert expected | {"memory", "disk", "cache", "data at hand"} <= set(facts)
+    assert all(fact.ok for fact in facts.values())
+    assert facts["torch"].value == torch.__version__
+    assert facts["device"].value.partition(":")[0] in {"cpu", "cuda", "mps"}
+    assert facts["precision"].value.partition(":")[0] in {"float32", "bfloat16"}
+    assert "digits" in facts["data at hand"].value
+    assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
+
+
+def test_data_in_the_cache_is_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("FROMNOISE_DATA", raising=False)
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    fact = doctor._data()[1]
+    assert fact.value == "digits"
+    assert "fromnoise data fetch" in fact.advice and "kmnist" in fact.advice
+
+
+def test_mnist_is_found(mnist_dir: Path) -> None:
+    assert "mnist" in doctor._data()[1].value.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("error", "value"),
+    [
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "missing"),
+        (ImportError("libcudart.so.13: cannot open"), "libcudart.so.13"),
+        (OSError("[WinError 126] a DLL"), "WinError"),
+    ],
+)
+def test_a_torch_that_does_not_load(monkeypatch: pytest.MonkeyPatch, error: Exception, value: str) -> None:
+    def refuse(name: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    facts = named(examine())
+    assert not facts["torch"].ok
+    assert value in facts["torch"].value
+    assert "pip install" in facts["torch"].advice
+    assert "device" not in facts
+
+
+def test_data_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *rest: Any) -> Any:
+        if name == "fromnoise.data.download":
+            raise ImportError("No module named 'pooch'")
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    (fact,) = doctor._data()
+    assert not fact.ok and "pooch" in fact.value
+
+
+def test_missing_libraries_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = ["numpy>=1.26", "nosuchlib>=1; python_version > '3'", "othermissing; extra == 'hub'", "x; extra == 'dev'"]
+    monkeypatch.setattr(metadata, "requires", lambda name: stated)
+    libraries = doctor._libraries()
+    assert not libraries.ok
+    assert libraries.value == "missing: nosuchlib"
+    assert libraries.advice.endswith("pip install nosuchlib")
+    (extra,) = doctor._extras()
+    assert extra.ok and extra.name == "extra [hub]"
+    assert "othermissing" in extra.value and '"fromnoise[hub]"' in extra.advice
+
+
+def test_run_from_a_checkout_without_installation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", absent)
+    monkeypatch.setattr(metadata, "requires", absent)
+    assert "not installed" in doctor._package().value
+    assert doctor._libraries().value == "not listed"
+    assert doctor._extras() == []
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    fact = doctor._cache(tmp_path / "file" / "cache")
+    assert not fact.ok
+    assert "FROMNOISE_CACHE" in fact.advice
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "LEAST_FREE", 2**70)
+    fact = doctor._disk(tmp_path)
+    assert not fact.ok and "GiB" in fact.advice
+
+
+def test_a_cpu_build_beside_an_nvidia_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(doctor, "_has_nvidia_driver", lambda: True)
+    device = doctor._computing()[0]
+    assert device.ok and "CPU build" in device.advice
+    monkeypatch.setattr(doctor, "_has_nvidia_driver", lambda: False)
+    assert doctor._computing()[0].advice == ""
+
+
+def test_a_driver_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def broken() -> str:
+        raise RuntimeError("CUDA driver initialization failed")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", broken)
+    (device,) = doctor._computing()
+    assert not device.ok and "initialization failed" in device.value

@@ -1,0 +1,103 @@
+"""Grids fall to the clean image; diffusers' are diffusers', and the others follow their formulas."""
+
+import pytest
+import torch
+
+from fromnoise.common.errors import UsageError
+from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.time_grids import (
+    GRIDS,
+    Custom,
+    Flow,
+    Karras,
+    Leading,
+    LogSNR,
+    Shifted,
+    Trailing,
+    grid_named,
+    recommended,
+)
+from fromnoise.diffusion.vp import VPCosine, VPLinear
+from fromnoise.testing.cases import PROCESSES
+
+
+def fits(part, process):
+    try:
+        part.check(process)
+    except UsageError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name, grid", GRIDS.items())
+@pytest.mark.parametrize("steps", [1, 2, 5, 40, 1000])
+def test_grids_fall_from_the_start_to_zero(name, grid, steps):
+    for process in filter(lambda p: fits(grid, p), PROCESSES.values()):
+        times = grid(process, steps)
+        assert times.shape == (steps + 1,) and times.dtype == torch.float64
+        assert times[-1] == 0 and times[0] <= process.t_max
+        assert (times[1:] < times[:-1]).all()
+        if name != "leading":
+            assert times[0] == pytest.approx(process.t_max, rel=1e-12)
+
+
+@pytest.mark.parametrize("name, grid", [("trailing", Trailing()), ("leading", Leading())])
+def test_tables_are_walked_as_diffusers_walks_them(name, grid):
+    from diffusers import DDIMScheduler
+
+    for steps in (1, 7, 20, 300):
+        scheduler = DDIMScheduler(timestep_spacing=name)
+        scheduler.set_timesteps(steps)
+        assert (grid(VPLinear(), steps)[:-1] - 1).tolist() == scheduler.timesteps.tolist()
+
+
+def test_flow_is_diffusers_flow_grid():
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    for steps in (1, 2, 20):
+        scheduler = FlowMatchEulerDiscreteScheduler()
+        scheduler.set_timesteps(steps)
+        torch.testing.assert_close(Flow()(Linear(), steps), scheduler.sigmas.double(), rtol=0, atol=1e-6)
+
+
+def test_karras_on_ve_is_the_published_formula():
+    n, rho, high, low = 18, 7.0, 80.0, 0.002
+    wanted = [(high ** (1 / rho) + i / (n - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho for i in range(n)]
+    torch.testing.assert_close(Karras()(VE(), n), torch.tensor([*wanted, 0.0], dtype=torch.float64), rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("process", [VE(), VPLinear(), VPCosine(), Linear()], ids=str)
+def test_log_snr_steps_are_equal(process):
+    log_snr = process.log_snr(LogSNR()(process, 20)[1:-1])
+    torch.testing.assert_close(log_snr.diff(), log_snr.diff()[:1].expand(18), rtol=1e-6, atol=1e-9)
+
+
+def test_a_shift_multiplies_the_levels_of_a_straight_path():
+    plain, bent = (Shifted(shift)(Linear(), 10)[1:-1] for shift in (1.0, 3.0))
+    torch.testing.assert_close(bent / (1 - bent), 3 * plain / (1 - plain))
+    spread = Shifted(3.0, 1.5)(Linear(), 10)[1:-1]
+    torch.testing.assert_close(spread / (1 - spread), 3 * (plain / (1 - plain)) ** 1.5)
+
+
+def test_a_grid_by_name_by_rule_and_by_hand():
+    assert grid_named("auto", Linear()) == GRIDS[recommended(Linear())] == GRIDS["uniform"]
+    assert grid_named("auto", VE()) == Karras()
+    assert grid_named("1, 0.5,0", Linear())(Linear(), 20).tolist() == [1.0, 0.5, 0.0]
+    with pytest.raises(UsageError, match="did you mean 'karras'"):
+        grid_named("karas", VE())
+    with pytest.raises(UsageError, match="no list of times"):
+        grid_named("1,half,0", Linear())
+
+
+@pytest.mark.parametrize("times", [(0.5, 0.7, 0.0), (1.0, 0.5), (2.0, 1.0, 0.0), (1.0, 1.0, 0.0), (0.0,)])
+def test_times_that_do_not_fall_to_zero_are_refused(times):
+    with pytest.raises(UsageError, match="must fall strictly from at most 1 to 0"):
+        Custom(times)(Linear(), 5)
+
+
+def test_pairs_that_make_no_sense_are_refused():
+    for grid, process in [(Trailing(), VE()), (Leading(), Linear()), (Flow(), VPLinear())]:
+        with pytest.raises(UsageError, match="choose"):
+            grid.check(process)
+    with pytest.raises(UsageError, match="at most 1000"):
+        Trailing()(VPLinear(), 1001)

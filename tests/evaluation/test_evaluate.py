@@ -1,0 +1,274 @@
+"""Evaluations: what is written and shown, what real images and foreign pictures get, what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fromnoise.common.errors import BusyError, DataError, UsageError
+from fromnoise.data import DataOptions, load
+from fromnoise.evaluation.evaluate import How
+from fromnoise.evaluation.evaluation import MEASURES, Evaluation, plain
+from fromnoise.evaluation.external_samples import evaluate_pictures
+from fromnoise.evaluation.report import verdict
+from fromnoise.evaluation.scores import Scores
+from fromnoise.evaluation.sweep import Sweep, parse_axes
+from fromnoise.figures.grid import save
+from fromnoise.report.compare_runs import compare
+from fromnoise.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tiny_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("evaluated") / "tiny"
+    shutil.copytree(tiny_run.path, path)
+    return Run(path)
+
+
+@pytest.fixture(scope="module")
+def evaluation(run):
+    return run.evaluate(60)
+
+
+def npz(path, images, **more):
+    np.savez(path, images=np.ascontiguousarray(images.permute(0, 2, 3, 1).numpy()), **more)
+    return str(path)
+
+
+def test_everything_is_written_with_its_protocol(run, evaluation):
+    content = json.loads(run.folder.evaluation.read_text())
+    assert Evaluation.from_json(content) == evaluation
+    assert set(content) == {
+        "schema",
+        "metrics",
+        "reference_rows",
+        "ratio_to_test",
+        "ratio_interval",
+        "protocol",
+        "statistics",
+        "deep",
+        "notes",
+    }
+    assert set(content["reference_rows"]) == {"test", "train_halves", "noise"}
+    assert set(content["metrics"]) == set(content["reference_rows"]["noise"]) == set(Scores.__dataclass_fields__)
+    measure, sampling = content["protocol"]["measure"], content["protocol"]["sampling"]
+    assert measure["count"] == 60 and measure["features"]["weight_hash"] and measure["test"]["split"] == "test"
+    assert sampling["steps"] == 3 and sampling["evaluations"] == 5 and sampling["seeds"] == [0, 59]
+    assert sampling["checkpoint"] == 640 and sampling["weights"] == "ema"
+
+
+def test_the_report_shows_it(run, evaluation):
+    report = run.folder.report.read_text()
+    assert "How good" in report and "Closest pairs" in report and "The protocol" in report
+    assert (run.folder.figures / "closest.png").stat().st_size > 1000
+    run.show(with_judge=False)
+    assert "How good" in run.folder.report.read_text()  # showing again keeps it
+
+
+def test_real_images_are_better_than_a_hardly_trained_model_and_that_than_noise(evaluation):
+    rows = evaluation.reference_rows
+    assert rows["test"].frechet_distance < evaluation.metrics.frechet_distance < rows["noise"].frechet_distance
+    assert rows["train_halves"].label_agreement > 0.95 > evaluation.metrics.label_agreement
+    assert rows["noise"].precision < 0.4 and rows["test"].precision > 0.8
+    assert evaluation.ratio_to_test == pytest.approx(
+        evaluation.metrics.frechet_distance / rows["test"].frechet_distance, rel=1e-9
+    )
+    assert evaluation.metrics.count == rows["test"].count == rows["noise"].count == 60
+
+
+def test_the_table_and_the_verdict_hold_the_figures(evaluation):
+    table = evaluation.table()
+    assert table[0] == ["", "samples", "test", "train halves", "noise"]
+    assert {row[0] for row in table[1:]} <= set(MEASURES.values()) and len(table) == len(MEASURES) + 1
+    low, high = evaluation.ratio_interval
+    assert low < evaluation.ratio_to_test < high
+    assert f"{plain(evaluation.ratio_to_test, 2)} times that of test images" in verdict(evaluation)
+
+
+def test_few_pictures_are_measured_with_a_word_of_warning(evaluation):
+    assert any("60 pictures are no more than the 128 dimensions" in note for note in evaluation.notes)
+
+
+def test_it_is_the_same_the_next_time(run, evaluation):
+    again = run.evaluate(60)
+    assert again.metrics == evaluation.metrics and again.reference_rows == evaluation.reference_rows
+
+
+def test_a_sweep_measures_every_combination(run):
+    axes = parse_axes(["steps=2,4", "sampler=euler,heun"])
+    swept = run.sweep(axes, 40, settings={"guidance_scale": 1.0})
+    points = swept.points
+    assert [point.settings for point in points] == [
+        {"steps": steps, "sampler": sampler} for steps in (2, 4) for sampler in ("euler", "heun")
+    ]
+    assert [point.evaluations for point in points] == [2, 3, 4, 7]
+    assert Sweep.from_json(json.loads(run.folder.sweep.read_text())) == swept and swept.count == 40
+    assert swept.floor.frechet_distance < min(point.frechet_distance for point in points)
+    assert "Quality against cost" in run.folder.report.read_text() and "sweep-seconds" not in run.folder.report.name
+    assert (run.folder.figures / "sweep-seconds.png").exists()
+
+
+def test_a_sweep_takes_pairs_in_brackets():
+    axes = parse_axes(["guidance_interval=[0.2,0.8],[0.3,0.9]", "steps=2"])
+    assert axes == {"guidance_interval": [(0.2, 0.8), (0.3, 0.9)], "steps": [2]}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(["steps"], "names no values"), (["stepps=1"], "did you mean"), (["steps=0"], "least allowed is 1"),
+     (["steps=2", "steps=3"], "twice"), (["sampler=hein"], "did you mean 'heun'"), (["churn=0.1"], "has none")],
+)  # fmt: skip
+def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
+    with pytest.raises(UsageError, match=named):
+        run.sweep(parse_axes(words), 40)
+
+
+def test_pictures_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_path):
+    samples = run.sample(60)
+    path = samples.save(tmp_path / "samples.npz")
+    found, page = evaluate_pictures(str(path), "digits", output_dir=tmp_path / "out")
+    assert found.metrics == evaluation.metrics  # the same pictures, labels and reference
+    assert page == tmp_path / "out" / "report.html" and "How good" in page.read_text()
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["schema"] == 1
+
+
+def test_real_images_and_copies_are_told_apart(tmp_path):
+    train, test = load(DataOptions("digits")), load(DataOptions("digits"), "test")
+    fresh, _ = evaluate_pictures(npz(tmp_path / "fresh.npz", test.images[:150]), "digits")
+    stolen, _ = evaluate_pictures(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
+    assert fresh.metrics.copy_rate < 0.05 and stolen.metrics.copy_rate == 1.0
+    assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
+    assert "No plain copies were found" in verdict(fresh) and "Copies are among them" in verdict(stolen)
+    assert any("no triumph" in note for note in stolen.notes)
+    assert fresh.metrics.label_agreement is None  # no labels came with them
+
+
+def test_missing_classes_are_named(tmp_path):
+    train = load(DataOptions("digits"))
+    ones = train.images[train.labels == 1]
+    found, _ = evaluate_pictures(npz(tmp_path / "ones.npz", torch.cat([ones, ones])), "digits")
+    assert any("9 of 10 classes are missing" in note for note in found.notes)
+    assert found.metrics.duplicate_rate > 0.9 and found.metrics.recall < 0.5
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"), [((40, 3, 16, 16), "3 channels"), ((40, 1, 20, 16), "20x16"), ((40, 1, 8, 8), "8x8")]
+)
+def test_pictures_of_another_shape_are_refused(tmp_path, shape, named):
+    images = torch.zeros(shape, dtype=torch.uint8)
+    with pytest.raises(DataError, match=named):
+        evaluate_pictures(npz(tmp_path / "others.npz", images), "digits")
+
+
+def test_labels_of_other_classes_are_not_used_and_numbers_are(tmp_path):
+    images = load(DataOptions("digits")).images[:40]
+    labels = np.arange(40) % 2
+    cats = npz(tmp_path / "cats.npz", images, labels=labels, classes=np.array(["cat", "dog"]))
+    found, _ = evaluate_pictures(cats, "digits")
+    assert found.metrics.label_agreement is None and any("cat, dog" in note for note in found.notes)
+    found, _ = evaluate_pictures(npz(tmp_path / "numbers.npz", images, labels=labels), "digits")
+    assert found.metrics.label_agreement is not None
+
+
+def test_data_without_a_test_split_and_without_labels(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.randint(0, 256, (60, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    folder = tmp_path / "photos"
+    for i, picture in enumerate(pictures):
+        from PIL import Image
+
+        save(Image.fromarray(picture.permute(1, 2, 0).numpy()), folder / f"{i}.png")
+    found, _ = evaluate_pictures(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
+    assert any("6 of 60 images are held out" in note for note in found.notes)
+    assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
+    assert any("6 test images are too few" in note for note in found.notes) and found.metrics.copy_rate is not None
+    assert found.protocol["measure"]["features"]["about"].startswith("a classifier of 4 ways")
+
+
+def test_statistics_travel_as_mu_and_sigma(run, evaluation, tmp_path):
+    path = tmp_path / "train.npz"
+    run.evaluate(60, how=How(save_statistics=path))
+    with np.load(path) as kept:
+        assert kept["mu"].shape == (128,) and kept["sigma"].shape == (128, 128)
+    again = run.evaluate(60, how=How(statistics=path))
+    assert again.statistics["frechet_distance"] == pytest.approx(evaluation.metrics.frechet_distance, rel=1e-9)
+    path.write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"train\.npz"):
+        run.evaluate(60, how=How(statistics=path))
+
+
+def test_pixels_are_a_space_of_their_own_and_not_comparable(run, evaluation, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run.path, other)
+    run.evaluate(60)
+    Run(other).evaluate(60, how=How(features="pixels"))
+    with pytest.raises(UsageError, match=r"features\.name: domain against pixels"):
+        compare([run, Run(other)], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+    found = compare([run, Run(other)], tmp_path / "page.html", with_measures=False)
+    assert found.measures == [] and found.report.exists()
+
+
+def test_runs_side_by_side(run, evaluation, tiny_run, tmp_path):
+    run.evaluate(60)
+    found = compare([run, tiny_run], tmp_path / "page.html")
+    assert found.facts[0][0] == "" and len(found.facts[0]) == 3
+    assert {row[0]: row[1:] for row in found.measures}["pictures"] == ["60", "-", "60"]
+    assert any("not evaluated yet" in note for note in found.notes)
+    page = found.report.read_text()
+    assert "Samples" in page and "Loss" in page and "How good" in page
+    with pytest.raises(UsageError, match="at least 2"):
+        compare([run], tmp_path / "alone.html")
+
+
+def test_unknown_features_are_refused(run):
+    with pytest.raises(UsageError, match="did you mean 'pixels'"):
+        run.evaluate(10, how=How(features="pixel"))
+
+
+def test_the_order_of_pictures_does_not_matter(tmp_path):
+    train = load(DataOptions("digits"))
+    order = train.labels[:600].argsort()
+    by_class, _ = evaluate_pictures(npz(tmp_path / "sorted.npz", train.images[:600][order]), "digits")
+    mixed, _ = evaluate_pictures(npz(tmp_path / "mixed.npz", train.images[:600]), "digits")
+    assert by_class.metrics.frechet_distance == pytest.approx(mixed.metrics.frechet_distance, rel=1e-6)
+    assert by_class.ratio_to_test == pytest.approx(mixed.ratio_to_test, rel=0.7)  # other random parts of the same
+    assert any("the samples are 600" in note for note in mixed.notes)
+
+
+@pytest.mark.parametrize("change", [{"metrics": 3}, {"protocol": {}}, {"schema": 7}, {"reference_rows": {}}])
+def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_needed(run, evaluation, tmp_path, change):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(run.path, damaged)
+    (damaged / "evaluation.json").write_text(json.dumps({**evaluation.to_json(), **change}))
+    (damaged / "sweep.json").write_text('{"schema": 1}')
+    assert "How good" not in Run(damaged).show(with_judge=False).read_text()
+    with pytest.raises(DataError, match="evaluate again"):
+        compare([run, Run(damaged)], tmp_path / "page.html")
+
+
+def test_statistics_of_other_features_are_refused_before_the_work(run, tmp_path):
+    path = tmp_path / "pixels.npz"
+    run.evaluate(60, how=How(features="pixels", save_statistics=path))
+    with pytest.raises(DataError, match=r"64 .*128|128 .*64"):
+        run.evaluate(60, how=How(statistics=path))
+
+
+def test_two_evaluations_of_one_run_do_not_mix(run):
+    with run.folder.locked("evaluate"), pytest.raises(BusyError, match="evaluate"):
+        run.evaluate(60)
+
+
+def test_every_setting_of_sampling_is_in_the_protocol(run):
+    about = run.evaluate(20, settings={"clip": True, "guidance_interval": (0.2, 0.8)}).protocol["sampling"]
+    assert about["clip"] is True and list(about["guidance_interval"]) == [0.2, 0.8] and about["device"] == run.device
+    assert set(vars(run.config.sample)) - {"batch_size"} <= set(about)
+
+
+def test_too_few_pictures_are_refused(run, tmp_path):
+    with pytest.raises(UsageError, match="at least 10"):
+        run.evaluate(9)
+    with pytest.raises(DataError, match="at least 10"):
+        evaluate_pictures(npz(tmp_path / "few.npz", torch.zeros(5, 1, 16, 16, dtype=torch.uint8)), "digits")

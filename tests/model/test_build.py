@@ -1,0 +1,72 @@
+"""From names to things: what is composed, in which order, and what is refused."""
+
+import pytest
+import torch
+from torch import nn
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.options import replaced
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.prediction import X0
+from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.samplers.ddim import DDIM
+from fromnoise.diffusion.vp import VP, VPContinuous
+from fromnoise.model.build import build_objective, build_process, build_sampler, build_sampling, model_spec
+from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
+
+SPEC = ImageSpec(1, 4, 4, ("a", "b"))
+
+
+class Says(nn.Module):
+    """The label's number everywhere, in units of 0.6: 0, 0.6, and 1.2 for no class."""
+
+    def forward(self, x, code, label=None):
+        return 0.6 * label.view(-1, 1, 1, 1).expand_as(x).float()
+
+
+def denoiser():
+    return Denoiser(Says(), Linear(), X0(), SPEC)
+
+
+def test_what_guidance_says_is_clipped_and_not_what_it_is_told():
+    """without 1.2, with 0.6, scale 2: guided 0.0; clipped first it would be 2 x 0.6 - 1.0 = 0.2."""
+    asked, _, _ = build_sampling(SampleOptions(guidance_scale=2.0, clip=True), denoiser())
+    x, t = torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double()
+    torch.testing.assert_close(asked(x, t, torch.tensor([1])).x0, torch.zeros(1, 1, 4, 4))
+    asked, _, _ = build_sampling(SampleOptions(guidance_scale=4.0, clip=True), denoiser())
+    torch.testing.assert_close(asked(x, t, torch.tensor([0])).x0, torch.full((1, 1, 4, 4), -1.0))
+
+
+def test_guidance_pulls_in_its_interval_only():
+    options = SampleOptions(guidance_scale=2.0, guidance_interval=(0.2, 0.6))
+    asked, _, _ = build_sampling(options, denoiser())
+    costs = [asked.cost(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
+    assert costs == [1, 2, 2, 1]
+
+
+def test_eta_and_churn_reach_their_samplers_alone():
+    assert build_sampler(SampleOptions(eta=0.3)) == DDIM(eta=0.3)
+    assert build_sampler(SampleOptions(sampler="edm", churn=0.2)).churn == 0.2
+    with pytest.raises(UsageError, match="sampler 'euler' has none; leave it out or use 'ddim'"):
+        build_sampler(SampleOptions(sampler="euler", eta=0.3))
+
+
+def test_processes_are_composed_from_their_options():
+    assert build_process(ProcessOptions()) == Linear()
+    assert build_process(ProcessOptions(kind="ve")) == VE()
+    table = build_process(ProcessOptions(kind="vp", betas="scaled_linear", beta_start=0.00085, beta_end=0.012))
+    assert table == VP("scaled_linear", 1000, 0.00085, 0.012)
+    limit = build_process(ProcessOptions(kind="vp_continuous", steps=100, beta_end=0.2, zero_terminal_snr=True))
+    assert limit == VPContinuous("linear", 0.01, 20.0, True)
+
+
+def test_edms_weighting_knows_the_data():
+    objective = build_objective(ObjectiveOptions(weighting="edm"), 0.3)
+    assert objective.weighting.sigma_data == 0.3
+
+
+def test_a_model_has_classes_where_it_is_told_them():
+    config = replaced(Settings(), {"process.low": 0.0})
+    assert model_spec(SPEC, config) == ImageSpec(1, 4, 4, ("a", "b"), 0.0, 1.0)
+    assert model_spec(SPEC, replaced(config, {"net.told_class": False})).classes == ()

@@ -1,0 +1,147 @@
+"""Which size of the default recipe is chosen for which images, device and time, and that it says why."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data import DataOptions, load
+from fromnoise.diffusion.process import Linear
+from fromnoise.diffusion.time_grids import GRIDS
+from fromnoise.recipes.model_sizes import SIZES, UP_TO, Situation, choose_size
+from fromnoise.recipes.recipes import recipe, size_of
+from fromnoise.recipes.resolve import situation
+from fromnoise.report.run_report import facts
+from fromnoise.run import Run
+from fromnoise.train.hardware import choose_precision
+
+MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
+
+
+def at(seconds=None, device="cpu", count=60_000, spec=MNIST, planned=None):
+    return Situation(spec, count, device, seconds, planned)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_more_time_is_for_more_channels(device):
+    borders = UP_TO[device]
+    chosen = [choose_size(at(seconds, device)) for border in borders for seconds in (border, border + 1)]
+    assert [one.name for one in chosen] == ["tiny", "small", "small", "base", "base", "large"]
+    assert all("best for" in one.why for one in chosen)
+    assert [one.width for one in chosen] == sorted(one.width for one in chosen)
+
+
+def test_without_a_budget_it_is_base_and_few_images_make_it_small():
+    assert choose_size(at()).name == "base"
+    few = choose_size(at(3600.0, count=300))
+    assert few.name == "small" and "300 images" in few.why
+    assert few.batch == 32 and choose_size(at(count=7)).batch == 7
+
+
+def test_what_is_asked_for_is_taken_and_large_images_get_twice_the_channels():
+    photographs = ImageSpec(3, 64, 64)
+    for name, size in SIZES.items():
+        assert choose_size(at(1.0), name).width == size.width
+        assert choose_size(at(1.0, spec=photographs), name).width == 2 * size.width
+        config = recipe(f"default-{name}", at(1.0))
+        assert config.recipe == f"default-{name}" and config.net.width == size.width
+    assert size_of("ddpm", at()) is None
+
+
+def test_a_gpu_is_given_many_images_a_step():
+    cpu, gpu = choose_size(at(60.0)), choose_size(at(60.0, "cuda"))
+    assert gpu.batch > 10 * cpu.batch
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_steps_are_of_fewer_images_where_there_would_be_few_of_them_or_memory_would_not_do(device):
+    whole = choose_size(at(device=device))
+    few = choose_size(at(device=device, count=1500))
+    short = choose_size(at(device=device, planned=24_000))
+    vast = choose_size(at(device=device, spec=ImageSpec(3, 256, 256)))
+    assert few.batch * 20 <= 1500 and short.batch * 500 <= 24_000 and vast.batch == 32
+    for one in (few, short, vast):
+        assert one.batch <= whole.batch and 0.6 * whole.learning_rate < one.learning_rate <= whole.learning_rate
+
+
+def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, monkeypatch):
+    settings = {"train.budget": "30s"}
+    run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    said = dict(facts(run))["size"]
+    assert said.startswith("small, 24 channels and 64 images a step (") and "known by heart" in said
+    bf16 = choose_precision("cpu").autocast is not None
+    assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
+    monkeypatch.setattr("fromnoise.run.kind_of_device", lambda name: "cuda")
+    again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    assert again.config == run.config
+    in_other_words = Run.create(
+        "digits", settings={**settings, "net.width": 24}, output_dir=tmp_path / "r", device="cpu"
+    )
+    assert in_other_words.config == run.config
+    elsewhere = Run.create("digits", settings=settings, output_dir=tmp_path / "new", device="cpu")
+    assert elsewhere.record["situation"]["device"] == "cuda"
+    with pytest.raises(UsageError, match="holds another run"):
+        Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
+
+
+def test_what_will_have_seen_more_is_guided_less():
+    slow, fast = (at(600.0), replace(at(600.0), bf16=True))
+    rising = [at(planned=1), at(60.0), at(180.0), slow, fast, at(600.0, "cuda")]
+    strengths = [choose_size(one).guidance for one in rising]
+    assert strengths == sorted(strengths, reverse=True) and len(set(strengths)) > 4
+    assert strengths[-1] > 1 and strengths[0] < 2
+    assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
+    digits = load(DataOptions("digits"))
+    asked = [situation(digits, None, {"train.mixed_precision": name}).bf16 for name in ("no", "bf16")]
+    assert asked == [False, True]
+
+
+def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
+    def sampling(**settings):
+        run = Run.create("digits", settings=settings, output_dir=tmp_path / str(len(list(tmp_path.iterdir()))))
+        return run.config.sample
+
+    own, other = sampling(), sampling(**{"process.kind": "vp"})
+    assert (own.grid, own.guidance_interval) == ("spread", (0.25, 0.92))
+    assert (other.grid, other.guidance_interval) == ("auto", None)
+    assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
+    asked = sampling(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0), "sample.steps": 7})
+    assert asked.guidance_interval == (300.0, 800.0) and asked.steps == 7
+
+
+def test_coloured_images_get_more_steps_and_two_of_them_are_guided():
+    grey, coloured = (recipe("default", at(spec=spec)).sample for spec in (MNIST, ImageSpec(3, 32, 32, ("a", "b"))))
+    assert coloured.steps > grey.steps
+    for sample in (grey, coloured):
+        low, high = sample.guidance_interval
+        times = GRIDS[sample.grid](Linear(), sample.steps)
+        guided = int(((times >= low) & (times <= high)).sum())
+        assert guided == 2 and sample.steps + guided <= 10, "evaluations a picture"
+    assert recipe("default", at(spec=ImageSpec(1, 28, 28))).sample.guidance_scale == 1
+
+
+def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
+    settings = {"train.num_images": 640, "train.previews": 0}
+    run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    record = run.folder.read_record()
+    record["config"]["net"]["width"] = 20
+    del record["situation"]
+    run.folder.record.write_text(json.dumps(record))
+    again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+    assert again.config.net.width == 20 and "size" not in dict(facts(again))
+    with pytest.raises(UsageError, match=r"net.width: 20 there, 24 asked for"):
+        Run.create("digits", settings={**settings, "train.seed": 1}, output_dir=tmp_path / "r", device="cpu")
+
+
+def test_what_cannot_be_is_refused_before_there_is_a_folder(tmp_path):
+    for settings, words in (({"train.cuda_graph": "yes"}, "cuda_graph"), ({"train.budget": 180}, "budget")):
+        with pytest.raises(UsageError, match=words):
+            Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
+        assert not (tmp_path / "r").exists()
+
+
+def test_a_width_of_ones_own_has_no_size(tmp_path):
+    run = Run.create("digits", settings={"net.width": 20}, output_dir=tmp_path / "r")
+    assert "size" not in dict(facts(run))
