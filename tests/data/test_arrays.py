@@ -35,7 +35,7 @@ def test_digits_are_split_once_and_for_all() -> None:
     assert train.images.shape == (1500, 1, 16, 16) and test.images.shape == (297, 1, 16, 16)
     assert train.labels is not None and train.labels[:8].tolist() == [4, 7, 1, 1, 8, 6, 3, 5]
     assert train.label_counts.min() > 130 and test.label_counts.min() > 15
-    assert "1,500 to train on and 297 to test with" in train.notes[0]
+    assert "1,500" in train.notes[0] and "297" in train.notes[0]
 
 
 def test_digits_are_enlarged_smoothly_and_fill_the_range() -> None:
@@ -51,7 +51,7 @@ def test_digits_are_enlarged_smoothly_and_fill_the_range() -> None:
 
 def test_digits_at_another_resolution() -> None:
     data = load(DataOptions(source="digits", resolution="28"))
-    assert data.images.shape == (1500, 1, 28, 28) and "resized and centre cropped to 28x28" in data.notes[1]
+    assert data.images.shape == (1500, 1, 28, 28) and "28x28" in data.notes[1]
 
 
 # --- IDX ----------------------------------------------------------------------------------------------------
@@ -75,10 +75,10 @@ def test_one_idx_file_with_and_without_its_labels(tmp_path: Path, idx: Idx) -> N
     path = tmp_path / "some-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(idx(IMAGES)))
     alone = load(DataOptions(source=str(path)))
-    assert alone.labels is None and alone.notes == ("there is no labels file, so the images have no classes",)
+    assert alone.labels is None and len(alone.notes) == 1 and "label" in alone.notes[0]
     (tmp_path / "some-labels-idx1-ubyte").write_bytes(idx(LABELS))
     assert load(DataOptions(source=str(path))).labels is not None
-    with pytest.raises(DataError, match="no test split"):
+    with pytest.raises(DataError, match=r"some-images-idx3-ubyte.*train.*IDX"):
         load(DataOptions(source=str(path)), "test")
     other = tmp_path / "pictures.bin"
     other.write_bytes(idx(np.zeros((2, 6, 7, 3))))
@@ -90,27 +90,27 @@ def test_damaged_idx_files_are_named(tmp_path: Path, idx: Idx) -> None:
     labels = tmp_path / "train-labels-idx1-ubyte"
     whole = idx(IMAGES)
     labels.write_bytes(idx(LABELS))
-    for content, words in (
-        (whole[:-7], "claims an array of 120 bytes but holds 113"),
-        (whole + b"x", "but holds more"),
-        (b"\0\0\x0d\x03" + whole[4:], "type 0d, not unsigned bytes"),
-        (b"<html>", "is no IDX file"),
-        (b"\0\0", "is no IDX file"),
-        (whole[:9], "cannot be read"),
-        (gzip.compress(whole)[:-20], "cannot be read"),
-        (idx(LABELS), "not images (N, H, W)"),
-        (idx(np.zeros((0, 5, 4))), "not images (N, H, W)"),
-        (b"\0\0\x08\x03" + b"\xff" * 12, "more than 8,589,934,592"),
-        (idx(IMAGES[:4]), "not one label for each of 4 images"),
+    for content, values in (
+        (whole[:-7], ("120 bytes", "113")),
+        (whole + b"x", ("120 bytes", "more")),
+        (b"\0\0\x0d\x03" + whole[4:], ("0d",)),
+        (b"<html>", ("IDX",)),
+        (b"\0\0", ("IDX",)),
+        (whole[:9], ()),
+        (gzip.compress(whole)[:-20], ()),
+        (idx(LABELS), ("(N, H, W)",)),
+        (idx(np.zeros((0, 5, 4))), ("(N, H, W)",)),
+        (b"\0\0\x08\x03" + b"\xff" * 12, ("8,589,934,592",)),
+        (idx(IMAGES[:4]), ("label", "4 images")),
     ):
         path.write_bytes(content)
-        assert words in failure(tmp_path) and "-ubyte" in failure(tmp_path)
+        assert all(value in failure(tmp_path) for value in ("-ubyte", *values)), values
 
 
 def test_two_idx_sets_in_one_folder_are_not_guessed_between(tmp_path: Path, idx: Idx) -> None:
     for name in ("emnist-digits-train", "emnist-letters-train"):
         (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(idx(IMAGES))
-    assert "two IDX files for its train split" in failure(tmp_path)
+    assert "two IDX files" in failure(tmp_path) and "train" in failure(tmp_path)
 
 
 # --- CIFAR-10 -----------------------------------------------------------------------------------------------
@@ -147,7 +147,8 @@ def test_cifar_archives_are_read_in_order_and_links_are_not_followed(
     assert (data.images.permute(0, 2, 3, 1).numpy() == np.concatenate([first, second])).all()
     assert data.labels is not None and data.labels[:12].tolist() == [i % 10 for i in range(12)]
     assert data.spec.classes[:2] == ("airplane", "automobile")
-    assert data.notes == ("17 images in place of the published 50,000",)
+    (note,) = data.notes
+    assert "17 images" in note and "50,000" in note
     test = load(DataOptions(source="cifar10"), "test")
     assert (test.images.permute(0, 2, 3, 1).numpy() == last).all()
 
@@ -162,14 +163,14 @@ def test_damaged_cifar_archives_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("FROMNOISE_DATA", str(tmp_path))
     content, _ = records(4)
     cifar(tmp_path, {"data_batch_1.bin": content[:-1]})
-    assert "holds a damaged data_batch_1.bin" in failure("cifar10")
+    assert "data_batch_1.bin" in failure("cifar10")
     cifar(tmp_path, {"data_batch_1.bin": b"\x63" + content[1:]})
-    assert "holds label 99" in failure("cifar10")
+    assert "99" in failure("cifar10")
     cifar(tmp_path, {"other.bin": content})
-    assert "holds no data_batch_[1-5].bin" in failure("cifar10")
+    assert "data_batch_[1-5].bin" in failure("cifar10")
     target = cifar(tmp_path, {"data_batch_1.bin": content})
     target.write_bytes(target.read_bytes()[:-5000])
-    assert "cannot be read" in failure("cifar10")
+    assert target.name in failure("cifar10")
 
 
 # --- npz ----------------------------------------------------------------------------------------------------
@@ -196,24 +197,25 @@ def test_npz_with_colours_names_and_a_test_split(tmp_path: Path) -> None:
     assert splits(DataOptions(source=str(keras))) == ("train", "test")
     test = load(DataOptions(source=str(keras)), "test")
     assert test.spec.classes == ("5", "6", "7") and test.labels is not None and test.labels.tolist() == [1, 2]
-    with pytest.raises(DataError, match="no test split"):
+    with pytest.raises(DataError, match=r"train.*x_test"):
         load(DataOptions(source=str(npz(tmp_path, images=IMAGES))), "test")
 
 
 def test_npz_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    for arrays, words in (
-        ({"pictures": IMAGES}, "holds pictures, but expected a key images"),
-        ({"images": IMAGES.astype(np.float32)}, "type float32, but expected uint8"),
-        ({"images": IMAGES.reshape(2, 3, 4, 5)}, "shape (2, 3, 4, 5)"),
-        ({"images": IMAGES[:0]}, "shape (0, 5, 4, 1)"),
-        ({"images": IMAGES, "labels": LABELS[:4]}, "one whole number from 0 for each of 6 images"),
-        ({"images": IMAGES, "labels": LABELS.astype(float)}, "type float64"),
-        ({"images": IMAGES, "labels": LABELS.astype(int) - 1}, "one whole number from 0"),
-        ({"images": IMAGES, "labels": LABELS, "classes": ["a"]}, "names only 1 classes"),
-        ({"images": np.array([{}, {}], dtype=object)}, "damaged or pickled array images"),
-        ({"images": IMAGES[:1]}, "one image, but at least 2"),
+    for arrays, values in (
+        ({"pictures": IMAGES}, ("pictures", "images")),
+        ({"images": IMAGES.astype(np.float32)}, ("float32", "uint8")),
+        ({"images": IMAGES.reshape(2, 3, 4, 5)}, ("(2, 3, 4, 5)",)),
+        ({"images": IMAGES[:0]}, ("(0, 5, 4, 1)",)),
+        ({"images": IMAGES, "labels": LABELS[:4]}, ("label", "6 images")),
+        ({"images": IMAGES, "labels": LABELS.astype(float)}, ("float64",)),
+        ({"images": IMAGES, "labels": LABELS.astype(int) - 1}, ("label", "6 images")),
+        ({"images": IMAGES, "labels": LABELS, "classes": ["a"]}, ("1 classes",)),
+        ({"images": np.array([{}, {}], dtype=object)}, ("pickled", "images")),
+        ({"images": IMAGES[:1]}, ("at least 2",)),
     ):
-        assert words in failure(npz(tmp_path, **arrays))
+        message = failure(npz(tmp_path, **arrays))
+        assert all(value in message for value in values), message
 
 
 def test_npz_that_is_no_npz(tmp_path: Path) -> None:
@@ -221,7 +223,7 @@ def test_npz_that_is_no_npz(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in (4, 100, len(whole) - 50):
         path.write_bytes(whole[:length])
-        assert "is no whole .npz archive;" in failure(path)
+        assert str(path) in failure(path) and ".npz" in failure(path).replace(str(path), "")
     header = io.BytesIO()
     np.save(header, IMAGES)
     for content in (
@@ -234,14 +236,14 @@ def test_npz_that_is_no_npz(tmp_path: Path) -> None:
         b"\0" * 99,
     ):
         path.write_bytes(content)
-        assert "is no .npz archive;" in failure(path)
+        assert str(path) in failure(path) and ".npz" in failure(path).replace(str(path), "")
 
 
 def test_an_archive_of_other_things_says_nothing_of_pickles(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images", b"words")
-    assert "has images, which is no array" in failure(path)
+    assert "images" in failure(path) and "pickle" not in failure(path)
     np.savez(path, images=np.array([{}, {}], dtype=object))
     assert "allow_pickle" not in failure(path)
 
@@ -253,4 +255,4 @@ def test_an_npz_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(path), "open", refuse)
-    assert "cannot be opened ([Errno 13] Permission denied)" in failure(path)
+    assert str(path) in failure(path) and "Permission denied" in failure(path)

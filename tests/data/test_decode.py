@@ -44,30 +44,30 @@ def test_sixteen_bit_grey_is_divided_by_257_and_rounded(encoded: Callable[..., b
     values = (np.arange(256, dtype=np.uint16) * 257 + 100).clip(max=65535).reshape(16, 16)
     picture = read(encoded(Image.fromarray(values), kind))
     assert (picture.pixels[..., 0] == np.rint(values / 257)).all()
-    assert picture.remarks == ("16-bit grey image to 8 bits",)
+    assert len(picture.remarks) == 1 and "16-bit grey" in picture.remarks[0] and "8 bits" in picture.remarks[0]
 
 
 def test_sixteen_bit_colour_keeps_its_upper_bits() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (16, 16, 3)).astype(">u2")
     picture = read(png(16, 16, 16, 2, b"".join(b"\0" + row.tobytes() for row in values)))
     assert (picture.pixels == values >> 8).all()
-    assert picture.remarks == ("16-bit colour image to its upper 8 bits",)
+    assert len(picture.remarks) == 1 and "16-bit colour" in picture.remarks[0] and "8 bits" in picture.remarks[0]
 
 
 def test_wide_integers_and_floats_are_refused(encoded: Callable[..., bytes]) -> None:
     small = np.full((16, 16), 514, dtype=np.int32)
     assert (read(encoded(Image.fromarray(small), "TIFF")).pixels == 2).all()
     for values in (np.full((16, 16), 70_000, np.int32), np.full((16, 16), -1, np.int32)):
-        with pytest.raises(BadImage, match="no agreed scale"):
+        with pytest.raises(BadImage, match="32-bit"):
             read(encoded(Image.fromarray(values), "TIFF"))
-    with pytest.raises(BadImage, match="floating-point values have no agreed scale"):
+    with pytest.raises(BadImage, match=r"float.* 8 or 16 bits"):
         read(encoded(Image.fromarray(np.full((16, 16), 0.5, np.float32)), "TIFF"))
 
 
 def test_one_bit_is_black_and_white(encoded: Callable[..., bytes]) -> None:
     picture = read(encoded(Image.fromarray(RAMP > 127)))
     assert (picture.pixels[..., 0] == np.where(RAMP > 127, 255, 0)).all()
-    assert picture.mode == "1" and picture.remarks == ("1-bit image to grey",)
+    assert picture.mode == "1" and len(picture.remarks) == 1 and "1-bit" in picture.remarks[0]
 
 
 def test_cmyk_shows_the_colours_it_prints(encoded: Callable[..., bytes]) -> None:
@@ -75,7 +75,7 @@ def test_cmyk_shows_the_colours_it_prints(encoded: Callable[..., bytes]) -> None
     for kind in ("TIFF", "JPEG"):
         picture = read(encoded(red, kind))
         assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 8
-        assert picture.remarks == ("CMYK image to RGB",)
+        assert len(picture.remarks) == 1 and "CMYK" in picture.remarks[0] and "RGB" in picture.remarks[0]
 
 
 def test_a_palette_counts_by_the_colours_used(encoded: Callable[..., bytes]) -> None:
@@ -83,11 +83,11 @@ def test_a_palette_counts_by_the_colours_used(encoded: Callable[..., bytes]) -> 
     image.putpalette([0, 0, 0, 90, 90, 90, 255, 0, 0])  # red is never used
     picture = read(encoded(image))
     assert picture.pixels.shape[-1] == 1 and set(picture.pixels.ravel()) == {0, 90}
-    assert picture.remarks == ("palette image to grey",)
+    assert len(picture.remarks) == 1 and "palette" in picture.remarks[0] and "grey" in picture.remarks[0]
     image.putpalette([0, 0, 255, 90, 90, 90])
     picture = read(encoded(image, "GIF"))
     assert picture.pixels.shape[-1] == 3 and tuple(picture.pixels[0, 0]) == (0, 0, 255)
-    assert picture.remarks == ("palette image to RGB",)
+    assert len(picture.remarks) == 1 and "palette" in picture.remarks[0] and "RGB" in picture.remarks[0]
 
 
 def test_alpha_is_kept_in_all_its_disguises(encoded: Callable[..., bytes]) -> None:
@@ -146,7 +146,7 @@ def test_the_first_frame_of_an_animation_is_used(encoded: Callable[..., bytes]) 
         how = {"lossless": True} if kind == "WEBP" else {}
         picture = read(encoded(frames[0], kind, save_all=True, append_images=frames[1:], **how))
         assert tuple(picture.pixels[3, 3][:3]) == (255, 0, 0)
-        assert "file with several frames, of which the first is used" in picture.remarks
+        assert any("frames" in remark for remark in picture.remarks)
 
 
 def test_files_that_end_early_are_noticed(encoded: Callable[..., bytes]) -> None:
@@ -156,7 +156,7 @@ def test_files_that_end_early_are_noticed(encoded: Callable[..., bytes]) -> None
         with pytest.raises(BadImage) as caught:
             read(content[: len(content) // 2])
         assert str(caught.value)
-    with pytest.raises(BadImage, match="it ends too early"):
+    with pytest.raises(BadImage):
         read(encoded(noise, "JPEG")[:3000])
 
 
@@ -188,10 +188,10 @@ def test_damaged_bytes_never_raise_anything_else(encoded: Callable[..., bytes]) 
 def test_bombs_are_refused_before_they_are_decoded() -> None:
     side = int(MAX_PIXELS**0.5) + 1
     for width in (side, 3 * side):  # beyond our own limit, and beyond Pillow's too
-        with pytest.raises(BadImage, match="pixels"), pillow_guard():
+        with pytest.raises(BadImage, match="64,000,000"), pillow_guard():
             peek(io.BytesIO(png(width, side, 8, 0, b"")))
 
 
 def test_other_formats_are_not_opened(encoded: Callable[..., bytes]) -> None:
-    with pytest.raises(BadImage, match="it is no PNG, JPEG"):
+    with pytest.raises(BadImage, match="PNG, JPEG"):
         read(encoded(Image.fromarray(RAMP), "PPM"))

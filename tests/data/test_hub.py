@@ -43,17 +43,18 @@ def test_images_and_class_labels_are_read(hub: Callable[..., None]) -> None:
     assert describe(data) == "pictures: 3 images, 8x8 RGB, 2 classes"
     assert data.spec.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [0, 1, 1]
     assert data.images[:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert load(options, "test").notes == ("the validation split serves as test split",)
+    (note,) = load(options, "test").notes
+    assert "validation" in note and "test" in note
 
 
 def test_hidden_labels_and_other_columns_are_no_classes(hub: Callable[..., None]) -> None:
     datasets = pytest.importorskip("datasets")
     hub({"train": [0, 1], "test": [None, None]})
     test = load(DataOptions(source="hf:me/pictures"), "test")
-    assert test.labels is None and "hides its labels" in test.notes[0] and test.spec.classes == ()
+    assert test.labels is None and "label" in test.notes[0] and test.spec.classes == ()
     hub({"train": [4, 7]}, datasets.Value("int64"))
     assert load(DataOptions(source="hf:me/pictures")).labels is None
-    with pytest.raises(DataError, match="no test split"):
+    with pytest.raises(DataError, match=r"pictures.*test.*train"):
         load(DataOptions(source="hf:me/pictures"), "test")
 
 
@@ -62,12 +63,12 @@ def test_tables_without_images_or_training_rows_are_data_errors(
 ) -> None:
     datasets = pytest.importorskip("datasets")
     hub({"test": [0]})
-    with pytest.raises(DataError, match="but no train"):
+    with pytest.raises(DataError, match=r"hf:me/pictures.*test.*train"):
         load(DataOptions(source="hf:me/pictures"))
     hub({"train": [0]})
     text = datasets.Dataset.from_dict({"text": ["a"]})
     monkeypatch.setattr(datasets, "load_dataset", lambda path, config, split: text)
-    with pytest.raises(DataError, match="has the columns text, but none of images"):
+    with pytest.raises(DataError, match=r"hf:me/pictures.*\btext\b"):
         load(DataOptions(source="hf:me/pictures"))
 
 
@@ -79,8 +80,9 @@ def test_what_the_library_says_becomes_one_sentence(hub: Callable[..., None], mo
         raise FileNotFoundError("Dataset 'me/pictures' doesn't exist\nand more lines")
 
     monkeypatch.setattr(datasets, "get_dataset_split_names", fail)
-    with pytest.raises(DataError, match="cannot be loaded: Dataset 'me/pictures' doesn't exist; check its name"):
+    with pytest.raises(DataError, match=r"hf:me/pictures.*Dataset 'me/pictures' doesn't exist") as caught:
         load(DataOptions(source="hf:me/pictures"))
+    assert "more lines" not in str(caught.value)
 
 
 def test_without_a_network_the_answer_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +90,10 @@ def test_without_a_network_the_answer_says_what_to_do(monkeypatch: pytest.Monkey
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("FROMNOISE_OFFLINE", "0")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    with pytest.raises(DataError, match=r"http://127.0.0.1:1 does not answer; connect, or set HF_HUB_OFFLINE=1"):
+    with pytest.raises(DataError, match=r"http://127\.0\.0\.1:1.*HF_HUB_OFFLINE=1"):
         load(DataOptions(source="hf:me/pictures"))
     monkeypatch.setenv("FROMNOISE_OFFLINE", "1")
-    with pytest.raises(DataError, match="FROMNOISE_OFFLINE is set"):
+    with pytest.raises(DataError, match="FROMNOISE_OFFLINE"):
         load(DataOptions(source="hf:me/pictures"))
 
 
@@ -112,7 +114,7 @@ def test_the_missing_extra_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("source", ["hf:", "hf:a/b/c", "hf:/x"])
 def test_names_that_cannot_be_are_usage_errors(source: str) -> None:
-    with pytest.raises(UsageError, match="expected hf:owner/name"):
+    with pytest.raises(UsageError, match=f"'{source}'.*hf:owner/name"):
         load(DataOptions(source=source))
 
 

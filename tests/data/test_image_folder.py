@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Callable
@@ -63,7 +64,8 @@ def test_train_and_test_folders_are_splits(folder: Folder) -> None:
     assert train.spec.classes == test.spec.classes == ("a", "b", "c")
     assert test.labels is not None and test.labels.tolist() == [0, 0, 1, 1]
     assert describe(test) == "pictures (test): 4 images, 8x8 RGB, 3 classes"
-    assert train.notes == ("1 image outside train/ and test/ left aside",)
+    (note,) = train.notes
+    assert "1 image" in note and "train/" in note and "test/" in note
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Test"])
@@ -76,20 +78,21 @@ def test_validation_folders_serve_as_test(folder: Folder, name: str) -> None:
 def test_a_missing_test_split_is_said(folder: Folder) -> None:
     root = folder({"a/1.png": IMAGE, "b/2.png": IMAGE})
     assert splits(options(root)) == ("train",)
-    with pytest.raises(DataError, match="pictures has no test split"):
+    with pytest.raises(DataError, match=r"pictures.*train.*test/"):
         load(options(root), "test")
 
 
 def test_a_test_class_that_train_lacks_is_an_error(folder: Folder) -> None:
     root = folder({"train/a/1.png": IMAGE, "train/b/1.png": IMAGE, "test/a/1.png": IMAGE, "test/z/1.png": IMAGE})
-    assert "train split lacks: z" in failure(root)
+    assert re.search(r"\bz\b", failure(root)) and not re.search(r"\b[bc]\b", failure(root))
 
 
 def test_test_images_without_class_folders_have_no_classes(folder: Folder) -> None:
     root = folder({"train/a/1.png": IMAGE, "train/b/1.png": IMAGE, "test/1.png": IMAGE})
     test = load(options(root), "test")
     assert test.labels is None and test.spec.classes == ()
-    assert test.notes == ("the test images lie in no class folders, so they have no classes",)
+    (note,) = test.notes
+    assert "test" in note
 
 
 def test_images_directly_in_the_folder_have_no_labels(folder: Folder) -> None:
@@ -97,7 +100,8 @@ def test_images_directly_in_the_folder_have_no_labels(folder: Folder) -> None:
     assert data.labels is None and describe(data) == "pictures: 2 images, 8x8 RGB, no classes"
     mixed = load(options(folder({"1.png": IMAGE, "a/2.png": IMAGE, "b/2.png": IMAGE}, "mixed")))
     assert mixed.labels is None
-    assert mixed.notes == ("1 image lies beside the subfolders, which are therefore no classes",)
+    (note,) = mixed.notes
+    assert "1 image" in note
 
 
 def test_one_class_alone_is_no_class(folder: Folder) -> None:
@@ -109,7 +113,8 @@ def test_an_empty_class_folder_is_said(folder: Folder) -> None:
     (root / "empty").mkdir()
     data = load(options(root))
     assert data.spec.classes == ("a", "b")
-    assert data.notes == ("folder empty holds no image and is no class",)
+    (note,) = data.notes
+    assert "empty" in note
 
 
 def test_what_is_no_image_is_counted_and_junk_is_not(folder: Folder) -> None:
@@ -119,7 +124,8 @@ def test_what_is_no_image_is_counted_and_junk_is_not(folder: Folder) -> None:
     for path in (root, zipped(root)):
         data = load(options(path))
         assert len(data) == 2 and data.spec.classes == ("a", "b")
-        assert data.notes == ("4 files that are no image left aside (.csv 1, .txt 2, no suffix 1)",)
+        (note,) = data.notes
+        assert all(value in note for value in ("4 files", ".csv 1", ".txt 2"))
 
 
 def test_a_zip_is_read_as_its_folder_and_never_unpacked(folder: Folder, tmp_path: Path) -> None:
@@ -151,13 +157,13 @@ def test_hostile_zip_members_are_only_names(folder: Folder, tmp_path: Path, enco
 def test_broken_zips_are_data_errors(folder: Folder, tmp_path: Path) -> None:
     text = tmp_path / "text.zip"
     text.write_bytes(b"not a zip")
-    assert "text.zip cannot be opened as .zip" in failure(text)
+    assert "text.zip" in failure(text) and "skip" not in failure(text)
     whole = zipped(folder({f"{i}.png": (32, 32, 3) for i in range(3)}))
     content = bytearray(whole.read_bytes())
     content[400:420] = bytes(20)  # inside the first member's data
     broken = tmp_path / "broken.zip"
     broken.write_bytes(content)
-    assert "0.png in" in failure(broken) and "skip" in failure(broken)
+    assert "0.png" in failure(broken) and "--on_bad_image skip" in failure(broken)
     assert len(load(options(broken, on_bad_image="skip"))) == 2
 
 
@@ -178,8 +184,8 @@ BROKEN: dict[str, object] = {
 
 def test_a_broken_file_is_named_with_the_way_out(folder: Folder) -> None:
     message = failure(folder(BROKEN))
-    assert message.startswith("empty.png in ") and "it is empty, nor can 1 other file;" in message
-    assert "--on_bad_image skip" in message
+    assert "empty.png" in message and "pictures" in message and re.search(r"\b1\b", message)
+    assert "--on_bad_image skip" in message and "text.jpg" not in message
 
 
 def test_broken_files_are_skipped_and_counted(folder: Folder, encoded: Callable[..., bytes]) -> None:
@@ -187,40 +193,40 @@ def test_broken_files_are_skipped_and_counted(folder: Folder, encoded: Callable[
     half = encoded(noise, "JPEG")[:2000]
     data = load(options(folder({**BROKEN, "half.jpg": half}), on_bad_image="skip", resolution="8"))
     assert len(data) == 2
-    assert (
-        "3 files that cannot be read left out: empty.png (it is empty), half.jpg (it ends too early)" in data.notes[-1]
-    )
+    assert all(value in data.notes[-1] for value in ("3 files", "empty.png", "half.jpg"))
 
 
 def test_a_truncated_jpeg_is_found_although_its_header_is_good(folder: Folder, encoded: Callable[..., bytes]) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     root = folder({"a.png": (64, 64, 3), "b.jpg": encoded(noise, "JPEG")[:2000]})
-    assert failure(root).startswith("b.jpg in ") and "it ends too early" in failure(root)
+    assert "b.jpg" in failure(root) and "a.png" not in failure(root)
 
 
 def test_nothing_left_after_skipping_is_an_error(folder: Folder) -> None:
     root = folder({"a.png": b"x", "b.png": b""})
-    assert "has 2 images, and none can be read, e.g. a.png" in failure(root, on_bad_image="skip")
+    message = failure(root, on_bad_image="skip")
+    assert "2 images" in message and "a.png" in message
     root = folder({"a/1.png": IMAGE, "a/2.png": IMAGE, "b/1.png": b""}, "classes")
-    assert "no readable image of b" in failure(root, on_bad_image="skip")
+    assert re.search(r"\bb\b", failure(root, on_bad_image="skip"))
 
 
 def test_no_images_one_image_and_missing_folders(folder: Folder, tmp_path: Path) -> None:
     message = failure(folder({}))
-    assert "holds no images" in message and ".jpeg" in message and ".webp" in message
-    assert "(2 other files in it)" in failure(folder({"a.txt": b"", "b.csv": b""}, "texts"))
-    assert "holds no images under train/" in failure(folder({"train/a.txt": b"", "test/1.png": IMAGE}, "notrain"))
-    assert "one image, but at least 2" in failure(folder({"1.png": IMAGE}, "one"))
-    assert "one image, but at least 2" in failure(folder({"1.png": IMAGE}, "one") / "1.png")
-    assert "(1 file could not be read)" in failure(folder({"1.png": IMAGE, "2.png": b""}, "two"), on_bad_image="skip")
-    assert "there is no file or folder" in failure(tmp_path / "nowhere")
+    assert "pictures" in message and ".jpeg" in message and ".webp" in message
+    message = failure(folder({"a.txt": b"", "b.csv": b""}, "texts"))
+    assert "2 other files" in message and ".jpeg" in message
+    assert "train/" in failure(folder({"train/a.txt": b"", "test/1.png": IMAGE}, "notrain"))
+    assert "at least 2" in failure(folder({"1.png": IMAGE}, "one"))
+    assert "at least 2" in failure(folder({"1.png": IMAGE}, "one") / "1.png")
+    assert "1 file " in failure(folder({"1.png": IMAGE, "2.png": b""}, "two"), on_bad_image="skip")
+    assert str(tmp_path / "nowhere") in failure(tmp_path / "nowhere")
 
 
 def test_mixed_sizes_are_cropped_to_64_and_it_is_said(folder: Folder) -> None:
     data = load(options(folder({"a.png": (100, 200, 3), "b.jpg": (90, 70, 3), "c.png": (20, 30, 3)})))
     assert data.images.shape == (3, 3, 64, 64)
-    assert data.notes[0].startswith("sizes differ (20x30 to 100x200): short side resized to 64, centre cropped")
-    assert data.notes[1] == "1 image was enlarged more than 2 times (the smallest is 20x30)"
+    assert all(value in data.notes[0] for value in ("20x30", "100x200", "64"))
+    assert "1 image" in data.notes[1] and "20x30" in data.notes[1]
     wide = load(options(folder({"a.png": (100, 200, 3), "b.png": (90, 70, 3)}, "w"), resolution="48x64"))
     assert wide.images.shape == (2, 3, 48, 64)
 
@@ -229,7 +235,8 @@ def test_channels_follow_the_whole_set(folder: Folder) -> None:
     grey = load(options(folder({"a.png": (8, 8, 1), "b.png": (8, 8, 1)}, "grey")))
     assert grey.images.shape[1] == 1
     mixed = load(options(folder({"a.png": (8, 8, 1), "b.png": IMAGE, "c.png": (8, 8, 1)}, "mixed")))
-    assert mixed.images.shape[1] == 3 and mixed.notes == ("converted: 2 grey images to RGB",)
+    assert mixed.images.shape[1] == 3
+    assert len(mixed.notes) == 1 and "2 grey" in mixed.notes[0] and "RGB" in mixed.notes[0]
     assert (mixed.images[0, 0] == mixed.images[0, 1]).all()
 
 
@@ -239,19 +246,19 @@ def test_alpha_is_kept_when_most_images_have_it(folder: Folder, encoded: Callabl
     kept = load(options(folder({"a.png": clear, "b.png": clear, "c.png": (8, 8, 1)}, "kept")))
     assert kept.images.shape[1] == 4 and kept.images[0, :, 0, 0].tolist() == [200, 100, 0, 128]
     assert kept.images[2, 3].min() == 255
-    assert kept.notes == ("converted: 1 grey image to RGBA; 1 opaque image given full alpha",)
+    assert len(kept.notes) == 1 and all(value in kept.notes[0] for value in ("1 grey", "RGBA", "1 opaque"))
     laid = load(options(folder({"a.png": clear, "b.png": solid, "c.png": solid}, "laid")))
     assert laid.images.shape[1] == 3
     assert laid.images[0, :, 0, 0].tolist() == [227, 177, 127] and laid.images[1, :, 0, 0].tolist() == [200, 100, 0]
-    assert laid.notes == ("converted: 1 transparent image laid over white",)
+    assert len(laid.notes) == 1 and all(value in laid.notes[0] for value in ("1 transparent", "white"))
 
 
 def test_conversions_are_counted(folder: Folder, encoded: Callable[..., bytes]) -> None:
     cmyk = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")
     deep = encoded(Image.fromarray(np.full((8, 8), 257 * 9, dtype=np.uint16)))
     root = folder({"a.jpg": cmyk, "b.jpg": cmyk, "c.png": deep, "d.png": IMAGE})
-    notes = load(options(root)).notes
-    assert notes == ("converted: 1 16-bit grey image to 8 bits; 2 CMYK images to RGB; 1 grey image to RGB",)
+    (note,) = load(options(root)).notes
+    assert all(value in note for value in ("1 16-bit grey", "2 CMYK", "1 grey", "RGB"))
 
 
 def test_odd_things_among_images_cause_no_traceback(folder: Folder) -> None:
@@ -268,7 +275,7 @@ def test_odd_things_among_images_cause_no_traceback(folder: Folder) -> None:
 def test_a_pipe_is_not_waited_for(folder: Folder) -> None:
     root = folder({"1.png": IMAGE, "2.png": IMAGE})
     os.mkfifo(root / "pipe.png")
-    assert "it is no plain file" in failure(root)
+    assert "pipe.png" in failure(root)
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="this system refuses such names itself")

@@ -18,7 +18,7 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_other_ways() -> None:
     with pytest.raises(UsageError) as caught:
         load(DataOptions(source="fashion-mnits"))
     message = str(caught.value)
-    assert "did you mean 'fashion_mnist'?" in message and "folder, .zip, .npz" in message
+    assert "'fashion_mnist'" in message and ".zip" in message and ".npz" in message
     assert caught.value.exit_code == 2
 
 
@@ -26,7 +26,8 @@ def test_an_unknown_name_gets_the_nearest_one_and_the_other_ways() -> None:
 def test_a_path_that_is_not_there_is_a_data_error(source: str) -> None:
     with pytest.raises(DataError) as caught:
         load(DataOptions(source=source))
-    assert "there is no file or folder" in str(caught.value) and caught.value.exit_code == 3
+    assert caught.value.exit_code == 3
+    assert source.replace("\0", "\\x00").removeprefix("~")[:20] in str(caught.value).replace("\0", "\\x00")
 
 
 def test_a_file_of_another_kind_is_a_data_error(tmp_path: Path) -> None:
@@ -38,7 +39,7 @@ def test_a_file_of_another_kind_is_a_data_error(tmp_path: Path) -> None:
 
 
 def test_a_bad_resolution_is_said_before_data_is_looked_for() -> None:
-    with pytest.raises(UsageError, match="resolution is 'big'"):
+    with pytest.raises(UsageError, match=r"resolution.*'big'"):
         load(DataOptions(source="mnist", resolution="big"))
 
 
@@ -67,7 +68,7 @@ def test_every_listed_data_set_says_what_it_needs_to() -> None:
         for file in dataset.files:
             assert len(dataset.mirrors) >= 2 and all(mirror.endswith("/") for mirror in dataset.mirrors)
             assert len(file.sha256) == 64 and int(file.sha256, 16) > 0 and file.size > 1000
-    with pytest.raises(UsageError, match="did you mean 'mnist'"):
+    with pytest.raises(UsageError, match=r"'mnsit'.*'mnist'"):
         available("mnsit")
 
 
@@ -93,10 +94,8 @@ def test_other_files_under_mnists_name_are_noted(
     monkeypatch.setenv("FROMNOISE_DATA", str(tmp_path))
     data = load(DataOptions(source="mnist"))
     assert len(data.spec.classes) == 10
-    assert data.notes == (
-        "train-images-idx3-ubyte is not the published mnist file",
-        "train-labels-idx1-ubyte is not the published mnist file",
-    )
+    for name, note in zip(("train-images-idx3-ubyte", "train-labels-idx1-ubyte"), data.notes, strict=True):
+        assert name in note and "mnist" in note
 
 
 def test_options_and_names_load_without_torch() -> None:
@@ -111,6 +110,6 @@ def test_options_and_names_load_without_torch() -> None:
 def test_an_unknown_attribute_is_refused() -> None:
     import fromnoise.data
 
-    with pytest.raises(AttributeError, match="no attribute 'loda'"):
+    with pytest.raises(AttributeError, match="'loda'"):
         _ = fromnoise.data.loda
     assert all(hasattr(fromnoise.data, name) for name in fromnoise.data.__all__)

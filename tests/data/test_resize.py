@@ -37,20 +37,18 @@ def test_one_size_up_to_256_is_kept_without_a_word() -> None:
 def test_larger_and_mixed_sizes_become_64_and_it_is_said() -> None:
     fit, notes = choose_fit({(300, 200): 5}, DataOptions())
     assert fit == Fit(64, 64)
-    assert notes == (
-        "all images are 300x200: short side resized to 64, centre cropped to 64x64; --resolution changes it",
-    )
+    assert len(notes) == 1 and all(value in notes[0] for value in ("300x200", "64x64", "--resolution"))
     fit, notes = choose_fit({(20, 30): 2, (480, 640): 3}, DataOptions())
     assert fit == Fit(64, 64)
-    assert "sizes differ (20x30 to 480x640)" in notes[0]
-    assert notes[1] == "2 images were enlarged more than 2 times (the smallest is 20x30)"
+    assert "20x30" in notes[0] and "480x640" in notes[0]
+    assert "2 images" in notes[1] and "20x30" in notes[1] and len(notes) == 2
 
 
 def test_a_resolution_wins() -> None:
     fit, notes = choose_fit({(28, 28): 5}, DataOptions(resolution="32x48"))
-    assert fit == Fit(32, 48) and notes == ("all images are 28x28: resized and centre cropped to 32x48",)
+    assert fit == Fit(32, 48) and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
     fit, notes = choose_fit({(28, 28): 5}, DataOptions(resolution="32x48", center_crop=False))
-    assert not fit.crop and notes == ("all images are 28x28: squeezed into 32x48",)
+    assert not fit.crop and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
 
 
 def test_cropping_keeps_the_middle_and_squeezing_keeps_all() -> None:
