@@ -26,12 +26,12 @@ def test_the_same_protocol_is_comparable(protocol):
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        (("count",), 200, "count: 100 against 200"),
-        (("features", "name"), "pixels", "features.name: domain against pixels"),
-        (("features", "recipe_hash"), "other", "features.recipe_hash"),
-        (("reference", "fingerprint"), "other", "reference.fingerprint"),
-        (("neighbours",), 3, "neighbours: 5 against 3"),
-        (("test",), {"count": 5}, "test.count: None against 5"),
+        (("count",), 200, "count.*100.*200"),
+        (("features", "name"), "pixels", r"features\.name.*domain.*pixels"),
+        (("features", "recipe_hash"), "other", r"features\.recipe_hash.*recipe.*other"),
+        (("reference", "fingerprint"), "other", r"reference\.fingerprint.*other"),
+        (("neighbours",), 3, "neighbours.*5.*3"),
+        (("test",), {"count": 5}, r"test\.count.*None.*5"),
     ],
 )
 def test_another_protocol_is_refused_with_the_difference_named(protocol, path, value, named):

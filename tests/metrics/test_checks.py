@@ -1,5 +1,7 @@
 """Features that nothing can be measured by are refused in one sentence; pieces cover all."""
 
+import re
+
 import pytest
 import torch
 
@@ -15,12 +17,12 @@ def test_good_features_pass_as_they_are():
 
 @pytest.mark.parametrize("features", [torch.zeros(3), torch.zeros(3, 2, dtype=torch.uint8), torch.zeros(3, 0)])
 def test_other_shapes_and_kinds_are_refused(features):
-    with pytest.raises(DataError, match=r"floats \(N, d\)"):
+    with pytest.raises(DataError, match=rf"{re.escape(str(tuple(features.shape)))}.*\(N, d\)"):
         checked(features, 1)
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(DataError, match="of 4 pictures, but at least 5"):
+    with pytest.raises(DataError, match=r"\b4\b.*at least 5"):
         checked(torch.zeros(4, 2), 5)
 
 
@@ -34,7 +36,7 @@ def test_one_value_that_is_not_finite_is_found_in_the_last_piece(value):
 
 def test_unlike_dimensions_are_refused():
     alike(3, 3)
-    with pytest.raises(DataError, match=r"3 features .* 4"):
+    with pytest.raises(DataError, match=r"\b3\b.*\b4\b"):
         alike(3, 4)
 
 

@@ -156,7 +156,7 @@ def test_what_is_damaged_is_trained_anew_and_noted(tmp_path, short, damage):
     damage(path)
     assert same(first, cached_classifier(stripes(), tmp_path))
     assert path.read_bytes() == kept
-    assert "trained anew" in json.loads(path.with_suffix(".json").read_text())["notes"][0]
+    assert len(json.loads(path.with_suffix(".json").read_text())["notes"]) == 1
 
 
 def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, short):
@@ -179,11 +179,11 @@ def test_data_that_cannot_teach_is_refused(tmp_path):
     bare = replace(data, labels=None, spec=ImageSpec(1, 8, 8))
     one = replace(data, labels=torch.zeros(64, dtype=torch.int64))
     for lesson, count in ((bare, 0), (one, 1)):
-        with pytest.raises(DataError, match=f"{count} labelled classes"):
+        with pytest.raises(DataError, match=rf"stripes.*\b{count}\b.*at least 2"):
             train_classifier(lesson)
-        with pytest.raises(DataError, match="labelled"):
+        with pytest.raises(DataError, match=rf"stripes.*\b{count}\b.*at least 2"):
             cached_classifier(lesson, tmp_path)
-    with pytest.raises(DataError, match="no labels"):
+    with pytest.raises(DataError, match=r"stripes.*label"):
         accuracy(Classifier(1, 2), bare)
     assert not list(tmp_path.iterdir())
 

@@ -64,8 +64,8 @@ def test_without_the_extra_the_pip_line_is_said(monkeypatch):
 
 
 def test_missing_weights_are_one_sentence(fake, tmp_path):
-    with pytest.raises(DataError, match=r"could not be read from facebook/dinov2-small .*--feature_weights") as error:
+    with pytest.raises(DataError, match=r"facebook/dinov2-small.*--feature_weights") as error:
         dinov2()
     assert "\n" not in str(error.value)
-    with pytest.raises(DataError, match=r"no folder with config\.json"):
+    with pytest.raises(DataError, match=r"nothing.*config\.json"):
         dinov2(tmp_path / "nothing")

@@ -1,6 +1,7 @@
 """The Frechet distance against scipy's matrix root and closed forms; its interval, its limit, its files."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_statistics_are_those_of_numpy(dtype):
 
 
 def test_statistics_refuse_what_has_none():
-    with pytest.raises(DataError, match="at least 2"):
+    with pytest.raises(DataError, match=r"\b1\b.*at least 2"):
         statistics(torch.zeros(1, 3))
     with pytest.raises(DataError, match="finite"):
         statistics(torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]))
@@ -102,7 +103,7 @@ def test_unlike_dimensions_are_refused():
         lambda: frechet_interval(normal(10, 3), b),
         lambda: extrapolated(normal(10, 3), b),
     ):
-        with pytest.raises(DataError, match=r"3 features .* 4"):
+        with pytest.raises(DataError, match=r"\b3\b.*\b4\b"):
             refused()
 
 
@@ -186,7 +187,7 @@ def test_a_place_that_cannot_be_written_keeps_what_was_there(tmp_path, monkeypat
     kept = statistics(normal(30, 5))
     save_statistics(path, kept)
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(WriteError, match=r"real.npz cannot be written .No space left"):
+    with pytest.raises(WriteError, match=r"real\.npz.*No space left"):
         save_statistics(path, statistics(normal(40, 5)))
     assert load_statistics(path)[0].count == 30 and len(list(tmp_path.iterdir())) == 1
     (tmp_path / "file").write_text("")
@@ -223,24 +224,24 @@ def zipped():
 
 
 BAD = {
-    "empty": (b"", "no .npz"),
-    "text": (b"mu,sigma\n0,1\n", "no .npz"),
-    "npy": (single(), "no .npz"),
-    "cut": (GOOD[: len(GOOD) // 2], "no .npz"),
-    "flipped": (GOOD[:150] + bytes([GOOD[150] ^ 255]) + GOOD[151:], "damaged"),
-    "members": (zipped(), "something else than numbers"),
-    "pickle": (packed(mu=np.array([Trap()] * 3), sigma=np.eye(3)), "damaged"),
-    "no sigma": (packed(mu=np.zeros(3)), "no sigma"),
-    "neither": (packed(mean=np.zeros(3)), "no mu and no sigma"),
-    "words": (packed(mu=np.array(["a", "b"]), sigma=np.eye(2)), "something else than numbers"),
-    "complex": (packed(mu=np.zeros(2), sigma=np.eye(2) * 1j), "something else than numbers"),
-    "count": (packed(mu=np.zeros(2), sigma=np.eye(2), count=np.zeros(2)), "something else than numbers"),
-    "square": (packed(mu=np.zeros(3), sigma=np.zeros((3, 2))), "go together"),
-    "other d": (packed(mu=np.zeros(3), sigma=np.eye(4)), "go together"),
-    "flat": (packed(mu=np.zeros((1, 3)), sigma=np.eye(3)), "go together"),
-    "nothing": (packed(mu=np.zeros(0), sigma=np.zeros((0, 0))), "go together"),
-    "nan": (packed(mu=np.array([np.nan, 0]), sigma=np.eye(2)), "finite"),
-    "inf": (packed(mu=np.zeros(2), sigma=np.full((2, 2), np.inf)), "finite"),
+    "empty": (b"", r"real.*\.npz.*\.npz"),
+    "text": (b"mu,sigma\n0,1\n", r"real.*\.npz.*\.npz"),
+    "npy": (single(), r"real.*\.npz.*\.npz"),
+    "cut": (GOOD[: len(GOOD) // 2], r"real.*\.npz.*\.npz"),
+    "flipped": (GOOD[:150] + bytes([GOOD[150] ^ 255]) + GOOD[151:], r"real.*\.npz.*\.npz"),
+    "members": (zipped(), r"\bmu\b.*\bsigma\b.*\bcount\b"),
+    "pickle": (packed(mu=np.array([Trap()] * 3), sigma=np.eye(3)), r"real.*\.npz.*\.npz"),
+    "no sigma": (packed(mu=np.zeros(3)), r"real\.npz.*\bsigma\b"),
+    "neither": (packed(mean=np.zeros(3)), r"real\.npz.*\bmu\b.*\bsigma\b"),
+    "words": (packed(mu=np.array(["a", "b"]), sigma=np.eye(2)), r"\bmu\b.*\bsigma\b.*\bcount\b"),
+    "complex": (packed(mu=np.zeros(2), sigma=np.eye(2) * 1j), r"\bmu\b.*\bsigma\b.*\bcount\b"),
+    "count": (packed(mu=np.zeros(2), sigma=np.eye(2), count=np.zeros(2)), r"\bmu\b.*\bsigma\b.*\bcount\b"),
+    "square": (packed(mu=np.zeros(3), sigma=np.zeros((3, 2))), r"\(3,\).*\(3, 2\)"),
+    "other d": (packed(mu=np.zeros(3), sigma=np.eye(4)), r"\(3,\).*\(4, 4\)"),
+    "flat": (packed(mu=np.zeros((1, 3)), sigma=np.eye(3)), r"\(1, 3\).*\(3, 3\)"),
+    "nothing": (packed(mu=np.zeros(0), sigma=np.zeros((0, 0))), r"\(0,\).*\(0, 0\)"),
+    "nan": (packed(mu=np.array([np.nan, 0]), sigma=np.eye(2)), r"\bmu\b.*finite"),
+    "inf": (packed(mu=np.zeros(2), sigma=np.full((2, 2), np.inf)), r"\bmu\b.*finite"),
 }
 
 
@@ -266,7 +267,7 @@ def test_any_damaged_byte_is_refused_or_harmless(tmp_path):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"cannot be read .No such file"):
+    with pytest.raises(DataError, match=r"none\.npz.*No such file"):
         load_statistics(tmp_path / "none.npz")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=re.escape(str(tmp_path))):
         load_statistics(tmp_path)

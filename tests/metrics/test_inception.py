@@ -1,5 +1,6 @@
 """Inception is asked the way torch-fidelity asks it, and whatever is missing is said in one sentence, at once."""
 
+import re
 import sys
 import types
 
@@ -50,7 +51,7 @@ def hub(monkeypatch, tmp_path):
 
 def test_without_the_extra_the_pip_line_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(UsageError, match=r"torch_fidelity is not installed; run pip install 'fromnoise\[fid\]'"):
+    with pytest.raises(UsageError, match=r"torch_fidelity.*pip install 'fromnoise\[fid\]'"):
         inception()
 
 
@@ -60,7 +61,7 @@ def test_a_torchvision_that_does_not_fit_is_said(monkeypatch):
             raise RuntimeError("operator torchvision::nms does not exist")
 
     monkeypatch.setitem(sys.modules, "torch_fidelity", Broken("torch_fidelity"))
-    with pytest.raises(UsageError, match=r"torchvision::nms does not exist.*install the torchvision that goes with"):
+    with pytest.raises(UsageError, match=r"torchvision::nms does not exist.*torch \d"):
         inception()
 
 
@@ -69,14 +70,14 @@ def test_offline_nothing_is_tried(fake, hub, monkeypatch):
     with pytest.raises(DataError) as caught:
         inception()
     said = str(caught.value)
-    assert FILE in said and URL in said and str(hub) in said and "FROMNOISE_OFFLINE is set" in said
+    assert FILE in said and URL in said and str(hub) in said and "FROMNOISE_OFFLINE" in said
     assert caught.value.exit_code == 3 and "\n" not in said and not hub.exists()
 
 
 def test_without_a_network_or_when_it_breaks_off(fake, hub, monkeypatch):
     monkeypatch.setenv("FROMNOISE_OFFLINE", "")
     monkeypatch.setattr(room, "within_reach", lambda url: False)
-    with pytest.raises(DataError, match=r"github\.com does not answer"):
+    with pytest.raises(DataError, match=rf"{FILE}.*{URL}"):
         inception()
 
     def broken(url, path):
@@ -84,7 +85,7 @@ def test_without_a_network_or_when_it_breaks_off(fake, hub, monkeypatch):
 
     monkeypatch.setattr(room, "within_reach", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
-    with pytest.raises(DataError, match=r"broke off \(gone\)"):
+    with pytest.raises(DataError, match=r"\bgone\b"):
         inception()
 
 
@@ -116,7 +117,7 @@ def test_every_kind_of_picture_becomes_rgb(fake, weights):
     assert of(torch.zeros(1, 4, 5, 7, dtype=torch.uint8))[0, 1] == 255.0  # nothing at all is white
     assert of(grey[:0]).shape == (0, 2048)
     for wrong in (grey.float(), grey[0], grey.expand(-1, 2, -1, -1)):
-        with pytest.raises(DataError, match="Inception takes uint8"):
+        with pytest.raises(DataError, match=rf"{re.escape(str(tuple(wrong.shape)))}.*Inception.*uint8 \(N, 1"):
             of(wrong)
 
 
@@ -128,15 +129,15 @@ def test_pictures_are_taken_in_small_batches(fake, weights, monkeypatch):
 
 
 def test_weights_that_are_none_are_refused(fake, tmp_path):
-    with pytest.raises(DataError, match=r"there is no file .*nowhere\.pth"):
+    with pytest.raises(DataError, match=rf"nowhere\.pth.*{URL}"):
         inception(tmp_path / "nowhere.pth")
     path = tmp_path / "some.pth"
     path.write_bytes(b"no weights")
-    with pytest.raises(DataError, match="cannot be read as weights"):
+    with pytest.raises(DataError, match=rf"some\.pth.*{URL}"):
         inception(path)
     torch.save([1, 2], path)
-    with pytest.raises(DataError, match="something else than weights"):
+    with pytest.raises(DataError, match=rf"some\.pth.*{URL}"):
         inception(path)
     torch.save({"weight": torch.zeros(7)}, path)
-    with pytest.raises(DataError, match="other weights than torch-fidelity's Inception"):
+    with pytest.raises(DataError, match=r"some\.pth.*torch-fidelity's Inception"):
         inception(path)

@@ -150,7 +150,7 @@ def test_labels_are_told_where_the_model_has_classes():
     for spec, images in ((SPEC, labelled), (two, data)):
         bits_per_dimension(Listening(LINEAR, spec), images, draws=1)
         assert heard.pop() is None
-    with pytest.raises(DataError, match=r"labels go up to 2.*classes 0 to 1"):
+    with pytest.raises(DataError, match=r"\b2\b.*0 to 1"):
         bits_per_dimension(Gaussian(LINEAR, ImageSpec(1, 8, 8, ("a", "b"))), labelled)
 
 
@@ -164,11 +164,11 @@ def test_a_network_is_asked_too():
 
 def test_what_has_no_bound_is_refused():
     data = drawn(normal_chances(0.4, 0.3), count=6)
-    with pytest.raises(UsageError, match="uniform noise"):
+    with pytest.raises(UsageError, match=r"Linear.*uniform"):
         bits_per_dimension(Gaussian(Linear(Uniform()), SPEC), data)
-    with pytest.raises(UsageError, match="draws = 0"):
+    with pytest.raises(UsageError, match=r"draws.*\b0\b"):
         bits_per_dimension(Gaussian(LINEAR, SPEC), data, draws=0)
     with pytest.raises(DataError, match=r"\(1, 8, 8\).*\(1, 2, 2\)"):
         bits_per_dimension(Gaussian(LINEAR), data)
-    with pytest.raises(DataError, match="1 images"):
+    with pytest.raises(DataError, match="at least 2"):
         bits_per_dimension(Gaussian(LINEAR, SPEC), data, count=1)

@@ -150,17 +150,17 @@ def test_rank_score_is_that_of_scipy(high):
 
 def test_what_does_not_belong_together_is_refused(baseline):
     samples = noise(COUNT, 3)
-    with pytest.raises(DataError, match=r"499 samples.*measured for 500"):
+    with pytest.raises(DataError, match=r"\b499\b.*\b500\b"):
         measured(samples[1:], baseline)
-    with pytest.raises(DataError, match="500 pictures, but features of 10"):
+    with pytest.raises(DataError, match=r"\b500\b.*\b10\b"):
         copying(samples, TRAIN, features(samples)[:10], TRAIN_FEATURES, baseline)
-    with pytest.raises(DataError, match="2000 pictures, but features of 10"):
+    with pytest.raises(DataError, match=r"\b2000\b.*\b10\b"):
         copying(samples, TRAIN, features(samples), TRAIN_FEATURES[:10], baseline)
-    with pytest.raises(DataError, match="1000 pictures, but features of 2000"):
+    with pytest.raises(DataError, match=r"\b1000\b.*\b2000\b"):
         measure_baseline(TRAIN, TRAIN_FEATURES, TEST, TRAIN_FEATURES, count=COUNT)
-    with pytest.raises(DataError, match="0 samples"):
+    with pytest.raises(DataError, match=r"\b0\b.*at least 1"):
         copying(samples[:0], TRAIN, TRAIN_FEATURES[:0], TRAIN_FEATURES, replace(baseline, count=0))
-    with pytest.raises(DataError, match="2 nearest"):
+    with pytest.raises(DataError, match=r"\b2\b.*\b1 to 1\b"):
         measure_baseline(data_of(noise(1, 1)), TRAIN_FEATURES[:1], TEST, TEST_FEATURES, count=1)
 
 
@@ -177,9 +177,9 @@ def test_nearest_features_equal_a_plain_search(chunk, dtype):
 
 
 def test_nearest_features_refuse_other_spaces():
-    with pytest.raises(DataError, match=r"16 features .* 8"):
+    with pytest.raises(DataError, match=r"\b16\b.*\b8\b"):
         nearest_features(torch.zeros(3, 16), torch.zeros(3, 8))
     with pytest.raises(DataError, match="finite"):
         nearest_features(torch.full((3, 8), float("nan")), torch.zeros(3, 8))
-    with pytest.raises(DataError, match="ask for 1 to 3"):
+    with pytest.raises(DataError, match=r"\b4\b.*\b1 to 3\b"):
         nearest_features(torch.zeros(3, 8), torch.zeros(3, 8), k=4)

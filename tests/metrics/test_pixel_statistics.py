@@ -34,9 +34,9 @@ def test_a_brighter_background_is_as_many_grey_levels_off():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(DataError, match=r"1 channels .* 3"):
+    with pytest.raises(DataError, match=r"\b1\b.*\b3\b"):
         colour(noise(2, 1, 4, 4), noise(2, 3, 4, 4))
     with pytest.raises(DataError, match="float32"):
         colour(torch.zeros(2, 1, 4, 4), noise(2, 1, 4, 4))
-    with pytest.raises(DataError, match="at least one"):
+    with pytest.raises(DataError, match=r"\(0, 1, 4, 4\)"):
         colour(noise(0, 1, 4, 4), noise(2, 1, 4, 4))

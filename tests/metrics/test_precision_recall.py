@@ -73,9 +73,9 @@ def test_equal_pictures_have_balls_without_room():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(DataError, match="at least 6"):
+    with pytest.raises(DataError, match=r"\b5\b.*at least 6"):
         manifold(normal(5, 2), normal(9, 2))
-    with pytest.raises(DataError, match="at least 4"):
+    with pytest.raises(DataError, match=r"\b3\b.*at least 4"):
         manifold(normal(9, 2), normal(3, 2), k=3)
-    with pytest.raises(DataError, match=r"2 features .* 3"):
+    with pytest.raises(DataError, match=r"\b2\b.*\b3\b"):
         manifold(normal(9, 2), normal(9, 3))

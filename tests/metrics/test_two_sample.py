@@ -62,7 +62,7 @@ def test_as_many_of_each_and_none_on_both_sides(monkeypatch):
 def test_what_cannot_be_compared_is_refused():
     with pytest.raises(DataError, match=r"float32 \(30, 1, 8, 8\)"):
         two_sample_test(noise(30, 0).float(), noise(30, 1))
-    with pytest.raises(DataError, match=r"uint8 \(30, 1, 8, 8\) and the real images uint8 \(30, 1, 8, 6\)"):
+    with pytest.raises(DataError, match=r"uint8 \(30, 1, 8, 8\).*uint8 \(30, 1, 8, 6\)"):
         two_sample_test(noise(30, 0), noise(30, 1)[..., :6])
-    with pytest.raises(DataError, match="30 samples and 19 real images, but 20"):
+    with pytest.raises(DataError, match=r"\b30\b.*\b19\b.*\b20\b"):
         two_sample_test(noise(30, 0), noise(19, 1))

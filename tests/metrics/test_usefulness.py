@@ -54,15 +54,15 @@ def test_wrong_labels_are_learned():
 def test_what_cannot_be_scored_is_refused_before_training(monkeypatch):
     monkeypatch.setattr("fromnoise.metrics.usefulness.train_classifier", None)
     samples, test = stripes("samples"), stripes()
-    with pytest.raises(DataError, match="samples has 0 labelled classes"):
+    with pytest.raises(DataError, match=r"samples.*\b0\b.*at least 2"):
         classification_accuracy_score(replace(samples, labels=None), test)
-    with pytest.raises(DataError, match="samples has 1 labelled classes"):
+    with pytest.raises(DataError, match=r"samples.*\b1\b.*at least 2"):
         classification_accuracy_score(replace(samples, labels=torch.zeros_like(samples.labels)), test)
-    with pytest.raises(DataError, match="test has no labelled images"):
+    with pytest.raises(DataError, match=r"\btest\b"):
         classification_accuracy_score(samples, replace(test, labels=None))
-    with pytest.raises(DataError, match="test has no labelled images"):
+    with pytest.raises(DataError, match=r"\btest\b"):
         classification_accuracy_score(samples, replace(test, images=test.images[:0], labels=test.labels[:0]))
-    with pytest.raises(DataError, match="classes are a, b, c, but those of test are x, y, z"):
+    with pytest.raises(DataError, match=r"a, b, c.*\btest\b.*x, y, z"):
         classification_accuracy_score(samples, replace(test, spec=replace(test.spec, classes=("x", "y", "z"))))
-    with pytest.raises(DataError, match=r"\(1, 8, 8\), but test is \(1, 8, 4\)"):
+    with pytest.raises(DataError, match=r"\(1, 8, 8\).*\btest\b.*\(1, 8, 4\)"):
         classification_accuracy_score(samples, replace(test, spec=replace(test.spec, width=4)))
