@@ -70,7 +70,7 @@ class ObjectiveOptions:
     weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid"] = option(
         "unit", "how noise levels are weighed"
     )
-    times: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete", "importance"] = option(
+    times: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(
         "logit_normal", "the law of training times"
     )
     label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)

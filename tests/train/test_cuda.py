@@ -57,7 +57,7 @@ def test_resumed_is_uninterrupted(tmp_path, optimizer):
     assert torch.equal(whole, after(second, 13))
 
 
-@pytest.mark.parametrize("changes", [{}, {"train.cuda_graph": "no"}, {"objective.times": "importance"}])
+@pytest.mark.parametrize("changes", [{}, {"train.cuda_graph": "no"}])
 def test_nothing_in_a_step_waits_for_the_device(changes):
     one = trainer(**changes)
     after(one, 8)

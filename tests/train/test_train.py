@@ -10,11 +10,11 @@ from torch import nn
 from fromnoise.common.errors import CheckpointError, DivergedError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Objective, draw, training_loss
+from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.prediction import X0
 from fromnoise.diffusion.process import Linear
-from fromnoise.diffusion.time_sampling import Importance, UniformTimes
-from fromnoise.diffusion.weighting import Sigmoid, Unit
+from fromnoise.diffusion.time_sampling import UniformTimes
+from fromnoise.diffusion.weighting import Unit
 from fromnoise.settings import TrainOptions
 from fromnoise.train import checkpoint
 from fromnoise.train.ema import Ema, power_for
@@ -228,55 +228,3 @@ def test_layout_graph_and_compile_give_their_reasons_and_can_be_forced():
     with pytest.raises(UsageError, match="cuda_graph was asked for, but the device is cpu"):
         choose_graph("cpu", "yes")
     assert not choose_compile("cuda").on and choose_compile("cpu", "yes").on
-
-
-def importance(total=4000, **options):
-    torch.manual_seed(0)
-    denoiser = Denoiser(Tiny(), Linear(), X0(), SPEC)
-    options = TrainOptions(train_batch_size=8, lr_warmup_images=16, **options)
-    objective = Objective(Sigmoid(), Importance(bins=8))
-    return Trainer(denoiser, objective, Fixed(), options, total=total)
-
-
-def test_times_are_drawn_by_their_loss_and_counted_for_less():
-    t = importance()
-    list(t.steps())
-    chances = t.memory.chances()
-    assert t.memory.hits.min() >= 10 and chances.sum().item() == pytest.approx(1)
-    assert chances[0] > 2 * chances[-1], "this weighting counts little noise most"
-    # The mean of anything is the same under the law and its counts as under the uniform law.
-    drawn, counts = t.objective.times.draw_by(200_000, Linear(), torch.Generator().manual_seed(0), chances)
-    for power in (0, 1, 3):
-        assert (counts * drawn**power).mean().item() == pytest.approx(1 / (1 + power), abs=0.01)
-    assert (t.objective.times.part(drawn, Linear()).bincount(minlength=8) / 200_000 - chances).abs().max() < 0.01
-
-
-def test_drawing_by_loss_lowers_the_variance_of_the_loss():
-    t = importance(learning_rate=1e-9)
-    list(t.steps())
-
-    def spread(chances):
-        losses = []
-        for step in range(200):
-            x0 = SPEC.encode(Fixed().batch(step)[0])
-            drawn = draw(t.objective, Linear(), tuple(x0.shape), 1, step, chances=chances)
-            losses.append(training_loss(t.denoiser, t.objective, x0, None, drawn).mean().item())
-        return torch.tensor(losses).std().item(), torch.tensor(losses).mean().item()
-
-    (by_loss, mean), (alike, plain) = spread(t.memory.chances()), spread(None)
-    assert by_loss < 0.9 * alike and mean == pytest.approx(plain, rel=0.05)
-
-
-def test_what_was_measured_is_resumed(tmp_path):
-    whole = importance(total=1600)
-    list(whole.steps())
-    first = importance(total=1600)
-    for step in first.steps():
-        if step.images == 800:
-            break
-    saved = checkpoint.write(tmp_path, first, seconds=0.0, keep=2)
-    second = importance(total=1600)
-    checkpoint.restore(checkpoint.read(saved), second)
-    list(second.steps())
-    assert torch.equal(whole.memory.moment, second.memory.moment)
-    assert all(torch.equal(a, b) for a, b in zip(whole.net.parameters(), second.net.parameters(), strict=True))

@@ -17,7 +17,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.prediction import target
 from fromnoise.diffusion.process import Process, bcast
-from fromnoise.diffusion.time_sampling import Importance, Times
+from fromnoise.diffusion.time_sampling import Times
 from fromnoise.diffusion.weighting import Weighting, output_weight
 
 
@@ -32,24 +32,16 @@ class Objective:
 
 @dataclass(frozen=True)
 class Draw:
-    """The randomness of one step, for the whole batch: eps (B, C, H, W), t (B,), drop (B,) bool.
-
-    counts (B,): what each image's loss counts, where some times are drawn more often than they weigh; else None.
-    """
+    """The randomness of one step, for the whole batch: eps (B, C, H, W), t (B,), drop (B,) bool."""
 
     eps: Tensor
     t: Tensor
     drop: Tensor
-    counts: Tensor | None = None
 
     def to(self, device: str | torch.device) -> Draw:
         """The same draw on `device`; Apple's MPS has no float64, so times are float32 there."""
-        small = torch.device(device).type == "mps"
-        parts = [
-            part.float() if part is not None and small and part.dtype == torch.float64 else part
-            for part in (self.eps, self.t, self.drop, self.counts)
-        ]
-        return Draw(*(None if part is None else part.to(device) for part in parts))  # type: ignore[arg-type]
+        t = self.t.float() if torch.device(device).type == "mps" else self.t
+        return Draw(self.eps.to(device), t.to(device), self.drop.to(device))
 
 
 @dataclass(frozen=True)
@@ -71,20 +63,13 @@ def draw(
     seed: int,
     step: int,
     device: str | torch.device = "cpu",
-    chances: Tensor | None = None,
 ) -> Draw:
-    """The randomness of training step `step` for a global batch of `shape` (B, C, H, W): a function, no state.
-
-    chances: how often each part of the times is to be drawn, for the law `Importance`.
-    """
+    """The randomness of training step `step` for a global batch of `shape` (B, C, H, W): a function, no state."""
     g = generator(seed, "training noise", step, device=device)
-    eps, counts = process.prior.sample(shape, g), None
-    if chances is not None and isinstance(objective.times, Importance):
-        t, counts = objective.times.draw_by(shape[0], process, g, chances)
-    else:
-        t = objective.times.draw(shape[0], process, g)
+    eps = process.prior.sample(shape, g)
+    t = objective.times.draw(shape[0], process, g)
     drop = torch.rand(shape[0], generator=g, device=g.device) < objective.label_dropout
-    return Draw(eps, t, drop, counts)
+    return Draw(eps, t, drop)
 
 
 def training_loss(denoiser: Denoiser, objective: Objective, x0: Tensor, label: Tensor | None, draw: Draw) -> LossTerms:
@@ -95,6 +80,4 @@ def training_loss(denoiser: Denoiser, objective: Objective, x0: Tensor, label: T
     out = denoiser.raw(process.corrupt(x0, draw.eps, draw.t), draw.t, label)
     error = (out - target(prediction, process, x0, draw.eps, draw.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, draw.t)
-    if draw.counts is not None:
-        weight = weight * draw.counts
     return LossTerms((bcast(weight, error) * error).flatten(1).mean(1), draw.t)

@@ -96,39 +96,10 @@ class Discrete(Times):
             raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
 
 
-@dataclass(frozen=True)
-class Importance(Times):
-    """More draws where the loss is large, each counted for less: the same mean loss with less variance.
-
-    [t_min, t_max] has `bins` equal parts; part i is drawn with chance p_i proportional to sqrt(E[loss_i^2]), mixed with
-    a share `even` of all parts alike, and its loss counts 1 / (bins p_i) (Nichol & Dhariwal 2021, eq. 18). The trainer
-    measures the losses; without them this is the uniform law.
-    """
-
-    bins: int = 64
-    even: float = 0.1
-
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
-        """Uniform on (t_min, t_max]."""
-        return _spread(_uniform(n, generator), process)
-
-    def draw_by(self, n: int, process: Process, generator: torch.Generator, chances: Tensor) -> tuple[Tensor, Tensor]:
-        """(times (n,), what each one's loss counts (n,)), both float64, for `chances` (bins,) that sum to 1."""
-        part = torch.multinomial(chances, n, replacement=True, generator=generator)
-        t = _spread((part + _uniform(n, generator)) / self.bins, process)
-        return t, 1 / (self.bins * chances[part])
-
-    def part(self, t: Tensor, process: Process) -> Tensor:
-        """The part that each of t (B,) lies in, int64 (B,)."""
-        share = (t - process.t_min) / (process.t_max - process.t_min)
-        return (share * self.bins).ceil().long().clamp(1, self.bins) - 1
-
-
 TIMES: dict[str, Times] = {
     "uniform": UniformTimes(),
     "stratified": Stratified(),
     "logit_normal": LogitNormal(),
     "log_normal": LogNormal(),
     "discrete": Discrete(),
-    "importance": Importance(),
 }

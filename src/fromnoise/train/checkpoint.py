@@ -63,8 +63,6 @@ def write(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
     if trainer.ema:
         files["ema.safetensors"] = save(_weights(trainer.ema.net))
     files |= {profile_file(length): save(_weights(average.net)) for length, average in trainer.others.items()}
-    if trainer.memory:
-        files["times.safetensors"] = save(trainer.memory.state())
     files["state.json"] = json.dumps(state, indent=1).encode()
     files["manifest.json"] = json.dumps({n: hashlib.sha256(b).hexdigest() for n, b in files.items()}, indent=1).encode()
     try:
@@ -176,8 +174,6 @@ def restore(files: dict[str, bytes], trainer: Trainer) -> float:
         trainer.profiles = {}  # the run was begun without them, and an average of its rest is none
     for length, average in trainer.others.items():
         load_weights(average.net, files[profile_file(length)])
-    if trainer.memory:
-        trainer.memory.restore(load(files["times.safetensors"]))
     _restore_optimizer(trainer, load(files["optimizer.safetensors"]))
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.skipped = state["total"] or trainer.total, state["skipped"]

@@ -14,13 +14,11 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import DivergedError
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Draw, LossTerms, Objective, draw, training_loss
-from fromnoise.diffusion.time_sampling import Importance
+from fromnoise.diffusion.objective import Draw, Objective, draw, training_loss
 from fromnoise.settings import TrainOptions
 from fromnoise.train.cuda_graph import WARM, Recorded, Work
 from fromnoise.train.ema import Ema
 from fromnoise.train.hardware import choose_compile, choose_graph
-from fromnoise.train.importance import LossMemory
 from fromnoise.train.muon import Muon
 from fromnoise.train.posthoc import followed
 from fromnoise.train.schedule import Budget, learning_rate
@@ -69,9 +67,8 @@ class Trainer:
     """Trains `denoiser` on `objective` with batches from `batches`.
 
     net is the plain network (what the optimiser moves), ema its average or None, profiles the averages that others are
-    made of later, by length ({} without); ema may be one of them. `step`, `images`, `total`, `skipped`
-    and, where times are drawn by measured loss, `memory` are the whole of the loop's own state: noise, times, order
-    and learning rate are functions of them.
+    made of later, by length ({} without); ema may be one of them. `step`, `images`, `total` and
+    `skipped` are the whole of the loop's own state: noise, times, order and learning rate are functions of them.
     total is None until a time budget has been measured.
     """
 
@@ -91,11 +88,6 @@ class Trainer:
         self.ema = Ema(self.net, options.ema_length) if options.use_ema else None
         self.profiles = followed(self.net, self.ema, options.ema_length) if self.ema and options.posthoc_ema else {}
         self.optimizer = _optimizer(self.net, options)
-        self.memory = (
-            LossMemory(objective.times, denoiser.process, _noise_device(self.device))
-            if isinstance(objective.times, Importance)
-            else None
-        )
         self.total, self.budget = total, budget
         self.step = self.images = self.skipped = 0
         self._pending: list[tuple[int, int, Tensor]] = []
@@ -169,13 +161,10 @@ class Trainer:
             self.options.seed,
             self.step,
             device=_noise_device(self.device),
-            chances=self.memory.chances() if self.memory else None,
         ).to(self.device)
         rate = learning_rate(self.options, self.images, self.total)
         self._rate.fill_(rate)
-        losses = self._work(x0, labels, noise.eps, noise.t, noise.drop, noise.counts)
-        if self.memory:
-            self.memory.update(LossTerms(losses, noise.t), noise.counts)
+        losses = self._work(x0, labels, noise.eps, noise.t, noise.drop)
         self.step += 1
         self.images = self.batches.images_before(self.step)
         if self.ema:
@@ -185,14 +174,12 @@ class Trainer:
         self._pending.append((self.step, self.images, losses.mean()))
         return rate
 
-    def _move(
-        self, x0: Tensor, labels: Tensor | None, eps: Tensor, t: Tensor, drop: Tensor, counts: Tensor | None
-    ) -> Tensor:
+    def _move(self, x0: Tensor, labels: Tensor | None, eps: Tensor, t: Tensor, drop: Tensor) -> Tensor:
         """Move the weights by one batch; returns its losses (B,).
 
         Nothing moves where loss or gradient is not finite. That is decided on the device: nothing here waits for it.
         """
-        terms = training_loss(self._learner, self.objective, x0, labels, Draw(eps, t, drop, counts))
+        terms = training_loss(self._learner, self.objective, x0, labels, Draw(eps, t, drop))
         loss = terms.mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
