@@ -12,16 +12,22 @@ import contextlib
 import hashlib
 import os
 import queue
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fromnoise.common.errors import DataError, WriteError, choose
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, printable
 from fromnoise.data.registry import DATASETS, Dataset, RemoteFile
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 PATIENCE = 4.0  # seconds to wait for the first sign of life
 _GRACE = 0.5  # seconds more for a mirror that comes earlier in the list
@@ -38,9 +44,13 @@ def cache_dir() -> Path:
     chosen = os.environ.get("FROMNOISE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("fromnoise"))
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fromnoise" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "fromnoise"
+    # https://specifications.freedesktop.org/basedir-spec: a relative path there is to be ignored
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "fromnoise"
 
 
 def offline() -> bool:
@@ -142,32 +152,48 @@ def within_reach(url: str) -> bool:
 
 
 def _greet(url: str, patience: float, answers: queue.SimpleQueue[tuple[str, bool]]) -> None:
-    import requests
+    from urllib.error import HTTPError, URLError
 
     try:
-        with requests.head(url, timeout=patience, headers=_HEADERS):
+        with _open(url, patience, "HEAD"):
             answers.put((url, True))
-    except (requests.RequestException, OSError, ValueError):
+    except HTTPError:
+        answers.put((url, True))
+    except URLError as error:  # a certificate that cannot be checked is an answer too: the transfer says so
+        answers.put((url, isinstance(error.reason, ssl.SSLError)))
+    except (OSError, ValueError):
         answers.put((url, False))
+
+
+def _open(url: str, timeout: float, method: str = "GET") -> HTTPResponse:
+    """The answer of a web server, as a file of the bytes that it sends: none of them unpacked."""
+    from urllib.request import Request, urlopen
+
+    context = ssl.create_default_context()
+    if sys.platform == "darwin" and not context.get_ca_certs():  # python.org's Python comes without, the system has them
+        context.load_verify_locations("/etc/ssl/cert.pem")
+    answer: HTTPResponse = urlopen(Request(url, headers=_HEADERS, method=method), timeout=timeout, context=context)
+    return answer
 
 
 def _transfer(url: str, file: RemoteFile, folder: Path) -> None:
     """Downloads one file under a temporary name, checks it, and gives it its name."""
-    import requests
-    from urllib3.exceptions import HTTPError
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
 
     part = folder / f".{file.name}.{os.getpid()}.part"
     try:
         with _writable(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with requests.get(url, stream=True, timeout=(PATIENCE, _STALL), headers=_HEADERS) as response:
-            if response.status_code != 200:
-                raise _Failed(f"answered {response.status_code}")
-            # Raw bytes: some servers label .gz files as compressed transfers, and would have them unpacked.
-            _save(response.raw.stream(1 << 16, decode_content=False), part, file)
+        with _open(url, _STALL) as response:
+            _save(iter(lambda: response.read(1 << 16), b""), part, file)
         with _writable(folder):
             part.replace(folder / file.name)
-    except (requests.RequestException, HTTPError) as error:
+    except HTTPError as error:
+        raise _Failed(f"answered {error.code}") from error
+    except URLError as error:
+        raise _Failed(f"broke off ({error.reason})") from error
+    except (OSError, HTTPException) as error:
         raise _Failed(f"broke off ({type(error).__name__})") from error
     finally:
         with contextlib.suppress(OSError):
