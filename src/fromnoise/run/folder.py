@@ -10,13 +10,11 @@ import json
 import os
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
 
@@ -84,7 +82,7 @@ class Folder:
         config.json is written last and in one piece: a folder that has it is a run. UsageError for a folder with a
         config.toml that no run wrote: it is somebody's own.
         """
-        words, place = tomli_w.dumps(asked), self.path / "config.toml"
+        words, place = to_toml(asked), self.path / "config.toml"
         if place.exists() and place.read_bytes() != words.encode():
             raise UsageError(
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
@@ -174,6 +172,26 @@ class Folder:
                     + (", or choose another --output_dir" if work == "train" else "")
                 )
             yield
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Values and tables of values as TOML; the standard library reads it and does not write it."""
+    tops = [(name, value) for name, value in tables.items() if not isinstance(value, Mapping)]
+    sections = [(f"\n[{name}]", table) for name, table in tables.items() if isinstance(table, Mapping)]
+    lines = [f"{name} = {_toml_value(value)}" for name, value in tops]
+    for head, table in sections:
+        lines += [head, *(f"{name} = {_toml_value(value)}" for name, value in table.items())]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, str | bool):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, int | float):
+        return repr(value)
+    raise TypeError(f"{value!r} cannot be written as TOML")
 
 
 def _lock(file: Any) -> bool:
