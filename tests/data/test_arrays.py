@@ -15,6 +15,7 @@ import pytest
 
 from fromnoise.common.errors import DataError
 from fromnoise.data import DataOptions, describe, load, splits
+from fromnoise.data.digits import stored
 
 Idx = Callable[[np.ndarray], bytes]
 IMAGES = np.arange(6 * 5 * 4, dtype=np.uint8).reshape(6, 5, 4)
@@ -41,12 +42,16 @@ def test_digits_are_split_once_and_for_all() -> None:
 def test_digits_are_enlarged_smoothly_and_fill_the_range() -> None:
     images = load(DataOptions(source="digits")).images[:, 0].float()
     assert images.min() == 0 and images.max() == 255
-    from sklearn.datasets import load_digits
-
-    original = load_digits().images.mean() * 255 / 16
+    original = stored()[0].mean() * 255 / 16
     assert float(images.mean()) == pytest.approx(original, rel=0.03)
     blocks = images.reshape(-1, 8, 2, 8, 2)
     assert (blocks.amax((2, 4)) - blocks.amin((2, 4))).mean() > 20  # not merely doubled pixels
+
+
+def test_the_shipped_digits_are_scikit_learns() -> None:
+    theirs = pytest.importorskip("sklearn.datasets").load_digits()
+    pixels, labels = stored()
+    assert (pixels == theirs.images).all() and (labels == theirs.target).all()
 
 
 def test_digits_at_another_resolution() -> None:

@@ -50,7 +50,7 @@ def _idx(name: str, size: int, sha256: str, content: str = "") -> RemoteFile:
 
 DATASETS: dict[str, Dataset] = {
     "digits": Dataset(
-        description="1,797 handwritten digits that come with scikit-learn, enlarged to 16x16; no download",
+        description="1,797 handwritten digits, shipped with fromnoise, enlarged to 16x16; no download",
         licence="CC BY 4.0 (UCI, Optical Recognition of Handwritten Digits)",
         kind="digits",
         classes=_DIGIT_NAMES,
