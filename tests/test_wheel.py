@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "src")
+SHIPPED = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "src")
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 pytestmark = pytest.mark.slow
