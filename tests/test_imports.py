@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "fromnoise"
-SLOW = {"torch", "diffusers", "sklearn", "scipy", "matplotlib", "datasets", "pooch", "huggingface_hub"}
+SLOW = {"torch", "diffusers", "sklearn", "scipy", "matplotlib", "datasets", "requests", "huggingface_hub"}
 TORCH_FREE = ["fromnoise", "fromnoise.settings", "fromnoise.cli.machine"] + [
     "fromnoise." + ".".join(path.relative_to(SOURCE).with_suffix("").parts)
     for path in sorted(SOURCE.rglob("*options.py"))
@@ -50,7 +50,7 @@ def test_a_slow_import_would_be_seen() -> None:
 def test_no_file_loads_a_slow_library_at_its_top() -> None:
     names = [".".join(("fromnoise", *p.relative_to(SOURCE).with_suffix("").parts)) for p in SOURCE.rglob("*.py")]
     files = sorted(name.removesuffix(".__init__") for name in names if not name.endswith("__main__"))
-    ours = {"matplotlib", "diffusers", "sklearn", "datasets", "pooch", "rich"}
+    ours = {"matplotlib", "diffusers", "sklearn", "datasets", "requests", "rich"}
     assert not loaded_by(*files) & ours
 
 

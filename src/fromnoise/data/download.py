@@ -170,7 +170,7 @@ def _open(url: str, timeout: float, method: str = "GET") -> HTTPResponse:
     from urllib.request import Request, urlopen
 
     context = ssl.create_default_context()
-    if sys.platform == "darwin" and not context.get_ca_certs():  # python.org's Python comes without, the system has them
+    if sys.platform == "darwin" and not context.get_ca_certs():  # python.org's Python brings none
         context.load_verify_locations("/etc/ssl/cert.pem")
     answer: HTTPResponse = urlopen(Request(url, headers=_HEADERS, method=method), timeout=timeout, context=context)
     return answer
