@@ -63,5 +63,5 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "best.json").unlink()
     (tmp_path / "best.json").mkdir()
     (tmp_path / "best.json" / "x").touch()
-    with pytest.raises(WriteError, match=r"could not write .*best\.json"):
+    with pytest.raises(WriteError, match=r"best\.json"):
         note_score(tmp_path, Score(8, "held-out loss", 0.1), 2)

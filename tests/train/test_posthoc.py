@@ -207,7 +207,7 @@ def test_what_cannot_be_made_is_refused(tmp_path):
 
 def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"could not write .*--no_posthoc_ema"):
+    with pytest.raises(WriteError, match=r"--no_posthoc_ema"):
         train(trainer(total=FAR), tmp_path / "file" / "averages")
 
 

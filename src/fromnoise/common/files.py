@@ -1,35 +1,62 @@
-"""The one way a figure or page reaches the disk: whole or not at all."""
+"""The one way a file reaches the disk: whole or not at all."""
 
 from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fromnoise.common.errors import WriteError
 
+_ADVICE = "choose a file in a folder you may write to"
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write `content` to `path` at once: into a temporary neighbour, then renamed over the target.
 
-    Missing parent folders are created. Returns the path.
-    Raises WriteError when the place cannot be written; the target is then what it was before.
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = False, advice: str = _ADVICE) -> Path:
+    """Write `content` to `path` at once; missing parent folders are created. Returns the path.
+
+    Arguments:
+        durable: return only when the content is on the disk, so that it survives a power cut.
+        advice: what to do where this fails, for the error's last words.
+
+    Raises:
+        WriteError: the place cannot be written; the target is then what it was before.
     """
     target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as temporary:
+            if durable:
+                write_through(temporary, content)
+            else:
+                temporary.write_bytes(content)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise WriteError(f"cannot write '{target}' ({reason}); {advice}") from error
+    return target
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary neighbour of `target` to write to: it takes the target's name at the end, or goes with an error."""
     # The neighbour's name does not grow with the target's, so a long name that fits also fits here.
     neighbour = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp") if target.name else target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        neighbour.write_bytes(content)
+        yield neighbour
         neighbour.replace(target)
-    except OSError as error:
-        _remove(neighbour)
-        reason = error.strerror or type(error).__name__
-        raise WriteError(f"cannot write '{target}' ({reason}); choose a file in a folder you may write to") from error
     except BaseException:
-        _remove(neighbour)
+        with suppress(OSError):  # it was never made, or its folder cannot be reached: nothing is left behind
+            neighbour.unlink()
         raise
-    return target
+
+
+def write_through(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, and return when it is on the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -38,11 +65,4 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     near = next(parent for parent in (*target.parents, Path()) if parent.exists())
     if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
         reason = "a folder has that name" if target.is_dir() else f"{near} cannot be written in"
-        raise WriteError(f"cannot write '{target}' ({reason}); choose a file in a folder you may write to")
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink()
-    except OSError:  # it was never made, or its folder cannot be reached: nothing is left behind
-        return
+        raise WriteError(f"cannot write '{target}' ({reason}); {_ADVICE}")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fromnoise.common.errors import DataError, WriteError, choose
+from fromnoise.common.files import replacing
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, printable
 from fromnoise.data.registry import DATASETS, Dataset, RemoteFile
@@ -181,23 +182,17 @@ def _transfer(url: str, file: RemoteFile, folder: Path) -> None:
     from http.client import HTTPException
     from urllib.error import HTTPError, URLError
 
-    part = folder / f".{file.name}.{os.getpid()}.part"
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _writable(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with _open(url, _STALL) as response:
+        with replacing(folder / file.name) as part, _open(url, _STALL) as response:
             _save(iter(lambda: response.read(1 << 16), b""), part, file)
-        with _writable(folder):
-            part.replace(folder / file.name)
     except HTTPError as error:
         raise _Failed(f"answered {error.code}") from error
     except URLError as error:
         raise _Failed(f"broke off ({error.reason})") from error
     except (OSError, HTTPException) as error:
         raise _Failed(f"broke off ({type(error).__name__})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def _save(chunks: Iterable[bytes], part: Path, file: RemoteFile) -> None:

@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,6 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fromnoise.common.errors import WriteError
+from fromnoise.common.files import write_bytes
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.protocol import measure
@@ -55,11 +56,8 @@ def real_rows(reference: Reference, test: ArrayData | None, count: int, cache_di
     with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
         return _read(path)
     found = _measured(reference, test, count)
-    with contextlib.suppress(OSError):
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(_written(found))
-        temporary.replace(path)
+    with contextlib.suppress(WriteError):
+        write_bytes(path, _written(found))
     return found
 
 

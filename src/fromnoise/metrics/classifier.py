@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import DataError, WriteError
+from fromnoise.common.files import write_bytes
 from fromnoise.common.seeds import generator, key
 from fromnoise.data.image_data import ArrayData
 
@@ -234,20 +234,10 @@ def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Cla
     notes = ["what was kept here before could not be used, so the classifier was trained anew"] if there else []
     about = {"data": data.name, "split": data.split, "fingerprint": data.fingerprint, "seed": seed}
     about |= {"weights": net.weight_hash, "recipe_hash": recipe_hash(), "recipe": recipe(), "notes": notes}
-    with contextlib.suppress(OSError):
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        _replace(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
-        _replace(path.with_suffix(".json"), json.dumps(about, indent=1).encode())
+    with contextlib.suppress(WriteError):
+        write_bytes(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
+        write_bytes(path.with_suffix(".json"), json.dumps(about, indent=1).encode())
     return net
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def accuracy(classifier: Classifier, data: ArrayData) -> float:

@@ -10,7 +10,6 @@ its trace is the sum of the roots of its eigenvalues, also where a covariance ha
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fromnoise.common.errors import DataError, WriteError
+from fromnoise.common.errors import DataError
+from fromnoise.common.files import write_bytes
 from fromnoise.common.seeds import generator
 from fromnoise.metrics.checks import alike, checked, parts
 
@@ -116,7 +116,6 @@ def save_statistics(path: str | Path, statistics: Statistics, space: str = "") -
 
     space: the name of the features, kept so that statistics of others are noticed.
     """
-    path = Path(path)
     held = io.BytesIO()
     np.savez(
         held,
@@ -125,17 +124,7 @@ def save_statistics(path: str | Path, statistics: Statistics, space: str = "") -
         count=np.int64(statistics.count),
         space=np.array(space),
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(held.getvalue())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise WriteError(f"{path} cannot be written ({reason}); choose a place that can be written") from error
+    write_bytes(path, held.getvalue())
 
 
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:

@@ -7,7 +7,6 @@ config.json   what that came to       checkpoints/   averages/   samples/   figu
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
+from fromnoise.common.files import write_bytes
 
 FORMAT = 1
 
@@ -87,14 +87,8 @@ class Folder:
             raise UsageError(
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            _replace(place, words)
-            _replace(self.record, json.dumps({"format": FORMAT, **record}, indent=1))
-        except OSError as error:
-            raise WriteError(
-                f"cannot write the run folder {self.path}: {error.strerror}; choose another --output_dir"
-            ) from error
+        _write(place, words)
+        _write(self.record, json.dumps({"format": FORMAT, **record}, indent=1))
 
     def read_asked(self) -> dict[str, Any] | None:
         """config.toml: what was asked when the run was begun; None where it cannot be read."""
@@ -151,7 +145,7 @@ class Folder:
         """Drop the lines beyond `images`: training goes on from a checkpoint there and will write them again."""
         if self.metrics.is_file():
             kept = [line for line in self.read_metrics() if line["images"] <= images]
-            _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+            _write(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     @contextmanager
     def locked(self, work: str = "train") -> Iterator[None]:
@@ -210,7 +204,5 @@ def _lock(file: Any) -> bool:
     return True
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _write(path: Path, text: str) -> None:
+    write_bytes(path, text.encode(), advice="choose another --output_dir")

@@ -26,6 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, WriteError
+from fromnoise.common.files import write_bytes, write_through
 from fromnoise.train.trainer import Trainer
 
 FORMAT = 1
@@ -106,21 +107,12 @@ def note_score(folder: Path, score: Score, keep: int) -> None:
     before = best_score(folder)
     if not math.isfinite(score.value) or (before and before.by == score.by and before.value <= score.value):
         return
+    content = json.dumps(asdict(score), indent=1).encode()
+    write_bytes(folder / "best.json", content, durable=True, advice="free some space")
     try:
-        temporary = folder / f".best-{os.getpid()}"
-        write_through(temporary, json.dumps(asdict(score), indent=1).encode())
-        temporary.replace(folder / "best.json")
         _retire_all_but(folder, keep)
     except OSError as error:
-        raise WriteError(f"could not write {folder / 'best.json'}: {error.strerror}; free some space") from error
-
-
-def write_through(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, and return when it is on the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        raise WriteError(f"cannot remove an old checkpoint in {folder}: {error.strerror}; allow it") from error
 
 
 def _retire(path: Path) -> None:

@@ -18,7 +18,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
-from fromnoise.train.checkpoint import load_weights, profile_file, state_of, write_through
+from fromnoise.common.files import write_bytes
+from fromnoise.train.checkpoint import load_weights, profile_file, state_of
 from fromnoise.train.posthoc import LENGTHS, LONGEST, SHORTEST, coefficients
 from fromnoise.train.trainer import Trainer
 
@@ -46,22 +47,19 @@ def keep(folder: Path, trainer: Trainer) -> None:
         for length, average in trainer.profiles.items()
     }
     final = folder / f"{trainer.step:08d}.safetensors"
+    advice = "free some space, or train with --no_posthoc_ema"
+    write_bytes(final, save(content), durable=True, advice=advice)
     try:
-        folder.mkdir(exist_ok=True)
-        write_through(building := final.with_name(f".{final.name}"), save(content))
-        building.replace(final)
         rewind(folder, trainer.step)
     except OSError as error:
-        raise WriteError(
-            f"could not write {final}: {error.strerror}; free some space, or train with --no_posthoc_ema"
-        ) from error
+        raise WriteError(f"cannot remove old averages in {folder}: {error.strerror}; {advice}") from error
 
 
 def rewind(folder: Path, step: int) -> None:
     """Leave in `folder` what belongs there after `step` steps: nothing newer, nothing between, nothing half written."""
     gap = spacing(step)
     wanted = {f"{n:08d}.safetensors" for n in range(gap, step + 1, gap)}
-    for path in folder.glob("*.safetensors"):
+    for path in (*folder.glob("*.safetensors"), *folder.glob(".*.tmp")):
         if path.name not in wanted:
             path.unlink()
 
