@@ -29,18 +29,18 @@ def test_text_becomes_the_settings_type():
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    "changes, named",
     [
-        ({"train.learnin_rate": 1.0}, "did you mean 'train.learning_rate'"),
-        ({"trian.learning_rate": 1.0}, "did you mean 'train.learning_rate'"),
-        ({"process.kind": "vpp"}, "did you mean 'vp'"),
-        ({"train.train_batch_size": 0}, "least allowed is 1"),
-        ({"train.train_batch_size": 1.5}, "expected int"),
-        ({"train.use_ema": 1}, "expected bool"),
+        ({"train.learnin_rate": 1.0}, r"'train\.learnin_rate'.*'train\.learning_rate'"),
+        ({"trian.learning_rate": 1.0}, r"'trian\.learning_rate'.*'train\.learning_rate'"),
+        ({"process.kind": "vpp"}, r"process\.kind 'vpp'.*'vp'"),
+        ({"train.train_batch_size": 0}, r"train\.train_batch_size.*\b0\b.*\b1\b"),
+        ({"train.train_batch_size": 1.5}, r"train\.train_batch_size.*1\.5.*int"),
+        ({"train.use_ema": 1}, r"train\.use_ema.*\b1\b.*bool"),
     ],
 )
-def test_mistakes_are_named(changes, words):
-    with pytest.raises(UsageError, match=words):
+def test_mistakes_are_named(changes, named):
+    with pytest.raises(UsageError, match=named):
         replaced(Settings(), changes)
 
 
@@ -60,9 +60,9 @@ def test_toml_tables(tmp_path):
     config = from_dict(Settings(), read_toml(path))
     assert (config.train.num_images, config.net.width) == (500, 24)
     path.write_text("[train\n")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match=r"c\.toml"):
         read_toml(path)
-    with pytest.raises(UsageError, match="did you mean 'train'"):
+    with pytest.raises(UsageError, match=r"'trains'.*'train'"):
         from_dict(Settings(), {"trains": {}})
 
 
@@ -73,5 +73,5 @@ def test_numbers_with_commas_need_no_brackets(text):
 
 def test_what_are_no_such_numbers_is_said_with_an_example():
     words = parse_value(Settings, "sample.guidance_interval", "wide")
-    with pytest.raises(UsageError, match=r"such as 0\.3,0\.8"):
+    with pytest.raises(UsageError, match=r"sample\.guidance_interval.*\[wide\].*0\.3,0\.8"):
         replaced(Settings(), {"sample.guidance_interval": words})

@@ -108,7 +108,7 @@ def test_thresholding_draws_in_what_leaves_the_range():
 
 def test_guidance_without_classes_is_refused():
     denoiser = Denoiser(Echo(), Linear(), X0(), ImageSpec(1, 4, 4))
-    with pytest.raises(UsageError, match="without classes"):
+    with pytest.raises(UsageError, match="guidance_scale"):
         Guided(denoiser, 2.0)
 
 

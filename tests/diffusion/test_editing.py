@@ -87,9 +87,9 @@ def test_a_law_with_two_points_comes_back_too():
 def test_inversion_refuses_chance_and_a_grid_without_a_way():
     x0, grid = PICTURES, UniformGrid()(Linear(), 5)
     for name in ("ddpm", "edm", "renoise"):
-        with pytest.raises(UsageError, match="cannot be walked back"):
+        with pytest.raises(UsageError, match=f"{type(SAMPLERS[name]).__name__}.*'ddim'"):
             invert(Gaussian(Linear()), x0, sampler=SAMPLERS[name], grid=grid)
-    with pytest.raises(UsageError, match="2 steps or more"):
+    with pytest.raises(UsageError, match=r"\b2 steps"):
         invert(Gaussian(Linear()), x0, sampler=DDIM(), grid=UniformGrid()(Linear(), 1))
 
 
@@ -120,7 +120,7 @@ def test_the_stronger_the_further():
     assert off[0] < 1e-6 and off == sorted(off) and off[-1] > 0.8
     assert len(list(img2img(oracle, x0, strength=1e-9, seeds=[0], sampler=DDIM(), grid=grid))) == 1
     for strength in (0, -0.5, 1.01, math.nan):
-        with pytest.raises(UsageError, match="a share of the way"):
+        with pytest.raises(UsageError, match=f"strength.*{strength}"):
             img2img(oracle, x0, strength=strength, seeds=[0], sampler=DDIM(), grid=grid)
 
 
@@ -241,11 +241,11 @@ def test_resampling_is_counted_and_draws_anew():
 def test_holes_that_cannot_be_painted():
     how = {"seeds": [0], "grid": UniformGrid()(UNIFORM, 4)}
     mask = torch.ones(1, 1, 2, 2)
-    with pytest.raises(UsageError, match="leave it at 1"):
+    with pytest.raises(UsageError, match=r"resample.*Uniform"):
         inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, resample=2, sampler=DDIM(), **how)
-    with pytest.raises(UsageError, match="give 1 or more"):
+    with pytest.raises(UsageError, match=r"resample.*\b0\b"):
         inpaint(Gaussian(Linear()), PICTURES[:1], mask, resample=0, sampler=DDIM(), **how)
-    with pytest.raises(UsageError, match="deterministic"):
+    with pytest.raises(UsageError, match=r"Uniform.*'ddim'"):
         inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, sampler=SAMPLERS["ddpm"], **how)
     assert last(inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, sampler=DDIM(), **how)).x.isfinite().all()
 

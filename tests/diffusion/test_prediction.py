@@ -114,6 +114,6 @@ def test_edm_weighting_is_edms_and_sigmoid_is_a_soft_min_snr():
 
 def test_noise_prediction_is_refused_where_no_image_is_left():
     for process in (Linear(), VP(zero_terminal_snr=True), PROCESSES["vp_cosine_limit"]):
-        with pytest.raises(UsageError, match="choose 'v'"):
+        with pytest.raises(UsageError, match=r"'eps'.*'v'"):
             Eps().check(process)
     Eps().check(VPCosine())

@@ -83,15 +83,15 @@ def test_a_grid_by_name_by_rule_and_by_hand():
     assert grid_named("auto", Linear()) == GRIDS[recommended(Linear())] == GRIDS["uniform"]
     assert grid_named("auto", VE()) == Karras()
     assert grid_named("1, 0.5,0", Linear())(Linear(), 20).tolist() == [1.0, 0.5, 0.0]
-    with pytest.raises(UsageError, match="did you mean 'karras'"):
+    with pytest.raises(UsageError, match=r"'karas'.*'karras'"):
         grid_named("karas", VE())
-    with pytest.raises(UsageError, match="no list of times"):
+    with pytest.raises(UsageError, match="'1,half,0'"):
         grid_named("1,half,0", Linear())
 
 
 @pytest.mark.parametrize("times", [(0.5, 0.7, 0.0), (1.0, 0.5), (2.0, 1.0, 0.0), (1.0, 1.0, 0.0), (0.0,)])
 def test_times_that_do_not_fall_to_zero_are_refused(times):
-    with pytest.raises(UsageError, match="must fall strictly from at most 1 to 0"):
+    with pytest.raises(UsageError, match=", ".join(f"{time:g}" for time in times)):
         Custom(times)(Linear(), 5)
 
 

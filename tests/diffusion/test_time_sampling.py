@@ -52,5 +52,5 @@ def test_discrete_reaches_both_ends():
 
 def test_a_table_needs_a_table():
     for process in (Linear(), VPContinuous(), VE()):
-        with pytest.raises(UsageError, match="choose"):
+        with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
             Discrete().check(process)

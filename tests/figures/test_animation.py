@@ -71,12 +71,17 @@ def test_animate_writes_a_whole_file(pictures, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("frames", "options"),
-    [([], {}), ([(2, 4), (2, 9)], {}), ([(2, 4)], {"seconds_per_frame": 0}), ([(2, 4)], {"hold": -1.0})],
+    ("frames", "options", "named"),
+    [
+        ([], {}, "at least one"),
+        ([(2, 4), (2, 9)], {}, r"\b2\b.*\(20, 17\).*\(20, 12\)"),
+        ([(2, 4)], {"seconds_per_frame": 0}, r"\b0\b.*1\.5"),
+        ([(2, 4)], {"hold": -1.0}, r"0\.08.*-1\.0"),
+    ],
 )
-def test_what_cannot_move_is_refused(pictures, frames, options, tmp_path):
+def test_what_cannot_move_is_refused(pictures, frames, options, named, tmp_path):
     made = [grid(pictures(n, height=side), scale=1) for n, side in frames]
-    with pytest.raises(UsageError, match="give"):
+    with pytest.raises(UsageError, match=named):
         animate(made, tmp_path / "a.gif", **options)
     with pytest.raises(UsageError, match=r"\.gif"):
         animate(made, tmp_path / "a.png")

@@ -49,7 +49,7 @@ def test_invert_turns_grey_around_and_refuses_colour(pictures):
     images = pictures(4)
     plain, turned = (np.asarray(grid(images, scale=1, gap=0, invert=way)) for way in (False, True))
     assert (turned == 255 - plain).all()
-    with pytest.raises(UsageError, match="3 channels"):
+    with pytest.raises(UsageError, match="invert=False"):
         grid(pictures(4, channels=3), invert=True)
 
 
@@ -91,7 +91,7 @@ def test_any_caption_can_be_drawn(pictures, name):
         (np.zeros((2, 4, 4, 1), np.float32), "float32"),
         (np.zeros((2, 1, 4, 4), np.uint8)[:, :, :, :2], "C of 1, 3 or 4"),
         (np.zeros((4, 4, 1), np.uint8), "(4, 4, 1)"),
-        (np.zeros((0, 4, 4, 1), np.uint8), "at least one"),
+        (np.zeros((0, 4, 4, 1), np.uint8), "(0, 4, 4, 1)"),
         ([1, 2], "list"),
     ],
 )
@@ -101,9 +101,17 @@ def test_what_is_no_picture_is_refused_in_a_sentence(bad, told):
     assert told in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"scale": 0}, {"scale": 1.5}, {"columns": 0}, {"captions": ["one"]}])
-def test_impossible_options_are_refused(pictures, options):
-    with pytest.raises(UsageError, match="give"):
+@pytest.mark.parametrize(
+    "options, named",
+    [
+        ({"scale": 0}, r"scale.*\b0\b"),
+        ({"scale": 1.5}, r"scale.*1\.5"),
+        ({"columns": 0}, r"columns.*\b0\b"),
+        ({"captions": ["one"]}, r"\b1 captions.*\b3\b"),
+    ],
+)
+def test_impossible_options_are_refused(pictures, options, named):
+    with pytest.raises(UsageError, match=named):
         grid(pictures(3), **options)
 
 
@@ -123,7 +131,7 @@ def test_save_refuses_other_formats(pictures, tmp_path):
 def test_a_place_that_cannot_be_written_is_one_sentence_and_leaves_nothing(pictures, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
-    with pytest.raises(WriteError, match="choose a file"):
+    with pytest.raises(WriteError, match=r"figure\.png"):
         save(grid(pictures(1)), blocked / "figure.png")
     folder = tmp_path / "taken.png"
     folder.mkdir()

@@ -69,14 +69,14 @@ def test_width_is_found_and_grey_is_turned(pictures):
 @pytest.mark.parametrize("case", ["none", "count", "size", "headings", "kind"])
 def test_rows_that_do_not_match_are_refused(pictures, case):
     images = pictures(3)
-    titled = {
-        "none": [],
-        "count": [("a", images), ("b", pictures(4))],
-        "size": [("a", images), ("b", pictures(3, height=5))],
-        "headings": [("a", images)],
-        "kind": [("a", images.astype(float))],
+    titled, named = {
+        "none": ([], "at least one"),
+        "count": ([("a", images), ("b", pictures(4))], r"'b'.*\(4, 4, 4\).*\(3, 4, 4\)"),
+        "size": ([("a", images), ("b", pictures(3, height=5))], r"'b'.*\(3, 5, 4\).*\(3, 4, 4\)"),
+        "headings": ([("a", images)], r"\b1\b.*\b3\b"),
+        "kind": ([("a", images.astype(float))], r"'a'.*float64.*uint8"),
     }[case]
-    with pytest.raises(UsageError, match=r"give|convert"):
+    with pytest.raises(UsageError, match=named):
         rows(titled, ["only one"] if case == "headings" else None)
 
 
@@ -96,6 +96,10 @@ def test_steps_of_eight_digits_fit_a_page(pictures):
 
 def test_steps_that_do_not_match_are_refused(pictures):
     strips = [pictures(2), pictures(2)]
-    for left, right in ((strips, strips[:1]), ([], []), (strips, [pictures(2), pictures(3)])):
-        with pytest.raises(UsageError, match="give"):
+    for left, right, named in (
+        (strips, strips[:1], r"\b2\b.*\b1\b"),
+        ([], [], r"\b0\b.*\b0\b"),
+        (strips, [pictures(2), pictures(3)], r"\(3, 4, 4\).*\(2, 4, 4\)"),
+    ):
+        with pytest.raises(UsageError, match=named):
             two_columns(left, right)

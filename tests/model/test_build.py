@@ -48,7 +48,7 @@ def test_guidance_pulls_in_its_interval_only():
 def test_eta_and_churn_reach_their_samplers_alone():
     assert build_sampler(SampleOptions(eta=0.3)) == DDIM(eta=0.3)
     assert build_sampler(SampleOptions(sampler="edm", churn=0.2)).churn == 0.2
-    with pytest.raises(UsageError, match="sampler 'euler' has none; leave it out or use 'ddim'"):
+    with pytest.raises(UsageError, match=r"eta.*'euler'.*'ddim'"):
         build_sampler(SampleOptions(sampler="euler", eta=0.3))
 
 

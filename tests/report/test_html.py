@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -144,9 +145,9 @@ def test_a_caption_goes_to_the_table_where_there_is_no_image(picture):
     assert both.texts("figcaption") == ["under"] and not both.all("caption")
 
 
-@pytest.mark.parametrize("table", [[], [("a", "b"), (1,)]])
-def test_a_ragged_table_is_refused(table):
-    with pytest.raises(UsageError, match="give rows of one length"):
+@pytest.mark.parametrize("table, lengths", [([], "[]"), ([("a", "b"), (1,)], "[2, 1]")])
+def test_a_ragged_table_is_refused(table, lengths):
+    with pytest.raises(UsageError, match=re.escape(lengths)):
         page("t", "", [Section("s", table=table)])
 
 
@@ -163,7 +164,7 @@ def test_write_page_is_whole_or_nothing(tmp_path):
     path = write_page(tmp_path / "new" / "report.html", page("é 数字 \udcff", "", []))
     assert "é 数字 ?" in path.read_text(encoding="utf-8")
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(WriteError, match="cannot write"):
+    with pytest.raises(WriteError, match=r"folder\.html"):
         write_page(tmp_path / "folder.html", "x")
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["folder.html", "new"]

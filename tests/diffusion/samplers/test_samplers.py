@@ -72,7 +72,7 @@ def test_mix_and_euler_ancestral_are_other_names():
     process, x = Linear(Uniform()), torch.rand(2, 1, 2, 2, dtype=torch.float64)
     ends = [end(TwoPoints(process), SAMPLERS[name], UniformGrid()(process, 5), x) for name in ("mix", "ddim")]
     assert torch.equal(*ends)
-    with pytest.raises(UsageError, match="use 'ddim'"):
+    with pytest.raises(UsageError, match=r"'mix'.*'ddim'"):
         SAMPLERS["mix"].check(VPLinear())
 
 
@@ -165,8 +165,8 @@ def test_picture_i_comes_from_seed_i_alone(name):
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(UsageError, match="fall"):
+    with pytest.raises(UsageError, match="grid"):
         next(sample(Gaussian(Linear()), seeds=[0], sampler=DDIM(), grid=torch.tensor([0.0, 1.0])))
     for name in ("ddpm", "edm"):
-        with pytest.raises(UsageError, match="deterministic"):
+        with pytest.raises(UsageError, match=r"Uniform.*'ddim'"):
             next(sample(Gaussian(Linear(Uniform())), seeds=[0], sampler=SAMPLERS[name], grid=torch.tensor([1.0, 0.0])))
