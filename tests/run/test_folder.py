@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fromnoise.run.folder import to_toml
+from fromnoise.common.errors import BusyError, WriteError
+from fromnoise.run.folder import Folder, to_toml
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 value = st.one_of(text, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
@@ -25,3 +29,34 @@ def test_toml_reads_back_as_what_was_written(asked: dict[str, Any]) -> None:
 def test_what_toml_cannot_hold_is_not_written() -> None:
     with pytest.raises(TypeError, match="None"):
         to_toml({"train": {"budget": None}})
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from fromnoise.run.folder import Folder
+with Folder(Path(sys.argv[1])).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_at_a_time_works_in_a_folder_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError) as caught, folder.locked():
+            pass
+        assert str(tmp_path) in str(caught.value) and caught.value.exit_code == 7
+        with folder.locked("evaluate"):
+            pass
+        holder.kill()
+    with folder.locked(), pytest.raises(BusyError), folder.locked():
+        pass
+
+
+def test_a_folder_that_cannot_be_written_in_is_not_locked(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError), Folder(tmp_path / "file").locked():
+        pass

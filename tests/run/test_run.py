@@ -235,7 +235,7 @@ def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_pat
 def test_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(CheckpointError, match="is no run folder"):
         Run(tmp_path)
-    with pytest.raises(WriteError, match="config.toml"):
+    with pytest.raises(WriteError, match=r"config\.toml"):
         (tmp_path / "file").write_text("")
         Run.create("digits", output_dir=tmp_path / "file" / "r")
 

@@ -7,7 +7,6 @@ config.json   what that came to       checkpoints/   averages/   samples/   figu
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -153,19 +152,24 @@ class Folder:
 
         A killed process lets go of it. WriteError for a folder that cannot be written in.
         """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.path / ("run.lock" if work == "train" else f"{work}.lock"))
         try:
-            file = (self.path / ("run.lock" if work == "train" else f"{work}.lock")).open("a+b")
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise BusyError(
+                f"another process is at work in {self.path} ({work}); wait for it"
+                + (", or choose another --output_dir" if work == "train" else "")
+            ) from error
         except OSError as error:
             raise WriteError(
                 f"cannot write in {self.path}: {error.strerror}; allow it, or choose another --output_dir"
             ) from error
-        with file:
-            if not _lock(file):
-                raise BusyError(
-                    f"another process is at work in {self.path} ({work}); wait for it"
-                    + (", or choose another --output_dir" if work == "train" else "")
-                )
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
@@ -186,22 +190,6 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     raise TypeError(f"{value!r} cannot be written as TOML")
-
-
-def _lock(file: Any) -> bool:
-    """An exclusive lock on an open file without waiting; False when it is taken."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _write(path: Path, text: str) -> None:
