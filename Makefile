@@ -21,7 +21,7 @@ help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
 
 demo: venv ## install, train about two minutes, sample, and write a report
-	@PY=$(PY) sh scripts/demo.sh
+	@$(PY) -m fromnoise demo
 
 venv: $(VENV)/.installed ## .venv with fromnoise in it
 

@@ -14,6 +14,7 @@ from fromnoise.cli.parser import Parser, parse
 from fromnoise.common.errors import FromNoiseError, Interrupted
 
 VERBS = {
+    "demo": "train for two minutes, sample and write a report",
     "train": "train a model on images, or go on with one",
     "sample": "make pictures from a trained model",
     "edit": "paint holes anew, vary, interpolate or invert pictures",

@@ -33,8 +33,8 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> None:
-    """Create or open the run, train it, and say where it lies."""
+def run(args: argparse.Namespace, waited: float = 0.0) -> None:
+    """Create or open the run, train it, and say where it lies. waited: seconds that a time budget does not count."""
     changes = chosen_settings(args, TRAIN_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         if name in SAID:
             print(f"{name}: {value}")
     with TrainProgress(training) as progress:
-        for step in training.steps(started=process_start() + training.download_seconds, max_time=max_time):
+        for step in training.steps(started=process_start() + waited + training.download_seconds, max_time=max_time):
             progress.update(step)
     lines = training.folder.read_metrics()
     seconds = sum_seconds(lines)
