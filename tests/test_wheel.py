@@ -60,7 +60,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert len(licences) == 1
 
 
-def test_a_new_environment_runs_the_doctor(wheel: Path, tmp_path: Path) -> None:
+def test_a_new_environment_runs_the_doctor_and_the_demo(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, elsewhere = tmp_path / "venv", tmp_path / "elsewhere"
     elsewhere.mkdir()
     run([sys.executable, CHECKOUT / "scripts" / "setup_venv.py", home, wheel], elsewhere)
@@ -69,3 +71,6 @@ def test_a_new_environment_runs_the_doctor(wheel: Path, tmp_path: Path) -> None:
     where = run([programs / "python", "-c", "import fromnoise; print(fromnoise.__file__)"], elsewhere)
     assert Path(where.strip()).is_relative_to(home)
     assert PROJECT["version"] in run([programs / "fromnoise", "doctor"], elsewhere)
+    monkeypatch.setenv("FROMNOISE_DATA", str(tmp_path / "nothing"))
+    page = run([programs / "fromnoise", "demo", "--budget", "20s", "--device", "cpu"], elsewhere).splitlines()[-1]
+    assert page.endswith(str(elsewhere / "runs" / "demo-digits" / "report.html"))

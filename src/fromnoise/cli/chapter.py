@@ -26,7 +26,10 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run it, and say where the page lies."""
     from fromnoise.chapter import run_chapter
+    from fromnoise.common.extras import extra
 
+    with extra("diffusers", "the chapter"):
+        import diffusers  # noqa: F401  (said now, not after the first trainings)
     if args.unet2d_images is not None:
         positive("unet2d_images", args.unet2d_images)
     page = run_chapter(

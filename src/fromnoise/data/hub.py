@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.extras import extra
 from fromnoise.common.text import printable, some
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.download import offline, within_reach
@@ -111,10 +112,6 @@ def _bytes(rows: Any, place: int, column: str) -> BinaryIO:
 
 def _library() -> Any:
     """The module `datasets`; UsageError with the pip line when it is not installed."""
-    try:
+    with extra("hub", "a data set named hf:owner/name"):
         import datasets
-    except ImportError as error:
-        raise UsageError(
-            "hf: data sets need the package datasets, which is not installed; run pip install 'fromnoise[hub]'"
-        ) from error
     return datasets

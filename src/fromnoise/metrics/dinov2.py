@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.errors import DataError
+from fromnoise.common.extras import extra
 from fromnoise.data.download import offline, within_reach
 from fromnoise.metrics.features import Features
 from fromnoise.metrics.inception import rgb
@@ -39,12 +40,8 @@ def dinov2(weights: str | Path | None = None) -> Features:
 
     Raises UsageError without the extra "dino", DataError for weights that are missing or no DINOv2.
     """
-    try:
+    with extra("dino", "feature space dinov2"):
         from transformers import Dinov2Model
-    except ImportError as error:
-        raise UsageError(
-            "DINOv2's features need transformers, which is not installed; run pip install 'fromnoise[dino]'"
-        ) from error
     if weights is not None and not (Path(weights) / "config.json").is_file():
         raise DataError(f"{weights} is no folder with config.json and weights; give one as the Hub keeps {NAME}")
     source = NAME if weights is None else str(weights)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.extras import extra
 from fromnoise.data.download import offline, within_reach
 from fromnoise.metrics.features import Features
 
@@ -68,12 +69,8 @@ def inception(weights: str | Path | None = None) -> Features:
 
 def _builder() -> Callable[..., nn.Module]:
     try:
-        from torch_fidelity import FeatureExtractorInceptionV3
-    except ImportError as error:
-        raise UsageError(
-            f"Inception features need torch-fidelity, but {error.name or 'it'} is not installed; "
-            "run pip install 'fromnoise[fid]'"
-        ) from error
+        with extra("fid", "feature space inception"):
+            from torch_fidelity import FeatureExtractorInceptionV3
     except RuntimeError as error:
         raise UsageError(
             f"torch-fidelity is installed but cannot be loaded ({str(error).splitlines()[0]}); install the torchvision "

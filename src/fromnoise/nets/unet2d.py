@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.extras import extra
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import pad_to_multiple
 
@@ -32,7 +33,8 @@ class UNet2D(nn.Module):
                 f"net.channels is {list(channels)}, but UNet2DModel needs multiples of 32; give such widths"
             )
         super().__init__()
-        from diffusers import UNet2DModel
+        with extra("diffusers", "network unet2d"):
+            from diffusers import UNet2DModel
 
         self.told_time = told_time
         self.null_label = spec.null_label

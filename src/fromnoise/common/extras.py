@@ -1,0 +1,25 @@
+"""Libraries that only some of the work needs: the extras of pyproject.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fromnoise.common.errors import UsageError
+
+
+@contextmanager
+def extra(name: str, purpose: str) -> Iterator[None]:
+    """What is imported inside comes with the extra `name`, and `purpose` needs it.
+
+    Raises:
+        UsageError: a library is missing or cannot be imported; it names the line that installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError)
+        state = "is not installed" if missing else f"cannot be imported ({error})"
+        raise UsageError(
+            f"{purpose} needs {error.name or name}, which {state}; run pip install 'fromnoise[{name}]'"
+        ) from error
