@@ -36,8 +36,8 @@ MUTANTS = (
     Mutant(
         "sign of eps in the 2x2 solve",
         "diffusion/prediction.py",
-        "eps = bcast(alpha / det, xt) * out - bcast(p / det, xt) * xt",
-        "eps = bcast(p / det, xt) * xt - bcast(alpha / det, xt) * out",
+        "eps = broadcast_like(alpha / det, xt) * out - broadcast_like(p / det, xt) * xt",
+        "eps = broadcast_like(p / det, xt) * xt - broadcast_like(alpha / det, xt) * out",
         "tests/test_prediction.py",
     ),
     Mutant(
@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant(
         "sigma_t for sigma_s in the exact move",
         "diffusion/process.py",
-        "return bcast(keep, xt) * xt + bcast(alpha_s - alpha_t * keep, xt) * x0",
-        "return bcast(keep, xt) * xt + bcast(alpha_s - alpha_t * sigma_t, xt) * x0",
+        "return broadcast_like(keep, xt) * xt + broadcast_like(alpha_s - alpha_t * keep, xt) * x0",
+        "return broadcast_like(keep, xt) * xt + broadcast_like(alpha_s - alpha_t * sigma_t, xt) * x0",
         "tests/test_process.py",
     ),
     Mutant(
@@ -90,7 +90,7 @@ MUTANTS = (
         "clip before guidance",
         "model/build.py",
         "    asked: Estimator = denoiser\n",
-        "    asked: Estimator = Clipped(denoiser) if options.clip else denoiser\n",
+        "    asked: Estimator = Clipping(denoiser) if options.clip else denoiser\n",
         "tests/test_build.py",
     ),
     Mutant(
@@ -110,8 +110,8 @@ MUTANTS = (
     Mutant(
         "labels dropped by the batch, not by the image",
         "diffusion/objective.py",
-        "drop = torch.rand(shape[0], generator=g, device=g.device)",
-        "drop = torch.rand(1, generator=g, device=g.device).expand(shape[0])",
+        "drop_label = torch.rand(shape[0], generator=g, device=g.device)",
+        "drop_label = torch.rand(1, generator=g, device=g.device).expand(shape[0])",
         "tests/testing/test_checks.py -k objective",
     ),
     Mutant(
@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant(
         "input scale forgotten",
         "diffusion/denoiser.py",
-        "scaled = bcast(self.prediction.input_scale(self.process, t), xt) * xt",
+        "scaled = broadcast_like(self.prediction.input_scale(self.process, t), xt) * xt",
         "scaled = xt",
         "tests/test_denoiser.py",
     ),

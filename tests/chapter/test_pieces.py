@@ -123,7 +123,7 @@ def test_the_pieces_are_found_under_their_names():
 
 def test_parameters_and_shapes_are_the_chapters():
     x = torch.rand(8, 1, 28, 28)
-    basic, larger = BasicUNet(in_channels=1, out_channels=1), UNet2D(ImageSpec(1, 28, 28), told_time=False)
+    basic, larger = BasicUNet(in_channels=1, out_channels=1), UNet2D(ImageSpec(1, 28, 28), time_conditioning=False)
     assert sum(p.numel() for p in basic.parameters()) == 309_057
     assert sum(p.numel() for p in larger.parameters()) == 1_707_009
     with torch.no_grad():

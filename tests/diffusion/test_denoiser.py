@@ -7,8 +7,8 @@ from torch import nn
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.guidance import Autoguided, Clipped, Guided, Thresholded
-from fromnoise.diffusion.objective import Objective, draw, training_loss
+from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, Clipping, DynamicThresholding
+from fromnoise.diffusion.objective import Objective, training_loss
 from fromnoise.diffusion.prediction import EDM, X0, Eps
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
 from fromnoise.diffusion.time_sampling import UniformTimes
@@ -49,21 +49,26 @@ def test_impossible_pairs_are_refused_when_composed():
 def test_guidance_scale_one_is_conditional_and_zero_is_not():
     denoiser = Denoiser(Echo(), Linear(), X0(), SPEC)
     xt, t, label = torch.randn(2, 1, 4, 4), torch.full((2,), 0.5).double(), torch.tensor([0, 1])
-    torch.testing.assert_close(Guided(denoiser, 1.0)(xt, t, label).x0, denoiser(xt, t, label).x0)
+    torch.testing.assert_close(ClassifierFreeGuidance(denoiser, 1.0)(xt, t, label).x0, denoiser(xt, t, label).x0)
     null = torch.full((2,), SPEC.null_label)
-    torch.testing.assert_close(Guided(denoiser, 0.0)(xt, t, label).x0, denoiser(xt, t, null).x0)
+    torch.testing.assert_close(ClassifierFreeGuidance(denoiser, 0.0)(xt, t, label).x0, denoiser(xt, t, null).x0)
     # est = without + scale (with - without): 2 + 3 (label - 2)
-    torch.testing.assert_close(Guided(denoiser, 3.0)(xt, t, label).x0[:, 0, 0, 0], 2 + 3 * (label.float() - 2))
-    outside = Guided(denoiser, 3.0, interval=(0.6, 1.0))(xt, t, label)
+    torch.testing.assert_close(
+        ClassifierFreeGuidance(denoiser, 3.0)(xt, t, label).x0[:, 0, 0, 0], 2 + 3 * (label.float() - 2)
+    )
+    outside = ClassifierFreeGuidance(denoiser, 3.0, interval=(0.6, 1.0))(xt, t, label)
     torch.testing.assert_close(outside.x0, denoiser(xt, t, label).x0)
 
 
 def test_guidance_counts_as_two_evaluations_where_it_pulls():
     denoiser, t = Denoiser(Echo(), Linear(), X0(), SPEC), torch.full((2,), 0.5).double()
-    costs = {scale: Guided(denoiser, scale).cost(t) for scale in (0.0, 1.0, 3.0)}
+    costs = {scale: ClassifierFreeGuidance(denoiser, scale).num_evaluations(t) for scale in (0.0, 1.0, 3.0)}
     assert costs == {0.0: 1, 1.0: 1, 3.0: 2}
-    assert Guided(denoiser, 3.0, interval=(0.6, 1.0)).cost(t) == 1
-    assert Clipped(Guided(denoiser, 3.0)).cost(t) == 2 and Autoguided(denoiser, denoiser, 2.0).cost(t) == 2
+    assert ClassifierFreeGuidance(denoiser, 3.0, interval=(0.6, 1.0)).num_evaluations(t) == 1
+    assert (
+        Clipping(ClassifierFreeGuidance(denoiser, 3.0)).num_evaluations(t) == 2
+        and Autoguidance(denoiser, denoiser, 2.0).num_evaluations(t) == 2
+    )
 
 
 def test_guidance_gives_back_its_contrast():
@@ -76,7 +81,7 @@ def test_guidance_gives_back_its_contrast():
     denoiser = Denoiser(Slope(), Linear(), X0(), SPEC)
     xt, t, label = torch.randn(2, 1, 4, 4), torch.full((2,), 0.5).double(), torch.tensor([0, 1])
     told = denoiser(xt, t, label)
-    plain, rescaled = (Guided(denoiser, 3.0, rescale=share)(xt, t, label) for share in (0.0, 1.0))
+    plain, rescaled = (ClassifierFreeGuidance(denoiser, 3.0, rescale=share)(xt, t, label) for share in (0.0, 1.0))
     assert (plain.x0.flatten(1).std(1) - told.x0.flatten(1).std(1)).abs().min() > 0.1
     torch.testing.assert_close(rescaled.x0.flatten(1).std(1), told.x0.flatten(1).std(1))
     torch.testing.assert_close(0.5 * rescaled.x0 + 0.5 * rescaled.eps, xt)
@@ -87,7 +92,7 @@ def test_a_weaker_model_guides_without_classes():
     with torch.no_grad():
         better.net.weight.fill_(1.0)
         weaker.net.weight.fill_(0.25)
-        guided = Autoguided(better, weaker, 2.0)(torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double())
+        guided = Autoguidance(better, weaker, 2.0)(torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double())
     assert guided.x0.unique().tolist() == [0.25 + 2 * 0.75]
 
 
@@ -98,25 +103,25 @@ def test_thresholding_draws_in_what_leaves_the_range():
 
     denoiser = Denoiser(Bright(), Linear(), X0(), ImageSpec(1, 4, 4, low=-1.0))
     xt, t = torch.tensor([1.0, 0.1]).view(2, 1, 1, 1).expand(2, 1, 4, 4), torch.full((2,), 0.5).double()
-    inside = Thresholded(denoiser, 1.0)(xt, t)
+    inside = DynamicThresholding(denoiser, 1.0)(xt, t)
     torch.testing.assert_close(inside.x0[0, 0].flatten(), torch.linspace(-1, 1, 16))
     torch.testing.assert_close(inside.x0[1], denoiser(xt, t).x0[1])  # what lies in range stays
     torch.testing.assert_close(0.5 * inside.x0 + 0.5 * inside.eps, xt)
-    clipped = Thresholded(denoiser, 0.5)(xt, t).x0[0]
+    clipped = DynamicThresholding(denoiser, 0.5)(xt, t).x0[0]
     assert (clipped.abs() == 1).sum() >= 8 and clipped.abs().max() == 1
 
 
 def test_guidance_without_classes_is_refused():
     denoiser = Denoiser(Echo(), Linear(), X0(), ImageSpec(1, 4, 4))
     with pytest.raises(UsageError, match="guidance_scale"):
-        Guided(denoiser, 2.0)
+        ClassifierFreeGuidance(denoiser, 2.0)
 
 
 def test_clipping_keeps_x_t_explained():
     denoiser = Denoiser(Echo(), VPLinear(), X0(), SPEC)
     t = torch.tensor([500.0], dtype=torch.float64)
     xt = torch.randn(1, 1, 4, 4)
-    estimate = Clipped(denoiser)(xt, t, torch.tensor([2]))
+    estimate = Clipping(denoiser)(xt, t, torch.tensor([2]))
     assert (estimate.x0 == 1).all()
     torch.testing.assert_close(VPLinear().corrupt(estimate.x0, estimate.eps, t), xt)
 
@@ -126,7 +131,7 @@ def test_training_loss_is_the_chapters():
     denoiser = Denoiser(net, Linear(Uniform()), X0(), ImageSpec(1, 4, 4, low=0.0))
     objective = Objective(Unit(), UniformTimes())
     x0 = torch.rand(8, 1, 4, 4)
-    noise = draw(objective, denoiser.process, tuple(x0.shape), seed=3, step=5)
+    noise = objective.draw(denoiser.process, tuple(x0.shape), seed=3, step=5)
     loss = training_loss(denoiser, objective, x0, None, noise)
     amount = noise.t.float().view(-1, 1, 1, 1)
     torch.testing.assert_close(net.asked[0], x0 * (1 - amount) + noise.eps * amount)
@@ -136,12 +141,16 @@ def test_training_loss_is_the_chapters():
 
 def test_draws_are_functions_and_labels_are_dropped_one_by_one():
     objective = Objective(Unit(), UniformTimes(), label_dropout=0.25)
-    first, again = (draw(objective, Linear(Normal()), (4000, 1, 1, 1), seed=1, step=2) for _ in range(2))
-    assert torch.equal(first.eps, again.eps) and torch.equal(first.t, again.t) and torch.equal(first.drop, again.drop)
-    other = draw(objective, Linear(Normal()), (4000, 1, 1, 1), seed=1, step=3)
+    first, again = (objective.draw(Linear(Normal()), (4000, 1, 1, 1), seed=1, step=2) for _ in range(2))
+    assert (
+        torch.equal(first.eps, again.eps)
+        and torch.equal(first.t, again.t)
+        and torch.equal(first.drop_label, again.drop_label)
+    )
+    other = objective.draw(Linear(Normal()), (4000, 1, 1, 1), seed=1, step=3)
     assert not torch.equal(first.eps, other.eps)
-    assert 0.22 < first.drop.float().mean() < 0.28
+    assert 0.22 < first.drop_label.float().mean() < 0.28
     net = Echo()
     denoiser = Denoiser(net, Linear(), X0(), SPEC)
     training_loss(denoiser, objective, torch.zeros(4000, 1, 1, 1), torch.ones(4000, dtype=torch.long), first)
-    assert torch.equal(net.asked[2] == SPEC.null_label, first.drop)
+    assert torch.equal(net.asked[2] == SPEC.null_label, first.drop_label)

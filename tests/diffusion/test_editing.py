@@ -14,7 +14,7 @@ from fromnoise.diffusion.samplers import SAMPLERS, sample, start_noise, walk
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.loop import starting_point
 from fromnoise.diffusion.samplers.registry import ORDERS, STATED_ON
-from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended
+from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.testing import Gaussian, Point, TwoPoints
 from fromnoise.testing.cases import PROCESSES
@@ -37,7 +37,7 @@ def draws(*shape):
 def round_trip(oracle, name, steps, x0=PICTURES):
     """Errors: of the noise against the exact flow, of the picture where both ways meet, and of it at 0."""
     process = oracle.process
-    grid = GRIDS[recommended(process)](process, steps)
+    grid = GRIDS[recommended_grid(process)](process, steps)
     up = last(invert(oracle, x0, sampler=SAMPLERS[name], grid=grid))
     down = list(walk(oracle, up.x, seeds=[0] * len(x0), sampler=SAMPLERS[name], grid=grid))
     assert (up.t, up.s) == (grid[1], grid[0]) and down[-1].s == 0
@@ -102,7 +102,7 @@ def test_at_strength_1_nothing_of_the_picture_is_used(name, kind):
     process = PROCESSES[kind]
     if SAMPLERS[name].stochastic and not process.prior.gaussian:
         return
-    grid, how = GRIDS[recommended(process)](process, 6), {"seeds": [3, 8], "sampler": SAMPLERS[name]}
+    grid, how = GRIDS[recommended_grid(process)](process, 6), {"seeds": [3, 8], "sampler": SAMPLERS[name]}
     oracle = Gaussian(process)
     varied = last(img2img(oracle, PICTURES[:1], strength=1.0, grid=grid, **how)).x
     assert torch.equal(varied, last(sample(oracle, grid=grid, **how)).x)
@@ -162,7 +162,7 @@ def told_by_the_neighbour(process, name, resample):
     """(slope, variance about it) of the painted pixels over the known ones; the law says 0.9 and 0.19."""
     oracle, known = Pairs(process), draws(1, 1, 1, 4000)
     x0, mask = torch.cat([known, torch.zeros_like(known)], 2), torch.tensor([0, 1]).view(1, 1, 2, 1)
-    grid = GRIDS[recommended(process)](process, 20)
+    grid = GRIDS[recommended_grid(process)](process, 20)
     how = {"seeds": [0], "sampler": SAMPLERS[name], "grid": grid}
     painted = last(inpaint(oracle, x0, mask, resample=resample, **how)).x[:, :, 1:]
     slope = float((known * painted).sum() / (known * known).sum())
@@ -185,7 +185,7 @@ def test_what_is_known_stays_exactly(name, kind):
     if SAMPLERS[name].stochastic and not process.prior.gaussian:
         return
     mask = torch.tensor([[True, False], [False, True]]).view(1, 1, 2, 2)
-    how = {"sampler": SAMPLERS[name], "grid": GRIDS[recommended(process)](process, 6)}
+    how = {"sampler": SAMPLERS[name], "grid": GRIDS[recommended_grid(process)](process, 6)}
     x = last(inpaint(Gaussian(process), PICTURES[:1], mask, seeds=[0, 1], **how)).x
     assert torch.equal(x[:, 0, 0, 1], PICTURES[0, 0, 0, 1].expand(2))
     assert torch.equal(x[:, 0, 1, 0], PICTURES[0, 0, 1, 0].expand(2))
@@ -210,7 +210,7 @@ def test_the_way_back_up_has_the_right_law(kind):
             return process.corrupt(torch.full_like(x, 2.0), fresh(), s), ask(x, t), None
 
     spec = ImageSpec(1, 100, 100)
-    grid = GRIDS[recommended(process)](process, 6)[2:4]
+    grid = GRIDS[recommended_grid(process)](process, 6)[2:4]
     list(
         inpaint(
             Gaussian(process, spec), torch.full((1, 1, 100, 100), 2.0), torch.ones(1, 1, 1, 1), seeds=[0],
@@ -281,7 +281,7 @@ def test_halfway_noise_has_its_law_where_the_prior_is_normal():
 @pytest.mark.parametrize("process", [Linear(), UNIFORM, VE(), VPLinear()], ids=str)
 def test_interpolation_begins_and_ends_with_the_pictures_of_its_ends(process):
     oracle = TwoPoints(process) if process is UNIFORM else Gaussian(process)
-    how = {"sampler": DDIM(), "grid": GRIDS[recommended(process)](process, 6)}
+    how = {"sampler": DDIM(), "grid": GRIDS[recommended_grid(process)](process, 6)}
     ends = starting_point(process, start_noise(process, oracle.spec.shape, [3, 17]))
     shares = torch.linspace(0, 1, 5, dtype=torch.float64)
     x = last(interpolate(oracle, *ends, shares=shares, **how)).x

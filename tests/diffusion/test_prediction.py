@@ -11,7 +11,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.prediction import EDM, PREDICTIONS, Eps, V, Velocity, determinant, solve, target
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.vp import VP, VPCosine, VPLinear
-from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeight, Sigmoid, output_weight
+from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting, Sigmoid, output_weight
 from fromnoise.testing.cases import PROCESSES
 
 
@@ -101,11 +101,11 @@ def test_any_prediction_at_any_time_comes_back(pair, share, sigma_data):
 def test_edm_weighting_is_edms_and_sigmoid_is_a_soft_min_snr():
     level = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
     published = (level**2 + 0.3**2) / (level * 0.3) ** 2
-    torch.testing.assert_close(EDMWeight(0.3)(1 / level**2), published)
+    torch.testing.assert_close(EDMWeighting(0.3)(1 / level**2), published)
     # EDM's own loss is its weight times the x0 error, which is the plain error of what its network says.
     t = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
     torch.testing.assert_close(
-        output_weight(EDMWeight(0.3), EDM(0.3), VE(), t), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=0
+        output_weight(EDMWeighting(0.3), EDM(0.3), VE(), t), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=0
     )
     snr = torch.tensor([0.0, 1e-4, 1e6], dtype=torch.float64)
     torch.testing.assert_close(Sigmoid(2.0)(snr), snr.clamp(max=math.exp(2.0)), rtol=1e-4, atol=0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
-from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, limit_of
+from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, continuous_limit
 from fromnoise.testing import check_process
 from fromnoise.testing.cases import PROCESSES
 
@@ -24,13 +24,13 @@ def test_every_process_keeps_its_promises(name):
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(name=st.sampled_from(sorted(PROCESSES)), shares=st.lists(st.floats(0.001, 1.0), min_size=2, max_size=6))
 def test_curves_and_moves_at_any_times(name, shares):
-    """ln SNR falls, time_at inverts it, and moves from t to s and on to r are the move from t to r."""
+    """ln SNR falls, time_at_log_snr inverts it, and moves from t to s and on to r are the move from t to r."""
     process = PROCESSES[name]
     t, s, *_ = (torch.tensor([share * process.t_max], dtype=torch.float64) for share in sorted(shares, reverse=True))
     if t > s:
         assert process.log_snr(t) < process.log_snr(s)
     if math.isfinite(process.log_snr(t)):
-        torch.testing.assert_close(process.time_at(process.log_snr(t)), t, rtol=1e-8, atol=1e-12)
+        torch.testing.assert_close(process.time_at_log_snr(process.log_snr(t)), t, rtol=1e-8, atol=1e-12)
     x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     xt, r = process.corrupt(x0, eps, t), s / 2
     step = process.transfer(process.transfer(xt, x0, t, s), x0, s, r)
@@ -76,7 +76,7 @@ def test_a_finer_table_comes_closer_to_its_limit(name):
     coarse = PROCESSES[name]
     fine = VP(coarse.betas, 10_000, coarse.beta_start / 10, coarse.beta_end / 10)
     share = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
-    limit, _ = limit_of(coarse).scales(share)
+    limit, _ = continuous_limit(coarse).scales(share)
     errors = [(table.scales(share * table.t_max)[0] - limit).abs().max().item() for table in (coarse, fine)]
     assert errors[1] < errors[0] / 5 + 1e-12 < 1e-3
 

@@ -7,15 +7,15 @@ from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.time_grids import (
     GRIDS,
-    Custom,
-    Flow,
-    Karras,
-    Leading,
-    LogSNR,
-    Shifted,
-    Trailing,
+    CustomGrid,
+    FlowMatchEulerGrid,
+    KarrasGrid,
+    LeadingGrid,
+    LogSNRGrid,
+    ShiftedGrid,
+    TrailingGrid,
     grid_named,
-    recommended,
+    recommended_grid,
 )
 from fromnoise.diffusion.vp import VPCosine, VPLinear
 from fromnoise.testing.cases import PROCESSES
@@ -41,7 +41,7 @@ def test_grids_fall_from_the_start_to_zero(name, grid, steps):
             assert times[0] == pytest.approx(process.t_max, rel=1e-12)
 
 
-@pytest.mark.parametrize("name, grid", [("trailing", Trailing()), ("leading", Leading())])
+@pytest.mark.parametrize("name, grid", [("trailing", TrailingGrid()), ("leading", LeadingGrid())])
 def test_tables_are_walked_as_diffusers_walks_them(name, grid):
     from diffusers import DDIMScheduler
 
@@ -57,31 +57,33 @@ def test_flow_is_diffusers_flow_grid():
     for steps in (1, 2, 20):
         scheduler = FlowMatchEulerDiscreteScheduler()
         scheduler.set_timesteps(steps)
-        torch.testing.assert_close(Flow()(Linear(), steps), scheduler.sigmas.double(), rtol=0, atol=1e-6)
+        torch.testing.assert_close(FlowMatchEulerGrid()(Linear(), steps), scheduler.sigmas.double(), rtol=0, atol=1e-6)
 
 
 def test_karras_on_ve_is_the_published_formula():
     n, rho, high, low = 18, 7.0, 80.0, 0.002
     wanted = [(high ** (1 / rho) + i / (n - 1) * (low ** (1 / rho) - high ** (1 / rho))) ** rho for i in range(n)]
-    torch.testing.assert_close(Karras()(VE(), n), torch.tensor([*wanted, 0.0], dtype=torch.float64), rtol=1e-10, atol=0)
+    torch.testing.assert_close(
+        KarrasGrid()(VE(), n), torch.tensor([*wanted, 0.0], dtype=torch.float64), rtol=1e-10, atol=0
+    )
 
 
 @pytest.mark.parametrize("process", [VE(), VPLinear(), VPCosine(), Linear()], ids=str)
 def test_log_snr_steps_are_equal(process):
-    log_snr = process.log_snr(LogSNR()(process, 20)[1:-1])
+    log_snr = process.log_snr(LogSNRGrid()(process, 20)[1:-1])
     torch.testing.assert_close(log_snr.diff(), log_snr.diff()[:1].expand(18), rtol=1e-6, atol=1e-9)
 
 
 def test_a_shift_multiplies_the_levels_of_a_straight_path():
-    plain, bent = (Shifted(shift)(Linear(), 10)[1:-1] for shift in (1.0, 3.0))
+    plain, bent = (ShiftedGrid(shift)(Linear(), 10)[1:-1] for shift in (1.0, 3.0))
     torch.testing.assert_close(bent / (1 - bent), 3 * plain / (1 - plain))
-    spread = Shifted(3.0, 1.5)(Linear(), 10)[1:-1]
+    spread = ShiftedGrid(3.0, 1.5)(Linear(), 10)[1:-1]
     torch.testing.assert_close(spread / (1 - spread), 3 * (plain / (1 - plain)) ** 1.5)
 
 
 def test_a_grid_by_name_by_rule_and_by_hand():
-    assert grid_named("auto", Linear()) == GRIDS[recommended(Linear())] == GRIDS["uniform"]
-    assert grid_named("auto", VE()) == Karras()
+    assert grid_named("auto", Linear()) == GRIDS[recommended_grid(Linear())] == GRIDS["uniform"]
+    assert grid_named("auto", VE()) == KarrasGrid()
     assert grid_named("1, 0.5,0", Linear())(Linear(), 20).tolist() == [1.0, 0.5, 0.0]
     with pytest.raises(UsageError, match=r"'karas'.*'karras'"):
         grid_named("karas", VE())
@@ -92,12 +94,12 @@ def test_a_grid_by_name_by_rule_and_by_hand():
 @pytest.mark.parametrize("times", [(0.5, 0.7, 0.0), (1.0, 0.5), (2.0, 1.0, 0.0), (1.0, 1.0, 0.0), (0.0,)])
 def test_times_that_do_not_fall_to_zero_are_refused(times):
     with pytest.raises(UsageError, match=", ".join(f"{time:g}" for time in times)):
-        Custom(times)(Linear(), 5)
+        CustomGrid(times)(Linear(), 5)
 
 
 def test_pairs_that_make_no_sense_are_refused():
-    for grid, process in [(Trailing(), VE()), (Leading(), Linear()), (Flow(), VPLinear())]:
+    for grid, process in [(TrailingGrid(), VE()), (LeadingGrid(), Linear()), (FlowMatchEulerGrid(), VPLinear())]:
         with pytest.raises(UsageError, match="choose"):
             grid.check(process)
     with pytest.raises(UsageError, match="at most 1000"):
-        Trailing()(VPLinear(), 1001)
+        TrailingGrid()(VPLinear(), 1001)

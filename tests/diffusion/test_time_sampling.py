@@ -6,7 +6,7 @@ import torch
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.process import VE, Linear
-from fromnoise.diffusion.time_sampling import TIMES, Discrete, LogitNormal, LogNormal
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS, DiscreteTimes, LogitNormal, LogNormal
 from fromnoise.diffusion.vp import VPContinuous, VPLinear
 from fromnoise.testing.cases import PROCESSES
 
@@ -19,38 +19,38 @@ def fits(part, process):
     return True
 
 
-@pytest.mark.parametrize("name, law", TIMES.items())
+@pytest.mark.parametrize("name, law", TIME_DISTRIBUTIONS.items())
 def test_draws_stay_in_range_and_never_reach_the_clean_image(name, law):
     for process in filter(lambda p: fits(law, p), PROCESSES.values()):
-        t = law.draw(4096, process, generator(0, "test"))
+        t = law.sample(4096, process, generator(0, "test"))
         assert t.dtype == torch.float64
         assert t.min() >= process.t_min and t.min() > 0 and t.max() <= process.t_max
 
 
 def test_stratified_puts_one_draw_in_each_slice():
-    t = TIMES["stratified"].draw(128, Linear(), generator(0, "test"))
+    t = TIME_DISTRIBUTIONS["stratified"].sample(128, Linear(), generator(0, "test"))
     assert (torch.ceil(t * 128).sort().values == torch.arange(1, 129)).all()
 
 
 def test_logit_normal_has_its_median_and_spread():
-    t = LogitNormal(mean=0.5, std=0.7).draw(100_000, Linear(), generator(0, "test"))
+    t = LogitNormal(mean=0.5, std=0.7).sample(100_000, Linear(), generator(0, "test"))
     logit = torch.log(t / (1 - t))
     assert abs(logit.mean() - 0.5) < 0.01 and abs(logit.std() - 0.7) < 0.01
 
 
 @pytest.mark.parametrize("process", [VE(), Linear(), VPContinuous()], ids=str)
 def test_log_normal_levels_have_their_median_and_spread_on_any_process(process):
-    t = LogNormal(mean=-0.5, std=0.6).draw(50_000, process, generator(0, "test"))
+    t = LogNormal(mean=-0.5, std=0.6).sample(50_000, process, generator(0, "test"))
     log_level = -process.log_snr(t) / 2
     assert abs(log_level.mean() + 0.5) < 0.02 and abs(log_level.std() - 0.6) < 0.02
 
 
 def test_discrete_reaches_both_ends():
-    t = Discrete().draw(50_000, VPLinear(), generator(0, "test"))
+    t = DiscreteTimes().sample(50_000, VPLinear(), generator(0, "test"))
     assert t.min() == 1 and t.max() == 1000 and (t == t.round()).all()
 
 
 def test_a_table_needs_a_table():
     for process in (Linear(), VPContinuous(), VE()):
         with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
-            Discrete().check(process)
+            DiscreteTimes().check(process)

@@ -41,7 +41,7 @@ def test_what_guidance_says_is_clipped_and_not_what_it_is_told():
 def test_guidance_pulls_in_its_interval_only():
     options = SampleOptions(guidance_scale=2.0, guidance_interval=(0.2, 0.6))
     asked, _, _ = build_sampling(options, denoiser())
-    costs = [asked.cost(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
+    costs = [asked.num_evaluations(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
     assert costs == [1, 2, 2, 1]
 
 

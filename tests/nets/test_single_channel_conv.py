@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.nets.single_channel_conv import ConvToGrey
+from fromnoise.nets.single_channel_conv import SingleChannelConv2d
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def seeded():
 
 
 def pair(kernel, dtype):
-    ours, torchs = ConvToGrey(6, kernel).to(dtype), nn.Conv2d(6, 1, kernel, padding=kernel // 2).to(dtype)
+    ours, torchs = SingleChannelConv2d(6, kernel).to(dtype), nn.Conv2d(6, 1, kernel, padding=kernel // 2).to(dtype)
     torchs.load_state_dict(ours.state_dict())
     return ours, torchs
 

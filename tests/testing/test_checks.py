@@ -10,12 +10,12 @@ from torch import nn
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.diffusion.objective import Objective
-from fromnoise.diffusion.process import VE, Linear, bcast
+from fromnoise.diffusion.process import VE, Linear, broadcast_like
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.euler import Heun
 from fromnoise.diffusion.samplers.multistep import DPMpp
 from fromnoise.diffusion.samplers.stochastic import Renoise
-from fromnoise.diffusion.time_sampling import TIMES
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
 from fromnoise.diffusion.weighting import SNR, WEIGHTINGS
 from fromnoise.nets import build_net
 from fromnoise.settings import NetOptions
@@ -30,12 +30,12 @@ def test_every_network_keeps_its_promises(kind, spec):
     options = NetOptions(kind=kind, width=32 if kind == "dit" else 8, channels=(32, 32), depth=1)
     check_network(build_net(options, spec), spec)
     if kind == "basic_unet":
-        check_network(build_net(replace(options, told_time=False), spec), spec, told_time=False)
+        check_network(build_net(replace(options, told_time=False), spec), spec, time_conditioning=False)
 
 
-@pytest.mark.parametrize("weighting, times", list(product(WEIGHTINGS, TIMES)))
+@pytest.mark.parametrize("weighting, times", list(product(WEIGHTINGS, TIME_DISTRIBUTIONS)))
 def test_every_objective_keeps_its_promises(weighting, times):
-    check_objective(Objective(WEIGHTINGS[weighting], TIMES[times], 0.1))
+    check_objective(Objective(WEIGHTINGS[weighting], TIME_DISTRIBUTIONS[times], 0.1))
 
 
 def test_data_keep_their_promises(mnist_or_digits="digits"):
@@ -73,7 +73,7 @@ class WrongLetter(DDIM):
         estimate = ask(x, t)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = process.scales(t), process.scales(s)
         share = alpha_s - alpha_t * (sigma_t if s[0] > 0 else sigma_s) / sigma_t
-        return bcast(sigma_s / sigma_t, x) * x + bcast(share, x) * estimate.x0, estimate, None
+        return broadcast_like(sigma_s / sigma_t, x) * x + broadcast_like(share, x) * estimate.x0, estimate, None
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class TooNoisy(DDIM):
 
     def step(self, ask, process, x, t, s, carry, fresh):
         moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
-        return moved + 0.3 * bcast(process.scales(s)[1], x) * fresh(), estimate, None
+        return moved + 0.3 * broadcast_like(process.scales(s)[1], x) * fresh(), estimate, None
 
 
 @dataclass(frozen=True)
@@ -249,15 +249,15 @@ class Negative(SNR):
 
 
 @dataclass(frozen=True)
-class FromZero(type(TIMES["uniform"])):
+class FromZero(type(TIME_DISTRIBUTIONS["uniform"])):
     """Times that reach the clean image."""
 
-    def draw(self, n, process, generator):
-        return super().draw(n, process, generator) - process.t_min - 0.001 * process.t_max
+    def sample(self, n, process, generator):
+        return super().sample(n, process, generator) - process.t_min - 0.001 * process.t_max
 
 
 def test_an_objective_with_a_mistake_is_refused():
     with pytest.raises(AssertionError, match="one number >= 0"):
-        check_objective(Objective(Negative(), TIMES["uniform"]))
+        check_objective(Objective(Negative(), TIME_DISTRIBUTIONS["uniform"]))
     with pytest.raises(AssertionError, match="times from"):
         check_objective(Objective(SNR(), FromZero()))

@@ -9,10 +9,10 @@ from torch import nn
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Draw, Objective, training_loss
+from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.prediction import EDM, X0
 from fromnoise.diffusion.process import VE, Linear
-from fromnoise.diffusion.time_sampling import TIMES, LogNormal, UniformTimes
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS, LogNormal, UniformTimes
 from fromnoise.diffusion.vp import VP
 from fromnoise.diffusion.weighting import SNR, Unit
 from fromnoise.train.validation import HeldOutLoss
@@ -64,7 +64,7 @@ def test_it_is_the_plain_loss_of_each_image_at_its_draw():
             drawn = measure._draw(
                 slice(i - i % 128, min(200, i - i % 128 + 128)), (min(128, 200 - i + i % 128), 1, 4, 4)
             )
-            one = Draw(drawn.eps[i % 128, None], measure.t[i, None], torch.tensor([False]))
+            one = TrainingNoise(drawn.eps[i % 128, None], measure.t[i, None], torch.tensor([False]))
             x0 = TOLD.encode(images[i, None])
             losses.append(training_loss(model, objective, x0, labels[i, None], one).per_image.item())
         return losses
@@ -108,11 +108,11 @@ def test_it_falls_as_the_network_learns_and_parts_from_the_training_loss():
     assert other(model).loss == pytest.approx((128 / 127.5) ** 2, rel=1e-5) and other(model).train_loss < 1e-6
 
 
-@pytest.mark.parametrize("name", sorted(TIMES))
+@pytest.mark.parametrize("name", sorted(TIME_DISTRIBUTIONS))
 def test_its_times_are_quantiles_of_the_objectives_law(name):
     process = VP() if name == "discrete" else Linear()
-    measure = HeldOutLoss(Objective(Unit(), TIMES[name]), process, data(512, 1), data(512, 2), seed=0)
-    drawn = TIMES[name].draw(100_000, process, torch.Generator().manual_seed(9)).double()
+    measure = HeldOutLoss(Objective(Unit(), TIME_DISTRIBUTIONS[name]), process, data(512, 1), data(512, 2), seed=0)
+    drawn = TIME_DISTRIBUTIONS[name].sample(100_000, process, torch.Generator().manual_seed(9)).double()
     assert (measure.t.diff() >= 0).all() and measure.t.min() > process.t_min - 1e-12
     shares = torch.linspace(0.05, 0.95, 10, dtype=torch.float64)
     gap = (measure.t.quantile(shares) - drawn.quantile(shares)).abs().max() / process.t_max

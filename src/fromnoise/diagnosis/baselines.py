@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.diagnosis.noise_levels import Guess
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 
 _WHOLE = 1024  # values in an image that is filtered as a whole; a larger one is filtered in tiles
 _TILE = 16  # pixels a side of a tile
@@ -81,7 +81,7 @@ def look_up(process: Process, x0: Tensor) -> Guess | None:
     half = known.square().sum(1) / 2
 
     def guess(xt: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
-        alpha, sigma = (bcast(value, xt).flatten(1) for value in process.scales(t))
+        alpha, sigma = (broadcast_like(value, xt).flatten(1) for value in process.scales(t))
         score = (alpha * (xt.flatten(1) @ known.T) - alpha**2 * half) / sigma**2
         return (score.softmax(1) @ known).view_as(xt)
 

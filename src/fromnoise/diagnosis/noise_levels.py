@@ -49,7 +49,7 @@ def choose_levels(process: Process, sigma_data: float) -> Levels:
     """The levels to look at on `process` for images of standard deviation `sigma_data`, most noise first."""
     spread = 1.0 if process.prior.gaussian else _UNIFORM
     ratio = torch.linspace(math.log(STRONGEST), math.log(FAINTEST), LEVELS, dtype=torch.float64).exp()
-    times = process.time_at(-2 * (ratio * sigma_data / spread).log()).clamp(min=process.t_min)
+    times = process.time_at_log_snr(-2 * (ratio * sigma_data / spread).log()).clamp(min=process.t_min)
     if isinstance(process, VP):
         times = times.round()  # a network of the table was never asked between its entries
     times = torch.unique(times).flip(0)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.prediction import Prediction, solve
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Estimator(Protocol):
     def spec(self) -> ImageSpec:
         """Shape, classes and range of the images."""
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """How many evaluations of a network one question at times t (B,) takes."""
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate: ...
@@ -66,13 +66,13 @@ class Denoiser(nn.Module):
         """The same around `net`, which is shared and not copied."""
         return Denoiser(net, self.process, self.prediction, self.spec, self.autocast)
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """One."""
         return 1
 
-    def raw(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+    def predict(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
         """The network's output (B, C, H, W) in x_t's type, for x_t (B, C, H, W), t (B,), label (B,) or None."""
-        scaled = bcast(self.prediction.input_scale(self.process, t), xt) * xt
+        scaled = broadcast_like(self.prediction.input_scale(self.process, t), xt) * xt
         code = self.process.code(t).to(device=xt.device, dtype=torch.float32)
         with torch.autocast(xt.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             out = self.net(scaled, code, label)
@@ -80,5 +80,5 @@ class Denoiser(nn.Module):
 
     def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The Estimate for x_t (B, C, H, W) at times t (B,) > 0; label (B,) or None for no class."""
-        out = self.raw(xt, t, label)
+        out = self.predict(xt, t, label)
         return Estimate(*solve(self.prediction, self.process, xt, t, out), out)

@@ -23,7 +23,7 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Estimate, Estimator
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point, walk
 
@@ -91,7 +91,13 @@ def invert(
         raise UsageError("inversion walks between the grid's times above 0, and this has one; give 2 steps or more")
     alpha, _ = denoiser.process.scales(rising[:1].repeat(len(x0)))
     return walk(
-        denoiser, bcast(alpha, x0) * x0, seeds=[0] * len(x0), sampler=sampler, grid=rising, label=label, device=device
+        denoiser,
+        broadcast_like(alpha, x0) * x0,
+        seeds=[0] * len(x0),
+        sampler=sampler,
+        grid=rising,
+        label=label,
+        device=device,
     )
 
 
@@ -147,7 +153,7 @@ def _inpainted(
 
     def ask(x: Tensor, t: Tensor) -> Estimate:
         nonlocal asked
-        asked += denoiser.cost(t)
+        asked += denoiser.num_evaluations(t)
         return denoiser(x, t, label)
 
     for i in range(len(grid) - 1):
@@ -172,7 +178,7 @@ def _back_up(process: Process, xs: Tensor, s: Tensor, t: Tensor, noise: Tensor) 
     (alpha_s, sigma_s), (alpha_t, sigma_t) = process.scales(s), process.scales(t)
     ratio = alpha_t / alpha_s
     added = (sigma_t**2 - ratio**2 * sigma_s**2).clamp(min=0).sqrt()
-    return bcast(ratio, xs) * xs + bcast(added, xs) * noise
+    return broadcast_like(ratio, xs) * xs + broadcast_like(added, xs) * noise
 
 
 def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
@@ -196,7 +202,7 @@ def lerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
 
 def _weighted(a: Tensor, b: Tensor, of_a: Tensor, of_b: Tensor) -> Tensor:
     ends = torch.stack([a, b])
-    return bcast(of_a, ends) * a + bcast(of_b, ends) * b
+    return broadcast_like(of_a, ends) * a + broadcast_like(of_b, ends) * b
 
 
 def between(process: Process, a: Tensor, b: Tensor, shares: Tensor) -> Tensor:

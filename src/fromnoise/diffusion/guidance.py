@@ -15,11 +15,11 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Estimate, Estimator
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 
 
 @dataclass(frozen=True)
-class Wrapper:
+class DenoiserWrapper:
     """A denoiser around `inner`, with its process, images and cost."""
 
     inner: Estimator
@@ -34,18 +34,18 @@ class Wrapper:
         """The inner denoiser's."""
         return self.inner.spec
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """The inner denoiser's."""
-        return self.inner.cost(t)
+        return self.inner.num_evaluations(t)
 
     def with_image(self, x0: Tensor, xt: Tensor, t: Tensor, out: Tensor) -> Estimate:
         """The Estimate that says x0, with the noise that then explains x_t: eps = (x_t - alpha x0) / sigma, t > 0."""
         alpha, sigma = self.process.scales(t)
-        return Estimate(x0, (xt - bcast(alpha, xt) * x0) / bcast(sigma, xt), out)
+        return Estimate(x0, (xt - broadcast_like(alpha, xt) * x0) / broadcast_like(sigma, xt), out)
 
 
 @dataclass(frozen=True)
-class Guided(Wrapper):
+class ClassifierFreeGuidance(DenoiserWrapper):
     """Classifier-free guidance (Ho & Salimans 2022) at times t within `interval` (Kynkaanniemi et al. 2024), else none.
 
     scale 1 is the conditional model and 0 the unconditional one, one evaluation each; any other value costs two, made
@@ -63,9 +63,9 @@ class Guided(Wrapper):
                 f"guidance_scale is {self.scale:g}, but this model was trained without classes; leave it at 1"
             )
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """Two evaluations where there is guidance."""
-        return self.inner.cost(t) * (2 if self._inside(t) and self.scale not in (0, 1) else 1)
+        return self.inner.num_evaluations(t) * (2 if self._inside(t) and self.scale not in (0, 1) else 1)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is nothing to guide."""
@@ -88,7 +88,7 @@ class Guided(Wrapper):
 
 
 @dataclass(frozen=True)
-class Autoguided(Wrapper):
+class Autoguidance(DenoiserWrapper):
     """Guidance by a weaker model of the same images, such as an earlier checkpoint (Karras et al. 2024b); any scale.
 
     Needs no classes. scale 1 is the better model alone, 0 the weaker one.
@@ -97,9 +97,9 @@ class Autoguided(Wrapper):
     weaker: Estimator
     scale: float
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """Both models'."""
-        return self.inner.cost(t) + self.weaker.cost(t)
+        return self.inner.num_evaluations(t) + self.weaker.num_evaluations(t)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,) or None."""
@@ -107,7 +107,7 @@ class Autoguided(Wrapper):
 
 
 @dataclass(frozen=True)
-class Clipped(Wrapper):
+class Clipping(DenoiserWrapper):
     """x0 clipped to the images' range."""
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
@@ -117,7 +117,7 @@ class Clipped(Wrapper):
 
 
 @dataclass(frozen=True)
-class Thresholded(Wrapper):
+class DynamicThresholding(DenoiserWrapper):
     """Dynamic thresholding (Saharia et al. 2022, section 2.3): x0 that leaves the images' range is drawn in.
 
     From the range's middle, in half-ranges: s = max(1, the `share` quantile of |x0|);  x0 <- clip(x0, -s, s) / s.
@@ -130,7 +130,7 @@ class Thresholded(Wrapper):
         estimate, spec = self.inner(xt, t, label), self.spec
         middle, half = (spec.high + spec.low) / 2, (spec.high - spec.low) / 2
         x0 = (estimate.x0 - middle) / half
-        s = bcast(torch.quantile(x0.abs().flatten(1).float(), self.share, dim=1).clamp(min=1), x0)
+        s = broadcast_like(torch.quantile(x0.abs().flatten(1).float(), self.share, dim=1).clamp(min=1), x0)
         return self.with_image(middle + half * x0.clamp(-s, s) / s, xt, t, estimate.out)
 
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
-from fromnoise.diffusion.process import VE, Process, bcast
+from fromnoise.diffusion.process import VE, Process, broadcast_like
 from fromnoise.diffusion.vp import VP
 
 
@@ -132,15 +132,15 @@ def solve(prediction: Prediction, process: Process, xt: Tensor, t: Tensor, out: 
     alpha, sigma = process.scales(t)
     p, q = prediction.row(process, t)
     det = alpha * q - sigma * p
-    x0 = bcast(q / det, xt) * xt - bcast(sigma / det, xt) * out
-    eps = bcast(alpha / det, xt) * out - bcast(p / det, xt) * xt
+    x0 = broadcast_like(q / det, xt) * xt - broadcast_like(sigma / det, xt) * out
+    eps = broadcast_like(alpha / det, xt) * out - broadcast_like(p / det, xt) * xt
     return x0, eps
 
 
 def target(prediction: Prediction, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
     """What the network should say: p x0 + q eps, (B, C, H, W)."""
     p, q = prediction.row(process, t)
-    return bcast(p, x0) * x0 + bcast(q, x0) * eps
+    return broadcast_like(p, x0) * x0 + broadcast_like(q, x0) * eps
 
 
 PREDICTIONS: dict[str, type[Prediction]] = {"x0": X0, "eps": Eps, "v": V, "velocity": Velocity, "edm": EDM}

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 
-def bcast(values: Tensor, x: Tensor) -> Tensor:
+def broadcast_like(values: Tensor, x: Tensor) -> Tensor:
     """Values (B,) shaped (B, 1, 1, 1) so that they scale x (B, C, H, W), in x's type and on its device."""
     return values.to(device=x.device, dtype=x.dtype).view(-1, *[1] * (x.ndim - 1))
 
 
-def precise(t: Tensor) -> Tensor:
+def to_float64(t: Tensor) -> Tensor:
     """t in float64, where the device has it (Apple's MPS has not)."""
     return t.float() if t.device.type == "mps" else t.double()
 
@@ -82,7 +82,7 @@ class Process(ABC):
     def corrupt(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """x_t = alpha x0 + sigma eps, for x0 and eps (B, C, H, W) and t (B,)."""
         alpha, sigma = self.scales(t)
-        return bcast(alpha, x0) * x0 + bcast(sigma, x0) * eps
+        return broadcast_like(alpha, x0) * x0 + broadcast_like(sigma, x0) * eps
 
     def transfer(self, xt: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Move x_t to time s as if x0 were the clean image, keeping the noise that this implies.
@@ -95,12 +95,12 @@ class Process(ABC):
         alpha_t, sigma_t = self.scales(t)
         alpha_s, sigma_s = self.scales(s)
         keep = sigma_s / sigma_t
-        return bcast(keep, xt) * xt + bcast(alpha_s - alpha_t * keep, xt) * x0
+        return broadcast_like(keep, xt) * xt + broadcast_like(alpha_s - alpha_t * keep, xt) * x0
 
     def velocity(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """dx_t/dt = alpha' x0 + sigma' eps along the path from x0 to eps."""
         d_alpha, d_sigma = self.rates(t)
-        return bcast(d_alpha, x0) * x0 + bcast(d_sigma, x0) * eps
+        return broadcast_like(d_alpha, x0) * x0 + broadcast_like(d_sigma, x0) * eps
 
     def snr(self, t: Tensor) -> Tensor:
         """Signal-to-noise ratio (alpha / sigma)^2, float64 (B,); infinite at t = 0."""
@@ -111,9 +111,9 @@ class Process(ABC):
         """ln (alpha / sigma)^2, float64 (B,); falls as t grows."""
         return self.snr(t).log()
 
-    def time_at(self, log_snr: Tensor) -> Tensor:
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
         """The t in [0, t_max] with that ln SNR, float64 (B,), by bisection: the inverse of `log_snr`, cut at t_max."""
-        low, high = torch.zeros_like(precise(log_snr)), torch.full_like(precise(log_snr), self.t_max)
+        low, high = torch.zeros_like(to_float64(log_snr)), torch.full_like(to_float64(log_snr), self.t_max)
         for _ in range(64):
             middle = (low + high) / 2
             cleaner = self.log_snr(middle) > log_snr
@@ -135,12 +135,12 @@ class Linear(Process):
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """1 - t and t."""
-        t = precise(t)
+        t = to_float64(t)
         return 1 - t, t
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """-1 and 1."""
-        one = torch.ones_like(precise(t))
+        one = torch.ones_like(to_float64(t))
         return -one, one
 
     def code(self, t: Tensor) -> Tensor:
@@ -158,12 +158,12 @@ class VE(Process):
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """1 and t."""
-        t = precise(t)
+        t = to_float64(t)
         return torch.ones_like(t), t
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """0 and 1."""
-        t = precise(t)
+        t = to_float64(t)
         return torch.zeros_like(t), torch.ones_like(t)
 
     def code(self, t: Tensor) -> Tensor:

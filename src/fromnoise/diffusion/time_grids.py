@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,10 +18,10 @@ from fromnoise.common.errors import UsageError, choose
 from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.vp import VP
 
-FINEST, COARSEST = 0.002, 80.0
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
 
 
-class Grid(ABC):
+class TimeGrid(ABC):
     """The times a sampler stops at."""
 
     @abstractmethod
@@ -32,7 +33,7 @@ class Grid(ABC):
 
 
 @dataclass(frozen=True)
-class UniformGrid(Grid):
+class UniformGrid(TimeGrid):
     """Equal steps in t: on a linear path the chapter's m = 1 / (n - i)."""
 
     def __call__(self, process: Process, steps: int) -> Tensor:
@@ -40,15 +41,16 @@ class UniformGrid(Grid):
         return process.t_max * torch.arange(steps, -1, -1, dtype=torch.float64) / steps
 
 
-class _Table(Grid):
-    """A grid whose stops are entries of DDPM's table."""
+class _TableGrid(TimeGrid):
+    """A grid whose stops are entries of DDPM's table; name: as in GRIDS."""
+
+    name: ClassVar[str]
 
     def check(self, process: Process) -> None:
         """Only where t is an entry of a table."""
         if not isinstance(process, VP):
             raise UsageError(
-                f"grid '{type(self).__name__.lower()}' stops at entries of a table, so it needs process 'vp'; "
-                "choose 'uniform'"
+                f"grid '{self.name}' stops at entries of a table, so it needs process 'vp'; choose 'uniform'"
             )
 
     def _fits(self, process: Process, steps: int) -> None:
@@ -59,8 +61,10 @@ class _Table(Grid):
 
 
 @dataclass(frozen=True)
-class Trailing(_Table):
+class TrailingGrid(_TableGrid):
     """Equal steps rounded to entries of the table, T among them (Lin et al. 2024; diffusers' "trailing")."""
+
+    name = "trailing"
 
     def __call__(self, process: Process, steps: int) -> Tensor:
         """round(T (n - i) / n)."""
@@ -69,11 +73,13 @@ class Trailing(_Table):
 
 
 @dataclass(frozen=True)
-class Leading(_Table):
+class LeadingGrid(_TableGrid):
     """Equal whole steps up from entry 1, so that T is not among them (diffusers' "leading"); for comparison.
 
     Sampling begins at a noise level below that of pure noise, as if nothing of the image were left there.
     """
+
+    name = "leading"
 
     def __call__(self, process: Process, steps: int) -> Tensor:
         """1 + (n - 1 - i) floor(T / n), then 0."""
@@ -84,7 +90,7 @@ class Leading(_Table):
 
 
 @dataclass(frozen=True)
-class Flow(Grid):
+class FlowMatchEulerGrid(TimeGrid):
     """From 1 to 1/1000 in equal steps, then 0: what diffusers' FlowMatchEulerDiscreteScheduler walks."""
 
     def __call__(self, process: Process, steps: int) -> Tensor:
@@ -102,18 +108,18 @@ def _ends(process: Process) -> tuple[float, float]:
     """The noise levels at t_max and t_min, cut to EDM's range where they are none or boundless."""
     log_snr = process.log_snr(torch.tensor([process.t_max, process.t_min], dtype=torch.float64))
     coarse, fine = (-log_snr / 2).exp().tolist()
-    return min(coarse, COARSEST), fine or FINEST
+    return min(coarse, SIGMA_MAX), fine or SIGMA_MIN
 
 
 def _through_levels(process: Process, levels: Tensor) -> Tensor:
     """The times of falling noise levels (n,), the first moved to t_max, then 0."""
-    times = process.time_at(-2 * levels.log())
+    times = process.time_at_log_snr(-2 * levels.log())
     times[0] = process.t_max
     return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
 
 
 @dataclass(frozen=True)
-class Karras(Grid):
+class KarrasGrid(TimeGrid):
     """Steps that shorten towards low noise: even in level^(1/rho) (Karras et al. 2022, eq. 5), then 0."""
 
     rho: float = 7.0
@@ -126,7 +132,7 @@ class Karras(Grid):
 
 
 @dataclass(frozen=True)
-class LogSNR(Grid):
+class LogSNRGrid(TimeGrid):
     """Equal steps in ln SNR, the variable in which exponential steps are exact (Lu et al. 2022), then 0."""
 
     def __call__(self, process: Process, steps: int) -> Tensor:
@@ -137,7 +143,7 @@ class LogSNR(Grid):
 
 
 @dataclass(frozen=True)
-class Shifted(Grid):
+class ShiftedGrid(TimeGrid):
     """The uniform grid bent towards noise by `shift`, and towards both of its ends by `power`.
 
     On a linear path the noise levels t / (1 - t) are multiplied by `shift` (Esser et al. 2024, eq. 23, with 3 for large
@@ -155,7 +161,7 @@ class Shifted(Grid):
 
 
 @dataclass(frozen=True)
-class Custom(Grid):
+class CustomGrid(TimeGrid):
     """Times that somebody wrote down."""
 
     times: tuple[float, ...]
@@ -172,24 +178,24 @@ class Custom(Grid):
         return times
 
 
-GRIDS: dict[str, Grid] = {
+GRIDS: dict[str, TimeGrid] = {
     "uniform": UniformGrid(),
-    "trailing": Trailing(),
-    "leading": Leading(),
-    "flow": Flow(),
-    "karras": Karras(),
-    "log_snr": LogSNR(),
-    "shifted": Shifted(),
-    "spread": Shifted(2.0, 1.4),  # for few steps: what docs/recipe.md found best at five
+    "trailing": TrailingGrid(),
+    "leading": LeadingGrid(),
+    "flow": FlowMatchEulerGrid(),
+    "karras": KarrasGrid(),
+    "log_snr": LogSNRGrid(),
+    "shifted": ShiftedGrid(),
+    "spread": ShiftedGrid(2.0, 1.4),  # for few steps: what docs/recipe.md found best at five
 }
 
 
-def recommended(process: Process) -> str:
+def recommended_grid(process: Process) -> str:
     """The name of the grid on which the samplers' orders are stated."""
     return "uniform" if isinstance(process, Linear) else "karras"
 
 
-def grid_named(text: str, process: Process) -> Grid:
+def grid_named(text: str, process: Process) -> TimeGrid:
     """The grid that `text` means: a name of GRIDS, "auto" (the recommended one), or times such as "1,0.5,0".
 
     Raises UsageError for anything else, and for a grid that makes no sense on `process`.
@@ -197,9 +203,9 @@ def grid_named(text: str, process: Process) -> Grid:
     parts = text.split(",")
     if len(parts) > 1:
         try:
-            return Custom(tuple(float(part) for part in parts))
+            return CustomGrid(tuple(float(part) for part in parts))
         except ValueError as error:
             raise UsageError(f"grid '{text}' is no list of times; write numbers such as 1,0.5,0") from error
-    grid = choose("grid", recommended(process) if text == "auto" else text, GRIDS)
+    grid = choose("grid", recommended_grid(process) if text == "auto" else text, GRIDS)
     grid.check(process)
     return grid

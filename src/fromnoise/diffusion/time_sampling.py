@@ -16,11 +16,11 @@ from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.vp import VP
 
 
-class Times(ABC):
+class TimeDistribution(ABC):
     """A law of training times on (t_min, t_max]."""
 
     @abstractmethod
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """float64 (n,) times on the generator's device."""
 
     def check(self, process: Process) -> None:
@@ -32,61 +32,61 @@ def _uniform(n: int, generator: torch.Generator) -> Tensor:
     return 1 - torch.rand(n, generator=generator, device=generator.device).double()
 
 
-def _spread(u: Tensor, process: Process) -> Tensor:
+def _stretch(u: Tensor, process: Process) -> Tensor:
     """u in (0, 1] stretched over (t_min, t_max]."""
     return process.t_min + (process.t_max - process.t_min) * u
 
 
 @dataclass(frozen=True)
-class UniformTimes(Times):
+class UniformTimes(TimeDistribution):
     """Every time equally likely: the chapter's amounts."""
 
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """Uniform on (t_min, t_max]."""
-        return _spread(_uniform(n, generator), process)
+        return _stretch(_uniform(n, generator), process)
 
 
 @dataclass(frozen=True)
-class Stratified(Times):
+class StratifiedTimes(TimeDistribution):
     """One uniform draw in each of n equal slices: the same law with less variance (Kingma et al. 2021)."""
 
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """(i + u_i) / n, stretched over (t_min, t_max]."""
         u = _uniform(n, generator)
-        return _spread((torch.arange(n, device=u.device) + u) / n, process)
+        return _stretch((torch.arange(n, device=u.device) + u) / n, process)
 
 
 @dataclass(frozen=True)
-class LogitNormal(Times):
+class LogitNormal(TimeDistribution):
     """sigmoid(mean + std z), z normal: most draws at middle noise (Esser et al. 2024, section 3.1)."""
 
     mean: float = 0.0
     std: float = 1.0
 
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """Logit-normal on (t_min, t_max)."""
         z = torch.randn(n, generator=generator, device=generator.device).double()
-        return _spread(torch.sigmoid(self.mean + self.std * z), process)
+        return _stretch(torch.sigmoid(self.mean + self.std * z), process)
 
 
 @dataclass(frozen=True)
-class LogNormal(Times):
+class LogNormal(TimeDistribution):
     """ln (sigma / alpha) normal: EDM's law of noise levels (Karras et al. 2022, table 1), on any process."""
 
     mean: float = -1.2
     std: float = 1.2
 
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """The times at which sigma / alpha is exp(mean + std z), clipped to [t_min, t_max]."""
         z = torch.randn(n, generator=generator, device=generator.device).double()
-        return process.time_at(-2 * (self.mean + self.std * z)).clamp(min=process.t_min)
+        return process.time_at_log_snr(-2 * (self.mean + self.std * z)).clamp(min=process.t_min)
 
 
 @dataclass(frozen=True)
-class Discrete(Times):
+class DiscreteTimes(TimeDistribution):
     """k uniform in 1..T: DDPM's table, entry by entry."""
 
-    def draw(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """Integers 1..T as float64."""
         return torch.randint(1, int(process.t_max) + 1, (n,), generator=generator, device=generator.device).double()
 
@@ -96,10 +96,10 @@ class Discrete(Times):
             raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
 
 
-TIMES: dict[str, Times] = {
+TIME_DISTRIBUTIONS: dict[str, TimeDistribution] = {
     "uniform": UniformTimes(),
-    "stratified": Stratified(),
+    "stratified": StratifiedTimes(),
     "logit_normal": LogitNormal(),
     "log_normal": LogNormal(),
-    "discrete": Discrete(),
+    "discrete": DiscreteTimes(),
 }

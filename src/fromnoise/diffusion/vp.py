@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fromnoise.diffusion.process import Normal, Process, precise
+from fromnoise.diffusion.process import Normal, Process, to_float64
 
 Betas = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 _S = 0.008  # the cosine's offset: it keeps beta_1 from being tiny
@@ -45,7 +45,7 @@ def _table(process: VP, device: torch.device) -> Tensor:
         alpha = (log_bars / 2).exp()
         log_bars = 2 * ((alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])).log()
     log_snr = log_bars - torch.log(-torch.expm1(log_bars))
-    return log_snr.to(device=device, dtype=precise(torch.zeros(1, device=device)).dtype)
+    return log_snr.to(device=device, dtype=to_float64(torch.zeros(1, device=device)).dtype)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class VP(Process):
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(abar_t) and sqrt(1 - abar_t)."""
-        t = precise(t)
+        t = to_float64(t)
         log_snr, _ = self._log_snr_and_slope(t)
         variance = torch.sigmoid(-log_snr) * t.clamp(max=1)
         alpha = torch.where(t < 1, (1 - variance).sqrt(), torch.sigmoid(log_snr).sqrt())
@@ -89,7 +89,7 @@ class VP(Process):
 
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """The interpolant's: with l = ln SNR, alpha' = l' alpha sigma^2 / 2 and sigma' = -l' sigma alpha^2 / 2."""
-        t = precise(t)
+        t = to_float64(t)
         alpha, sigma = self.scales(t)
         log_snr, slope = self._log_snr_and_slope(t)
         d_alpha = slope * alpha * sigma**2 / 2
@@ -116,7 +116,7 @@ class VPContinuous(Process):
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(abar) and sqrt(1 - abar)."""
-        t = precise(t)
+        t = to_float64(t)
         alpha, _ = self._alpha_and_rate(t)
         if self.betas == "squaredcos_cap_v2" or self.zero_terminal_snr:
             return alpha, (1 - alpha**2).clamp(min=0).sqrt()
@@ -125,7 +125,7 @@ class VPContinuous(Process):
     def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """alpha', and sigma' = -alpha alpha' / sigma."""
         alpha, sigma = self.scales(t)
-        _, d_alpha = self._alpha_and_rate(precise(t))
+        _, d_alpha = self._alpha_and_rate(to_float64(t))
         return d_alpha, -alpha * d_alpha / sigma
 
     def code(self, t: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class VPContinuous(Process):
         return alpha, -rate * alpha / 2
 
 
-def limit_of(table: VP) -> VPContinuous:
+def continuous_limit(table: VP) -> VPContinuous:
     """The process that `table` comes close to with more and more steps."""
     rates = (table.steps * table.beta_start, table.steps * table.beta_end)
     return VPContinuous(table.betas, *rates, zero_terminal_snr=table.zero_terminal_snr)

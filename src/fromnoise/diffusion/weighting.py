@@ -19,9 +19,9 @@ from fromnoise.diffusion.process import Process
 
 
 class Weighting(ABC):
-    """w(SNR), in front of |x0 error|^2, or of |out error|^2 where `of_output`."""
+    """w(SNR), in front of |x0 error|^2, or of |out error|^2 where `in_output_space`."""
 
-    of_output = False
+    in_output_space = False
 
     @abstractmethod
     def __call__(self, snr: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Weighting(ABC):
 class Unit(Weighting):
     """1 in the space of the network's output: plain mean squared error, as in the chapter and in DDPM."""
 
-    of_output = True
+    in_output_space = True
 
     def __call__(self, snr: Tensor) -> Tensor:
         """Ones."""
@@ -69,7 +69,7 @@ class MinSNR(Weighting):
 
 
 @dataclass(frozen=True)
-class EDMWeight(Weighting):
+class EDMWeighting(Weighting):
     """w = SNR + 1 / sigma_data^2: EDM's, whose level is 1 / sqrt(SNR) (Karras et al. 2022, table 1)."""
 
     sigma_data: float = 0.5
@@ -92,7 +92,7 @@ class Sigmoid(Weighting):
 
 def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
     """The weight (B,) in front of |out error|^2 that carries `weighting` to what the network says."""
-    if weighting.of_output:
+    if weighting.in_output_space:
         return weighting(torch.ones_like(t))
     _, sigma = process.scales(t)
     return weighting(process.snr(t)) * (sigma / determinant(prediction, process, t)) ** 2
@@ -103,6 +103,6 @@ WEIGHTINGS: dict[str, Weighting] = {
     "snr": SNR(),
     "truncated_snr": TruncatedSNR(),
     "min_snr": MinSNR(),
-    "edm": EDMWeight(),
+    "edm": EDMWeighting(),
     "sigmoid": Sigmoid(),
 }

@@ -128,7 +128,7 @@ def _errors(
     # Image i's place in the slice: the images cover it evenly between them.
     first = torch.rand(1, generator=generator(seed, "likelihood levels", number), dtype=torch.float64)
     place = (torch.arange(len(images)) / len(images) + first) % 1
-    times = denoiser.process.time_at(torch.lerp(borders[:1], borders[1:], place))
+    times = denoiser.process.time_at_log_snr(torch.lerp(borders[:1], borders[1:], place))
     found = []
     for part in torch.split(torch.arange(len(images)), _AT_ONCE):
         x0, t = denoiser.spec.encode(images[part]), times[part]

@@ -11,15 +11,15 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import key
 from fromnoise.diffusion.denoiser import Denoiser, Estimator
-from fromnoise.diffusion.guidance import Autoguided, Clipped, Guided, Thresholded
+from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, Clipping, DynamicThresholding
 from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.prediction import PREDICTIONS
 from fromnoise.diffusion.process import PRIORS, VE, Linear, Process
 from fromnoise.diffusion.samplers import SAMPLERS, Sampler
 from fromnoise.diffusion.time_grids import grid_named
-from fromnoise.diffusion.time_sampling import TIMES
-from fromnoise.diffusion.vp import VP, limit_of
-from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeight
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
+from fromnoise.diffusion.vp import VP, continuous_limit
+from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting
 from fromnoise.nets import build_net
 from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
 from fromnoise.train.hardware import choose_channels_last
@@ -29,7 +29,7 @@ def build_process(options: ProcessOptions) -> Process:
     """The process that `options` names."""
     if options.kind in ("vp", "vp_continuous"):
         table = VP(options.betas, options.steps, options.beta_start, options.beta_end, options.zero_terminal_snr)
-        return table if options.kind == "vp" else limit_of(table)
+        return table if options.kind == "vp" else continuous_limit(table)
     if options.kind == "ve":
         return VE()
     return Linear(PRIORS[options.prior])
@@ -50,7 +50,7 @@ def build_denoiser(
     Raises UsageError where the parts of `config` do not go together.
     """
     process = build_process(config.process)
-    TIMES[config.objective.times].check(process)
+    TIME_DISTRIBUTIONS[config.objective.times].check(process)
     check_sampling(config.sample, process, spec)
     if config.sample.guidance_scale != 1 and config.objective.label_dropout == 0:
         raise UsageError(
@@ -69,9 +69,9 @@ def build_denoiser(
 def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
     """The training objective that `options` names, for images of standard deviation `sigma_data`."""
     weighting = WEIGHTINGS[options.weighting]
-    if isinstance(weighting, EDMWeight):
+    if isinstance(weighting, EDMWeighting):
         weighting = dataclasses.replace(weighting, sigma_data=sigma_data)
-    return Objective(weighting, TIMES[options.times], options.label_dropout)
+    return Objective(weighting, TIME_DISTRIBUTIONS[options.times], options.label_dropout)
 
 
 def build_sampler(options: SampleOptions) -> Sampler:
@@ -124,12 +124,12 @@ def build_sampling(
     check_sampling(options, denoiser.process, denoiser.spec)
     asked: Estimator = denoiser
     if weaker is not None:
-        asked = Autoguided(asked, weaker, options.autoguidance)
+        asked = Autoguidance(asked, weaker, options.autoguidance)
     if options.guidance_scale != 1:
         low, high = options.guidance_interval or (float("-inf"), float("inf"))
-        asked = Guided(asked, options.guidance_scale, (low, high), options.guidance_rescale)
+        asked = ClassifierFreeGuidance(asked, options.guidance_scale, (low, high), options.guidance_rescale)
     if options.threshold is not None:
-        asked = Thresholded(asked, options.threshold)
+        asked = DynamicThresholding(asked, options.threshold)
     elif options.clip:
-        asked = Clipped(asked)
+        asked = Clipping(asked)
     return asked, build_sampler(options), grid_named(options.grid, denoiser.process)(denoiser.process, options.steps)

@@ -33,7 +33,7 @@ def build_net(options: NetOptions, spec: ImageSpec) -> nn.Module:
     if options.kind == "basic_unet":
         return BasicUNet(spec.channels, spec.channels, options.told_time, len(spec.classes))
     if options.kind == "unet2d":
-        return UNet2D(spec, options.channels, options.attention, told_time=options.told_time)
+        return UNet2D(spec, options.channels, options.attention, time_conditioning=options.told_time)
     if options.kind == "dit":
-        return DiT(spec, options.width, options.depth, told_time=options.told_time)
-    return UNet(spec, options.width, options.depth, told_time=options.told_time)
+        return DiT(spec, options.width, options.depth, time_conditioning=options.told_time)
+    return UNet(spec, options.width, options.depth, time_conditioning=options.told_time)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.nets.blocks import pad_to_multiple
-from fromnoise.nets.single_channel_conv import ConvToGrey
+from fromnoise.nets.single_channel_conv import SingleChannelConv2d
 
 CLASS_CHANNELS = 4
 
@@ -15,29 +15,32 @@ class BasicUNet(nn.Module):
     """A minimal U-Net (the chapter, section 3.3): 5x5 convolutions 1-32-64-64 down and 64-64-32-1 up.
 
     SiLU follows every convolution, the last one too. Sides are halved after the first two and doubled before
-    the last two; what came down is added, last stored first, after each doubling. It ignores the time, unless
-    `told_time` gives it one more input channel that holds code / 1000 everywhere, and the class, unless `classes`
-    is above 0: then four more channels hold what was learned for that class (or for none: label == classes).
+    the last two; what came down is added, last stored first, after each doubling.
+
+    time_conditioning: one more input channel holds code / 1000 everywhere; without it the network ignores the time.
+    classes: above 0, four more channels hold what was learned for the class (or for none: label == classes).
     """
 
-    def __init__(self, in_channels: int = 1, out_channels: int = 1, told_time: bool = False, classes: int = 0) -> None:
+    def __init__(
+        self, in_channels: int = 1, out_channels: int = 1, time_conditioning: bool = False, classes: int = 0
+    ) -> None:
         super().__init__()
-        self.told_time = told_time
+        self.time_conditioning = time_conditioning
         self.null_label = classes
-        first = in_channels + int(told_time) + (CLASS_CHANNELS if classes else 0)
+        first = in_channels + int(time_conditioning) + (CLASS_CHANNELS if classes else 0)
         self.down_layers = nn.ModuleList(
             nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(first, 32), (32, 64), (64, 64)]
         )
         self.up_layers = nn.ModuleList(nn.Conv2d(i, o, kernel_size=5, padding=2) for i, o in [(64, 64), (64, 32)])
-        grey = out_channels == 1
-        self.up_layers.append(ConvToGrey(32, 5) if grey else nn.Conv2d(32, out_channels, kernel_size=5, padding=2))
+        last = SingleChannelConv2d(32, 5) if out_channels == 1 else nn.Conv2d(32, out_channels, 5, padding=2)
+        self.up_layers.append(last)
         self.act = nn.SiLU()
         self.downscale = nn.MaxPool2d(2)
         self.upscale = nn.Upsample(scale_factor=2)
         self.label = nn.Embedding(classes + 1, CLASS_CHANNELS) if classes else None
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) of any size -> (B, out_channels, H, W); code (B,) where told_time, label (B,) where classes."""
+        """x (B, C, H, W) of any size -> (B, out_channels, H, W); code (B,) and label (B,) where conditioned on them."""
         height, width = x.shape[-2:]
         x = pad_to_multiple(self._with_constants(x, code, label), 4)
         stored = []
@@ -53,11 +56,11 @@ class BasicUNet(nn.Module):
         return x[..., :height, :width]
 
     def _with_constants(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
-        """x and, behind its channels, those that say the time and the class: the same number everywhere."""
+        """x and, behind its channels, those of the time and the class: the same number everywhere."""
         constants = []
-        if self.told_time:
+        if self.time_conditioning:
             if code is None:
-                raise ValueError("this BasicUNet was made with told_time=True, so it needs a time code (B,)")
+                raise ValueError("this BasicUNet was made with time_conditioning=True, so it needs a time code (B,)")
             constants.append(code.to(x.dtype)[:, None] / 1000)
         if self.label is not None:
             none = torch.full((len(x),), self.null_label, device=x.device)

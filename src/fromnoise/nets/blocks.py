@@ -50,21 +50,21 @@ class TimeEmbedding(nn.Module):
 
 
 class Embedding(nn.Module):
-    """What a network is told, in one vector: silu(time + class).
+    """The conditioning of a network on time and class, in one vector: silu(time + class).
 
-    Labels are 0..classes-1, or spec.null_label for "no class", which None means too. With told_time=False every
+    Labels are 0..classes-1, or spec.null_label for "no class", which None means too. Without time_conditioning every
     time is 0; without classes labels are ignored.
     """
 
-    def __init__(self, spec: ImageSpec, width: int, told_time: bool) -> None:
+    def __init__(self, spec: ImageSpec, width: int, time_conditioning: bool) -> None:
         super().__init__()
-        self.told_time, self.null_label = told_time, spec.null_label
+        self.time_conditioning, self.null_label = time_conditioning, spec.null_label
         self.time = TimeEmbedding(width)
         self.label = nn.Embedding(spec.null_label + 1, width) if spec.classes else None
 
     def forward(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
         """code (B,) or None and label (B,) or None, for x (B, ...) -> (B, width)."""
-        if code is None or not self.told_time:
+        if code is None or not self.time_conditioning:
             code = torch.zeros(len(x), device=x.device)
         embedding = self.time(code)
         if self.label is not None:

@@ -61,18 +61,18 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """Patches -> width channels a token -> `depth` blocks -> patches, told the time and, where there are, classes.
+    """Patches -> width channels a token -> `depth` blocks -> patches, conditioned on time and class.
 
-    A patch is as large as what our U-Net folds. width must divide by 4, and by the number of heads (one for each 32
-    channels); UsageError otherwise.
+    Without classes in `spec` there is no class conditioning. A patch is as large as what our U-Net
+    folds. width must divide by 4, and by the number of heads (one for each 32 channels); UsageError otherwise.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 128, depth: int = 6, told_time: bool = True) -> None:
+    def __init__(self, spec: ImageSpec, width: int = 128, depth: int = 6, time_conditioning: bool = True) -> None:
         super().__init__()
         if width % 4 or width % max(1, width // _HEAD):
             raise UsageError(f"net.width is {width}, but a DiT needs a multiple of {_HEAD}; give such a width")
         self.patch = folding(spec)
-        self.embed = Embedding(spec, 4 * width, told_time)
+        self.embed = Embedding(spec, 4 * width, time_conditioning)
         pixels = spec.channels * self.patch**2
         self.enter = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(DiTBlock(width, 4 * width) for _ in range(depth))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class ConvToGrey(nn.Conv2d):
+class SingleChannelConv2d(nn.Conv2d):
     """nn.Conv2d to one channel, of an odd kernel K and the padding that keeps the size; its parameters are the same.
 
     The kernels of CPUs make channels by eights or sixteens, so that one costs as much as many. In training on a CPU the

@@ -19,16 +19,16 @@ from fromnoise.nets.blocks import Embedding, ResidualBlock, folding, pad_to_mult
 
 
 class UNet(nn.Module):
-    """Two levels of residual blocks, told the time and, where there are classes, the class.
+    """Two levels of residual blocks, conditioned on the time and, where there are classes, the class.
 
     fold -> width at 1/f -> 2 width at 1/2f -> width at 1/f -> unfold. The last layer starts at zero.
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 32, depth: int = 2, told_time: bool = True) -> None:
+    def __init__(self, spec: ImageSpec, width: int = 32, depth: int = 2, time_conditioning: bool = True) -> None:
         super().__init__()
         self.fold = folding(spec)
         embedding = 4 * width
-        self.embed = Embedding(spec, embedding, told_time)
+        self.embed = Embedding(spec, embedding, time_conditioning)
         folded = spec.channels * self.fold**2
         self.enter = nn.Conv2d(folded, width, 3, padding=1)
         self.down = _blocks(depth, width, embedding)

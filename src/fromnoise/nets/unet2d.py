@@ -17,8 +17,8 @@ class UNet2D(nn.Module):
     """UNet2DModel(sample_size, layers_per_block=2), attention at every level but the first.
 
     With 1 channel, sample_size 28 and widths (32, 64, 64) this is the chapter's network, 1,707,009 parameters.
-    The time code becomes its timestep; with told_time=False the timestep is always 0, as in the chapter. Where spec
-    has classes they are its class labels, with one more for "no class".
+    The time code becomes its timestep; without time_conditioning the timestep is always 0, as in the chapter. Where
+    spec has classes they are its class labels, with one more for "no class".
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class UNet2D(nn.Module):
         spec: ImageSpec,
         channels: tuple[int, ...] = (32, 64, 64),
         attention: bool = True,
-        told_time: bool = True,
+        time_conditioning: bool = True,
     ) -> None:
         if not channels or any(width < 1 or width % 32 for width in channels):
             raise UsageError(
@@ -36,7 +36,7 @@ class UNet2D(nn.Module):
         with extra("diffusers", "network unet2d"):
             from diffusers import UNet2DModel
 
-        self.told_time = told_time
+        self.time_conditioning = time_conditioning
         self.null_label = spec.null_label
         self.multiple = 2 ** (len(channels) - 1)
         down, up = ("AttnDownBlock2D", "AttnUpBlock2D") if attention else ("DownBlock2D", "UpBlock2D")
@@ -55,8 +55,8 @@ class UNet2D(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label (B,) the class or None."""
         height, width = x.shape[-2:]
-        blind = code is None or not self.told_time
-        timestep = torch.zeros(len(x), device=x.device) if blind or code is None else code
+        unconditional = code is None or not self.time_conditioning
+        timestep = torch.zeros(len(x), device=x.device) if unconditional or code is None else code
         if not self.null_label:
             label = None
         elif label is None:

@@ -6,7 +6,7 @@ A run composes its own from `process.kind` and the settings beside it; these are
 from __future__ import annotations
 
 from fromnoise.diffusion.process import VE, Linear, Normal, Process, Uniform
-from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, limit_of
+from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, continuous_limit
 
 _SCALED = VP("scaled_linear", 1000, 0.00085, 0.012)
 
@@ -17,8 +17,8 @@ PROCESSES: dict[str, Process] = {
     "vp_scaled": _SCALED,
     "vp_cosine": VPCosine(),
     "vp_zero": VP(zero_terminal_snr=True),
-    "vp_limit": limit_of(VPLinear()),
-    "vp_scaled_limit": limit_of(_SCALED),
+    "vp_limit": continuous_limit(VPLinear()),
+    "vp_scaled_limit": continuous_limit(_SCALED),
     "vp_cosine_limit": VPContinuous("squaredcos_cap_v2"),
     "ve": VE(),
 }

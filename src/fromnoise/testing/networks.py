@@ -12,28 +12,28 @@ from fromnoise.data.image_data import ImageData
 from fromnoise.testing.expect import expect, expect_close
 
 
-def check_network(net: nn.Module, spec: ImageSpec, *, told_time: bool = True) -> None:
+def check_network(net: nn.Module, spec: ImageSpec, *, time_conditioning: bool = True) -> None:
     """AssertionError where `net`, made for images of `spec`, breaks a promise of the call net(x, code, label).
 
-    It keeps shapes of any size, pictures do not see each other, every weight learns, time and class matter where they
-    are told, and no label means spec.null_label. told_time: whether the network uses its code. `net` itself is not
-    changed.
+    It keeps shapes of any size, images do not see each other, every weight learns, time and class matter where the
+    network is conditioned on them, and no label means spec.null_label. time_conditioning: whether the network uses its
+    code. `net` itself is not changed.
     """
     name, net = type(net).__name__, stirred(net)
     for shape in ((2, *spec.shape), (1, spec.channels, spec.height + 3, spec.width + 5), (1, spec.channels, 5, 9)):
         x = _pixels(*shape)
         before = x.clone()
-        out = net(x, *_told(len(x), spec))
+        out = net(x, *_conditions(len(x), spec))
         expect(out.shape == x.shape, f"{name}: {tuple(shape)} becomes {tuple(out.shape)}; the shape must stay")
         expect(bool(out.isfinite().all()), f"{name}: values that are not finite for {tuple(shape)}")
         expect(torch.equal(x, before), f"{name}: must not write into its input")
     x = _pixels(3, *spec.shape)
-    code, label = _told(3, spec)
+    code, label = _conditions(3, spec)
     together = net(x, code, label)
     alone = torch.cat([net(x[i : i + 1], code[i : i + 1], None if label is None else label[[i]]) for i in range(3)])
     scale = float(together.detach().abs().max()) + 1e-12
     expect_close(together / scale, alone / scale, 1e-4, f"{name}: a picture depends on its neighbours in the batch")
-    _check_told(net, spec, name, told_time)
+    _check_conditioning(net, spec, name, time_conditioning)
     net(x, code, label).square().mean().backward()
     idle = [key for key, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     expect(not idle, f"{name}: no gradient reaches {', '.join(idle[:3])}")
@@ -53,15 +53,17 @@ def _pixels(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def _told(count: int, spec: ImageSpec) -> tuple[Tensor, Tensor | None]:
+def _conditions(count: int, spec: ImageSpec) -> tuple[Tensor, Tensor | None]:
     code = torch.tensor([10.0, 500.0, 990.0])[:count]
     return code, torch.arange(count) % (len(spec.classes) + 1) if spec.classes else None
 
 
-def _check_told(net: nn.Module, spec: ImageSpec, name: str, told_time: bool) -> None:
+def _check_conditioning(net: nn.Module, spec: ImageSpec, name: str, time_conditioning: bool) -> None:
     x, early, late = _pixels(1, *spec.shape), torch.tensor([10.0]), torch.tensor([900.0])
     differs = not torch.equal(net(x, early), net(x, late))
-    expect(differs == told_time, f"{name}: the time makes a difference: {differs}; expected: {told_time}")
+    expect(
+        differs == time_conditioning, f"{name}: the time makes a difference: {differs}; expected: {time_conditioning}"
+    )
     if not spec.classes:
         return
     none, null, first = (net(x, early, label) for label in (None, torch.tensor([spec.null_label]), torch.tensor([0])))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Draw, Objective, draw, training_loss
+from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, solve, target
 from fromnoise.diffusion.process import Process
 from fromnoise.testing.cases import PROCESSES
@@ -39,14 +39,14 @@ def check_objective(objective: Objective) -> None:
 
 def _check_draw(objective: Objective, process: Process, where: str) -> None:
     shape = (COUNT, *SPEC.shape)
-    one, same, other = (draw(objective, process, shape, 0, step) for step in (3, 3, 4))
+    one, same, other = (objective.draw(process, shape, seed=0, step=step) for step in (3, 3, 4))
     expect(torch.equal(one.eps, same.eps) and torch.equal(one.t, same.t), f"{where}: the same step draws differently")
     expect(not torch.equal(one.eps, other.eps), f"{where}: two steps draw the same noise")
     low, high = float(one.t.min()), float(one.t.max())
     expect(
         low > 0 and low >= process.t_min and high <= process.t_max, f"{where}: times from {low:g} to {high:g} are drawn"
     )
-    share = float(one.drop.double().mean())
+    share = float(one.drop_label.double().mean())
     expect(abs(share - objective.label_dropout) < 0.04, f"{where}: {share:.1%} of the labels are dropped")
 
 
@@ -62,8 +62,10 @@ class _Says(nn.Module):
 
 
 def _check_loss(objective: Objective, process: Process, prediction: Prediction, where: str) -> None:
-    drawn = draw(objective, process, (64, *SPEC.shape), 0, 0)
-    drawn = Draw(drawn.eps.double(), drawn.t.clamp(1e-3 * process.t_max, 0.99 * process.t_max), drawn.drop)
+    drawn = objective.draw(process, (64, *SPEC.shape), seed=0, step=0)
+    drawn = TrainingNoise(
+        drawn.eps.double(), drawn.t.clamp(1e-3 * process.t_max, 0.99 * process.t_max), drawn.drop_label
+    )
     x0, label = random(64, *SPEC.shape), torch.zeros(64, dtype=torch.int64)
     truth = target(prediction, process, x0, drawn.eps, drawn.t)
 
@@ -75,7 +77,7 @@ def _check_loss(objective: Objective, process: Process, prediction: Prediction, 
     wrong = truth + 0.1
     cost = loss(wrong).double()
     expect(cost.shape == (64,) and bool((cost >= 0).all()), f"{where}: the loss is one number >= 0 an image")
-    if objective.weighting.of_output:
+    if objective.weighting.in_output_space:
         return
     found, _ = solve(prediction, process, process.corrupt(x0, drawn.eps, drawn.t), drawn.t, wrong)
     error = ((found - x0) ** 2).flatten(1).mean(1)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class Oracle(ABC):
     def flow(self, x: Tensor, t: float, s: float) -> Tensor:
         """Where the probability-flow ODE takes x at time t to at time s; exact, float64."""
 
-    def cost(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor) -> int:
         """One."""
         return 1
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The true Estimate for x_t (B, C, H, W) at times t (B,) > 0."""
-        alpha, sigma = (bcast(scale, xt) for scale in self.process.scales(t))
+        alpha, sigma = (broadcast_like(scale, xt) for scale in self.process.scales(t))
         x0 = self.image(xt, alpha, sigma)
         return Estimate(x0, (xt - alpha * x0) / sigma, x0)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import walk
-from fromnoise.diffusion.time_grids import Grid
+from fromnoise.diffusion.time_grids import TimeGrid
 from fromnoise.testing.oracles import Gaussian, Oracle
 
 FEW, MANY = 40, 160
@@ -39,7 +39,7 @@ def error(sampler: Sampler, process: Process, grid: Tensor) -> float:
     return float((end.x - truth).abs().max())
 
 
-def attained_order(sampler: Sampler, process: Process, grid: Grid) -> float:
+def attained_order(sampler: Sampler, process: Process, grid: TimeGrid) -> float:
     """log(error ratio) / log(step ratio) between 40 and 160 steps, from a cold start: no step is given its memory."""
     few, many = (error(sampler, process, grid(process, steps)) for steps in (FEW, MANY))
     return math.log(few / many) / math.log(MANY / FEW)
@@ -75,10 +75,10 @@ def _even(own: str, process: Process, steps: int) -> Tensor:
     """steps + 1 times from level 3 to level 0.3, even in t, in the level or in ln SNR."""
     ends, ramp = torch.tensor([3.0, 0.3], dtype=torch.float64), torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     if own == "t":
-        ends = process.time_at(-2 * ends.log())
+        ends = process.time_at_log_snr(-2 * ends.log())
     elif own == "log_snr":
         ends = -2 * ends.log()
     even = ends[0] + ramp * (ends[1] - ends[0])
     if own == "t":
         return even
-    return process.time_at(even if own == "log_snr" else -2 * even.log())
+    return process.time_at_log_snr(even if own == "log_snr" else -2 * even.log())

@@ -46,7 +46,12 @@ def _check_curves(process: Process, name: str, t: Tensor) -> None:
     log_snr = process.log_snr(t)
     expect(bool((log_snr[1:] < log_snr[:-1]).all()), f"{name}: ln SNR must fall as t grows")
     inner = t[:-1]
-    expect_close(process.time_at(process.log_snr(inner)) / inner, torch.ones_like(inner), 1e-9, f"{name}: time_at")
+    expect_close(
+        process.time_at_log_snr(process.log_snr(inner)) / inner,
+        torch.ones_like(inner),
+        1e-9,
+        f"{name}: time_at_log_snr",
+    )
 
 
 def _check_rates(process: Process, name: str) -> None:

@@ -10,7 +10,7 @@ from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import walk
-from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended
+from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.testing.cases import PROCESSES
 from fromnoise.testing.expect import expect, expect_close
 from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
@@ -54,7 +54,7 @@ def _accepts(sampler: Sampler, process: Process) -> bool:
 
 def _middle(process: Process, *levels: float) -> list[Tensor]:
     """The times (2,) of noise levels."""
-    return [process.time_at(torch.full((2,), level, dtype=torch.float64).log() * -2) for level in levels]
+    return [process.time_at_log_snr(torch.full((2,), level, dtype=torch.float64).log() * -2) for level in levels]
 
 
 def _check_step(sampler: Sampler, process: Process, where: str) -> None:
@@ -91,14 +91,14 @@ def _end(sampler: Sampler, oracle: Oracle, grid: Tensor, x: Tensor) -> Tensor:
 
 def _check_few_steps(sampler: Sampler, process: Process, where: str) -> None:
     oracle: Oracle = Gaussian(process) if process.prior.gaussian else TwoPoints(process)
-    for grid in (UniformGrid(), GRIDS[recommended(process)]):
+    for grid in (UniformGrid(), GRIDS[recommended_grid(process)]):
         for steps in (1, 2, 3):
             end = _end(sampler, oracle, grid(process, steps), start(oracle, process.t_max))
             expect(bool(end.isfinite().all()), f"{where}: {steps} steps on {grid} end in values that are not finite")
 
 
 def _check_batch(sampler: Sampler, process: Process, where: str) -> None:
-    oracle, grid = Point(process), GRIDS[recommended(process)](process, 4)
+    oracle, grid = Point(process), GRIDS[recommended_grid(process)](process, 4)
     x = torch.arange(12, dtype=torch.float64).view(3, 1, 2, 2) / 12 * oracle.scales(process.t_max)[1]
     alone = [list(walk(oracle, x[i : i + 1], seeds=[i], sampler=sampler, grid=grid))[2].x for i in range(3)]
     together = list(walk(oracle, x, seeds=range(3), sampler=sampler, grid=grid))[2].x
@@ -110,7 +110,7 @@ def _check_point(sampler: Sampler, process: Process, where: str) -> None:
     oracle, x = Point(process), start(Point(process), process.t_max)
     exact = sampler.own != "t" or isinstance(process, Linear)
     for steps in (1, 2, 5) if exact else (400,):
-        end = _end(sampler, oracle, GRIDS[recommended(process)](process, steps), x)
+        end = _end(sampler, oracle, GRIDS[recommended_grid(process)](process, steps), x)
         within = 1e-7 if exact else 0.02
         expect_close(end, torch.full_like(end, oracle.mean), within, f"{where}: a point mass in {steps} steps")
 
@@ -122,7 +122,7 @@ def _check_orders(sampler: Sampler, process: Process, where: str) -> None:
         f"{where}: given exact first steps, its order on a grid even in its own variable is {nominal:.2f}, "
         f"but it says {sampler.order}",
     )
-    attained = attained_order(sampler, process, GRIDS[recommended(process)])
+    attained = attained_order(sampler, process, GRIDS[recommended_grid(process)])
     expect(attained > 1 - TOLERANCE, f"{where}: from a cold start its order is {attained:.2f}, expected at least 1")
 
 
@@ -131,7 +131,7 @@ def _check_two_points(sampler: Sampler, process: Process, where: str) -> None:
     oracle = TwoPoints(process)
     (high,), (low,) = (t[:1] for t in _middle(process, 5.0, 0.5))
     levels = torch.linspace(5.0, 0.5, 81, dtype=torch.float64)
-    grid = process.time_at(-2 * levels.log())
+    grid = process.time_at_log_snr(-2 * levels.log())
     x = start(oracle, float(high)) + oracle.scales(float(high))[0] * oracle.chance
     end = _end(sampler, oracle, grid, x)
     scale = oracle.scales(float(low))[1]
@@ -140,7 +140,7 @@ def _check_two_points(sampler: Sampler, process: Process, where: str) -> None:
 
 def _check_moments(sampler: Sampler, process: Process, where: str) -> None:
     """Mean and variance through affine steps x_s = a x + b z + c, whose numbers are read off three pictures."""
-    oracle, grid = Gaussian(process), GRIDS[recommended(process)](process, 200)
+    oracle, grid = Gaussian(process), GRIDS[recommended_grid(process)](process, 200)
     x, z = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1, 1) for values in ([0, 1, 0], [0, 0, 1]))
     mean, variance = oracle.moments(float(grid[0]))[0], oracle.moments(float(grid[0]))[1] ** 2
     for i in range(len(grid) - 1):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import DivergedError
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Draw, Objective, draw, training_loss
+from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.settings import TrainOptions
 from fromnoise.train.cuda_graph import WARM, Recorded, Work
 from fromnoise.train.ema import Ema
@@ -154,17 +154,16 @@ class Trainer:
         images, labels = self.batches.batch(self.step)
         x0 = self.denoiser.spec.encode(images.to(self.device))
         labels = None if labels is None else labels.to(self.device)
-        noise = draw(
-            self.objective,
+        noise = self.objective.draw(
             self.denoiser.process,
             tuple(x0.shape),
-            self.options.seed,
-            self.step,
+            seed=self.options.seed,
+            step=self.step,
             device=_noise_device(self.device),
         ).to(self.device)
         rate = learning_rate(self.options, self.images, self.total)
         self._rate.fill_(rate)
-        losses = self._work(x0, labels, noise.eps, noise.t, noise.drop)
+        losses = self._work(x0, labels, noise.eps, noise.t, noise.drop_label)
         self.step += 1
         self.images = self.batches.images_before(self.step)
         if self.ema:
@@ -179,7 +178,7 @@ class Trainer:
 
         Nothing moves where loss or gradient is not finite. That is decided on the device: nothing here waits for it.
         """
-        terms = training_loss(self._learner, self.objective, x0, labels, Draw(eps, t, drop))
+        terms = training_loss(self._learner, self.objective, x0, labels, TrainingNoise(eps, t, drop))
         loss = terms.mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

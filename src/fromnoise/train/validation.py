@@ -16,7 +16,7 @@ from torch import Tensor
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ImageData
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Draw, Objective, training_loss
+from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.process import Process
 
 MOST = 512  # images of each kind
@@ -51,7 +51,7 @@ class HeldOutLoss:
         self.seen, seen_labels = _some(train, self.number, seed, "training images to compare with")
         told = labels is not None and seen_labels is not None
         self.labels, self.seen_labels = (labels, seen_labels) if told else (None, None)
-        drawn = objective.times.draw(_DRAWS * self.number, process, generator(seed, "held-out times"))
+        drawn = objective.times.sample(_DRAWS * self.number, process, generator(seed, "held-out times"))
         self.t = drawn.double().sort().values.reshape(self.number, _DRAWS)[:, _DRAWS // 2]
 
     def __call__(self, denoiser: Denoiser) -> HeldOut:
@@ -77,10 +77,10 @@ class HeldOutLoss:
         denoiser.net.train(training)
         return torch.cat(losses)
 
-    def _draw(self, window: slice, shape: tuple[int, ...]) -> Draw:
+    def _draw(self, window: slice, shape: tuple[int, ...]) -> TrainingNoise:
         """The fixed randomness of a chunk, made anew each time rather than kept."""
         eps = self.process.prior.sample(shape, generator(self.seed, "held-out noise", window.start))
-        return Draw(eps, self.t[window], torch.zeros(shape[0], dtype=torch.bool))
+        return TrainingNoise(eps, self.t[window], torch.zeros(shape[0], dtype=torch.bool))
 
 
 def _some(data: ImageData, number: int, seed: int, purpose: str) -> tuple[Tensor, Tensor | None]:

@@ -17,11 +17,11 @@ from torch import nn
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.prediction import X0, Eps, V, Velocity
-from fromnoise.diffusion.process import Linear, bcast
+from fromnoise.diffusion.process import Linear, broadcast_like
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.euler import Euler, Heun
 from fromnoise.diffusion.samplers.multistep import DPMpp, UniPC
-from fromnoise.diffusion.time_grids import Flow, Trailing
+from fromnoise.diffusion.time_grids import FlowMatchEulerGrid, TrailingGrid
 from fromnoise.diffusion.vp import VP, VPLinear
 
 STEPS = 10
@@ -32,7 +32,7 @@ class Wavy(nn.Module):
     """A smooth stand-in for a network, told the time."""
 
     def forward(self, x, code, label=None):
-        return 0.6 * x + 0.1 * torch.sin(3 * x + bcast(code, x) / 300)
+        return 0.6 * x + 0.1 * torch.sin(3 * x + broadcast_like(code, x) / 300)
 
 
 def denoiser_for(said, process):
@@ -59,7 +59,7 @@ def test_ddim(said, eta, zero):
         clip_sample=False, timestep_spacing="trailing", prediction_type=said, rescale_betas_zero_snr=zero
     )
     theirs.set_timesteps(STEPS)
-    denoiser, grid = denoiser_for(said, process), Trailing()(process, STEPS)
+    denoiser, grid = denoiser_for(said, process), TrailingGrid()(process, STEPS)
     x = torch.randn(2, 1, 4, 4, generator=g)
     for i in range(STEPS):
         t, s = grid[i].repeat(2), grid[i + 1].repeat(2)
@@ -76,7 +76,7 @@ def test_ddpm(said, monkeypatch):
     process, g = VPLinear(), draws()
     theirs = DDPMScheduler(clip_sample=False, timestep_spacing="trailing", prediction_type=said)
     theirs.set_timesteps(STEPS)
-    denoiser, grid = denoiser_for(said, process), Trailing()(process, STEPS)
+    denoiser, grid = denoiser_for(said, process), TrailingGrid()(process, STEPS)
     x = torch.randn(2, 1, 4, 4, generator=g)
     for i in range(STEPS):
         t, s = grid[i].repeat(2), grid[i + 1].repeat(2)
@@ -104,7 +104,7 @@ def test_samplers_that_walk_noise_levels(scheduler, sampler, said, monkeypatch):
     theirs = scheduler(beta_schedule="linear", beta_start=1e-4, beta_end=0.02, timestep_spacing="trailing")
     theirs.register_to_config(prediction_type=said)
     theirs.set_timesteps(STEPS)
-    denoiser, grid = denoiser_for(said, process), Trailing()(process, STEPS)
+    denoiser, grid = denoiser_for(said, process), TrailingGrid()(process, STEPS)
     y = torch.randn(2, 1, 4, 4, generator=g).double() * theirs.init_noise_sigma
     place = iter(theirs.timesteps)
     for i in range(STEPS):
@@ -113,15 +113,15 @@ def test_samplers_that_walk_noise_levels(scheduler, sampler, said, monkeypatch):
         z = torch.randn(y.shape, generator=g).double()
         if sampler.stochastic:
             monkeypatch.setattr(f"{scheduler.__module__}.randn_tensor", lambda *a, z=z, **k: z)
-        x = bcast(alpha, y) * y
+        x = broadcast_like(alpha, y) * y
         ours, _, _ = sampler.step(denoiser, process, x, t, s, None, lambda z=z: z)
         for at in (t, s)[: 2 if sampler.evaluations == 2 and s[0] > 0 else 1]:
             step = next(place)
             seen = theirs.scale_model_input(y, step)
             y = theirs.step(denoiser(seen, at).out, step, y).prev_sample
         alpha_s, _ = process.scales(s)
-        close(ours, bcast(alpha_s, y) * y)
-        y = ours / bcast(alpha_s, y)
+        close(ours, broadcast_like(alpha_s, y) * y)
+        y = ours / broadcast_like(alpha_s, y)
 
 
 MULTISTEP = [(DPMpp(2), DPMSolverMultistepScheduler), (UniPC(3), UniPCMultistepScheduler)]
@@ -135,7 +135,7 @@ def test_multistep_methods(sampler, scheduler, said):
         1000, 1e-4, 0.02, "linear", prediction_type=said, timestep_spacing="trailing", final_sigmas_type="zero"
     )
     theirs.set_timesteps(STEPS)
-    denoiser, grid = denoiser_for(said, process), Trailing()(process, STEPS)
+    denoiser, grid = denoiser_for(said, process), TrailingGrid()(process, STEPS)
     x = torch.randn(2, 1, 4, 4, generator=g).double()
     y, carry = x, None
     assert theirs.timesteps.tolist() == (grid[:-1] - 1).tolist()
@@ -151,7 +151,7 @@ def test_flow_matching_euler():
     theirs = FlowMatchEulerDiscreteScheduler()
     theirs.set_timesteps(STEPS)
     denoiser = Denoiser(Wavy(), process, Velocity(), ImageSpec(1, 4, 4))
-    grid, x = Flow()(process, STEPS), torch.randn(2, 1, 4, 4, generator=g)
+    grid, x = FlowMatchEulerGrid()(process, STEPS), torch.randn(2, 1, 4, 4, generator=g)
     for i in range(STEPS):
         t, s = grid[i].repeat(2), grid[i + 1].repeat(2)
         ours, _, _ = Euler().step(denoiser, process, x, t, s, None, None)

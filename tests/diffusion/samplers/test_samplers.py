@@ -15,8 +15,8 @@ from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.euler import Euler, Heun
 from fromnoise.diffusion.samplers.multistep import UniPC, mean_weights
 from fromnoise.diffusion.samplers.registry import ORDERS, STATED_ON
-from fromnoise.diffusion.samplers.stochastic import Churn
-from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended
+from fromnoise.diffusion.samplers.stochastic import EDMStochastic
+from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPCosine, VPLinear
 from fromnoise.settings import SampleOptions
 from fromnoise.testing import Gaussian, Point, TwoPoints, attained_order, check_sampler
@@ -56,12 +56,12 @@ def test_the_stated_order_is_the_measured_one(name, kind):
         with pytest.raises(UsageError):
             SAMPLERS[name].check(process)
         return
-    assert attained_order(SAMPLERS[name], process, GRIDS[recommended(process)]) == pytest.approx(stated, abs=0.2)
+    assert attained_order(SAMPLERS[name], process, GRIDS[recommended_grid(process)]) == pytest.approx(stated, abs=0.2)
 
 
 def test_euler_is_ddim_on_straight_paths_and_in_noise_levels():
     for process, sampler in [(Linear(), Euler("native")), (VPLinear(), Euler()), (VE(), Euler("sigma"))]:
-        grid = GRIDS[recommended(process)](process, 7)
+        grid = GRIDS[recommended_grid(process)](process, 7)
         x = start(Gaussian(process), process.t_max)
         ddim, euler = (end(Gaussian(process), one, grid, x) for one in (DDIM(), sampler))
         torch.testing.assert_close(ddim, euler, rtol=0, atol=1e-11)
@@ -94,8 +94,8 @@ def test_heun_in_native_time_on_ve_is_edms_algorithm():
 def test_churn_without_churn_is_heun():
     oracle, grid = Gaussian(VE()), GRIDS["karras"](VE(), 9)
     x = start(oracle, 80.0)
-    assert torch.equal(end(oracle, Churn(churn=0.0), grid, x), end(oracle, Heun(), grid, x))
-    assert not torch.equal(end(oracle, Churn(churn=0.2), grid, x), end(oracle, Heun(), grid, x))
+    assert torch.equal(end(oracle, EDMStochastic(churn=0.0), grid, x), end(oracle, Heun(), grid, x))
+    assert not torch.equal(end(oracle, EDMStochastic(churn=0.2), grid, x), end(oracle, Heun(), grid, x))
 
 
 @pytest.mark.parametrize("h", [0.05, 1.0, 7.0])

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Linear, Process, bcast
+from fromnoise.diffusion.process import Linear, Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
 
 
@@ -52,8 +52,8 @@ class DDIM(Sampler):
         tau2 = self.eta**2 * (sigma_s / sigma_t) ** 2 * (sigma_t**2 - ratio**2 * sigma_s**2)
         tau2 = tau2.clamp(min=0)
         kept = (sigma_s**2 - tau2).clamp(min=0).sqrt() / sigma_t
-        moved = bcast(kept, x) * x + bcast(alpha_s - alpha_t * kept, x) * estimate.x0
-        return moved + bcast(tau2.sqrt(), x) * fresh(), estimate, None
+        moved = broadcast_like(kept, x) * x + broadcast_like(alpha_s - alpha_t * kept, x) * estimate.x0
+        return moved + broadcast_like(tau2.sqrt(), x) * fresh(), estimate, None
 
     def check(self, process: Process) -> None:
         """Also refuse "mix", the name for straight paths, where the path is none."""

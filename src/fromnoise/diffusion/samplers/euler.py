@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
 from fromnoise.diffusion.vp import VP, VPContinuous
 
@@ -33,19 +33,19 @@ def euler(process: Process, space: Space, x: Tensor, estimate: Estimate, t: Tens
     """Euler's move from t to s with the estimate made at t."""
     if _in_sigma(process, space):
         return process.transfer(x, estimate.x0, t, s)
-    return x + bcast(s - t, x) * process.velocity(estimate.x0, estimate.eps, t)
+    return x + broadcast_like(s - t, x) * process.velocity(estimate.x0, estimate.eps, t)
 
 
 def average(process: Process, space: Space, ahead: Estimate, here: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """What turns Euler's x_s into Heun's: half the difference of the slopes at s and t, times the step."""
     if not _in_sigma(process, space):
         later = process.velocity(ahead.x0, ahead.eps, s)
-        return bcast((s - t) / 2, later) * (later - process.velocity(here.x0, here.eps, t))
+        return broadcast_like((s - t) / 2, later) * (later - process.velocity(here.x0, here.eps, t))
     alpha_t, sigma_t = process.scales(t)
     alpha_s, sigma_s = process.scales(s)
     if float(alpha_t[0]) < _NO_IMAGE_LEFT:
         return 0 * here.eps
-    return bcast((sigma_s - alpha_s * sigma_t / alpha_t) / 2, here.eps) * (ahead.eps - here.eps)
+    return broadcast_like((sigma_s - alpha_s * sigma_t / alpha_t) / 2, here.eps) * (ahead.eps - here.eps)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
 
 _WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
@@ -40,5 +40,5 @@ class IPNDM(Sampler):
             slope = sum(weight * eps for weight, eps in zip(weights, slopes, strict=True)) - estimate.eps
             alpha_t, sigma_t = process.scales(t)
             alpha_s, sigma_s = process.scales(s)
-            moved = moved + bcast(sigma_s - alpha_s * sigma_t / alpha_t, x) * slope
+            moved = moved + broadcast_like(sigma_s - alpha_s * sigma_t / alpha_t, x) * slope
         return moved, estimate, slopes

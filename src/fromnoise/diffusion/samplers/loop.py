@@ -84,7 +84,7 @@ def walk(
 
     def ask(x: Tensor, t: Tensor) -> Estimate:
         nonlocal asked
-        asked += denoiser.cost(t)
+        asked += denoiser.num_evaluations(t)
         return denoiser(x, t, label)
 
     for i in range(len(grid) - 1):

@@ -7,7 +7,7 @@ from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.euler import Euler, Heun
 from fromnoise.diffusion.samplers.ipndm import IPNDM
 from fromnoise.diffusion.samplers.multistep import DPMpp, UniPC
-from fromnoise.diffusion.samplers.stochastic import Churn, Renoise
+from fromnoise.diffusion.samplers.stochastic import EDMStochastic, Renoise
 
 SAMPLERS: dict[str, Sampler] = {
     "ddim": DDIM(),
@@ -21,7 +21,7 @@ SAMPLERS: dict[str, Sampler] = {
     "unipc_2": UniPC(3),
     "unipc_3": UniPC(4),
     "ipndm_4": IPNDM(),
-    "edm": Churn(),
+    "edm": EDMStochastic(),
     "renoise": Renoise(),
 }
 

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Process, bcast
+from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
 from fromnoise.diffusion.samplers.euler import Heun
 
 
 @dataclass(frozen=True)
-class Churn(Sampler):
+class EDMStochastic(Sampler):
     """EDM's stochastic sampler. churn: S_churn / steps, at most sqrt(2) - 1; between levels `low` and `high` only."""
 
     churn: float = 0.1
@@ -50,11 +50,11 @@ class Churn(Sampler):
         level = math.exp(-float(process.log_snr(t[:1])) / 2)
         raised = level * (1 + min(self.churn, math.sqrt(2) - 1))
         if self.stochastic and self.low <= level <= self.high:
-            up = process.time_at(torch.full_like(t, -2 * math.log(raised)))
+            up = process.time_at_log_snr(torch.full_like(t, -2 * math.log(raised)))
             if float(up[0]) < process.t_max:
                 keep, alpha = process.scales(up)[0] / process.scales(t)[0], process.scales(up)[0]
                 added = self.noise * alpha * math.sqrt(raised**2 - level**2)
-                x, t = bcast(keep, x) * x + bcast(added, x) * fresh(), up
+                x, t = broadcast_like(keep, x) * x + broadcast_like(added, x) * fresh(), up
         return Heun().step(ask, process, x, t, s, None, fresh)
 
 
