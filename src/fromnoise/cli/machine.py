@@ -7,21 +7,20 @@ imported only while looking.
 from __future__ import annotations
 
 import importlib
-import os
 import platform
 import re
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from fromnoise.common.errors import FromNoiseError
+from fromnoise.common.files import check_writable
 
-DATA_SETS = ("digits", "mnist", "fashion_mnist", "kmnist", "cifar10")
 LEAST_FREE = 2**30  # bytes; a run of small images with its checkpoints stays below this
-_NVIDIA_SIGNS = ("/proc/driver/nvidia/version", "/usr/lib/wsl/lib/libcuda.so.1")
+_HERE = Path(__file__).resolve().parent.parent
+_INSTALL = f"{sys.executable} -m pip install"
 
 
 @dataclass(frozen=True)
@@ -39,94 +38,66 @@ class Fact:
 
 def examine() -> list[Fact]:
     """All facts, in the order in which to read them; takes a few seconds, most of them for importing torch."""
-    torch, broken = _imported_torch()
-    facts = [_package(), _python(), Fact("system", platform.platform())]
-    facts += [torch, _installed("diffusers"), _libraries()]
-    if not broken:
-        facts += _computing()
-    return [*facts, _memory(), _disk(Path.cwd()), *_data(), *_extras()]
+    torch = _torch()
+    python = f"{platform.python_version()} at {sys.executable}"
+    facts = [_package(), Fact("Python", python), Fact("system", platform.platform()), torch, _libraries()]
+    return [*facts, *(_computing() if torch.ok else ()), _disk(Path.cwd()), *_data(), *_extras()]
 
 
 def _package() -> Fact:
     try:
-        return Fact("fromnoise", f"{metadata.version('fromnoise')} in {Path(__file__).parent}")
+        return Fact("fromnoise", f"{metadata.version('fromnoise')} in {_HERE}")
     except metadata.PackageNotFoundError:
-        where = f"not installed, run from {Path(__file__).parent}"
-        return Fact("fromnoise", where, advice=f"install it: {sys.executable} -m pip install -e .")
+        return Fact("fromnoise", f"not installed, run from {_HERE}", advice=f"install it: {_INSTALL} -e .")
 
 
-def _python() -> Fact:
-    return Fact("Python", f"{platform.python_version()} at {sys.executable}")
-
-
-def _installed(name: str) -> Fact:
-    """The version of a library, without importing it."""
+def _torch() -> Fact:
+    """torch's version; a torch that is there may still fail to load its libraries."""
     try:
-        return Fact(name, metadata.version(name))
-    except metadata.PackageNotFoundError:
-        return Fact(name, "missing", False, _pip(name))
-
-
-def _pip(*names: str) -> str:
-    return f"install it: {sys.executable} -m pip install {' '.join(names)}"
-
-
-def _imported_torch() -> tuple[Fact, bool]:
-    """(fact, whether torch is unusable): a torch that is there may still fail to load its libraries."""
-    try:
-        torch = importlib.import_module("torch")
-        return Fact("torch", str(torch.__version__)), False
-    except ModuleNotFoundError as error:
-        if error.name == "torch":
-            return Fact("torch", "missing", False, _pip("torch")), True
-        return _unusable(error), True
+        return Fact("torch", str(importlib.import_module("torch").__version__))
     except (ImportError, OSError) as error:
-        return _unusable(error), True
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            return Fact("torch", "missing", False, f"install it: {_INSTALL} torch")
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        advice = f"install it again: {_INSTALL} --force-reinstall torch"
+        return Fact("torch", f"cannot be imported: {reason}", False, advice)
 
 
-def _unusable(error: Exception) -> Fact:
-    said = (str(error).splitlines() or [type(error).__name__])[0]
-    return Fact("torch", f"cannot be imported: {said}", False, _pip("--force-reinstall", "torch"))
-
-
-def _requirements() -> list[tuple[str, str]]:
-    """(library, extra that wants it or "") as the installed package states them; empty where it is not installed."""
+def _missing() -> dict[str, tuple[list[str], list[str]]]:
+    """Extra, "" for the core -> (its libraries, those of them that are missing), as the installed package states."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
     try:
         stated = metadata.requires("fromnoise") or []
     except metadata.PackageNotFoundError:
-        return []
-    found = []
+        return found
     for line in stated:
-        name = re.match(r"[\w.-]+", line)
+        name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
         extra = re.search(r"""extra\s*==\s*['"]([^'"]+)['"]""", line)
-        if name:
-            found.append((name[0], extra[1] if extra else ""))
+        names, missing = found.setdefault(extra[1] if extra else "", ([], []))
+        names.append(name)
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
     return found
 
 
-def _lacking(names: list[str]) -> list[str]:
-    return [name for name in names if not _installed(name).ok]
-
-
 def _libraries() -> Fact:
-    names = [name for name, extra in _requirements() if not extra]
-    lacking = _lacking(names)
-    if lacking:
-        return Fact("libraries", f"missing: {', '.join(lacking)}", False, _pip(*lacking))
+    names, missing = _missing().get("", ([], []))
+    if missing:
+        advice = f"install it: {_INSTALL} {' '.join(missing)}"
+        return Fact("libraries", f"missing: {', '.join(missing)}", False, advice)
     return Fact("libraries", f"all {len(names)} that fromnoise needs" if names else "not listed")
 
 
 def _extras() -> list[Fact]:
     """One fact for each extra that adds abilities; "dev" is for working on fromnoise itself."""
-    wanted: dict[str, list[str]] = {}
-    for name, extra in _requirements():
-        if extra and extra != "dev":
-            wanted.setdefault(extra, []).append(name)
     facts = []
-    for extra, names in sorted(wanted.items()):
-        lacking = _lacking(names)
-        value = f"lacks {', '.join(lacking)}" if lacking else f"installed: {', '.join(names)}"
-        facts.append(Fact(f"extra [{extra}]", value, advice=_pip(f'"fromnoise[{extra}]"') if lacking else ""))
+    for extra, (names, missing) in sorted(_missing().items()):
+        if extra not in ("", "dev"):
+            value = f"lacks {', '.join(missing)}" if missing else f"installed: {', '.join(names)}"
+            advice = f'install it: {_INSTALL} "fromnoise[{extra}]"' if missing else ""
+            facts.append(Fact(f"extra [{extra}]", value, advice=advice))
     return facts
 
 
@@ -139,78 +110,42 @@ def _computing() -> list[Fact]:
     try:
         device = choose_device()
         precision = choose_precision(device.name)
-        memory = [_gpu_memory()] if device.name == "cuda" else []
+        memory = f"; {torch.cuda.mem_get_info()[1] / 2**30:.0f} GiB" if device.name == "cuda" else ""
     except (RuntimeError, OSError) as error:  # a driver that torch sees but cannot use
-        return [Fact("device", f"cannot be used: {error}", False, "mend the driver, or train with --device cpu")]
+        return [Fact("device", f"cannot be used: {error}", False, "fix the driver, or train with --device cpu")]
     advice = ""
-    if device.name == "cpu" and _has_nvidia_driver() and torch.version.cuda is None:
+    if device.name == "cpu" and torch.version.cuda is None and shutil.which("nvidia-smi"):
         advice = "there is an NVIDIA driver, but this torch is a CPU build; see pytorch.org for the CUDA build"
     return [
-        Fact("device", f"{device.name}: {device.reason}", advice=advice),
+        Fact("device", f"{device.name}: {device.reason}{memory}", advice=advice),
         Fact("precision", f"{precision.dtype_name}: {precision.reason}"),
-        *memory,
     ]
-
-
-def _has_nvidia_driver() -> bool:
-    return shutil.which("nvidia-smi") is not None or any(Path(sign).exists() for sign in _NVIDIA_SIGNS)
-
-
-def _gpu_memory() -> Fact:
-    import torch
-
-    free, total = torch.cuda.mem_get_info()
-    return Fact("GPU memory", f"{_gib(free)} free of {_gib(total)}")
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.1f} GiB"
-
-
-def _memory() -> Fact:
-    """Main memory; in a container what it may use, when that is less than the machine has."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return Fact("memory", "this system does not tell")
-    try:
-        allowed = int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):  # no such limit, or the word "max"
-        allowed = total
-    return Fact("memory", f"{_gib(min(total, allowed))}, {os.cpu_count()} processor cores")
 
 
 def _disk(folder: Path) -> Fact:
     free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE:
-        return Fact("disk", f"{_gib(free)} free in {folder}", False, f"free {_gib(LEAST_FREE)} or work elsewhere")
-    return Fact("disk", f"{_gib(free)} free in {folder}")
+    value, ok = f"{free / 2**30:.1f} GiB free in {folder}", free >= LEAST_FREE
+    return Fact("disk", value, ok, "" if ok else f"free {LEAST_FREE / 2**30:.0f} GiB or work elsewhere")
 
 
 def _data() -> list[Fact]:
     """Whether the cache can be written, and which data sets need no download."""
     try:
-        from fromnoise.data.download import available, cache_dir
+        from fromnoise.data import DATASETS, available, cache_dir
 
-        facts = [_cache(cache_dir())]
-        here = [name for name in DATA_SETS if available(name)]
+        cache = _cache(cache_dir())
+        missing = [name for name in DATASETS if not available(name)]
     except (ImportError, OSError, FromNoiseError) as error:
-        return [Fact("data", f"cannot be looked at: {error}", False, "mend the libraries named above first")]
-    lacking = [name for name in DATA_SETS if name not in here]
-    advice = f"to download: fromnoise data fetch NAME (not at hand: {', '.join(lacking)})" if lacking else ""
-    return [*facts, Fact("data at hand", ", ".join(here) or "none", advice=advice)]
+        return [Fact("data", f"cannot be looked at: {error}", False, "install the libraries named above first")]
+    advice = f"to download: fromnoise data fetch NAME (not at hand: {', '.join(missing)})" if missing else ""
+    here = [name for name in DATASETS if name not in missing]
+    return [cache, Fact("data at hand", ", ".join(here), advice=advice)]
 
 
 def _cache(folder: Path) -> Fact:
-    """Tries to write where the cache is, or where it would be made; leaves nothing behind."""
-    nearest = folder.absolute()
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
     try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        why = error.strerror or str(error)
+        check_writable(folder / "file")
+    except FromNoiseError:
         advice = "set FROMNOISE_CACHE to a folder that can be written"
-        return Fact("cache", f"{folder} cannot be written: {why}", False, advice)
+        return Fact("cache", f"{folder} cannot be written", False, advice)
     return Fact("cache", f"{folder}, can be written")
