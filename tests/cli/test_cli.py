@@ -120,16 +120,23 @@ def test_mistakes_in_showing(run, capsys, words, said):
 def test_data_verbs(capsys, tmp_path):
     assert main(["data", "list"]) == 0
     assert "digits         at hand" in capsys.readouterr().out
+    assert main(["data", "list", "--json"]) == 0
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["digits"]["at_hand"] and listed["digits"]["counts"] == {"train": 1500, "test": 297}
     assert main(["data", "inspect", "digits", "--out", "d.png"]) == 0
     said = capsys.readouterr().out
     assert "train 1,500" in said and "channel 0: 0..255" in said and Image.open("d.png").size[0] > 500
     assert main(["data", "inspect", "digits", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == {"train": 1500, "test": 297}
+    assert main(["data", "inspect", "digits", "--json", "d.json"]) == 0
+    assert json.loads(Path("d.json").read_text())["counts"] == {"train": 1500, "test": 297}
 
 
 def test_doctor(capsys):
     assert main(["doctor"]) == 0
     assert "torch" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == 0
+    assert "torch" in {fact["name"] for fact in json.loads(capsys.readouterr().out)}
 
 
 def test_seeds():

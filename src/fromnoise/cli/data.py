@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
-from fromnoise.cli.flags import chosen_settings
+from fromnoise.cli.flags import add_json_flag, chosen_settings, write_json
 from fromnoise.cli.parser import Parser
 
 INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
@@ -14,15 +13,14 @@ INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_cr
 def add_arguments(parser: Parser) -> None:
     """list, inspect DATA, fetch NAME."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    actions.add_parser("list", help="the data sets known by name, and which are at hand")
+    known = actions.add_parser("list", help="the data sets known by name, and which are at hand")
+    add_json_flag(known)
     inspect = actions.add_parser("inspect", help="modes, sizes, classes and value range of DATA, and a grid of it")
     inspect.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, IDX or hf:owner/name")
     inspect.flag("resolution", metavar="N|HxW", help="look at the images as they would be trained on at this size")
     inspect.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
     inspect.flag("out", metavar="FILE.png", help="where the grid goes (default: data-<name>.png)")
-    inspect.flag(
-        "json", nargs="?", const="-", metavar="FILE", help="write what was found as JSON (- for standard output)"
-    )
+    add_json_flag(inspect)
     fetch = actions.add_parser("fetch", help="bring a named data set to this machine, if it is not there yet")
     fetch.add_argument("name", metavar="NAME", help="a name from `fromnoise data list`")
     fetch.flag("quiet", action="store_true", help="say nothing when it works")
@@ -36,6 +34,19 @@ def run(args: argparse.Namespace) -> None:
 def _list(args: argparse.Namespace) -> None:
     from fromnoise.data import DATASETS, available, cache_dir
 
+    known = [
+        {
+            "name": name,
+            "description": dataset.description,
+            "licence": dataset.licence,
+            "classes": list(dataset.classes),
+            "counts": dict(zip(("train", "test"), dataset.counts)),
+            "at_hand": available(name),
+        }
+        for name, dataset in DATASETS.items()
+    ]
+    if write_json(args.json, known):
+        return
     for name, dataset in DATASETS.items():
         print(f"{name:14} {'at hand ' if available(name) else 'download'}  {dataset.description}")
     print(f"Downloads go to {cache_dir()}. A folder, .zip, .npz, IDX file or hf:owner/name works as well.")
@@ -44,18 +55,15 @@ def _list(args: argparse.Namespace) -> None:
 def _inspect(args: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from fromnoise.common.files import write_bytes
     from fromnoise.data.inspection import inspect
     from fromnoise.figures.grid import grid, save
     from fromnoise.settings import DataOptions
 
     changes = {name.partition(".")[2]: value for name, value in chosen_settings(args, INSPECT_FLAGS).items()}
     found = inspect(DataOptions(source=args.data, **changes))
-    if args.json == "-":
-        print(json.dumps(found.to_json(), indent=1))
-        return
     if args.json:
-        print(write_bytes(args.json, json.dumps(found.to_json(), indent=1).encode()))
+        if not write_json(args.json, found.to_json()):
+            print(args.json)
         return
     print(found.summary)
     print(f"images: {_counts(found.counts)}")

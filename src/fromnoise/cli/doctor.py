@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from fromnoise.cli.flags import add_json_flag, write_json
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
     """--json."""
-    parser.flag("json", action="store_true", help="print the facts as JSON")
+    add_json_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -21,14 +21,10 @@ def run(args: argparse.Namespace) -> None:
     from fromnoise.cli.machine import examine
 
     facts = examine()
-    if args.json:
-        print(json.dumps([asdict(fact) for fact in facts], indent=1))
-    else:
+    if not write_json(args.json, [asdict(fact) for fact in facts]):
         for fact in facts:
-            print(
-                f"{'ok  ' if fact.ok else 'FAIL'} {fact.name}: {fact.value}"
-                + (f" ({fact.advice})" if fact.advice else "")
-            )
+            advice = f" ({fact.advice})" if fact.advice else ""
+            print(f"{'ok  ' if fact.ok else 'FAIL'} {fact.name}: {fact.value}{advice}")
     bad = [fact for fact in facts if not fact.ok]
     if bad:
         raise UsageError(f"{bad[0].name}: {bad[0].value}; {bad[0].advice}")

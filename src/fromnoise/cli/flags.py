@@ -6,11 +6,13 @@ A headline flag is a setting under a short name: its type, choices and help come
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from typing import Any
 
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.common.files import write_bytes
 from fromnoise.common.options import all_settings, annotation, kind_of, parse_value
 from fromnoise.settings import Settings
 
@@ -124,6 +126,25 @@ def add_weights_flags(parser: Parser) -> None:
         metavar="{ema,raw,ema:X}",
         help="averaged weights, raw ones, or an average of another length than it was trained with, such as ema:0.15",
     )
+
+
+def add_json_flag(parser: Parser) -> None:
+    """Add --json [FILE]."""
+    parser.flag(
+        "json", nargs="?", const="-", metavar="FILE", help="as JSON, into FILE or (-, or no FILE) to standard output"
+    )
+
+
+def write_json(place: str | None, value: Any) -> bool:
+    """Write `value` where --json asks for it; True where that is standard output, which then gets nothing else."""
+    if place is None:
+        return False
+    content = json.dumps(value, indent=1)
+    if place == "-":
+        print(content)
+        return True
+    write_bytes(place, content.encode())
+    return False
 
 
 def add_device_flag(parser: Parser) -> None:
