@@ -12,11 +12,11 @@ from PIL import Image
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
 from fromnoise.figures.grid import grid
-from fromnoise.figures.palette import indexed
 from fromnoise.figures.scaling import Images
 
 _SHORTEST = 0.02  # seconds: viewers slow shorter frames down to 0.1
 _SIDE = 480  # smaller than a still: noise does not compress
+_SAMPLED_SIDE = 112  # of a frame when colours are chosen
 
 
 def animate(
@@ -44,7 +44,7 @@ def gif_bytes(frames: Sequence[Image.Image | Images], *, seconds_per_frame: floa
     images = _images(frames)
     times = [max(seconds_per_frame, _SHORTEST)] * (len(images) - 1) + [max(hold, _SHORTEST)]
     memory = io.BytesIO()
-    first, *rest = indexed(images)
+    first, *rest = _indexed(images)
     first.save(
         memory,
         format="GIF",
@@ -55,6 +55,27 @@ def gif_bytes(frames: Sequence[Image.Image | Images], *, seconds_per_frame: floa
         optimize=False,
     )
     return memory.getvalue()
+
+
+def _indexed(images: list[Image.Image]) -> list[Image.Image]:
+    """Grey frames as they are, which a GIF holds exactly; coloured ones with one palette of 256 colours for all.
+
+    A palette for each frame would flicker, and dithering would turn still areas into crawling dots. White stays white.
+    The last frame, which is looked at longest, counts twice as much as the others together.
+    """
+    if all(image.mode == "L" for image in images):
+        return images
+    coloured = [image.convert("RGB") for image in images]
+    earlier = coloured[:-1][:: max(1, len(coloured) // 8)]
+    chosen = earlier + coloured[-1:] * max(1, 2 * len(earlier))
+    sheet = Image.new("RGB", (_SAMPLED_SIDE * len(chosen), _SAMPLED_SIDE))
+    for i, image in enumerate(chosen):
+        small = image.resize((_SAMPLED_SIDE, _SAMPLED_SIDE), Image.Resampling.NEAREST)
+        sheet.paste(small, (i * _SAMPLED_SIDE, 0))
+    colours = sheet.quantize(255, method=Image.Quantize.MEDIANCUT, kmeans=1).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([255, 255, 255, *colours[: 3 * 255]])
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in coloured]
 
 
 def _images(frames: Sequence[Image.Image | Images]) -> list[Image.Image]:
