@@ -50,9 +50,17 @@ def new_record(config: Settings, images: ArrayData, at: Situation | None = None)
             "fromnoise": __version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "diffusers": metadata.version("diffusers"),  # importing it would cost every start seconds
+            **_version_of("diffusers"),
         },
     }
+
+
+def _version_of(name: str) -> dict[str, str]:
+    """{name: version} of an extra's library without importing it, which may take seconds; {} where it is missing."""
+    try:
+        return {name: metadata.version(name)}
+    except metadata.PackageNotFoundError:
+        return {}
 
 
 def situation_of(record: dict[str, Any]) -> Situation:
