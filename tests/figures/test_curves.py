@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fromnoise.common.errors import UsageError
-from fromnoise.figures.curves import lines, loss_and_samples, loss_by_noise, loss_curve
+from fromnoise.figures.curves import lines, loss_and_samples, loss_curve
 from fromnoise.figures.encode import as_image, png_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.figures.smoothing import running_mean, sensible_top, thinned
@@ -102,31 +102,12 @@ def test_lines_use_a_colour_and_a_marker_each():
     assert len(set(colours)) == len(set(markers)) == 7, "the first ones differ in both"
 
 
-def test_loss_by_noise_is_the_mean_of_each_bin():
-    t = np.array([0.0, 0.1, 0.9, 1.0, 0.5])
-    loss = np.array([1.0, 3.0, 10.0, 20.0, np.nan])
-    figure = loss_by_noise(t, loss, bins=4)
-    (line,) = figure.axes[0].lines
-    assert line.get_xdata() == pytest.approx([0.05, 0.95])
-    assert line.get_ydata() == pytest.approx([2.0, 15.0])
-    assert len(figure.axes[0].collections) == 1
-
-
-def test_loss_by_noise_over_decades_uses_equal_ratios():
-    t = np.geomspace(0.002, 80, 400)
-    figure = loss_by_noise(t, t, bins=8, log_x=True)
-    x = np.asarray(figure.axes[0].lines[0].get_xdata())
-    assert np.diff(np.log(x)) == pytest.approx(np.full(7, np.log(40_000) / 8), rel=0.02)
-
-
 @pytest.mark.parametrize(
     "draw, named",
     [
         (lambda: loss_curve([1, 2], [1]), r"losses.*\(1,\).*\(2,\)"),
         (lambda: lines({}, "x", "y", "t"), "at least one"),
         (lambda: lines({"a": ([1], [1, 2])}, "x", "y", "t"), r"'a'.*\(2,\).*\(1,\)"),
-        (lambda: loss_by_noise([1, 2], [1]), r"per_image_loss.*\(1,\).*\(2,\)"),
-        (lambda: loss_by_noise([0.5], [np.nan]), "finite"),
     ],
 )
 def test_curve_without_matching_values_is_refused(draw, named):

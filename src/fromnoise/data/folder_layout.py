@@ -10,7 +10,6 @@ is looked through. One class alone is no class: labels need at least two.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fromnoise.common.errors import DataError
@@ -49,11 +48,6 @@ def arrange(tree: Tree, name: str) -> dict[str, Split]:
         labels = tuple(places[entry.parts[0]] for entry in part.entries) if classes else None
         found[split] = Split(part.entries, labels, classes, said)
     return found
-
-
-def class_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Class folders' names, safe to print and to store."""
-    return tuple(printable(folder) for folder in classes)
 
 
 def _unwrapped(tree: Tree) -> Tree:

@@ -1,4 +1,4 @@
-"""Curves: the loss while training, the loss beside samples, quality against steps, the loss by noise level."""
+"""Curves: the loss while training, the loss beside samples, quality against steps."""
 
 from __future__ import annotations
 
@@ -137,34 +137,6 @@ def lines(
     return look.settled(figure)
 
 
-def loss_by_noise(
-    t: ArrayLike,
-    per_image_loss: ArrayLike,
-    *,
-    bins: int = 24,
-    log_x: bool = False,
-    title: str = "Loss by noise level",
-    x_label: str = "noise level t",
-    y_label: str = "loss",
-) -> Figure:
-    """The mean loss in bins of the noise level, with the band that holds the middle 80 % of the images.
-
-    t, per_image_loss: (N,). log_x: bins of equal ratio, for levels that span decades (t > 0).
-    Empty bins are left out. Raises UsageError when lengths differ or nothing finite is given.
-    """
-    centres, mean, low, high = _binned(*_pair(t, per_image_loss, "per_image_loss"), bins, log_x)
-    figure = look.new_figure(_WIDTH, _HEIGHT)
-    axes = figure.add_subplot()
-    band = axes.fill_between(centres, low, high, color=look.COLOURS[0], alpha=0.18, linewidth=0)
-    (line,) = axes.plot(centres, mean, color=look.COLOURS[0], linewidth=1.9, marker="o", markersize=3.5)
-    pad = look.legend_above(figure, axes, [line, band], ["mean", "middle 80 % of images"])
-    look.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
-    axes.set_ylim(bottom=min(0.0, float(low.min())))
-    if log_x:
-        axes.set_xscale("log")
-    return look.settled(figure)
-
-
 def _draw_loss(
     axes: Axes,
     x: ArrayLike,
@@ -249,19 +221,3 @@ def _apart(points: NDArray[np.float64]) -> list[float]:
         if np.log(kept[-1] / point) >= room:
             kept.append(point)
     return kept[::-1]
-
-
-def _binned(t: NDArray[np.float64], loss: NDArray[np.float64], bins: int, log_x: bool) -> tuple[Any, Any, Any, Any]:
-    """(centres, mean, 10 % quantile, 90 % quantile) of the bins that hold at least one finite value."""
-    keep = np.isfinite(t) & np.isfinite(loss) & ((t > 0) | (not log_x))
-    if not keep.any():
-        raise UsageError("no finite loss is left to draw by noise level; give at least one image's")
-    place, loss = (np.log(t[keep]) if log_x else t[keep]), loss[keep]
-    edges = np.linspace(place.min(), place.max(), bins + 1)
-    index = np.clip(np.searchsorted(edges, place, side="right") - 1, 0, bins - 1)
-    found = [
-        (place[index == b].mean(), loss[index == b].mean(), *np.quantile(loss[index == b], [0.1, 0.9]))
-        for b in np.unique(index)
-    ]
-    centres, mean, low, high = np.array(found).T
-    return np.exp(centres) if log_x else centres, mean, low, high
