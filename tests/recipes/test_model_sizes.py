@@ -29,7 +29,7 @@ def test_more_time_is_for_more_channels(device):
     borders = UP_TO[device]
     chosen = [choose_size(at(seconds, device)) for border in borders for seconds in (border, border + 1)]
     assert [one.name for one in chosen] == ["tiny", "small", "small", "base", "base", "large"]
-    assert all("best for" in one.why for one in chosen)
+    assert all(one.why for one in chosen)
     assert [one.width for one in chosen] == sorted(one.width for one in chosen)
 
 
@@ -70,10 +70,10 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     settings = {"train.budget": "30s"}
     run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     said = dict(facts(run))["size"]
-    assert said.startswith("small, 24 channels and 64 images a step (") and "known by heart" in said
+    assert said.startswith("small, 24 channels") and "64 images" in said
     bf16 = choose_precision("cpu").autocast is not None
     assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
-    monkeypatch.setattr("fromnoise.run.kind_of_device", lambda name: "cuda")
+    monkeypatch.setattr("fromnoise.run.run.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config == run.config
     in_other_words = Run.create(
@@ -82,7 +82,7 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     assert in_other_words.config == run.config
     elsewhere = Run.create("digits", settings=settings, output_dir=tmp_path / "new", device="cpu")
     assert elsewhere.record["situation"]["device"] == "cuda"
-    with pytest.raises(UsageError, match="holds another run"):
+    with pytest.raises(UsageError, match=r"net\.width.*24.*64"):
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
 
 
@@ -131,13 +131,13 @@ def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
     run.folder.record.write_text(json.dumps(record))
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config.net.width == 20 and "size" not in dict(facts(again))
-    with pytest.raises(UsageError, match=r"net.width: 20 there, 24 asked for"):
+    with pytest.raises(UsageError, match=r"net\.width.*20.*24"):
         Run.create("digits", settings={**settings, "train.seed": 1}, output_dir=tmp_path / "r", device="cpu")
 
 
 def test_what_cannot_be_is_refused_before_there_is_a_folder(tmp_path):
-    for settings, words in (({"train.cuda_graph": "yes"}, "cuda_graph"), ({"train.budget": 180}, "budget")):
-        with pytest.raises(UsageError, match=words):
+    for settings, named in (({"train.cuda_graph": "yes"}, "cuda_graph"), ({"train.budget": 180}, "budget.*180")):
+        with pytest.raises(UsageError, match=named):
             Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
         assert not (tmp_path / "r").exists()
 
