@@ -68,20 +68,21 @@ def test_every_contender_takes_its_turn():
         assert one["peak_mb"] > one["before_mb"] > 0
     about = {"command": "c", "data": "digits", "rounds": 2, "seconds": 0.01}
     machine = module("common").machine()
-    assert "the chapter's loop, BasicUNet" in throughput.page({**about, "machine": machine, **found})
+    page = throughput.page({**about, "machine": machine, **found})
+    assert all(one["label"] in page for one in found["contenders"].values())
 
 
 def test_a_contender_that_ends_early_is_said_to_and_the_others_are_ended():
     turns = module("turns")
     alive = "import json, sys; print(json.dumps({'label': 'a'}), flush=True); [print(1, flush=True) for _ in sys.stdin]"
     with (
-        pytest.raises(SystemExit, match="b ended with 3"),
+        pytest.raises(SystemExit, match=r"\bb\b.*\b3\b"),
         turns.waiting({"a": [sys.executable, "-c", alive], "b": [sys.executable, "-c", "raise SystemExit(3)"]}),
     ):
         raise AssertionError("b was never ready")
     once = "import sys; print(0, flush=True); raise SystemExit(4)"
     with (
-        pytest.raises(SystemExit, match="c ended with 4"),
+        pytest.raises(SystemExit, match=r"\bc\b.*\b4\b"),
         turns.waiting({"c": [sys.executable, "-c", once]}) as contenders,
     ):
         contenders["c"].process.wait()
@@ -100,7 +101,7 @@ def test_rows_of_other_recipes_stay_unless_they_were_measured_in_other_features(
     kept = [row("ddpm", 0), row("default", 0), row("default", 1)]
     found = quality.merged(kept, [row("default", 2)])
     assert [(one["recipe"], one["seed"]) for one in found] == [("ddpm", 0), ("default", 2)]
-    with pytest.raises(SystemExit, match="other features"):
+    with pytest.raises(SystemExit, match="features"):
         quality.merged(kept, [row("default", 2, "b")])
 
 

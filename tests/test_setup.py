@@ -95,7 +95,7 @@ def test_which_build_of_torch(
 
 def test_a_folder_that_is_no_environment_is_left_alone(setup: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(SystemExit, match="no virtual environment"):
+    with pytest.raises(SystemExit, match=re.escape(str(tmp_path))):
         setup.make(tmp_path)
     assert (tmp_path / "letter.txt").read_text() == "dear"
 
@@ -108,7 +108,7 @@ def test_a_python_is_found_by_running_it(tmp_path: Path) -> None:
     old.chmod(0o755)
     refused = subprocess.run([*find, str(old)], capture_output=True, text=True)
     assert refused.returncode == 1 and refused.stdout == ""
-    assert "is 3.10" in refused.stderr and "3.11 or newer" in refused.stderr
+    assert "3.10" in refused.stderr and "3.11" in refused.stderr
     taken = subprocess.run([*find, sys.executable], capture_output=True, text=True)
     assert taken.returncode == 0
     assert Path(taken.stdout.strip()).samefile(sys.executable)

@@ -112,16 +112,16 @@ def test_what_is_left_to_measure(command):
     assert len(command.plan(command.flags(["--again", "--seeds", "0"]), {("ours", 60.0, 0)})) == 3 * 7
     again = command.flags(["--resample", "--work", "runs", "--seeds", "0"])
     assert command.plan(again, {("ours", 60.0, 0), ("torchcfm", 60.0, 0)}) == [("ours", 60.0, 0)]
-    with pytest.raises(UsageError, match="with --work"):
+    with pytest.raises(UsageError, match=r"--resample.*--work"):
         command.flags(["--resample"])
-    with pytest.raises(UsageError, match="there is no contender us"):
+    with pytest.raises(UsageError, match=r"\bus\b.*torchcfm"):
         command.plan(command.flags(["--contenders", "us"]), set())
 
 
 def test_a_report_is_the_last_line(contenders):
     assert contenders.report('loading\n{"images_seen": 5}\n') == {"images_seen": 5}
     for printed in ("", "no JSON"):
-        with pytest.raises(SystemExit, match="no report"):
+        with pytest.raises(SystemExit, match=f"'{printed}'"):
             contenders.report(printed)
 
 

@@ -38,8 +38,8 @@ def test_every_objective_keeps_its_promises(weighting, times):
     check_objective(Objective(WEIGHTINGS[weighting], TIME_DISTRIBUTIONS[times], 0.1))
 
 
-def test_data_keep_their_promises(mnist_or_digits="digits"):
-    data = load(DataOptions(source=mnist_or_digits))
+def test_data_keep_their_promises():
+    data = load(DataOptions(source="digits"))
     check_dataset(data)
     check_dataset(replace(data, labels=None, spec=replace(data.spec, classes=())))
 
@@ -143,23 +143,23 @@ class Secretive(DDIM):
 
 
 @pytest.mark.parametrize(
-    "sampler, said",
+    "sampler, named",
     [
         (WrongSign(), "point mass|order"),
-        (OffByOne(), "must first ask about x at t"),
-        (WrongLetter(), "its order .* says 1"),
+        (OffByOne(), r"\bx at t\b"),
+        (WrongLetter(), r"order .*\d\.\d+.*\b1\b"),
         (FirstOrderHeun("sigma"), "order"),
-        (HalvedCurve(), r"its order .* is [12]\.\d+, but it says 3"),
-        (Forgetful(), "must not write into x"),
-        (Neighbourly(), "neighbours"),
-        (TooNoisy(), "spread of images is off"),
-        (Honest(), "spread of images is off"),
-        (Secretive(), "fresh noise drawn: True, says False"),
+        (HalvedCurve(), r"order .*[12]\.\d+.*\b3\b"),
+        (Forgetful(), r"\bx\b(?! at)"),
+        (Neighbourly(), "batch"),
+        (TooNoisy(), r"200 steps.*[+-]\d+\.\d%"),
+        (Honest(), r"200 steps.*[+-]\d+\.\d%"),
+        (Secretive(), "noise.*True.*False"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
-def test_a_sampler_with_a_classic_mistake_is_refused(sampler, said):
-    with pytest.raises(AssertionError, match=said):
+def test_a_sampler_with_a_classic_mistake_is_refused(sampler, named):
+    with pytest.raises(AssertionError, match=rf"{type(sampler).__name__}\b.*(?:{named})"):
         check_sampler(sampler)
 
 
@@ -184,9 +184,9 @@ class NoisyStart(VE):
         return alpha, sigma + 0.01
 
 
-@pytest.mark.parametrize("process, said", [(WrongRate(), "sigma' is not the derivative"), (NoisyStart(), "at t = 0")])
-def test_a_process_with_a_mistake_is_refused(process, said):
-    with pytest.raises(AssertionError, match=said):
+@pytest.mark.parametrize("process, named", [(WrongRate(), "WrongRate.*sigma'"), (NoisyStart(), r"NoisyStart.*t = 0")])
+def test_a_process_with_a_mistake_is_refused(process, named):
+    with pytest.raises(AssertionError, match=named):
         check_process(process)
 
 
@@ -223,20 +223,24 @@ class Cropping(Plain):
         return super().forward(x[..., : x.shape[-1] // 2 * 2], code)
 
 
-NETWORKS = [(Idle(), "no gradient reaches unused"), (Normalised(), "neighbours"), (Cropping(), "the shape must stay")]
+NETWORKS = [
+    (Idle(), r"Idle.*gradient.*unused\.weight"),
+    (Normalised(), "Normalised.*batch"),
+    (Cropping(), r"Cropping.*\(\d+, 1, \d+, \d+\).*\(\d+, 1, \d+, \d+\)"),
+]
 
 
-@pytest.mark.parametrize("net, said", NETWORKS)
-def test_a_network_with_a_mistake_is_refused(net, said):
-    with pytest.raises(AssertionError, match=said):
+@pytest.mark.parametrize("net, named", NETWORKS)
+def test_a_network_with_a_mistake_is_refused(net, named):
+    with pytest.raises(AssertionError, match=named):
         check_network(net, ImageSpec(1, 8, 8))
 
 
 def test_data_with_a_mistake_are_refused():
     data = load(DataOptions(source="digits"))
-    with pytest.raises(AssertionError, match="outside of its classes"):
+    with pytest.raises(AssertionError, match=r"label.*classes"):
         check_dataset(replace(data, labels=data.labels + 3))
-    with pytest.raises(AssertionError, match="must come together"):
+    with pytest.raises(AssertionError, match=r"labels.*spec\.classes"):
         check_dataset(replace(data, labels=None))
 
 
@@ -257,7 +261,7 @@ class FromZero(type(TIME_DISTRIBUTIONS["uniform"])):
 
 
 def test_an_objective_with_a_mistake_is_refused():
-    with pytest.raises(AssertionError, match="one number >= 0"):
+    with pytest.raises(AssertionError, match=r"Negative.*>= 0"):
         check_objective(Objective(Negative(), TIME_DISTRIBUTIONS["uniform"]))
-    with pytest.raises(AssertionError, match="times from"):
+    with pytest.raises(AssertionError, match=r"FromZero.*-?0"):
         check_objective(Objective(SNR(), FromZero()))

@@ -1,6 +1,7 @@
 """Averages of other lengths, made after training: against those computed directly, and the same after a resume."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -188,20 +189,18 @@ def test_what_cannot_be_made_is_refused(tmp_path):
         return checkpoint.read(checkpoint.write(tmp_path / name / "c", t, seconds=0, keep=1))
 
     for options in ({"posthoc_ema": False}, {"use_ema": False}):
-        with pytest.raises(UsageError, match=r"has kept none .*use ema or raw") as caught:
+        with pytest.raises(UsageError, match="ema or raw") as caught:
             snapshots.reconstruct(Tiny(), saved("none", **options), tmp_path / "none" / "averages", 0.15)
         assert caught.value.exit_code == 2
     short = saved("short")
     snapshots.reconstruct(Tiny(), short, tmp_path / "short", 0.08)
-    with pytest.raises(
-        UsageError, match=r"the 2 averages kept in 10 steps .* use 0\.02 to 0\.1\d, or train for longer"
-    ):
+    with pytest.raises(UsageError, match=r"\b2\b.*\b10 steps.*0\.28.*0\.02 to 0\.1\d"):
         snapshots.reconstruct(Tiny(), short, tmp_path / "short", 0.28)
     train(trainer(total=FAR), tmp_path / "damaged", until=40)
     snapshots.found(tmp_path / "damaged")[0].write_bytes(b"")
     t = train(trainer(total=FAR), tmp_path / "other", until=40)
     files = checkpoint.read(checkpoint.write(tmp_path / "c", t, seconds=0, keep=1))
-    with pytest.raises(CheckpointError, match="cannot be put together"):
+    with pytest.raises(CheckpointError, match=r"damaged.*ema or raw"):
         snapshots.reconstruct(Tiny(), files, tmp_path / "damaged", 0.08)
 
 
@@ -220,8 +219,8 @@ def test_words_for_weights():
         0.28,
     ]
     for text in ("", "emma", "ema:", "ema:long", "raw:0.1", "0.1"):
-        with pytest.raises(UsageError, match="expected ema, raw or ema:LENGTH"):
+        with pytest.raises(UsageError, match=rf"'{re.escape(text)}'.*\bema\b.*\braw\b.*\bema:"):
             length_of(text)
     for text in ("ema:0.009", "ema:0.3", "ema:-1", "ema:nan", "ema:inf"):
-        with pytest.raises(UsageError, match=r"from 0\.01 to 0\.28"):
+        with pytest.raises(UsageError, match=rf"{re.escape(text)}.*0\.01 to 0\.28"):
             length_of(text)
