@@ -90,14 +90,14 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     """
     from fromnoise.recipes.recipes import recipe
     from fromnoise.run import Run
-    from fromnoise.run.metadata import situation_of
+    from fromnoise.run.metadata import context_of
 
     path = folder / f"{name}-{seconds:g}-{seed}"
     trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again
     run = Run(path)
-    at = replace(situation_of(run.record), bf16=run.precision.dtype_name == "bfloat16")
+    at = replace(context_of(run.metadata), bf16=run.precision.dtype_name == "bfloat16")
     today = recipe(OURS[name], at)
-    if today.net != run.config.net:
+    if today.net != run.settings.net:
         raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")
     sample, began = today.sample, time.time()
     samples = run.sample(num, settings=asdict(sample))

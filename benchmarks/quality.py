@@ -40,8 +40,8 @@ def row(path: Path) -> dict[str, Any]:
     evaluation = Evaluation.from_json(json.loads(run.folder.evaluation.read_text()), str(run.folder.evaluation))
     lines = [line for line in run.folder.read_metrics() if "seconds" in line]
     return {
-        "recipe": run.config.recipe,
-        "seed": run.config.train.seed,
+        "recipe": run.settings.recipe,
+        "seed": run.settings.train.seed,
         "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
         "precision": run.precision.dtype_name,
         "seconds": lines[-1]["seconds"],

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=2000)
     args = parser.parse_args()
     run = Run(args.run)
-    own, stem = run.config.sample, RESULTS / f"sampling-{run.record['data']['name']}"
+    own, stem = run.settings.sample, RESULTS / f"sampling-{run.metadata['data']['name']}"
     found = {"samplers": run.sweep({"sampler": SAMPLERS, "steps": STEPS}, args.num)}
     for figure in ("sweep", "sweep-seconds"):
         shutil.copy(run.folder.figures / f"{figure}.png", f"{stem}{figure.removeprefix('sweep')}.png")
@@ -66,7 +66,7 @@ def main() -> None:
     found["many"] = run.sweep({"steps": (own.steps, MANY)}, args.num)
     machine = f"{os.cpu_count()} cores of {processor()}"
     kept = {"machine": machine, **{name: asdict(swept) for name, swept in found.items()}}
-    keep(stem, kept, page(stem.name, run.config.recipe, machine, own, found))
+    keep(stem, kept, page(stem.name, run.settings.recipe, machine, own, found))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
         run.train()
         seconds = time.process_time() - began
         losses = [line["loss"] for line in run.folder.read_metrics() if "step" in line]
-        sample = run.config.sample
+        sample = run.settings.sample
         if sample.guidance_scale != 1 and "sample.guidance_scale" not in changes:
             sample = replace(sample, guidance_scale=1.5)  # alike for all: the recipe's goes by the number of images
         made = drawn(run, run.denoiser(), num, sample)

@@ -18,8 +18,8 @@ from fromnoise.data import DataOptions
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
 from fromnoise.model.build import build_denoiser, build_objective
-from fromnoise.recipes.model_sizes import Situation
-from fromnoise.recipes.resolve import compose
+from fromnoise.recipes.model_sizes import TrainingContext
+from fromnoise.recipes.resolve import Request
 from fromnoise.run.metadata import new_record
 from fromnoise.train.hardware import choose_precision
 from fromnoise.train.trainer import Trainer
@@ -57,7 +57,9 @@ def random_images(count: int, channels: int, side: int, classes: int = 10) -> Ar
 def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str) -> Trainer:
     """Our engine at the start of `recipe` on `data`, with no end."""
     length = {"train.num_images": _ENDLESS}
-    config = compose(recipe, Situation(data.spec, len(data), device), DataOptions(), None, {**length, **settings})
+    config = Request("digits", recipe, {**length, **settings}).settings(
+        TrainingContext(data.spec, len(data), device), DataOptions()
+    )
     record = new_record(config, data)
     autocast = choose_precision(device, config.train.mixed_precision).autocast
     spec = ImageSpec.from_json(record["spec"])

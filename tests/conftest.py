@@ -14,7 +14,7 @@ TINY = {
     "train.num_images": 640,
     "train.train_batch_size": 64,
     "train.previews": 1,
-    "train.heldout": 2,
+    "train.validations": 2,
     "train.log_every": 1,
     "sample.steps": 3,
 }

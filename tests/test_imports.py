@@ -59,7 +59,7 @@ def test_training_does_not_load_torchs_compiler(tmp_path: Path) -> None:
         "import sys; from fromnoise.run import Run; "
         "settings = {'train.num_images': 64, 'train.train_batch_size': 32, 'train.previews': 0}; "
         f"run = Run.create('digits', settings=settings, output_dir={str(tmp_path / 'run')!r}, device='cpu'); "
-        "run.train(); print(run.config.train.optimizer, 'torch._dynamo' in sys.modules)"
+        "run.train(); print(run.settings.train.optimizer, 'torch._dynamo' in sys.modules)"
     )
     done = run("-c", code)
     assert done.stdout.split() == ["muon", "False"], done.stderr

@@ -136,7 +136,7 @@ def test_every_peer_has_an_environment_and_a_script(contenders):
 class Grey:
     """A peer that takes 50 ms for a step and makes pictures as grey as their class."""
 
-    package, batch_size, sample_steps, evaluations, told_class, settings = "torch", 4, 3, 3, True, "none"
+    package, batch_size, sample_steps, evaluations, class_conditioning, settings = "torch", 4, 3, 3, True, "none"
 
     def __init__(self, task):
         self.shape, self.net = task.shape, torch.nn.Linear(2, 1)

@@ -15,7 +15,7 @@ class DenoisingDiffusionPytorch:
     """See `peers.harness.Peer`."""
 
     package, batch_size, sample_steps = "denoising-diffusion-pytorch", 128, 50
-    told_class = False
+    class_conditioning = False
 
     def __init__(self, task: Task) -> None:
         self.evaluations = task.sample_steps

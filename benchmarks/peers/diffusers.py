@@ -15,7 +15,7 @@ class Diffusers:
     """See `peers.harness.Peer`."""
 
     package, batch_size, sample_steps = "diffusers", 64, 50
-    told_class = False
+    class_conditioning = False
 
     def __init__(self, task: Task) -> None:
         self.task, self.evaluations = task, task.sample_steps

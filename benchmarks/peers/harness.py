@@ -41,15 +41,15 @@ class Peer(Protocol):
     """A library's training and sampling, as its own example has them; made from a Task.
 
     package: its name on PyPI. batch_size, sample_steps: the defaults. evaluations: of the network for a picture.
-    told_class: the labels matter. settings: in words, what was taken from where. Pictures are float (B, C, H, W) in
-    [0, 1].
+    class_conditioning: the labels matter. settings: in words, what was taken from where. Images are float
+    (B, C, H, W) in [0, 1].
     """
 
     package: str
     batch_size: int
     sample_steps: int
     evaluations: int
-    told_class: bool
+    class_conditioning: bool
     settings: str
     net: nn.Module
 
@@ -105,7 +105,7 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
     torch.save(peer.net.state_dict(), args.out.with_suffix(".pt"))
     saved, began = time.time() - process_start(), time.time()
     asked = None
-    if labels is not None and peer.told_class:  # as often as in training
+    if labels is not None and peer.class_conditioning:  # as often as in training
         asked = labels[torch.randint(len(labels), (args.num,))].to(device)
     made = sampled(peer, args.num, asked)
     report = {

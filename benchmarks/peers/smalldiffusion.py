@@ -15,7 +15,7 @@ class SmallDiffusion:
     """See `peers.harness.Peer`."""
 
     package, batch_size, sample_steps = "smalldiffusion", 128, 20
-    told_class = False
+    class_conditioning = False
 
     def __init__(self, task: Task) -> None:
         self.evaluations = self.sample_steps = task.sample_steps

@@ -19,8 +19,8 @@ class TorchCFM:
 
     def __init__(self, task: Task) -> None:
         self.task, self.evaluations = task, 2 * task.sample_steps
-        self.told_class = task.classes > 0
-        told = {"num_classes": task.classes, "class_cond": True} if self.told_class else {}
+        self.class_conditioning = task.classes > 0
+        told = {"num_classes": task.classes, "class_cond": True} if self.class_conditioning else {}
         self.net = UNetModel(dim=task.shape, num_channels=32, num_res_blocks=1, **told).to(task.device)
         self.settings = (
             f"its MNIST notebook: UNetModel of 32 channels, 1 block, {'told' if told else 'no'} classes; "

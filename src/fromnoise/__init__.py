@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fromnoise.common.version import __version__
+
 if TYPE_CHECKING:
     from fromnoise.chapter.pieces import corrupt, sample_with_step
     from fromnoise.nets.basic_unet import BasicUNet
     from fromnoise.run import Run
 
-__version__ = "0.1.0"
 __all__ = ["BasicUNet", "Run", "__version__", "corrupt", "sample_with_step"]
 
 _WHERE = {

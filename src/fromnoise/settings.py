@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 from fromnoise.common.options import option
 
@@ -38,8 +38,8 @@ class NetOptions:
     )
     width: int = option(32, "channels at the first level of the U-Net, or of a token of the DiT", least=8, most=512)
     depth: int = option(2, "residual blocks a level of the U-Net, or blocks of the DiT", least=1, most=8)
-    told_time: bool = option(True, "tell the network the time (the chapter's networks are blind to it)")
-    told_class: bool = option(True, "tell the network the class, where the images have classes")
+    time_conditioning: bool = option(True, "condition the network on the time (the chapter's networks are not)")
+    class_conditioning: bool = option(True, "condition the network on the class, where the images have classes")
     channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel")
     attention: bool = option(True, "self-attention at the lower levels of UNet2DModel")
 
@@ -51,7 +51,7 @@ class ProcessOptions:
     kind: Literal["linear", "vp", "vp_continuous", "ve"] = option(
         "linear", "straight mix, variance preserving (DDPM's table, or its limit), or variance exploding (EDM)"
     )
-    prior: Literal["normal", "uniform"] = option("normal", "the law of the noise on a linear path")
+    prior: Literal["normal", "uniform"] = option("normal", "the distribution of the noise on a linear path")
     betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = option(
         "linear", "the noise schedule of a VP process"
     )
@@ -59,19 +59,19 @@ class ProcessOptions:
     beta_start: float = option(1e-4, "the first beta of a linear or scaled linear schedule", least=1e-8, most=0.999)
     beta_end: float = option(0.02, "the last one", least=1e-8, most=0.999)
     zero_terminal_snr: bool = option(False, "make the last entry of a VP process pure noise")
-    low: float = option(-1.0, "what black is to the network: -1, or 0 as in the chapter", least=-1, most=0)
+    low: float = option(-1.0, "the value of black in the network's input: -1, or 0 as in the chapter", least=-1, most=0)
 
 
 @dataclass(frozen=True)
 class ObjectiveOptions:
-    """What the network says, and which errors count how much."""
+    """The prediction target, and how errors are weighted over noise levels."""
 
     prediction: Literal["x0", "eps", "v", "velocity", "edm"] = option("x0", "what the network predicts")
     weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid"] = option(
-        "unit", "how noise levels are weighed"
+        "unit", "weighting of noise levels"
     )
-    times: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(
-        "logit_normal", "the law of training times"
+    time_sampling: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(
+        "logit_normal", "the distribution of training times"
     )
     label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)
     sigma_data: float | None = option(None, "standard deviation of the data; measured if not given", least=1e-6)
@@ -86,44 +86,45 @@ class TrainOptions:
     budget: str | None = option(
         None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h", duration=True
     )
-    train_batch_size: int = option(128, "images a step", least=1)
+    train_batch_size: int = option(128, "images per step", least=1)
     optimizer: Literal["adam", "adamw", "muon"] = option(
         "adamw", "Adam, AdamW (weight decay apart from the gradient), or Muon for matrices and AdamW for the rest"
     )
-    learning_rate: float = option(1e-3, "the highest learning rate", least=0)
+    learning_rate: float = option(1e-3, "peak learning rate", least=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = option(
         "cosine", "its course after the warm-up; the last two end at 0"
     )
     lr_warmup_images: int = option(6400, "images over which the learning rate rises from 0", least=0)
-    momentum: float = option(0.95, "Muon's memory of past gradients", least=0, most=0.99999)
-    adam_beta2: float = option(0.99, "Adam's memory of squared gradients", least=0, most=0.99999)
-    weight_decay: float = option(0.01, "AdamW's pull towards zero", least=0)
-    max_grad_norm: float | None = option(1.0, "gradients longer than this are shortened to it", least=0)
-    use_ema: bool = option(True, "keep a running average of the weights and sample with it")
-    ema_length: float = option(0.1, "length of the average, as a share of training so far", least=0.001, most=0.28)
+    momentum: float = option(0.95, "Muon's momentum", least=0, most=0.99999)
+    adam_beta2: float = option(0.99, "Adam beta2", least=0, most=0.99999)
+    weight_decay: float = option(0.01, "AdamW weight decay", least=0)
+    max_grad_norm: float | None = option(1.0, "clip the global gradient norm at this value", least=0)
+    use_ema: bool = option(True, "keep an exponential moving average of the weights and sample with it")
+    ema_length: float = option(
+        0.1, "EMA length: relative standard deviation of the averaging profile", least=0.001, most=0.28
+    )
     posthoc_ema: bool = option(
-        True, "with the average, keep what averages of other lengths are made of later, by --weights ema:LENGTH"
+        True, "also keep snapshots from which --weights ema:LENGTH makes averages of other lengths later"
     )
     mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "the type the network computes in")
     memory_format: Literal["auto", "channels_first", "channels_last"] = option(
         "auto", "how the network's images and kernels lie in memory"
     )
-    cuda_graph: Literal["auto", "yes", "no"] = option("auto", "record a step once and replay it whole (CUDA only)")
+    cuda_graph: Literal["auto", "yes", "no"] = option(
+        "auto", "capture a training step as a CUDA graph and replay it (CUDA only)"
+    )
     compile: Literal["auto", "yes", "no"] = option("auto", "let torch.compile fuse the network's kernels")
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end", duration=True)
     checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)
     previews: int = option(4, "how many preview grids are made on the way", least=0, most=100)
-    heldout: int = option(
-        8,
-        "how often the loss on held-out images is measured on the way, and once at the end; 0 is never",
-        least=0,
-        most=1000,
+    validations: int = option(
+        8, "how often the validation loss is measured on the way, and once at the end; 0 is never", least=0, most=1000
     )
     evaluate_every: int | None = option(
         None, "images between quick evaluations of 1,000 samples; the best checkpoint is then by their KID", least=1
     )
-    log_every: int = option(10, "steps that one line of metrics.jsonl averages", least=1)
+    log_every: int = option(10, "steps averaged in one line of metrics.jsonl", least=1)
 
 
 SamplerName = Literal[
@@ -147,24 +148,47 @@ SamplerName = Literal[
 class SampleOptions:
     """Sampler, grid and guidance."""
 
-    sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` tells of each)")
+    sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` describes each)")
     grid: str = option(
         "auto",
-        "the times it stops at: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, spread, or 1,0.5,0",
+        "the time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, spread, or 1,0.5,0",
     )
     steps: int = option(20, "how many steps", least=1, most=10_000)
     eta: float | None = option(None, "share of fresh noise in each step of ddim or mix", least=0, most=1)
     churn: float | None = option(None, "how far edm raises the noise level before each step", least=0, most=0.4143)
-    guidance_scale: float = option(1.0, "pull towards the class: 1 is none; any other value doubles the cost", least=0)
-    guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance pulls")
-    guidance_rescale: float = option(0.0, "how far guided guesses get back their own contrast", least=0, most=1)
-    autoguidance: float = option(1.0, "push away from the checkpoint `weaker`: 1 is none, 2 doubles the lead", least=0)
-    weaker: str | None = option(None, "images seen at the checkpoint that autoguidance pushes away from")
-    clip: bool = option(False, "clip each guess at the clean image to the images' range")
-    threshold: float | None = option(
-        None, "draw guesses in by this quantile instead of clipping, such as 0.995", least=0.5, most=1
+    guidance_scale: float = option(
+        1.0, "classifier-free guidance scale: 1 is off; any other value doubles the cost", least=0
     )
-    batch_size: int = option(256, "pictures made at once; it does not change them", least=1)
+    guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance acts")
+    guidance_rescale: float = option(0.0, "guidance rescale phi, 0 to 1 (Lin et al. 2024)", least=0, most=1)
+    autoguidance_scale: float = option(1.0, "autoguidance scale (Karras et al. 2024a): 1 is off", least=0)
+    guide_checkpoint: str | None = option(None, "images seen at the checkpoint that autoguidance pushes away from")
+    clip: bool = option(False, "clip each x0 prediction to the images' range")
+    threshold: float | None = option(
+        None,
+        "dynamic thresholding of x0 predictions by this quantile instead of clipping, such as 0.995",
+        least=0.5,
+        most=1,
+    )
+    batch_size: int = option(256, "samples made at once; it does not change them", least=1)
+
+
+class SampleSettings(TypedDict, total=False):
+    """The keyword arguments of everything that samples: the fields of SampleOptions, each optional."""
+
+    sampler: SamplerName
+    grid: str
+    steps: int
+    eta: float | None
+    churn: float | None
+    guidance_scale: float
+    guidance_interval: tuple[float, ...] | None
+    guidance_rescale: float
+    autoguidance_scale: float
+    guide_checkpoint: str | None
+    clip: bool
+    threshold: float | None
+    batch_size: int
 
 
 def guidance_words(scale: float, interval: Sequence[float] | None) -> str:
@@ -175,7 +199,7 @@ def guidance_words(scale: float, interval: Sequence[float] | None) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole of what a run was asked to do: one section a part."""
+    """Everything that decides a run: one section for each part."""
 
     recipe: str = "default"
     data: DataOptions = field(default_factory=DataOptions)

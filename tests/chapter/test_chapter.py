@@ -184,8 +184,8 @@ def test_the_code_on_the_page_runs(told, tmp_path, monkeypatch):
 def test_the_networks_stay_as_runs_that_can_be_sampled(told):
     for name in ("basic-unet", "unet2d", "basic-unet-told"):
         run = Run(told[0] / "runs" / "quick" / name)
-        assert run.sample(2, settings={"steps": 2}).images.shape == (2, 16, 16, 1)
-    assert run.config.net.told_time
+        assert run.sample(2, steps=2).images.shape == (2, 16, 16, 1)
+    assert run.settings.net.time_conditioning
 
 
 def test_another_chapter_in_the_same_place_is_refused(told):

@@ -50,7 +50,7 @@ def test_a_budget_that_is_over_at_once_is_said_and_another_time_limit_is_not(cap
 def test_dashes_and_underscores_are_the_same(capsys, tmp_path):
     words = ["--num-images", "64", "--train-batch-size=32", "--lr", "1e-3", "--no_use_ema", "--output-dir", "there"]
     assert main(["train", "digits", "--set", "net.width=8", *words]) == 0
-    config = json.loads((tmp_path / "there" / "config.json").read_text())["config"]
+    config = json.loads((tmp_path / "there" / "config.json").read_text())["settings"]
     assert config["train"]["train_batch_size"] == 32 and config["train"]["use_ema"] is False
     assert not list((tmp_path / "there").rglob("ema.safetensors"))
 
@@ -228,7 +228,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(tmp_path, capsys, words, co
         (["--guidance_interval", "[0.8,0.2]"], 2, ["guidance_interval", "0.8"]),
         (["--guidance_interval", "2,3"], 2, ["guidance_interval", "2", "3"]),
         (["--steps", "-3"], 2, ["steps", "-3", "1"]),
-        (["--autoguidance", "2"], 2, ["autoguidance", "weaker"]),
+        (["--autoguidance", "2"], 2, ["autoguidance_scale", "guide_checkpoint"]),
         (["--autoguidance", "2", "--weaker", "7"], 4, ["'7'", "last, best or one of 128"]),
         (["--label", "ten"], 2, ["'ten'"]),
         (["--label", "10"], 2, ["'10'"]),

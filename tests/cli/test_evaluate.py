@@ -70,7 +70,7 @@ def test_deep(run, capsys):
         (["{run}", "--num", "0"], 2, ["--num", "0"]),
         (["{run}", "--features", "pixle"], 2, ["'pixle'", "'pixels'"]),
         (["{run}", "--sweep", "steps"], 2, ["--sweep", "steps"]),
-        (["{run}", "--sweep", "steps=2", "--deep"], 2, ["--deep"]),
+        (["{run}", "--sweep", "steps=2", "--extended"], 2, ["--extended"]),
         (["{run}", "--reference", "digits"], 2, ["--reference", "--samples"]),
         (["--samples", "x.npz"], 2, ["--samples", "--reference"]),
         (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, ["--samples", "RUN"]),

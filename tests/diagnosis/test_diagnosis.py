@@ -36,7 +36,7 @@ LEARNS = {
     "net.depth": 1,
     "train.budget": None,
     "train.previews": 0,
-    "train.heldout": 0,
+    "train.validations": 0,
     "train.mixed_precision": "no",
 }
 
@@ -57,7 +57,7 @@ def healthy(trained):
 
 
 def case_of(run, **settings):
-    options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    options = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
     return Case(run, options, "last", "ema")
 
 
@@ -383,7 +383,7 @@ def test_the_command_prints_faults_first_and_the_json(tmp_path, tiny_run, capsys
 
 def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert main(["diagnose", str(tmp_path)]) == 4
-    assert "no run folder" in capsys.readouterr().err
+    assert "config.json" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def hole(tiny_run):
 
 
 def stops(run, steps):
-    return grid_named(run.config.sample.grid, Linear())(Linear(), steps).tolist()
+    return grid_named(run.settings.sample.grid, Linear())(Linear(), steps).tolist()
 
 
 def png(path, pixels, mode=None):
@@ -169,7 +169,7 @@ def test_each_picture_has_its_own_class(tiny_run, editor):
 
 def test_guidance_does_not_invert(tiny_run):
     run = Run(tiny_run.path)
-    run.config = replace(run.config, sample=replace(run.config.sample, guidance_scale=3.0))
+    run.settings = replace(run.settings, sample=replace(run.settings.sample, guidance_scale=3.0))
     assert np.array_equal(run.edit().invert(7).images, tiny_run.edit({"guidance_scale": 1.0}).invert(7).images)
     guided = tiny_run.edit({"guidance_scale": 3.0})
     for make in (lambda: guided.invert(7), lambda: guided.interpolate(images=[7, 4])):
@@ -180,8 +180,8 @@ def test_guidance_does_not_invert(tiny_run):
 
 def test_a_class_that_is_needed_and_not_known(tiny_run, tmp_path):
     run = Run(tiny_run.path)
-    plain = replace(run.config.sample, guidance_scale=1.0)
-    run.config = replace(run.config, objective=replace(run.config.objective, label_dropout=0.0), sample=plain)
+    plain = replace(run.settings.sample, guidance_scale=1.0)
+    run.settings = replace(run.settings, objective=replace(run.settings.objective, label_dropout=0.0), sample=plain)
     path = png(tmp_path / "p.png", np.zeros((16, 16), np.uint8))
     with pytest.raises(UsageError, match="give --label"):
         run.edit().img2img(path, num=1)

@@ -98,7 +98,7 @@ def test_it_is_the_same_the_next_time(run, evaluation):
 
 def test_a_sweep_measures_every_combination(run):
     axes = parse_axes(["steps=2,4", "sampler=euler,heun"])
-    swept = run.sweep(axes, 40, settings={"guidance_scale": 1.0})
+    swept = run.sweep(axes, 40, guidance_scale=1.0)
     points = swept.points
     assert [point.settings for point in points] == [
         {"steps": steps, "sampler": sampler} for steps in (2, 4) for sampler in ("euler", "heun")
@@ -262,9 +262,9 @@ def test_two_evaluations_of_one_run_do_not_mix(run):
 
 
 def test_every_setting_of_sampling_is_in_the_protocol(run):
-    about = run.evaluate(20, settings={"clip": True, "guidance_interval": (0.2, 0.8)}).protocol["sampling"]
+    about = run.evaluate(20, clip=True, guidance_interval=(0.2, 0.8)).protocol["sampling"]
     assert about["clip"] is True and list(about["guidance_interval"]) == [0.2, 0.8] and about["device"] == run.device
-    assert set(vars(run.config.sample)) - {"batch_size"} <= set(about)
+    assert set(vars(run.settings.sample)) - {"batch_size"} <= set(about)
 
 
 def test_too_few_pictures_are_refused(run, tmp_path):

@@ -69,4 +69,4 @@ def test_edms_weighting_knows_the_data():
 def test_a_model_has_classes_where_it_is_told_them():
     config = replaced(Settings(), {"process.low": 0.0})
     assert model_spec(SPEC, config) == ImageSpec(1, 4, 4, ("a", "b"), 0.0, 1.0)
-    assert model_spec(SPEC, replaced(config, {"net.told_class": False})).classes == ()
+    assert model_spec(SPEC, replaced(config, {"net.class_conditioning": False})).classes == ()

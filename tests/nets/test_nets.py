@@ -43,7 +43,7 @@ def test_told_and_blind(kind):
     x, early, late = torch.randn(1, 1, 28, 28), torch.tensor([10.0]), torch.tensor([900.0])
     for told in (True, False):
         torch.manual_seed(0)
-        net = build_net(small(kind, told_time=told), MNIST)
+        net = build_net(small(kind, time_conditioning=told), MNIST)
         torch.nn.init.normal_(next(p for p in reversed(list(net.parameters())) if p.ndim > 1), std=0.1)
         _stir(net)
         assert torch.equal(net(x, early), net(x, late)) != told
@@ -101,11 +101,13 @@ def test_a_transformer_knows_where_its_tokens_are():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_that_is_not_told_the_class_ignores_it(kind):
-    net = build_net(small(kind, told_class=False), MNIST).eval()
+    net = build_net(small(kind, class_conditioning=False), MNIST).eval()
     _stir(net)
     x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
     assert torch.equal(net(x, code, torch.tensor([3])), net(x, code))
-    told, blind = (sum(p.numel() for p in build_net(small(kind, told_class=t), MNIST).parameters()) for t in (1, 0))
+    told, blind = (
+        sum(p.numel() for p in build_net(small(kind, class_conditioning=t), MNIST).parameters()) for t in (1, 0)
+    )
     assert told > blind
 
 

@@ -10,9 +10,9 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.diffusion.process import Linear
 from fromnoise.diffusion.time_grids import GRIDS
-from fromnoise.recipes.model_sizes import SIZES, UP_TO, Situation, choose_size
+from fromnoise.recipes.model_sizes import SECONDS_LIMIT, SIZES, TrainingContext, choose_size
 from fromnoise.recipes.recipes import recipe, size_of
-from fromnoise.recipes.resolve import situation
+from fromnoise.recipes.resolve import Request
 from fromnoise.report.run_report import facts
 from fromnoise.run import Run
 from fromnoise.train.hardware import choose_precision
@@ -21,22 +21,22 @@ MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
 
 
 def at(seconds=None, device="cpu", count=60_000, spec=MNIST, planned=None):
-    return Situation(spec, count, device, seconds, planned)
+    return TrainingContext(spec, count, device, seconds, planned)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
 def test_more_time_is_for_more_channels(device):
-    borders = UP_TO[device]
+    borders = SECONDS_LIMIT[device]
     chosen = [choose_size(at(seconds, device)) for border in borders for seconds in (border, border + 1)]
     assert [one.name for one in chosen] == ["tiny", "small", "small", "base", "base", "large"]
-    assert all(one.why for one in chosen)
+    assert all(one.reason for one in chosen)
     assert [one.width for one in chosen] == sorted(one.width for one in chosen)
 
 
 def test_without_a_budget_it_is_base_and_few_images_make_it_small():
     assert choose_size(at()).name == "base"
     few = choose_size(at(3600.0, count=300))
-    assert few.name == "small" and "300 images" in few.why
+    assert few.name == "small" and "300 images" in few.reason
     assert few.batch == 32 and choose_size(at(count=7)).batch == 7
 
 
@@ -72,16 +72,16 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     said = dict(facts(run))["size"]
     assert said.startswith("small, 24 channels") and "64 images" in said
     bf16 = choose_precision("cpu").autocast is not None
-    assert run.record["situation"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
-    monkeypatch.setattr("fromnoise.run.run.kind_of_device", lambda name: "cuda")
+    assert run.metadata["context"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
+    monkeypatch.setattr("fromnoise.run.create.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
-    assert again.config == run.config
+    assert again.settings == run.settings
     in_other_words = Run.create(
         "digits", settings={**settings, "net.width": 24}, output_dir=tmp_path / "r", device="cpu"
     )
-    assert in_other_words.config == run.config
+    assert in_other_words.settings == run.settings
     elsewhere = Run.create("digits", settings=settings, output_dir=tmp_path / "new", device="cpu")
-    assert elsewhere.record["situation"]["device"] == "cuda"
+    assert elsewhere.metadata["context"]["device"] == "cuda"
     with pytest.raises(UsageError, match=r"net\.width.*24.*64"):
         Run.create("digits", recipe="default-large", settings=settings, output_dir=tmp_path / "r")
 
@@ -94,14 +94,16 @@ def test_what_will_have_seen_more_is_guided_less():
     assert strengths[-1] > 1 and strengths[0] < 2
     assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
     digits = load(DataOptions("digits"))
-    asked = [situation(digits, None, {"train.mixed_precision": name}).bf16 for name in ("no", "bf16")]
+    asked = [
+        Request("digits", "default", {"train.mixed_precision": name}).context(digits).bf16 for name in ("no", "bf16")
+    ]
     assert asked == [False, True]
 
 
 def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
     def sampling(**settings):
         run = Run.create("digits", settings=settings, output_dir=tmp_path / str(len(list(tmp_path.iterdir()))))
-        return run.config.sample
+        return run.settings.sample
 
     own, other = sampling(), sampling(**{"process.kind": "vp"})
     assert (own.grid, own.guidance_interval) == ("spread", (0.25, 0.92))
@@ -126,9 +128,9 @@ def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
     settings = {"train.num_images": 640, "train.previews": 0}
     run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     record = run.folder.read_record()
-    record["config"]["net"]["width"] = 20
-    del record["situation"]
-    run.folder.record.write_text(json.dumps(record))
+    record["settings"]["net"]["width"] = 20
+    del record["context"]
+    run.folder.config.write_text(json.dumps(record))
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.config.net.width == 20 and "size" not in dict(facts(again))
     with pytest.raises(UsageError, match=r"net\.width.*20.*24"):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fromnoise.common.errors import BusyError, WriteError
-from fromnoise.run.folder import Folder, to_toml
+from fromnoise.run.folder import RunFolder, to_toml
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 value = st.one_of(text, st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False))
@@ -34,15 +34,15 @@ def test_what_toml_cannot_hold_is_not_written() -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from fromnoise.run.folder import Folder
-with Folder(Path(sys.argv[1])).locked():
+from fromnoise.run.folder import RunFolder
+with RunFolder(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
 def test_one_process_at_a_time_works_in_a_folder_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
+    folder = RunFolder(tmp_path)
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
@@ -58,5 +58,5 @@ def test_one_process_at_a_time_works_in_a_folder_and_a_killed_one_lets_go(tmp_pa
 
 def test_a_folder_that_cannot_be_written_in_is_not_locked(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError), Folder(tmp_path / "file").locked():
+    with pytest.raises(WriteError), RunFolder(tmp_path / "file").locked():
         pass

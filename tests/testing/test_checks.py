@@ -30,7 +30,7 @@ def test_every_network_keeps_its_promises(kind, spec):
     options = NetOptions(kind=kind, width=32 if kind == "dit" else 8, channels=(32, 32), depth=1)
     check_network(build_net(options, spec), spec)
     if kind == "basic_unet":
-        check_network(build_net(replace(options, told_time=False), spec), spec, time_conditioning=False)
+        check_network(build_net(replace(options, time_conditioning=False), spec), spec, time_conditioning=False)
 
 
 @pytest.mark.parametrize("weighting, times", list(product(WEIGHTINGS, TIME_DISTRIBUTIONS)))

@@ -6,7 +6,7 @@ import torch
 from fromnoise.data import DataOptions, load
 from fromnoise.data.batches import Batches
 from fromnoise.model.build import build_denoiser, build_objective
-from fromnoise.recipes.model_sizes import Situation
+from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import compose
 from fromnoise.run.metadata import new_record
 from fromnoise.train import checkpoint
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 def trainer(recipe="default", **settings):
     data = load(DataOptions("digits"))
-    at = Situation(data.spec, len(data), "cuda")
+    at = TrainingContext(data.spec, len(data), "cuda")
     config = compose(recipe, at, DataOptions(), None, {"train.num_images": 10**9, **settings})
     record = new_record(config, data)
     denoiser = build_denoiser(config, data.spec, record["sigma_data"], torch.bfloat16).to("cuda")

@@ -15,7 +15,7 @@ from fromnoise.diffusion.prediction import X0
 from fromnoise.diffusion.process import Linear
 from fromnoise.diffusion.time_sampling import UniformTimes
 from fromnoise.diffusion.weighting import Unit
-from fromnoise.run.checkpoint_weights import length_of
+from fromnoise.run.checkpoints import ema_length
 from fromnoise.settings import TrainOptions
 from fromnoise.train import checkpoint, snapshots
 from fromnoise.train.ema import Ema
@@ -211,7 +211,7 @@ def test_a_snapshot_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_words_for_weights():
-    assert [length_of(text) for text in ("ema", "raw", "ema:0.15", "ema:0.01", "ema:0.28")] == [
+    assert [ema_length(text) for text in ("ema", "raw", "ema:0.15", "ema:0.01", "ema:0.28")] == [
         None,
         None,
         0.15,
@@ -220,7 +220,7 @@ def test_words_for_weights():
     ]
     for text in ("", "emma", "ema:", "ema:long", "raw:0.1", "0.1"):
         with pytest.raises(UsageError, match=rf"'{re.escape(text)}'.*\bema\b.*\braw\b.*\bema:"):
-            length_of(text)
+            ema_length(text)
     for text in ("ema:0.009", "ema:0.3", "ema:-1", "ema:nan", "ema:inf"):
         with pytest.raises(UsageError, match=rf"{re.escape(text)}.*0\.01 to 0\.28"):
-            length_of(text)
+            ema_length(text)

@@ -59,7 +59,7 @@ def test_it_is_measured_evenly_and_at_the_end(tiny_run):
 
 def test_the_last_score_is_that_of_the_averaged_weights_on_disk(tiny_run):
     """The event at the end is what the checkpoint's averaged weights have on the digits' own test images."""
-    config = tiny_run.config
+    config = tiny_run.settings
     from fromnoise.model.build import build_objective
 
     model = tiny_run.denoiser()
@@ -75,7 +75,9 @@ def test_the_last_score_is_that_of_the_averaged_weights_on_disk(tiny_run):
 @pytest.mark.parametrize("changes", [{}, {"train.use_ema": False}])
 def test_measuring_changes_nothing_of_the_training(tmp_path, tiny_settings, changes):
     runs = [
-        Run.create("digits", output_dir=tmp_path / str(n), settings={**tiny_settings, **changes, "train.heldout": n})
+        Run.create(
+            "digits", output_dir=tmp_path / str(n), settings={**tiny_settings, **changes, "train.validations": n}
+        )
         for n in (0, 8)
     ]
     never, often = (weights(run.train()) for run in runs)
@@ -102,20 +104,20 @@ def test_resumed_is_uninterrupted_scores_and_all(tmp_path, tiny_run, tiny_settin
 
 
 def test_the_best_checkpoint_outlives_newer_ones_and_can_be_asked_for(tmp_path, tiny_settings, falling):
-    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.heldout": 1}
+    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.validations": 1}
     run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.num_images": 384})
     falling([3.0, 1.0, 2.0, 2.5, 2.2, 4.0])
     run.train()
     assert best(run) == checkpoint.Score(128, "held-out loss", 1.0)
     assert [int(path.name) for path in checkpoint.found(run.folder.checkpoints)] == [128, 320, 384]
-    first, named, last = (run.sample(num=2, at=at).images for at in ("128", "best", "last"))
+    first, named, last = (run.sample(num=2, checkpoint=at).images for at in ("128", "best", "last"))
     assert np.array_equal(first, named) and not np.array_equal(named, last)
     with pytest.raises(CheckpointError, match="choose last, best or one of 128, 320, 384"):
         run.denoiser("7")
 
 
 def test_a_kill_between_checkpoint_and_score_leaves_the_best_as_it_was(tmp_path, tiny_settings, falling, monkeypatch):
-    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.heldout": 1, "train.num_images": 256}
+    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.validations": 1, "train.num_images": 256}
     falling([3.0, 1.0, 0.5, 2.0, 2.0])
     run = Run.create("digits", output_dir=tmp_path / "r", settings=settings)
     written = checkpoint.note_score
@@ -136,8 +138,8 @@ def test_a_kill_between_checkpoint_and_score_leaves_the_best_as_it_was(tmp_path,
 
 def test_held_out_images_of_a_folder_are_not_trained_on(tmp_path, tiny_settings):
     run = Run.create(pictures(tmp_path, 100), output_dir=tmp_path / "r", settings=tiny_settings).train()
-    assert run.record["data"]["count"] == len(run.data) == 90 and len(run.held_out) == 10
-    assert "10 of 100 images are held out" in run.record["data"]["notes"][-1]
+    assert run.metadata["data"]["count"] == len(run.data) == 90 and len(run.held_out) == 10
+    assert "10 of 100 images are held out" in run.metadata["data"]["notes"][-1]
     assert len(heldout(run)) == 3
     seen = {image.numpy().tobytes() for image in run.data.images}
     assert not seen & {image.numpy().tobytes() for image in run.held_out.images}
@@ -193,7 +195,7 @@ def test_the_record_of_the_best_is_plain_json(tiny_run):
 
 
 def test_samples_are_evaluated_on_the_way_and_the_best_checkpoint_is_by_their_kid(tiny_settings, tmp_path, capsys):
-    settings = {**tiny_settings, "train.evaluate_every": 256, "train.checkpoints_kept": 1, "train.heldout": 1}
+    settings = {**tiny_settings, "train.evaluate_every": 256, "train.checkpoints_kept": 1, "train.validations": 1}
     run = Run.create("digits", output_dir=tmp_path / "run", settings=settings).train()
     assert "every 256 images 1,000 samples are measured, about" in capsys.readouterr().err
     found = [line for line in run.folder.read_metrics() if line.get("event") == "evaluation"]

@@ -94,7 +94,7 @@ print((ours - theirs).abs().max())
 
 STEPS = """
 for n in {counts}:
-    run.sample({num}, settings={{"steps": n}}).save(f"{{n}}-steps.png")
+    run.sample({num}, steps=n).save(f"{{n}}-steps.png")
 """
 
 

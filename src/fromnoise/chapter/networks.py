@@ -58,7 +58,7 @@ class Trained:
 
 def steps_per_epoch(run: Run) -> int:
     """Steps in which every image is seen once."""
-    return -(-int(run.record["data"]["count"]) // run.config.train.train_batch_size)
+    return -(-int(run.metadata["data"]["count"]) // run.settings.train.train_batch_size)
 
 
 def train(

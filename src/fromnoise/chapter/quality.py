@@ -91,7 +91,7 @@ def _scores(
     """A Judgement on `num` samples, from the same noise each time, for each number of steps."""
     scores = {}
     for steps in counts:
-        made = torch.from_numpy(trained.run.sample(num, settings={"steps": steps}).images)
+        made = torch.from_numpy(trained.run.sample(num, steps=steps).images)
         scores[steps] = judge(judging, made.permute(0, 3, 1, 2).contiguous())
         called = f"{name}, {steps} step" + ("s" if steps > 1 else "")
         _note(telling, called, scores[steps], f"{num} samples; {stated(trained.images, telling.parts)}")

@@ -78,7 +78,7 @@ def _write_numbers(telling: Telling, basic: Trained, seconds: float) -> None:
         "seed": telling.seed,
         "seconds": round(seconds, 1),
         "machine": _machine(telling),
-        "versions": basic.run.record["versions"],
+        "versions": basic.run.metadata["versions"],
         "trained": telling.trained,
         "quantities": telling.listed(),
     }
@@ -119,7 +119,7 @@ def _write_page(telling: Telling, basic: Trained, seconds: float) -> Path:
         *_comparison(telling),
         Section("How to go on", filled(words.GO_ON), code=_commands(telling, basic)),
     ]
-    versions = ", ".join(f"{name} {version}" for name, version in basic.run.record["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in basic.run.metadata["versions"].items())
     title = "From noise to digits" if telling.compared or telling.source == "digits" else "From noise to images"
     html = page(title, "\n\n".join(lead), sections, f"Made by {versions}.")
     return write_page(telling.folder / "chapter.html", html)

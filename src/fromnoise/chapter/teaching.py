@@ -21,7 +21,7 @@ from fromnoise.figures.grid import grid
 from fromnoise.figures.image_rows import rows
 from fromnoise.figures.steps import two_columns
 from fromnoise.nets import build_net
-from fromnoise.recipes.model_sizes import Situation
+from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import recipe
 
 FEW_STEPS, MANY_STEPS = 5, 40
@@ -93,7 +93,7 @@ def sampling(telling: Telling, trained: Trained) -> None:
 
 def count_parameters(telling: Telling, recipe_name: str) -> int:
     """Counted from the network that the recipe builds for these images."""
-    net = build_net(recipe(recipe_name, Situation(telling.spec, len(telling.data))).net, telling.spec)
+    net = build_net(recipe(recipe_name, TrainingContext(telling.spec, len(telling.data))).net, telling.spec)
     return sum(p.numel() for p in net.parameters())
 
 

@@ -51,7 +51,7 @@ def _first(data: ArrayData, count: int) -> ArrayData:
 def told_the_time(telling: Telling, blind: Trained, unseen: HeldOut) -> None:
     """BasicUNet told the time beside the blind one: same data, order, noise, seed and number of steps."""
     telling.begin("3.6", "Further: time and steps", filled(words.TOLD))
-    settings = {"net.told_time": True}
+    settings = {"net.time_conditioning": True}
     aware = train(telling, "BasicUNet told the time", "basic-unet-told", "chapter-basic", telling.parts.told, settings)
     telling.more("", run_block(telling, aware))
     part = f"{stated(aware.images, telling.parts)} each"

@@ -30,7 +30,7 @@ VERBS = {
 
 def build_parser() -> Parser:
     """The whole command line."""
-    from fromnoise import __version__
+    from fromnoise.common.version import __version__
 
     parser = Parser(prog="fromnoise", description="Train a diffusion or flow model from scratch and see every step.")
     parser.add_argument("--version", action="version", version=f"fromnoise {__version__}")

@@ -10,7 +10,7 @@ from fromnoise.cli.flags import (
     add_device_flag,
     add_setting_flags,
     add_weights_flags,
-    chosen_settings,
+    sample_settings,
 )
 from fromnoise.cli.parser import Parser
 
@@ -26,13 +26,13 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the findings, faults first, and where they lie; with --json - the JSON instead."""
-    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+    settings = sample_settings(args)
 
     from fromnoise.common.files import write_bytes
     from fromnoise.run import Run
 
     patient = Run(args.run_folder, device=args.device)
-    diagnosis = patient.diagnose(settings, at=args.checkpoint, weights=args.weights)
+    diagnosis = patient.diagnose(checkpoint=args.checkpoint, weights=args.weights, **settings)
     content = diagnosis.path.read_text(encoding="utf-8")
     if args.json == "-":
         print(content)

@@ -11,9 +11,9 @@ from fromnoise.cli.flags import (
     add_device_flag,
     add_setting_flags,
     add_weights_flags,
-    chosen_settings,
     parse_seeds,
     positive,
+    sample_settings,
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError, nearest
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     seeds = parse_seeds(args.seeds) if getattr(args, "seeds", None) else None
     if args.action != "interpolate" and seeds and args.num is not None:
         raise UsageError("--num and --seeds were both given; use one of them")
-    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+    settings = sample_settings(args)
 
     from fromnoise.editing.result import check_ending, strip_beside
     from fromnoise.run import Run
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> None:
     model = Run(args.run_folder, device=args.device)
     out = Path(args.out) if args.out else model.path / "edits" / _name(args, seeds or list(range(num)))
     kind = check_ending(out)
-    made = _made(model.edit(settings=settings, at=args.checkpoint, weights=args.weights), args, num, seeds)
+    made = _made(model.edit(checkpoint=args.checkpoint, weights=args.weights, **settings), args, num, seeds)
     for note in made.notes:
         print(note)
     saved = made.save(out)

@@ -12,8 +12,8 @@ from fromnoise.cli.flags import (
     add_device_flag,
     add_setting_flags,
     add_weights_flags,
-    chosen_settings,
     positive,
+    sample_settings,
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
@@ -36,7 +36,10 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("statistics", metavar="FILE.npz", help="also the distance to these statistics (keys mu and sigma)")
     parser.flag("save_statistics", metavar="FILE.npz", help="keep the training images' statistics (keys mu and sigma)")
     parser.flag(
-        "deep", action="store_true", help="also what takes minutes: usefulness, two-sample test, bits per dimension"
+        "extended",
+        "deep",
+        action="store_true",
+        help="also what takes minutes: usefulness, two-sample test, bits per dimension",
     )
     parser.flag("sweep", nargs="+", metavar="NAME=A,B", help="only quality against cost: steps=5,10 sampler=euler,heun")
     parser.flag(
@@ -50,7 +53,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure what is asked for, print it, and say where it lies."""
-    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+    settings = sample_settings(args)
     if args.num is not None:
         positive("num", args.num)
     if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
@@ -85,10 +88,9 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     model = Run(args.run_folder, device=args.device)
     found = model.evaluate(
         args.num or 10_000,
-        settings=settings,
         how=_how(args),
-        deep=args.deep,
-        at=args.checkpoint,
+        extended=args.extended,
+        checkpoint=args.checkpoint,
         weights=args.weights,
     )
     _say(found, args.json)
@@ -97,7 +99,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
-    given = [name for name in ("num", "sweep", "deep") if getattr(args, name)]
+    given = [name for name in ("num", "sweep", "extended") if getattr(args, name)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         raise UsageError("--samples measures pictures that are made already; leave RUN and the flags of sampling out")
     if args.reference is None:
@@ -112,8 +114,8 @@ def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
-    if args.deep or args.statistics or args.save_statistics:
-        raise UsageError("--sweep measures quality against cost only; leave --deep and --statistics out")
+    if args.extended or args.statistics or args.save_statistics:
+        raise UsageError("--sweep measures quality against cost only; leave --extended and --statistics out")
 
     from fromnoise.cli.tables import columns
     from fromnoise.evaluation.sweep import parse_axes, sweep_table
@@ -121,7 +123,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
     model, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
     swept = model.sweep(
-        axes, args.num or 2000, settings=settings, features=args.features, at=args.checkpoint, weights=args.weights
+        axes, args.num or 2000, features=args.features, checkpoint=args.checkpoint, weights=args.weights, **settings
     )
     if args.json:
         _write(model.folder.sweep.read_text(encoding="utf-8"), args.json)

@@ -45,8 +45,8 @@ SAMPLE_FLAGS = {
     "guidance_scale": "sample.guidance_scale",
     "guidance_interval": "sample.guidance_interval",
     "guidance_rescale": "sample.guidance_rescale",
-    "autoguidance": "sample.autoguidance",
-    "weaker": "sample.weaker",
+    "autoguidance_scale": "sample.autoguidance_scale",
+    "guide_checkpoint": "sample.guide_checkpoint",
     "clip": "sample.clip",
     "threshold": "sample.threshold",
     "batch_size": "sample.batch_size",
@@ -58,6 +58,8 @@ ALIASES = {
     "learning_rate": ("lr",),
     "lr_schedule": ("lr_scheduler",),
     "resolution": ("image_size",),
+    "autoguidance_scale": ("autoguidance",),
+    "guide_checkpoint": ("weaker",),
 }
 
 
@@ -87,6 +89,11 @@ def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str
             raise UsageError(f"--set {text} has no value; write --set section.name=value")
         changes[name.strip()] = parse_value(Settings, name.strip(), value.strip())
     return changes
+
+
+def sample_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Sampling options by name for every flag of SAMPLE_FLAGS that was given."""
+    return {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
 
 
 def parse_seeds(text: str) -> list[int]:

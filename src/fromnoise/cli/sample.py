@@ -11,9 +11,9 @@ from fromnoise.cli.flags import (
     add_device_flag,
     add_setting_flags,
     add_weights_flags,
-    chosen_settings,
     parse_seeds,
     positive,
+    sample_settings,
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     seeds = (
         parse_seeds(args.seeds) if args.seeds else list(range(positive("num", 64 if args.num is None else args.num)))
     )
-    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+    settings = sample_settings(args)
 
     from fromnoise.run import Run
 
@@ -53,10 +53,10 @@ def run(args: argparse.Namespace) -> None:
     made = model.sample(
         seeds=seeds,
         label=args.label,
-        settings=settings,
-        at=args.checkpoint,
+        checkpoint=args.checkpoint,
         weights=args.weights,
         keep_steps=out.suffix == ".gif",
+        **settings,
     )
     print(made.save(out))
 

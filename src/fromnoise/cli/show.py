@@ -9,9 +9,9 @@ from fromnoise.cli.flags import (
     add_device_flag,
     add_setting_flags,
     add_weights_flags,
-    chosen_settings,
     parse_seeds,
     positive,
+    sample_settings,
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
@@ -35,11 +35,10 @@ def run(args: argparse.Namespace) -> None:
     """Draw what is asked for, and say where it lies."""
     if args.trajectory and args.compare:
         raise UsageError("--trajectory and --compare were both given; use one of them at a time")
-    flags = {name: setting for name, setting in SAMPLE_FLAGS.items() if name != "steps"}
-    settings = {name.partition(".")[2]: value for name, value in chosen_settings(args, flags).items()}
+    settings = {name: value for name, value in sample_settings(args).items() if name != "steps"}
     counts = _counts(args.steps) if args.steps else None
     seeds = parse_seeds(args.seeds) if args.seeds else None
-    view = {"label": args.label, "settings": settings, "at": args.checkpoint, "weights": args.weights}
+    view = {"label": args.label, "checkpoint": args.checkpoint, "weights": args.weights, **settings}
     if not (args.trajectory or args.compare):
         _refuse_what_only_views_take(args, bool(settings))
 
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     if args.trajectory:
         if counts and len(counts) > 1:
             raise UsageError(f"--steps is {args.steps}, but a trajectory has one number of steps; give one")
-        view["settings"] = {**settings, **({"steps": counts[0]} if counts else {})}
+        view |= {"steps": counts[0]} if counts else {}
         for path in shown.trajectory(seeds or (0, 1, 2), **view):
             print(path)
     elif args.compare:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         settings=changes,
         device=args.device,
     )
-    for note in training.record["data"]["notes"]:
+    for note in training.metadata["data"]["notes"]:
         print(note)
     for name, value in facts(training)[1:]:
         if name in SAID:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     cut = next((line for line in reversed(lines) if line.get("event") == "budget spent"), None)
     if cut and not cut["images"]:
         raise UsageError(
-            f"the budget of {training.config.train.budget} was over before an image was seen; remove {training.path} "
+            f"the budget of {training.settings.train.budget} was over before an image was seen; remove {training.path} "
             "and give a longer one"
         )
     if not progress.moved:

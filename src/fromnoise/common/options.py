@@ -106,19 +106,33 @@ def annotation(tree: type[Any], name: str) -> Any:
 
 def replaced(tree: T, changes: Mapping[str, Any]) -> T:
     """`tree` with the settings of `changes` (dotted name -> value), checked; UsageError for a bad name or value."""
-    kind = type(tree)
-    known = all_settings(kind)
+    known = all_settings(type(tree))
     for name, value in changes.items():
         if name not in known:
             raise UsageError(unknown_setting(name, known))
         section, _, key = name.partition(".")
-        if isinstance(value, list):
-            value = tuple(value)
-        if isinstance(value, int) and not isinstance(value, bool) and kind_of(annotation(kind, name))[0] is float:
-            value = float(value)
-        old = getattr(tree, section)
-        tree = dataclasses.replace(tree, **{section: dataclasses.replace(old, **{key: value})})  # type: ignore[type-var]
+        tree = dataclasses.replace(tree, **{section: _with(getattr(tree, section), key, value)})  # type: ignore[type-var]
     return checked(tree)
+
+
+def changed(options: T, changes: Mapping[str, Any], section: str) -> T:
+    """One section with the settings of `changes` (name -> value), checked; UsageError for a bad name or value."""
+    known = {f"{section}.{field.name}": field for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    for key, value in changes.items():
+        if f"{section}.{key}" not in known:
+            raise UsageError(unknown_setting(f"{section}.{key}", known))
+        options = _with(options, key, value)
+    return checked(options, section)
+
+
+def _with(options: T, key: str, value: Any) -> T:
+    """`options` with one field set; lists become tuples and whole numbers floats where the field is one."""
+    if isinstance(value, list):
+        value = tuple(value)
+    kind = kind_of(typing.get_type_hints(type(options))[key])[0]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    return dataclasses.replace(options, **{key: value})  # type: ignore[type-var]
 
 
 def unknown_setting(name: str, known: Mapping[str, Any]) -> str:

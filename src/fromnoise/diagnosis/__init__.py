@@ -35,7 +35,7 @@ def diagnose(run: Run, settings: Mapping[str, Any], at: str = "last", weights: s
     minute on a CPU. Raises UsageError for sampling that cannot be, DataError where the training images are gone,
     CheckpointError where there is none.
     """
-    options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    options = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
     case = Case(run, options, at, weights)
     broken = weights_finding(case)
     if broken:

@@ -110,6 +110,6 @@ def _obeyed(case: Case, classifier: Classifier, reached: float | None, sound: bo
         return Finding("labels", "worth knowing", f"{says}.", do, numbers)
     scale = case.options.guidance_scale
     do = f"sample with `--guidance_scale {max(2.0, 2 * scale):g}`, or train longer"
-    if case.run.config.objective.label_dropout == 0:
+    if case.run.settings.objective.label_dropout == 0:
         do = "train with objective.label_dropout=0.1, so that guidance can be used; or train longer"
     return Finding("labels", "fault", f"{says}: samples look like classes, but not like those asked for.", do, numbers)

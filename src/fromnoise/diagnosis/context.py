@@ -19,7 +19,7 @@ from fromnoise.diagnosis.noise_levels import Guess, Levels, choose_levels, error
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.metrics.features import Features, domain
 from fromnoise.metrics.kid import KernelDistance, kernel_distance
-from fromnoise.model.samples import make
+from fromnoise.model.legacy import make
 from fromnoise.settings import SampleOptions
 from fromnoise.train import checkpoint
 
@@ -54,7 +54,7 @@ class Case:
 
     def __post_init__(self) -> None:
         # Weights that were never averaged go by their own name.
-        self.weights = "raw" if self.weights == "ema" and not self.run.config.train.use_ema else self.weights
+        self.weights = "raw" if self.weights == "ema" and not self.run.settings.train.use_ema else self.weights
 
     @cached_property
     def denoiser(self) -> Denoiser:
@@ -64,7 +64,7 @@ class Case:
     @cached_property
     def trained(self) -> dict[str, Denoiser]:
         """The denoisers at the checkpoint: "ema" where one is kept, "raw", and `weights`; raises as `Run.denoiser`."""
-        names = ("ema", "raw") if self.run.config.train.use_ema else ("raw",)
+        names = ("ema", "raw") if self.run.settings.train.use_ema else ("raw",)
         return {name: self.run.denoiser(self.at, name) for name in dict.fromkeys((*names, self.weights))}
 
     @cached_property
@@ -227,7 +227,7 @@ class Case:
     @cached_property
     def finer(self) -> SampleOptions:
         """The same way of sampling in four times the steps, as far as the process has so many."""
-        most = int(self.denoiser.process.t_max) if self.run.config.process.kind == "vp" else 10_000
+        most = int(self.denoiser.process.t_max) if self.run.settings.process.kind == "vp" else 10_000
         written = self.options.grid.count(",")  # a grid written out has its own number of steps
         steps = min(4 * (written or self.options.steps), most)
         return replace(self.options, steps=steps, grid="auto" if written else self.options.grid)
@@ -235,7 +235,7 @@ class Case:
     @cached_property
     def sample_count(self) -> int:
         """How many samples can be afforded with both numbers of steps: up to 256, and 0 if it were fewer than 32."""
-        guided = 2 if self.options.guidance_scale != 1 or self.options.autoguidance != 1 else 1
+        guided = 2 if self.options.guidance_scale != 1 or self.options.autoguidance_scale != 1 else 1
         each = 1.25 * self.finer.steps * guided * (2 if self.options.sampler in ("heun", "edm") else 1)
         affordable = int(_SAMPLING_SECONDS * self.evaluations_per_second / each) // _FEWEST * _FEWEST
         return min(LOOKED_AT, affordable)

@@ -34,8 +34,8 @@ def weights_finding(case: Case) -> Finding | None:
 
 def exposure(case: Case) -> Finding:
     """Images seen against what the recipe needs."""
-    seen, recipe = case.seen, case.run.config.recipe
-    needed = max(images_needed(recipe, case.spec), FEWEST_STEPS * case.run.config.train.train_batch_size)
+    seen, recipe = case.seen, case.run.settings.recipe
+    needed = max(images_needed(recipe, case.spec), FEWEST_STEPS * case.run.settings.train.train_batch_size)
     numbers = {"seen": seen, "needed": needed}
     says = (
         f"The network has seen {seen:,} images, and pictures of {case.spec.height}x{case.spec.width} become readable "
@@ -43,7 +43,7 @@ def exposure(case: Case) -> Finding:
     )
     if seen >= needed:
         return Finding("images seen", "good", f"{says}.", "", numbers)
-    source = shlex.quote(case.run.config.data.source)
+    source = shlex.quote(case.run.settings.data.source)
     do = f"train longer: `fromnoise train {source} --recipe {recipe} --num_images {2 * needed} --output_dir NEW_FOLDER`"
     level: Level = "fault" if 3 * seen < needed else "worth knowing"
     return Finding("images seen", level, f"{says}: too few so far.", do, numbers)
@@ -89,7 +89,7 @@ def _not_learned(
         return Finding("denoising", "fault", says, do, numbers)
     says += " Pictures keep their shapes, but fine grain and edges suffer."
     do = "train longer"
-    if not case.run.config.net.told_time:
+    if not case.run.settings.net.time_conditioning:
         says += " This network is not told the time, so it cannot know how little noise there is."
         do = "use a network that is told the time, such as that of the default recipe"
     return Finding("denoising", "worth knowing", says, do, numbers)

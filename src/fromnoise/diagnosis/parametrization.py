@@ -61,7 +61,7 @@ class _Silent(nn.Module):
 
 def best_reading(case: Case) -> Reading:
     """The run's own reading, unless that is above the reference and another has less than half its error."""
-    run, own = case.run, case.run.config.objective.prediction
+    run, own = case.run, case.run.settings.objective.prediction
     net = case.trained["raw"].net  # a cold average must not hide what the network says
     pictures = Pictures(case.test.images[:_IMAGES], _first(case.test.labels))
     found: dict[tuple[str, float], Reading] = {}
@@ -96,7 +96,7 @@ def _read_as(case: Case, net: nn.Module, name: str) -> Denoiser:
 
 def reading_finding(case: Case, reading: Reading) -> Finding:
     """What was found, in words."""
-    own = case.run.config.objective.prediction
+    own = case.run.settings.objective.prediction
     numbers = {"prediction": reading.prediction, "low": reading.low}
     if not reading.wrong:
         says = f"The network's answers are read as what they are: no other reading than {own} does far better."

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromnoise import __version__
 from fromnoise.common.files import write_bytes
+from fromnoise.common.version import __version__
 from fromnoise.diagnosis.context import Case
 from fromnoise.diagnosis.finding import ORDER, Finding, by_weight
 from fromnoise.figures.curves import lines

@@ -18,7 +18,8 @@ from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point,
 from fromnoise.editing.inputs import Given, Mask, Source, mask, picture
 from fromnoise.editing.result import Edit, Moment, gathered, grey_levels
 from fromnoise.model.build import build_sampling, check_sampling
-from fromnoise.model.samples import label_number, labels_for, to_arrays
+from fromnoise.model.labels import draw_labels, label_number
+from fromnoise.model.samples import to_arrays
 from fromnoise.settings import SampleOptions
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ _UNKNOWN = 128  # the grey that a hole is shown in
 def editor(run: Run, settings: Mapping[str, Any] | None, at: str, weights: str) -> Editor:
     """An Editor with the model of `run`; raises UsageError for bad settings, CheckpointError."""
     asked = dict(settings or {})
-    options = replaced(run.config, {f"sample.{name}": value for name, value in asked.items()}).sample
+    options = replaced(run.settings, {f"sample.{name}": value for name, value in asked.items()}).sample
     denoiser = run.denoiser(at, weights)
     check_sampling(options, denoiser.process, denoiser.spec)
-    guided = ("guidance_scale" in asked and options.guidance_scale != 1) or asked.get("weaker") is not None
+    guided = ("guidance_scale" in asked and options.guidance_scale != 1) or asked.get("guide_checkpoint") is not None
     return Editor(run, denoiser, options, guided, "steps" in asked or "," in options.grid)
 
 
@@ -121,7 +122,7 @@ class Editor:
         given = [picture(self.run, image) for image in images or ()]
         shares = torch.linspace(0, 1, num, dtype=torch.float64)
         if seeds is not None:
-            drawn = int(labels_for(seeds[:1], self.run.label_counts)) if self.run.spec.classes else None
+            drawn = int(draw_labels(seeds[:1], self.run.label_counts)) if self.run.spec.classes else None
             way = self._way(self._labels(label, [drawn] * num), from_noise=True)
             noise = start_noise(self.denoiser.process, self.run.spec.shape, seeds)
             ends = starting_point(self.denoiser.process, noise, float(way.grid[0]))
@@ -179,9 +180,9 @@ class Editor:
                     "guidance was asked for, but pictures are inverted without it: what is pulled to the class does "
                     "not come back; leave it out"
                 )
-            options = replace(options, guidance_scale=1.0, autoguidance=1.0, weaker=None)
-        weaker = None if options.weaker is None else self.run.weaker(options.weaker)
-        return _Way(*build_sampling(options, self.denoiser, weaker), labels, self.run.device, options.batch_size)
+            options = replace(options, guidance_scale=1.0, autoguidance_scale=1.0, guide_checkpoint=None)
+        guide = None if options.guide_checkpoint is None else self.run.guide_denoiser(options.guide_checkpoint)
+        return _Way(*build_sampling(options, self.denoiser, guide), labels, self.run.device, options.batch_size)
 
     def _labels(self, asked: str | int | None, own: Sequence[int | None]) -> Tensor | None:
         """The labels (N,) of pictures that have their `own`, or none; None where no picture has one."""
@@ -189,7 +190,7 @@ class Editor:
             return torch.full((len(own),), label_number(asked, self.run.spec))
         if not self.run.spec.classes:
             return None
-        if None in own and self.run.config.objective.label_dropout == 0:
+        if None in own and self.run.settings.objective.label_dropout == 0:
             raise UsageError(
                 "this model never saw a picture without its class, and the class of this one is not known; give --label"
             )

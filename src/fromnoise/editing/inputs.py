@@ -52,7 +52,7 @@ def picture(run: Run, source: Source) -> Given:
     if isinstance(source, int | np.integer) or re.fullmatch(r"-?\d+", str(source)):
         return _training_picture(run, int(str(source)))
     spec, path = run.spec, Path(source)
-    fit = Fit(spec.height, spec.width, crop=run.config.data.center_crop)
+    fit = Fit(spec.height, spec.width, crop=run.settings.data.center_crop)
     size = _read(path, peek)
     pixels = _with_channels(_read(path, lambda file: decode(file, fit)).pixels, spec.channels)
     wanted, note = (spec.height, spec.width), ""

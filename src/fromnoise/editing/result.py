@@ -23,7 +23,7 @@ from fromnoise.figures.animation import gif_bytes
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.figures.image_rows import rows
-from fromnoise.model.samples import single, to_arrays
+from fromnoise.model.samples import to_arrays, to_image
 
 KEPT = 100  # moments that are kept of a longer walk
 STOPS = 8  # columns of a strip
@@ -101,7 +101,7 @@ class Edit:
             _write({strip_beside(path): png_bytes(self.strip()), path: png_bytes(self.figure())})
             return path
         files = {
-            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(single(image))
+            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(to_image(image))
             for number, (name, image) in enumerate(zip(self.names, self.images, strict=True))
         }
         _write({**files, path / "steps.png": png_bytes(self.strip())})

@@ -14,7 +14,8 @@ from fromnoise.common.options import replaced
 from fromnoise.figures.grid import save
 from fromnoise.figures.image_rows import rows
 from fromnoise.model.build import build_sampler
-from fromnoise.model.samples import labels_asked, to_arrays, walk
+from fromnoise.model.legacy import labels_asked, walk
+from fromnoise.model.samples import to_arrays
 from fromnoise.settings import SampleOptions
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ def compare(
 
     The reference is 200 steps of Heun. Raises UsageError for a sampler that adds noise of its own: it leads elsewhere.
     """
-    base = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    base = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
     base = replace(base, eta=None, churn=None)  # what one sampler has is nothing to the others
     if "," in base.grid:
         raise UsageError(f"grid '{base.grid}' has one number of steps, but several are compared; give a grid by name")
     plans = []
     for name in samplers:
-        changed = replaced(run.config, {"sample.sampler": name}).sample.sampler
+        changed = replaced(run.settings, {"sample.sampler": name}).sample.sampler
         for steps in step_counts:
             options = replace(base, sampler=changed, steps=steps)
             if build_sampler(options).stochastic:

@@ -28,7 +28,8 @@ from fromnoise.metrics.checks import alike
 from fromnoise.metrics.features import Features, domain, pixels
 from fromnoise.metrics.frechet import load_statistics, save_statistics
 from fromnoise.model.build import check_sampling
-from fromnoise.model.samples import labels_for, make
+from fromnoise.model.labels import draw_labels
+from fromnoise.model.legacy import make
 from fromnoise.settings import SampleOptions
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def evaluate(
     """Measure `num` samples of `run`; writes evaluation.json and figures/closest.png. See `Run.evaluate`."""
     if num < FEWEST:
         raise UsageError(f"--num is {num}, but at least {FEWEST} pictures are needed to measure; give a larger number")
-    options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    options = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
     with run.folder.locked("evaluate"):
         denoiser = run.denoiser(at, weights)
         check_sampling(options, denoiser.process, denoiser.spec)
@@ -140,7 +141,7 @@ def say(words: str) -> None:
 
 def drawn(run: Run, denoiser: Denoiser, num: int, options: SampleOptions) -> Pictures:
     """Samples from seeds 0 to num - 1 with the training set's label frequencies, and how they were made."""
-    labels = labels_for(range(num), run.label_counts) if run.spec.classes else None
+    labels = draw_labels(range(num), run.label_counts) if run.spec.classes else None
     began, pieces, evaluations, done = time.perf_counter(), [], 0, 0
     said = began
     while done < num:

@@ -55,7 +55,7 @@ class QuickEvaluations:
     def _samples(self, number: int) -> Pictures:
         net = self.trainer.best_net
         # The checkpoint that autoguidance pushes away from need not exist yet.
-        options = replace(self.run.config.sample, autoguidance=1.0, weaker=None)
+        options = replace(self.run.settings.sample, autoguidance_scale=1.0, guide_checkpoint=None)
         training = net.training
         net.eval()
         made = drawn(self.run, self.run.denoiser_with(net), number, options)
@@ -73,5 +73,5 @@ class QuickEvaluations:
 
 def quick_evaluations(run: Run, trainer: Trainer) -> QuickEvaluations | None:
     """What evaluates samples while `run` trains; None where that is not asked for."""
-    every = run.config.train.evaluate_every
+    every = run.settings.train.evaluate_every
     return QuickEvaluations(run, trainer, every) if every else None

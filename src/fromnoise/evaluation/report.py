@@ -15,10 +15,10 @@ from fromnoise.report.html import Section
 from fromnoise.settings import guidance_words
 
 if TYPE_CHECKING:
-    from fromnoise.run.folder import Folder
+    from fromnoise.run.folder import RunFolder
 
 
-def evaluation_sections(folder: Folder) -> list[Section]:
+def evaluation_sections(folder: RunFolder) -> list[Section]:
     """The sections for evaluation.json and sweep.json in a run folder; none for what is not there."""
     sections: list[Section] = []
     content = folder.read_json(folder.evaluation)
@@ -32,7 +32,7 @@ def evaluation_sections(folder: Folder) -> list[Section]:
     return sections
 
 
-def _swept(sweep: Sweep, folder: Folder) -> list[Section]:
+def _swept(sweep: Sweep, folder: RunFolder) -> list[Section]:
     text = f"Ways of sampling, each measured on the same {sweep.count:,} seeds, beside as many test images."
     by_cost, by_time = (_picture(folder.figures / name) for name in ("sweep.png", "sweep-seconds.png"))
     first = Section("Quality against cost", text=text, image=by_cost, table=sweep_table(sweep))

@@ -114,7 +114,7 @@ def sweep(
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         changes = {f"sample.{name}": value for name, value in {**settings, **chosen}.items() if name != WEIGHTS}
-        options, denoiser = replaced(run.config, changes).sample, denoisers[chosen.get(WEIGHTS, weights)]
+        options, denoiser = replaced(run.settings, changes).sample, denoisers[chosen.get(WEIGHTS, weights)]
         check_sampling(options, denoiser.process, denoiser.spec)
         plans.append((chosen, options, denoiser))
     with run.folder.locked("sweep"):

@@ -37,7 +37,7 @@ def build_process(options: ProcessOptions) -> Process:
 
 def model_spec(spec: ImageSpec, config: Settings) -> ImageSpec:
     """What a model of images of `spec` works with: the process's range, and classes only where it is told them."""
-    classes = spec.classes if config.net.told_class else ()
+    classes = spec.classes if config.net.class_conditioning else ()
     return dataclasses.replace(spec, low=config.process.low, high=1.0, classes=classes)
 
 
@@ -50,7 +50,7 @@ def build_denoiser(
     Raises UsageError where the parts of `config` do not go together.
     """
     process = build_process(config.process)
-    TIME_DISTRIBUTIONS[config.objective.times].check(process)
+    TIME_DISTRIBUTIONS[config.objective.time_sampling].check(process)
     check_sampling(config.sample, process, spec)
     if config.sample.guidance_scale != 1 and config.objective.label_dropout == 0:
         raise UsageError(
@@ -71,7 +71,7 @@ def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
     weighting = WEIGHTINGS[options.weighting]
     if isinstance(weighting, EDMWeighting):
         weighting = dataclasses.replace(weighting, sigma_data=sigma_data)
-    return Objective(weighting, TIME_DISTRIBUTIONS[options.times], options.label_dropout)
+    return Objective(weighting, TIME_DISTRIBUTIONS[options.time_sampling], options.label_dropout)
 
 
 def build_sampler(options: SampleOptions) -> Sampler:
@@ -97,10 +97,11 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
         raise UsageError(
             f"guidance_scale is {options.guidance_scale:g}, but this model was trained without classes; leave it at 1"
         )
-    if (options.autoguidance != 1) != (options.weaker is not None):
+    if (options.autoguidance_scale != 1) != (options.guide_checkpoint is not None):
         raise UsageError(
-            f"autoguidance is {options.autoguidance:g} and weaker is {options.weaker}, but a pull needs both; give "
-            "--autoguidance 2 --weaker N with the images seen at an earlier checkpoint"
+            f"autoguidance_scale is {options.autoguidance_scale:g} and guide_checkpoint is {options.guide_checkpoint}, "
+            "but autoguidance needs both; give --autoguidance_scale 2 --guide_checkpoint N with the images seen at an "
+            "earlier checkpoint"
         )
     interval = options.guidance_interval
     if interval is not None and (len(interval) != 2 or not interval[0] < interval[1]):
@@ -124,7 +125,7 @@ def build_sampling(
     check_sampling(options, denoiser.process, denoiser.spec)
     asked: Estimator = denoiser
     if weaker is not None:
-        asked = Autoguidance(asked, weaker, options.autoguidance)
+        asked = Autoguidance(asked, weaker, options.autoguidance_scale)
     if options.guidance_scale != 1:
         low, high = options.guidance_interval or (float("-inf"), float("inf"))
         asked = ClassifierFreeGuidance(asked, options.guidance_scale, (low, high), options.guidance_rescale)

@@ -28,12 +28,12 @@ def build_net(options: NetOptions, spec: ImageSpec) -> nn.Module:
     from fromnoise.nets.unet import UNet
     from fromnoise.nets.unet2d import UNet2D
 
-    if not options.told_class:
+    if not options.class_conditioning:
         spec = replace(spec, classes=())
     if options.kind == "basic_unet":
-        return BasicUNet(spec.channels, spec.channels, options.told_time, len(spec.classes))
+        return BasicUNet(spec.channels, spec.channels, options.time_conditioning, len(spec.classes))
     if options.kind == "unet2d":
-        return UNet2D(spec, options.channels, options.attention, time_conditioning=options.told_time)
+        return UNet2D(spec, options.channels, options.attention, time_conditioning=options.time_conditioning)
     if options.kind == "dit":
-        return DiT(spec, options.width, options.depth, time_conditioning=options.told_time)
-    return UNet(spec, options.width, options.depth, time_conditioning=options.told_time)
+        return DiT(spec, options.width, options.depth, time_conditioning=options.time_conditioning)
+    return UNet(spec, options.width, options.depth, time_conditioning=options.time_conditioning)

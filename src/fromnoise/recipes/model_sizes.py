@@ -1,8 +1,7 @@
-"""How large the default network is and how many images make a step: by the images, the device and the time there is.
+"""How large the default network is and how many images make a step: by the images, the device and the time budget.
 
-A small network sees more images in the same time and is ahead at first; then a larger one makes better pictures. On a
-CPU steps of few images are the better ones, since there are more of them; a GPU idles between them. What was measured:
-docs/recipe.md.
+A small network sees more images in the same time and is ahead at first; then a larger one makes better samples. On a
+CPU small batches are better, since there are more steps; on a GPU they would leave it idle. Measured in docs/recipe.md.
 """
 
 from __future__ import annotations
@@ -16,11 +15,16 @@ from fromnoise.common.image_spec import ImageSpec
 
 
 @dataclass(frozen=True)
-class Situation:
-    """What a recipe may go by. spec, count: the images, not their pixels; device: "cpu", "cuda" or "mps".
+class TrainingContext:
+    """What a recipe may go by.
 
-    seconds: the time budget; planned: how many images are to be seen. Both None where they are not known. bf16: whether
-    this is a CPU that is faster in it and may use it.
+    Arguments:
+        spec: shape and classes of the images, not their pixels.
+        count: how many training images there are.
+        device: "cpu", "cuda" or "mps".
+        seconds: the time budget, None where there is none.
+        planned: how many images will be seen, None where that is not known.
+        bf16: whether this is a CPU that computes faster in bfloat16 and may use it.
     """
 
     spec: ImageSpec
@@ -33,14 +37,17 @@ class Situation:
 
 @dataclass(frozen=True)
 class Size:
-    """width: channels at the finest level. cpu, gpu: (images a step, Muon's learning rate for that) on either.
+    """One size of the default network.
 
-    pace: about how many 28x28 images a second it trains on with two cores of a CPU in float32.
+    Arguments:
+        width: channels at the finest level.
+        images_per_second: about how many 28x28 images it trains on with two cores of a CPU in float32.
+        cpu, gpu: (images per step, Muon's learning rate for that) on either.
     """
 
     name: str
     width: int
-    pace: float
+    images_per_second: float
     cpu: tuple[int, float]
     gpu: tuple[int, float]
 
@@ -54,69 +61,72 @@ SIZES = {
         Size("large", 64, 105, cpu=(64, 3.5e-3), gpu=(1024, 5e-3)),
     )
 }
-# Seconds of training up to which each size but the last is the best one.
-UP_TO = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps": (60.0, 240.0, 7200.0)}
-NAMED = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
-FASTER = {"bf16": 2.6, "cuda": 800.0}  # than two cores in float32: a CPU with bf16 instructions, a GPU
-FOLDED = 64**2  # pixels beyond which a network folds them, and costs little more
+# Seconds of training up to which each size but the last is the best one: a small network sees more images at first.
+SECONDS_LIMIT = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps": (60.0, 240.0, 7200.0)}
+DEVICE_LABEL = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
+SPEEDUP = {"bf16": 2.6, "cuda": 800.0}  # over two cores in float32: a CPU with bf16 instructions, a GPU
+FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs little more
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels
-FEW = 2000  # images of which a larger network would learn every one by heart
-FEWEST = 32  # images a step that are always affordable
-STEPS, STEPS_AN_EPOCH = 500, 20  # there should be as many, or a step is of fewer images
-VALUES = 2**22  # pixels times channels of a step at most
-# guidance = 1 + GUIDED (SURE / images seen)^SURER, its second part between these two
-SURE, GUIDED, SURER = 200_000, 0.5, 0.25
-LEAST_GUIDED, MOST_GUIDED = 0.2, 0.8
-RATE = 0.1  # of the images a step, the power by which the learning rate goes: nearly none, as measured
+SMALL_DATASET = 2000  # images below which a larger network would overfit
+MIN_BATCH = 32  # images per step that are always affordable
+MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
+MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
+# guidance_scale = 1 + GUIDANCE_GAIN (GUIDANCE_REF_IMAGES / images seen)^GUIDANCE_POWER, its second part kept between
+# MIN_GUIDANCE_GAIN and MAX_GUIDANCE_GAIN: a network that saw more images needs less guidance (docs/recipe.md).
+GUIDANCE_REF_IMAGES, GUIDANCE_GAIN, GUIDANCE_POWER = 200_000, 0.5, 0.25
+MIN_GUIDANCE_GAIN, MAX_GUIDANCE_GAIN = 0.2, 0.8
+LR_BATCH_POWER = 0.1  # power of the batch size by which the learning rate grows: nearly none, as measured
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A size as it is used: its name, channels, guidance, images a step and learning rate, and why it was chosen."""
+class ModelSize:
+    """A size as it is used: name, channels, guidance scale, images per step, learning rate, and why it was chosen."""
 
     name: str
     width: int
     guidance: float
     batch: int
     learning_rate: float
-    why: str
+    reason: str
 
 
-def choose_size(at: Situation, asked: str = "auto") -> Chosen:
-    """The size asked for by name, or the one that is best for the images, the device and the time."""
-    name, why = (asked, "asked for") if asked != "auto" else _best(at)
+def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
+    """The size requested by name, or the one that is best for the images, the device and the time."""
+    name, reason = (requested, "requested") if requested != "auto" else _best(context)
     size = SIZES[name]
-    width = size.width * (2 if max(at.spec.height, at.spec.width) > LARGE_IMAGES else 1)
-    full, rate = size.gpu if at.device == "cuda" else size.cpu
+    width = size.width * (2 if max(context.spec.height, context.spec.width) > LARGE_IMAGES else 1)
+    full, rate = size.gpu if context.device == "cuda" else size.cpu
     batch = full
-    while batch > FEWEST and batch > _most(at):
+    while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    more = min(MOST_GUIDED, max(LEAST_GUIDED, GUIDED * (SURE / _images(size, at)) ** SURER))
-    return Chosen(name, width, round(1 + more, 2), min(batch, at.count), rate * (batch / full) ** RATE, why)
+    gain = GUIDANCE_GAIN * (GUIDANCE_REF_IMAGES / _images_seen(size, context)) ** GUIDANCE_POWER
+    gain = min(MAX_GUIDANCE_GAIN, max(MIN_GUIDANCE_GAIN, gain))
+    learning_rate = rate * (batch / full) ** LR_BATCH_POWER
+    return ModelSize(name, width, round(1 + gain, 2), min(batch, context.count), learning_rate, reason)
 
 
-def _images(size: Size, at: Situation) -> float:
-    """About how many images `size` will have seen: a network that saw more is surer of a class, and guided less."""
-    if at.planned is not None:
-        return max(1, at.planned)
-    if at.seconds is None:
-        return SURE
-    faster = FASTER["cuda"] if at.device == "cuda" else FASTER["bf16"] if at.bf16 else 1.0
-    pixels = min(at.spec.height * at.spec.width, FOLDED)
-    return max(1.0, at.seconds * size.pace * faster * 28**2 / pixels)
+def _images_seen(size: Size, context: TrainingContext) -> float:
+    """About how many images `size` will have seen at the end."""
+    if context.planned is not None:
+        return max(1, context.planned)
+    if context.seconds is None:
+        return GUIDANCE_REF_IMAGES
+    speedup = SPEEDUP["cuda"] if context.device == "cuda" else SPEEDUP["bf16"] if context.bf16 else 1.0
+    pixels = min(context.spec.height * context.spec.width, FOLD_PIXELS)
+    return max(1.0, context.seconds * size.images_per_second * speedup * 28**2 / pixels)
 
 
-def _most(at: Situation) -> float:
-    """Images a step, so that an epoch and the whole training have enough steps, and memory holds them."""
-    planned = float("inf") if at.planned is None else at.planned
-    return min(at.count / STEPS_AN_EPOCH, planned / STEPS, VALUES / math.prod(at.spec.shape))
+def _largest_batch(context: TrainingContext) -> float:
+    """Images per step, so that an epoch and the whole training have enough steps, and memory holds them."""
+    planned = float("inf") if context.planned is None else context.planned
+    return min(context.count / MIN_STEPS_PER_EPOCH, planned / MIN_STEPS, MAX_VALUES / math.prod(context.spec.shape))
 
 
-def _best(at: Situation) -> tuple[str, str]:
-    """(name, why)."""
-    if at.count < FEW:
-        return "small", f"{at.count:,} images are soon known by heart"
-    if at.seconds is None:
+def _best(context: TrainingContext) -> tuple[str, str]:
+    """(name, reason)."""
+    if context.count < SMALL_DATASET:
+        return "small", f"small dataset ({context.count:,} images): a larger network would overfit"
+    if context.seconds is None:
         return "base", "no time budget was given"
-    name = list(SIZES)[bisect_left(UP_TO[at.device], at.seconds)]
-    return name, f"best for {format_duration(at.seconds)} of {NAMED[at.device]}"
+    name = list(SIZES)[bisect_left(SECONDS_LIMIT[context.device], context.seconds)]
+    return name, f"best for {format_duration(context.seconds)} of {DEVICE_LABEL[context.device]}"

@@ -1,4 +1,4 @@
-"""Recipes: functions that return a whole Settings for the images at hand, the device and the time.
+"""Recipes: functions that return a whole Settings for the images, the device and the time budget.
 
 A recipe may look at the images (size, channels, classes, how many) but not at their pixels. What it chooses,
 a config file, `--set` and the flags can change.
@@ -12,25 +12,25 @@ from typing import Any
 
 from fromnoise.common.errors import choose
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.recipes.model_sizes import SIZES, Chosen, Situation, choose_size
+from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, choose_size
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
 BUDGET = "3m"  # of the default recipe, where nothing else is asked
 
 
-def _default(size: str, at: Situation) -> Settings:
-    """Flow matching with our own small U-Net: the most quality for a minute of a plain CPU.
+def _default(size: str, context: TrainingContext) -> Settings:
+    """Flow matching with our own small U-Net: the best samples after a minute on a plain CPU.
 
-    The network says EDM's F, so that at little noise it starts from x_t instead of from nothing; times are
-    logit-normal (most of the work is at middle noise), the learning rate falls to 0 in a straight line and the weights
-    are averaged. Muon moves them: after the same images seen, samples lie three times nearer to real ones than AdamW's
+    The network predicts EDM's F, so that at little noise it starts from x_t instead of from nothing; training times are
+    logit-normal (most of the work is at middle noise), the learning rate falls linearly to 0 and the weights are
+    averaged. Muon is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance
     (docs/recipe.md).
-    Five steps of UniPC do for grey pictures and eight for coloured ones, for as long as they are close together at
-    both ends. Two of them are guided (Kynkaanniemi et al. 2024), those of colour later and more: 7 or 10 evaluations.
-    A step is guided wholly or not at all; grey's interval ends at 0.92 so that many steps are guided as much as five.
+    Five steps of UniPC suffice for grey images and eight for colour, on a grid that is dense at both ends. Two of them
+    are guided (Kynkäänniemi et al. 2024), those of colour later and more: 7 or 10 network evaluations. A step is guided
+    wholly or not at all; grey's interval ends at 0.92 so that many steps are guided as much as five.
     """
-    chosen = choose_size(at, size)
-    classes, grey = bool(at.spec.classes), at.spec.channels == 1
+    chosen = choose_size(context, size)
+    classes, grey = bool(context.spec.classes), context.spec.channels == 1
     # Photographs want more of it, where it pulls later: docs/recipe.md.
     guidance = chosen.guidance if grey else round(1 + 2.5 * (chosen.guidance - 1), 2)
     return Settings(
@@ -59,8 +59,8 @@ def _default(size: str, at: Situation) -> Settings:
     )
 
 
-def elsewhere(sample: SampleOptions) -> dict[str, Any]:
-    """Settings of sampling for another process than the recipe's own, whose times mean nothing there."""
+def sampling_for_other_process(sample: SampleOptions) -> dict[str, Any]:
+    """Sampling settings for another process than the recipe's own, where the recipe's times mean nothing."""
     if sample.grid != "spread":
         return {}
     return {
@@ -71,21 +71,21 @@ def elsewhere(sample: SampleOptions) -> dict[str, Any]:
     }
 
 
-def ddpm(at: Situation) -> Settings:
+def ddpm(context: TrainingContext) -> Settings:
     """DDPM as diffusers users know it: VP with linear betas, noise prediction, an unconditional UNet2DModel.
 
     A stock diffusers pipeline can hold the result. Widths grow with the images; the finest level has no attention.
     """
-    side = max(at.spec.height, at.spec.width)
+    side = max(context.spec.height, context.spec.width)
     channels = (32, 64, 64) if side <= 32 else (64, 128, 128, 256) if side <= 64 else (64, 128, 128, 256, 256)
     return Settings(
         recipe="ddpm",
-        net=NetOptions(kind="unet2d", channels=channels, told_class=False),
+        net=NetOptions(kind="unet2d", channels=channels, class_conditioning=False),
         process=ProcessOptions(kind="vp", betas="linear", steps=1000),
         objective=ObjectiveOptions("eps", "unit", "discrete", label_dropout=0.0),
         train=TrainOptions(
             num_epochs=10.0,
-            train_batch_size=min(64, at.count),
+            train_batch_size=min(64, context.count),
             learning_rate=1e-3 if side <= 32 else 2e-4,
             adam_beta2=0.999,
         ),
@@ -113,23 +113,27 @@ def _chapter(recipe: str, net: NetOptions, count: int) -> Settings:
             use_ema=False,
             mixed_precision="no",
             log_every=1,
-            heldout=0,
+            validations=0,
         ),
         sample=SampleOptions(sampler="ddim", grid="uniform", steps=40),
     )
 
 
-def chapter_basic(at: Situation) -> Settings:
-    """The chapter's section 3.3: BasicUNet, blind to the time, says the clean image from a mix with uniform noise."""
-    return _chapter("chapter-basic", NetOptions(kind="basic_unet", told_time=False, told_class=False), at.count)
+def chapter_basic(context: TrainingContext) -> Settings:
+    """The chapter's section 3.3: BasicUNet without time conditioning predicts x0 from a mix with uniform noise."""
+    return _chapter(
+        "chapter-basic", NetOptions(kind="basic_unet", time_conditioning=False, class_conditioning=False), context.count
+    )
 
 
-def chapter_unet2d(at: Situation) -> Settings:
+def chapter_unet2d(context: TrainingContext) -> Settings:
     """The chapter's section 3.4.2: the same with diffusers' UNet2DModel, its timestep always 0."""
-    return _chapter("chapter-unet2d", NetOptions(kind="unet2d", told_time=False, told_class=False), at.count)
+    return _chapter(
+        "chapter-unet2d", NetOptions(kind="unet2d", time_conditioning=False, class_conditioning=False), context.count
+    )
 
 
-RECIPES: dict[str, Callable[[Situation], Settings]] = {
+RECIPES: dict[str, Callable[[TrainingContext], Settings]] = {
     "default": partial(_default, "auto"),
     **{f"default-{size}": partial(_default, size) for size in SIZES},
     "ddpm": ddpm,
@@ -138,26 +142,26 @@ RECIPES: dict[str, Callable[[Situation], Settings]] = {
 }
 
 
-def size_of(name: str, at: Situation) -> Chosen | None:
-    """The size that recipe `name` chooses; None where it has but one."""
+def size_of(name: str, context: TrainingContext) -> ModelSize | None:
+    """The model size that recipe `name` chooses; None where it has only one."""
     if not name.startswith("default"):
         return None
-    return choose_size(at, name.removeprefix("default").removeprefix("-") or "auto")
+    return choose_size(context, name.removeprefix("default").removeprefix("-") or "auto")
 
 
-_READABLE = {"default": 12_000, "ddpm": 150_000, "chapter-basic": 180_000, "chapter-unet2d": 180_000}
+_IMAGES_UNTIL_LEGIBLE = {"default": 12_000, "ddpm": 150_000, "chapter-basic": 180_000, "chapter-unet2d": 180_000}
 
 
 def images_needed(name: str, spec: ImageSpec) -> int:
-    """About how many images the network of recipe `name` sees until samples can be read, for images of `spec`.
+    """About how many images the network of recipe `name` sees until samples are legible, for images of `spec`.
 
-    Measured on 28x28 grey digits (default), made for that many there (the chapter's 3 epochs), or a fair guess (ddpm);
-    scaled with pixels, but by at least a third: a rule of thumb, and photographs need more than drawings.
+    Measured on 28x28 grey digits (default), published for them (the chapter's 3 epochs), or estimated (ddpm); scaled
+    with the number of pixels, but by at least a third: a rule of thumb, and photographs need more than drawings.
     """
     scale = max(1 / 3, spec.height * spec.width / 28**2)
-    return 1000 * round(_READABLE.get(name, _READABLE["default"]) * scale / 1000)
+    return 1000 * round(_IMAGES_UNTIL_LEGIBLE.get(name, _IMAGES_UNTIL_LEGIBLE["default"]) * scale / 1000)
 
 
-def recipe(name: str, at: Situation) -> Settings:
-    """The Settings of recipe `name` for the images and the time of `at`; UsageError for an unknown name."""
-    return choose("recipe", name, RECIPES)(at)
+def recipe(name: str, context: TrainingContext) -> Settings:
+    """The Settings of recipe `name` in `context`; UsageError for an unknown name."""
+    return choose("recipe", name, RECIPES)(context)

@@ -97,7 +97,7 @@ def _facts_table(names: Sequence[str], runs: Sequence[Run]) -> list[list[str]]:
     columns = [dict(facts(run)[1:]) for run in runs]
     known = dict.fromkeys(key for column in columns for key in column if key not in _NOT_A_FACT)
     rows_ = [[key, *(column.get(key, "-") for column in columns)] for key in known]
-    samplers = [f"{o.sampler}, {o.steps} steps" for o in (run.config.sample for run in runs)]
+    samplers = [f"{o.sampler}, {o.steps} steps" for o in (run.settings.sample for run in runs)]
     return [["", *names], *rows_, ["sampled with", *samplers]]
 
 

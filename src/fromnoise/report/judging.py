@@ -11,7 +11,7 @@ import torch
 from fromnoise.data import cache_dir
 from fromnoise.metrics.class_accuracy import Judgement, judge
 from fromnoise.metrics.classifier import cached_classifier
-from fromnoise.model.samples import make
+from fromnoise.model.legacy import make
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -43,6 +43,6 @@ def judged(run: Run) -> Verdict | None:
     print("training a classifier on the real images, once for this data ...", file=sys.stderr, flush=True)
     classifier = cached_classifier(run.data, cache_dir() / "classifiers")
     labels = torch.arange(SAMPLES) % classes
-    samples = make(run, run.denoiser(), list(range(SAMPLES)), labels, run.config.sample)
+    samples = make(run, run.denoiser(), list(range(SAMPLES)), labels, run.settings.sample)
     pictures = torch.from_numpy(samples.images).permute(0, 3, 1, 2)
     return Verdict(judge(classifier, pictures, labels), SAMPLES)

@@ -19,7 +19,9 @@ from fromnoise.diffusion.samplers import start_noise
 from fromnoise.figures.grid import grid, save
 from fromnoise.figures.image_rows import rows
 from fromnoise.metrics.nearest_neighbours import nearest
-from fromnoise.model.samples import Samples, labels_for, make, to_arrays, walk
+from fromnoise.model.labels import draw_labels
+from fromnoise.model.legacy import make, walk
+from fromnoise.model.samples import Samples, to_arrays
 from fromnoise.report.judging import judged
 from fromnoise.report.run_report import FIGURES, report
 from fromnoise.report.training_curves import curves
@@ -64,7 +66,7 @@ def show(run: Run, with_judge: bool = True) -> Path:
 def draw(run: Run) -> Look:
     """The figures of `run`; those that need the training images are left out when these are gone."""
     denoiser = run.denoiser()
-    samples = make(run, denoiser, list(range(SAMPLES)), _labels(run), run.config.sample)
+    samples = make(run, denoiser, list(range(SAMPLES)), _labels(run), run.settings.sample)
     figures: dict[str, Any] = {"samples": grid(samples.images, columns=ACROSS)}
     figures |= curves(run.folder.read_metrics())
     figures["trajectory"] = _trajectory(run, denoiser)
@@ -84,7 +86,7 @@ def _labels(run: Run) -> Tensor | None:
     if not classes:
         return None
     if classes > SAMPLES:
-        return labels_for(range(SAMPLES), run.label_counts)
+        return draw_labels(range(SAMPLES), run.label_counts)
     return torch.arange(SAMPLES) * classes // SAMPLES
 
 
@@ -128,8 +130,8 @@ def _guesses(run: Run, denoiser: Denoiser, images: Tensor, labels: Tensor | None
 def _trajectory(run: Run, denoiser: Denoiser) -> Any:
     """A few samples on their way: x at each stop, and the guess at the clean image made there."""
     seeds = list(range(3))
-    labels = labels_for(seeds, run.label_counts) if run.spec.classes else None
-    walked = list(walk(run, denoiser, seeds, labels, run.config.sample))
+    labels = draw_labels(seeds, run.label_counts) if run.spec.classes else None
+    walked = list(walk(run, denoiser, seeds, labels, run.settings.sample))
     stops = sorted({round(i) for i in np.linspace(0, len(walked) - 1, min(STOPS, len(walked)))})
     spec, titled = denoiser.spec, []
     for row, seed in enumerate(seeds):

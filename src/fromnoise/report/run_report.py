@@ -11,7 +11,7 @@ from fromnoise.diagnosis import diagnosis_section
 from fromnoise.evaluation.report import evaluation_sections
 from fromnoise.recipes.recipes import size_of
 from fromnoise.report.html import Section, page, write_page
-from fromnoise.run.metadata import situation_of
+from fromnoise.run.metadata import context_of
 from fromnoise.settings import guidance_words
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
 
@@ -59,7 +59,7 @@ def report(run: Run) -> Path:
     rows = facts(run)
     if shown["verdict"]:
         rows.append(("taken for their class", shown["verdict"]))
-    sections = [Section("What was trained", table=rows, text="\n\n".join(run.record["data"]["notes"]))]
+    sections = [Section("What was trained", table=rows, text="\n\n".join(run.metadata["data"]["notes"]))]
     for name in FIGURES:
         picture = run.folder.figures / f"{name}.png"
         if picture.is_file():
@@ -70,8 +70,8 @@ def report(run: Run) -> Path:
     sections += evaluation_sections(run.folder)
     sections += diagnosis_section(run)
     sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
-    lead = f"The `{run.config.recipe}` recipe on {run.record['data']['name']}, {run.record['data']['about']}."
-    versions = ", ".join(f"{name} {version}" for name, version in run.record["versions"].items())
+    lead = f"The `{run.settings.recipe}` recipe on {run.metadata['data']['name']}, {run.metadata['data']['about']}."
+    versions = ", ".join(f"{name} {version}" for name, version in run.metadata["versions"].items())
     return write_page(run.folder.report, page(run.path.name, lead, sections, f"Made by {versions}."))
 
 
@@ -93,27 +93,26 @@ def _commands(run: Run) -> str:
 
 def facts(run: Run) -> list[tuple[str, str]]:
     """(what, value) rows about a run, the first a heading."""
-    config, lines = run.config, run.folder.read_metrics()
+    config, lines = run.settings, run.folder.read_metrics()
     newest = run.newest_checkpoint()
     seen = int(newest.name) if newest else 0
     steps = [line for line in lines if "step" in line]
-    net = run.new_denoiser().net
-    parameters = sum(p.numel() for p in net.parameters())
-    epochs = seen / run.record["data"]["count"]
+    parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
+    epochs = seen / run.metadata["data"]["count"]
     rows = [
         ("", "value"),
-        ("images", f"{run.record['data']['count']:,}, {run.record['data']['about']}"),
+        ("images", f"{run.metadata['data']['count']:,}, {run.metadata['data']['about']}"),
         ("network", f"{config.net.kind}, {parameters:,} parameters"),
         *_size(run),
         ("process", _process(run)),
-        ("the network says", f"{config.objective.prediction}; times {config.objective.times}"),
+        ("the network says", f"{config.objective.prediction}; times {config.objective.time_sampling}"),
         ("images seen", f"{seen:,} ({epochs:.1f} epochs)"),
     ]
     if steps:
         speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]
         rows.append(("training time", f"{format_duration(steps[-1]['seconds'])}, {speed:,.0f} images/s"))
         rows.append(("last loss", f"{steps[-1]['loss']:.5f}"))
-    rows.append(("device", f"{run.device} ({run.chosen.reason})"))
+    rows.append(("device", f"{run.device} ({run.chosen_device.reason})"))
     rows.append(("precision", f"{run.precision.dtype_name} ({run.precision.reason})"))
     rows += _launching(run)
     sample = config.sample
@@ -125,16 +124,16 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 def _size(run: Run) -> list[tuple[str, str]]:
     """Which size the recipe chose and why, unless the network's width was set to another."""
-    size, train = size_of(run.config.recipe, situation_of(run.record)), run.config.train
-    if size is None or size.width != run.config.net.width:
+    size, train = size_of(run.settings.recipe, context_of(run.metadata)), run.settings.train
+    if size is None or size.width != run.settings.net.width:
         return []
-    return [("size", f"{size.name}, {size.width} channels and {train.train_batch_size} images a step ({size.why})")]
+    return [("size", f"{size.name}, {size.width} channels and {train.train_batch_size} images a step ({size.reason})")]
 
 
 def _launching(run: Run) -> list[tuple[str, str]]:
     """How memory is laid out and kernels are launched; of the latter, what there is a choice of on the device."""
-    train = run.config.train
-    layout = choose_channels_last(run.config.net.kind, run.device, train.memory_format)
+    train = run.settings.train
+    layout = choose_channels_last(run.settings.net.kind, run.device, train.memory_format)
     rows = [("memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})")]
     if run.device.startswith("cuda"):
         rows.append(("CUDA graph", str(choose_graph(run.device, train.cuda_graph))))
@@ -144,7 +143,7 @@ def _launching(run: Run) -> list[tuple[str, str]]:
 
 
 def _process(run: Run) -> str:
-    options = run.config.process
+    options = run.settings.process
     if options.kind == "linear":
         return f"linear mix with {options.prior} noise, images in [{options.low:g}, 1]"
     if options.kind in ("vp", "vp_continuous"):

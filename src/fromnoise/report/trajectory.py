@@ -17,7 +17,8 @@ from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point
 from fromnoise.figures.animation import gif_bytes
 from fromnoise.figures.grid import save
 from fromnoise.figures.image_rows import rows
-from fromnoise.model.samples import labels_asked, to_arrays, walk
+from fromnoise.model.legacy import labels_asked, walk
+from fromnoise.model.samples import to_arrays
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -34,7 +35,7 @@ def trajectory(
     Three rows a seed: x after each stop, the guess at the clean image it moved towards, and what the step changed (grey
     is nothing, black and white are its largest change). settings: sampling options such as {"steps": 50}.
     """
-    options = replaced(run.config, {f"sample.{name}": value for name, value in settings.items()}).sample
+    options = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
     labels = labels_asked(seeds, label, run.spec, run.label_counts)
     denoiser = run.denoiser(at, weights)
     steps = list(walk(run, denoiser, seeds, labels, options))

@@ -1,7 +1,7 @@
 """A run folder on disk: where things lie, what is written down, and who may work in it.
 
-config.toml   what was asked          metrics.jsonl  one line every few steps, and events
-config.json   what that came to       checkpoints/   averages/   samples/   figures/   report.html
+config.toml   what was requested      metrics.jsonl  one line every few steps, and events
+config.json   all that follows        checkpoints/   averages/   samples/   figures/   report.html
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
 from fromnoise.common.files import write_bytes
-
-FORMAT = 1
+from fromnoise.run.migrate import FORMAT, migrated, migrated_settings
 
 
 @dataclass(frozen=True)
-class Folder:
+class RunFolder:
     """The places in the run folder at `path`."""
 
     path: Path
 
     @property
-    def record(self) -> Path:
+    def config(self) -> Path:
         """config.json: everything resolved."""
         return self.path / "config.json"
 
@@ -73,42 +72,44 @@ class Folder:
 
     def exists(self) -> bool:
         """Whether a run was begun here."""
-        return self.record.is_file()
+        return self.config.is_file()
 
-    def create(self, asked: dict[str, Any], record: dict[str, Any]) -> None:
+    def create(self, requested: dict[str, Any], record: dict[str, Any]) -> None:
         """Make the folder with config.toml and config.json; WriteError where that cannot be.
 
         config.json is written last and in one piece: a folder that has it is a run. UsageError for a folder with a
         config.toml that no run wrote: it is somebody's own.
         """
-        words, place = to_toml(asked), self.path / "config.toml"
+        words, place = to_toml(requested), self.path / "config.toml"
         if place.exists() and place.read_bytes() != words.encode():
             raise UsageError(
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
             )
         _write(place, words)
-        _write(self.record, json.dumps({"format": FORMAT, **record}, indent=1))
+        _write(self.config, json.dumps({"format": FORMAT, **record}, indent=1))
 
-    def read_asked(self) -> dict[str, Any] | None:
-        """config.toml: what was asked when the run was begun; None where it cannot be read."""
+    def read_request(self) -> dict[str, Any] | None:
+        """config.toml: what was requested when the run was begun; None where it cannot be read."""
         try:
-            return tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
+            tables = tomllib.loads((self.path / "config.toml").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+        return migrated_settings(tables)
 
     def read_record(self) -> dict[str, Any]:
-        """config.json; CheckpointError where this is no run, or one that a newer fromnoise made."""
+        """config.json; CheckpointError where this is not a run folder, or one that a newer fromnoise made."""
         if not self.exists():
             raise CheckpointError(
-                f"{self.path} is no run folder (it has no config.json); give a folder that `fromnoise train` made"
+                f"not a run folder: {self.path} (config.json is missing); give a folder that `fromnoise train` made"
             )
         try:
-            record: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
             newer = record["format"] > FORMAT
-            if not newer and not {"config", "spec", "data", "sigma_data"} <= set(record):
+            record = record if newer else migrated(record)
+            if not newer and not {"settings", "spec", "data", "sigma_data"} <= set(record):
                 raise ValueError("parts are missing")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{self.record} cannot be read ({error}); train again into a new folder") from error
+            raise CheckpointError(f"{self.config} cannot be read ({error}); train again into a new folder") from error
         if newer:
             raise CheckpointError(
                 f"{self.path} has format {record['format']}, this fromnoise knows {FORMAT}; update it"

@@ -1,43 +1,39 @@
-"""config.json of a new run: what was asked, and all that follows from it and from the images."""
+"""config.json of a run: its settings, and all that follows from them and from the images."""
 
 from __future__ import annotations
 
 import platform
-import time
 from dataclasses import replace
 from importlib import metadata
 from typing import Any
 
 import torch
 
-from fromnoise import __version__
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import to_dict
-from fromnoise.data import DATASETS, available, load
+from fromnoise.common.version import __version__
 from fromnoise.data.image_data import ArrayData
-from fromnoise.model.build import model_spec
-from fromnoise.recipes.model_sizes import Situation
-from fromnoise.settings import DataOptions, Settings
+from fromnoise.model.build import build_denoiser, model_spec
+from fromnoise.recipes.model_sizes import TrainingContext
+from fromnoise.settings import Settings
 
-WENT_BY = ("device", "seconds", "planned", "bf16")
-
-
-def timed_load(options: DataOptions) -> tuple[ArrayData, float]:
-    """The training images, and the seconds that a download of them took (0 where they were at hand)."""
-    at_hand = options.source not in DATASETS or available(options.source)
-    began = time.time()
-    images = load(options)
-    return images, 0.0 if at_hand else time.time() - began
+_CONTEXT = ("device", "seconds", "planned", "bf16")
 
 
-def new_record(config: Settings, images: ArrayData, at: Situation | None = None) -> dict[str, Any]:
-    """config.json: all that follows from what was asked and from the images; at: what the recipe went by."""
-    spec = model_spec(images.spec, config)
+def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext) -> dict[str, Any]:
+    """The content of a new config.json; UsageError where the parts of `settings` do not go together.
+
+    context: what the recipe went by.
+    """
+    spec = model_spec(images.spec, settings)
+    sigma_data = _sigma_data(images, spec)
+    net = build_denoiser(settings, spec, sigma_data).net
     return {
-        "config": to_dict(config),
-        **({} if at is None else {"situation": {name: getattr(at, name) for name in WENT_BY}}),
+        "settings": to_dict(settings),
+        "context": {name: getattr(context, name) for name in _CONTEXT},
         "spec": spec.to_json(),
-        "sigma_data": _sigma_data(images, spec),
+        "sigma_data": sigma_data,
+        "parameters": sum(p.numel() for p in net.parameters()),
         "data": {
             "name": images.name,
             "about": str(images.spec),
@@ -63,16 +59,15 @@ def _version_of(name: str) -> dict[str, str]:
         return {}
 
 
-def situation_of(record: dict[str, Any]) -> Situation:
+def context_of(record: dict[str, Any]) -> TrainingContext:
     """What the recipe of a run went by; of one from before that was written down, all but the device and the time."""
-    spec, count = ImageSpec.from_json(record["spec"]), record["data"]["count"]
-    return Situation(spec, count, **record.get("situation", {}))
+    return TrainingContext(ImageSpec.from_json(record["spec"]), record["data"]["count"], **record.get("context", {}))
 
 
-def begun_on(record: dict[str, Any], at: Situation) -> Situation:
-    """`at`, but on the machine that the run of `record` was begun on, as far as that was written down."""
-    begun = record.get("situation", {})
-    return replace(at, **{name: begun[name] for name in ("device", "bf16") if name in begun})
+def begun_on(record: dict[str, Any], context: TrainingContext) -> TrainingContext:
+    """`context`, but on the machine that the run of `record` was begun on, as far as that was written down."""
+    begun = record.get("context", {})
+    return replace(context, **{name: begun[name] for name in ("device", "bf16") if name in begun})
 
 
 def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:

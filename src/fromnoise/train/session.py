@@ -15,7 +15,7 @@ from fromnoise.common.errors import Interrupted
 from fromnoise.data.batches import Batches
 from fromnoise.figures.grid import grid, save
 from fromnoise.model.build import build_objective
-from fromnoise.model.samples import preview
+from fromnoise.model.legacy import preview
 from fromnoise.train import checkpoint, snapshots
 from fromnoise.train.interrupts import asked_to_stop
 from fromnoise.train.schedule import Budget
@@ -60,7 +60,7 @@ class _Session:
     """One sitting at a run: the trainer, what it has logged, and when it last saved."""
 
     def __init__(self, run: Run, started: float) -> None:
-        self.run, self.options = run, run.config.train
+        self.run, self.options = run, run.settings.train
         self.trainer, self.seconds_before = build_trainer(run, started)
         self.began = self.saved_at = time.time()
         self.unlogged: list[StepLoss] = []
@@ -180,7 +180,7 @@ class _Session:
 
 def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
     """(the trainer at the run's newest checkpoint or at its start, training seconds before)."""
-    config, data = run.config, run.data
+    config, data = run.settings, run.data
     denoiser = run.new_denoiser().to(run.device)
     batches = Batches(
         data.to(run.device),
@@ -203,7 +203,7 @@ def build_trainer(run: Run, started: float) -> tuple[Trainer, float]:
 
 def _length(run: Run, started: float) -> tuple[int | None, Budget | None]:
     """How long to train: (images, None), or (None, a budget of time that still has to be measured)."""
-    options = run.config.train
+    options = run.settings.train
     if options.budget is not None:
         return None, Budget(started, parse_duration(options.budget))
     if options.num_images is not None:

@@ -36,7 +36,7 @@ class Scores:
         self.evaluations = None if trainer.done else quick_evaluations(run, trainer)
         if trainer.budget and self._held_out:
             trainer.budget.scored = 2 * self._held_out.number
-            trainer.budget.scorings = run.config.train.heldout
+            trainer.budget.scorings = run.settings.train.validations
 
     def due(self, step: TrainStep) -> bool:
         """Whether the next of the scores that are spread evenly over the planned images is to be made now."""
@@ -54,7 +54,7 @@ class Scores:
 
     def _affordable(self, per_second: float) -> int:
         """How often on the way; fewer than asked where a time budget would be spent on it, none where it is short."""
-        asked, budget = self.run.config.train.heldout, self.trainer.budget
+        asked, budget = self.run.settings.train.validations, self.trainer.budget
         return asked if budget is None else max(0, budget.scorings_afforded(per_second) - 1)
 
     def at_a_checkpoint(self, per_second: float) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ class Scores:
 
 def _held_out_loss(run: Run, trainer: Trainer) -> HeldOutLoss | None:
     """What measures the loss on held-out images; None where that is not wanted or there are none."""
-    if not run.config.train.heldout:
+    if not run.settings.train.validations:
         return None
     try:
         held_out = run.held_out
@@ -94,4 +94,4 @@ def _held_out_loss(run: Run, trainer: Trainer) -> HeldOutLoss | None:
         return None
     if held_out is None:
         return None
-    return HeldOutLoss(trainer.objective, trainer.denoiser.process, held_out, run.data, run.config.train.seed)
+    return HeldOutLoss(trainer.objective, trainer.denoiser.process, held_out, run.data, run.settings.train.seed)

@@ -1,0 +1,69 @@
+"""The checkpoints of a run folder by name, and their weights: "ema", "raw", or an average of a chosen length."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.run.folder import RunFolder
+from fromnoise.settings import TrainOptions
+from fromnoise.train import checkpoint, snapshots
+from fromnoise.train.posthoc import LONGEST, SHORTEST
+
+
+def newest_checkpoint(folder: RunFolder) -> Path | None:
+    """The checkpoint with the most images seen, None before the first."""
+    there = checkpoint.found(folder.checkpoints)
+    return there[-1] if there else None
+
+
+def checkpoint_named(folder: RunFolder, name: str) -> Path:
+    """The checkpoint `name`: "last", "best" or images seen; CheckpointError where there is no such checkpoint."""
+    there = {path.name.lstrip("0") or "0": path for path in checkpoint.found(folder.checkpoints)}
+    if not there:
+        raise CheckpointError(f"{folder.path} has no checkpoint yet; train it first with the command that began it")
+    best = checkpoint.best_score(folder.checkpoints)
+    named = {"last": list(there)[-1]} | ({"best": str(best.images)} if best else {})
+    if name not in there and name not in named:
+        reason = " (no score was measured when one was written)" if name == "best" else ""
+        choices = f"{', '.join(named)} or one of {', '.join(there)}"
+        raise CheckpointError(f"{folder.path} has no checkpoint '{name}'{reason}; choose {choices}")
+    return there[named.get(name, name)]
+
+
+def load_weights_into(net: nn.Module, folder: RunFolder, name: str, weights: str, options: TrainOptions) -> int:
+    """Put the `weights` of the checkpoint `name` into `net`, trained with `options`; returns its images seen.
+
+    "ema" is "raw" where no average was kept, and "ema:LENGTH" is "ema" where that has this length. Raises UsageError,
+    and CheckpointError for files that do not fit or are damaged.
+    """
+    length, path = ema_length(weights), checkpoint_named(folder, name)
+    files = checkpoint.read(path)
+    averaged = "ema.safetensors" in files
+    if length is not None and not (averaged and length == options.ema_length):
+        snapshots.reconstruct(net, files, folder.averages, length)
+    else:
+        file = "ema.safetensors" if weights != "raw" and averaged else "model.safetensors"
+        checkpoint.load_weights(net, files[file])
+    return int(path.name)
+
+
+def ema_length(weights: str) -> float | None:
+    """LENGTH of "ema:LENGTH", None for "ema" and "raw"; UsageError for anything else, and for a length out of range."""
+    if weights in ("ema", "raw"):
+        return None
+    kind, _, text = weights.partition(":")
+    try:
+        length = float(text)
+    except ValueError:
+        kind, length = "", 0.0
+    if kind != "ema":
+        raise UsageError(f"weights are '{weights}', but expected ema, raw or ema:LENGTH; write such as ema:0.15")
+    if not SHORTEST <= length <= LONGEST:
+        raise UsageError(
+            f"weights are '{weights}', but a length is a share of the training so far from {SHORTEST:g} to "
+            f"{LONGEST:g}; write such as ema:0.15"
+        )
+    return length

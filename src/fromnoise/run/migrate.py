@@ -1,0 +1,39 @@
+"""Run folders of earlier formats: what their config.json and config.toml hold, in today's names.
+
+format 1    config, situation; net.told_time, net.told_class; objective.times; train.heldout;
+            sample.autoguidance, sample.weaker
+format 2    settings, context; the names of `fromnoise.settings`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FORMAT = 2
+
+_SECTIONS = {"config": "settings", "situation": "context"}
+_SETTINGS = {
+    "net": {"told_time": "time_conditioning", "told_class": "class_conditioning"},
+    "objective": {"times": "time_sampling"},
+    "train": {"heldout": "validations"},
+    "sample": {"autoguidance": "autoguidance_scale", "weaker": "guide_checkpoint"},
+}
+
+
+def migrated(record: dict[str, Any]) -> dict[str, Any]:
+    """config.json of any earlier format as one of today's; the file is left as it is."""
+    if record["format"] >= FORMAT:
+        return record
+    record = {_SECTIONS.get(name, name): value for name, value in record.items()} | {"format": FORMAT}
+    return record | ({"settings": migrated_settings(record["settings"])} if "settings" in record else {})
+
+
+def migrated_settings(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables of settings, of config.json or config.toml, with today's names."""
+    return {
+        section: {_SETTINGS.get(section, {}).get(name, name): value for name, value in values.items()}
+        if isinstance(values, Mapping)
+        else values
+        for section, values in tables.items()
+    }
