@@ -46,9 +46,9 @@ def has_nvidia_driver() -> bool:
 
 def torch_index() -> tuple[str | None, str]:
     """(an extra index for pip or None, why)."""
-    asked = os.environ.get("FROMNOISE_TORCH_INDEX", "")
-    if asked:
-        return (None, "no extra index, as asked") if asked == "none" else (asked, f"{asked}, as asked")
+    chosen = os.environ.get("FROMNOISE_TORCH_INDEX", "")
+    if chosen:
+        return (None, "no extra index, as chosen") if chosen == "none" else (chosen, f"{chosen}, as chosen")
     if not sys.platform.startswith("linux"):
         return None, "pip's usual build, right for this system"
     if has_nvidia_driver():
@@ -73,11 +73,11 @@ def is_sound(folder: Path) -> bool:
 
 
 def make(folder: Path) -> None:
-    """Creates the environment, or mends one that no longer runs."""
+    """Creates the environment, or replaces one that no longer runs."""
     if is_sound(folder):
         return
     if folder.exists() and not (folder / "pyvenv.cfg").exists() and any(folder.iterdir()):
-        sys.exit(f"{folder} exists and is no virtual environment; remove it or name another folder.")
+        sys.exit(f"{folder} exists and is not a virtual environment; remove it or name another folder.")
     print(f"Creating {folder} with Python {sys.version.split()[0]}", flush=True)
     venv.EnvBuilder(clear=folder.exists(), with_pip=True, symlinks=os.name != "nt").create(folder)
 
@@ -103,7 +103,7 @@ def main() -> int:
     make(folder)
     status = install(folder, sys.argv[2:])
     if status:
-        print("pip failed; its last lines say why. Once mended, run the same command again.", file=sys.stderr)
+        print("pip failed; its last lines say why. Once that is fixed, run the same command again.", file=sys.stderr)
     return status
 
 

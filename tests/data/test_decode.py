@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from fromnoise.data.decode import MAX_PIXELS, BadImage, Picture, decode, peek, pillow_guard
+from fromnoise.data.decode import MAX_PIXELS, BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.resize import Fit
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
-def read(content: bytes, size: int = 16) -> Picture:
+def read(content: bytes, size: int = 16) -> DecodedImage:
     with pillow_guard():
         return decode(io.BytesIO(content), Fit(size, size))
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fromnoise.common.errors import UsageError
-from fromnoise.figures.image_rows import rows
-from fromnoise.figures.steps import two_columns
+from fromnoise.figures.image_rows import rows, two_columns
 
 
 def found(drawn, image, scale):

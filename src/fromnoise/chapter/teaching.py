@@ -18,8 +18,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.figures.curves import loss_and_samples, loss_curve
 from fromnoise.figures.grid import grid
-from fromnoise.figures.image_rows import rows
-from fromnoise.figures.steps import two_columns
+from fromnoise.figures.image_rows import rows, two_columns
 from fromnoise.nets import build_net
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import recipe

@@ -10,7 +10,7 @@ from typing import Any
 from fromnoise.chapter.parts import Parts
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
-from fromnoise.figures.encode import Picture
+from fromnoise.figures.encode import FigureLike
 from fromnoise.figures.grid import save
 from fromnoise.report.html import Section, Table
 from fromnoise.train.hardware import Device
@@ -110,7 +110,7 @@ class Telling:
         """Further text, and code, in the same section."""
         self.sections.append(Section("", text, code=code))
 
-    def show(self, name: str, picture: Picture, caption: str) -> None:
+    def show(self, name: str, picture: FigureLike, caption: str) -> None:
         """A figure: written to figures/<section>-<name>.png, and shown on the page."""
         path = save(picture, self.folder / "figures" / f"{self.number}-{name}.png")
         self.say(f"wrote {path}")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fromnoise.cli.flags import add_device_flag
 from fromnoise.cli.parser import Parser
-from fromnoise.cli.tables import columns
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import columns
 
 
 def add_arguments(parser: Parser) -> None:

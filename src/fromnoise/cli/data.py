@@ -74,8 +74,8 @@ def _inspect(args: argparse.Namespace) -> None:
         print(f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}")
     for line in (*found.notes, *(f"cannot be read: {name}" for name in found.bad)):
         print(line)
-    picture = grid(found.sample.permute(0, 2, 3, 1).numpy())
-    print(save(picture, Path(args.out or f"data-{found.name}.png")))
+    figure = grid(found.sample.permute(0, 2, 3, 1).numpy())
+    print(save(figure, Path(args.out or f"data-{found.name}.png")))
 
 
 def _counts(counts: dict[str, int]) -> str:

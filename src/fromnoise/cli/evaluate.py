@@ -117,7 +117,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     if args.extended or args.statistics or args.save_statistics:
         raise UsageError("--sweep measures quality against cost only; leave --extended and --statistics out")
 
-    from fromnoise.cli.tables import columns
+    from fromnoise.common.text import columns
     from fromnoise.evaluation.sweep import parse_axes, sweep_table
     from fromnoise.run import Run
 
@@ -134,7 +134,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 def _say(found: Evaluation, json_to: str | None) -> None:
     """The table, the verdict and the notes; the JSON where it is wanted."""
-    from fromnoise.cli.tables import columns
+    from fromnoise.common.text import columns
     from fromnoise.evaluation.report import deep_table, protocol_line, verdict
 
     if json_to:

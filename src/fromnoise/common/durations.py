@@ -18,7 +18,7 @@ def parse_duration(text: str) -> float:
     """Seconds in "90s", "3m", "1.5h" or a plain number of seconds; UsageError for anything else."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)
     if not match or float(match[1]) <= 0:
-        raise UsageError(f"'{text}' is no duration; write a positive number with s, m or h, such as 90s, 3m or 1.5h")
+        raise UsageError(f"'{text}' is not a duration; write a positive number with s, m or h, such as 90s, 3m or 1.5h")
     return float(match[1]) * _UNITS[match[2]]
 
 
@@ -35,7 +35,7 @@ def format_duration(seconds: float) -> str:
 def process_start() -> float:
     """When this process started, in seconds since the epoch.
 
-    Linux tells (start time in /proc/self/stat, in ticks since boot). Elsewhere it is when this module was first
+    Linux reports it (start time in /proc/self/stat, in ticks since boot). Elsewhere it is when this module was first
     imported, a few tenths of a second late; and also where Linux names a time long before that: then the process was
     something else first, such as a shell whose script ends in this command, or a notebook.
     """

@@ -1,6 +1,6 @@
-"""What a user can do wrong: each mistake is one sentence, with the nearest valid name and an exit code.
+"""Mistakes of the user: each is one sentence, with the nearest valid name and an exit code.
 
-The sentence says what was given, what was expected and what to do. The command line prints it and leaves
+The sentence states what was given, what was expected and what to do. The command line prints it and leaves
 with `exit_code`; from Python it is an ordinary exception.
 """
 
@@ -56,7 +56,7 @@ class BusyError(FromNoiseError):
 
 
 class Interrupted(FromNoiseError):
-    """Work that stopped early but saved what there was; `exit_code` says why (75, 130 or 143)."""
+    """Work that stopped early but saved what there was; `exit_code` tells which (75, 130 or 143)."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -75,8 +75,8 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """One sentence: `unknown recipe 'defalt'; did you mean 'default'? Known: ...`."""
     known = list(choices)
-    guess = nearest(name, known)
-    hint = f"; did you mean '{guess}'?" if guess else "."
+    likely = nearest(name, known)
+    hint = f"; did you mean '{likely}'?" if likely else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
 
 

@@ -1,8 +1,8 @@
 """Randomness as a function of (seed, purpose, position), never a state that has to be saved.
 
 The generator for step 500 of a run is made from the run's seed, the word "noise" and the number 500; that for
-picture 17 from the word "sample" and 17. So a resumed run draws what an uninterrupted one draws, and picture
-17 is picture 17 at any batch size.
+sample 17 from the word "sample" and 17. So a resumed run draws what an uninterrupted one draws, and sample
+17 is sample 17 at any batch size.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def key(seed: int, purpose: str, *position: int) -> int:
     """A 64-bit number from (seed, purpose, position), the same on every machine.
 
     Torch's CPU generator uses only the low 32 bits, so these are built to differ for every value of the last
-    position below 2**32: no two pictures can start from the same noise by accident.
+    position below 2**32: no two samples can start from the same noise by accident.
     """
     head = hashlib.sha256(f"{seed}/{purpose}/{position[:-1]}".encode()).digest()
     last = position[-1] if position else 0
@@ -35,5 +35,5 @@ def key(seed: int, purpose: str, *position: int) -> int:
 
 
 def generator(seed: int, purpose: str, *position: int, device: str | torch.device = "cpu") -> torch.Generator:
-    """A fresh generator on `device` for `purpose` at `position` (a step, an epoch, a picture's number)."""
+    """A fresh generator on `device` for `purpose` at `position` (a step, an epoch, a sample's number)."""
     return torch.Generator(device=device).manual_seed(key(seed, purpose, *position))

@@ -1,4 +1,4 @@
-"""Small helpers for the sentences this room says: counts, lists, and names that are safe to print."""
+"""Text for people: counts, lists, tables, and names that are safe to print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def some(names: Sequence[str], limit: int = 10) -> str:
 def printable(name: str) -> str:
     """A file's name as text that any terminal, JSON or HTML file can take.
 
-    Names that are no valid UTF-8 reach Python with lone surrogates; those bytes, and line breaks and the like,
+    Names that are not valid UTF-8 reach Python with lone surrogates; those bytes, and line breaks and the like,
     are written as escapes.
     """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -29,3 +29,13 @@ def printable(name: str) -> str:
 def hw(height: int, width: int) -> str:
     """`48x64`: height, then width, as everywhere in fromnoise."""
     return f"{height}x{width}"
+
+
+def columns(table: Sequence[Sequence[str]]) -> str:
+    """Rows of text as aligned lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    lines = []
+    for row in table:
+        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

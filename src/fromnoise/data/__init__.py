@@ -1,6 +1,6 @@
 """Data: every source of images becomes one `ArrayData`, and `Batches` reads it as a function of the step.
 
-Names load when first asked for, so that importing this package (or its options) loads no torch.
+Names load when they are first used, so that importing this package (or its options) loads no torch.
 """
 
 from __future__ import annotations

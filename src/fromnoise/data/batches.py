@@ -63,7 +63,7 @@ class Batches:
         return images, labels
 
     def _permutation(self, epoch: int) -> Tensor:
-        """Epoch's order of all images, int64 (N,); only the last one asked for is kept."""
+        """Epoch's order of all images, int64 (N,); only the last one is kept."""
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self.data), generator=generator(self.seed, "order", epoch))
             self._order = (epoch, order.to(self.device))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import count, printable
 from fromnoise.data.registry import DATASETS
-from fromnoise.data.source import Found, from_arrays
+from fromnoise.data.source import SourceImages, from_arrays
 from fromnoise.settings import DataOptions
 
 _RECORD = 1 + 3 * 32 * 32
@@ -39,7 +39,7 @@ class Cifar:
         """Both."""
         return ("train", "test")
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """The images and labels of a split; DataError when the files are damaged or missing."""
         try:
             files = self._from_folder(split) if self._path.is_dir() else self._from_archive(split)
@@ -49,7 +49,7 @@ class Cifar:
             raise self._damaged(f"holds no {_MEMBERS[split].pattern} of the binary version".replace("\\", ""))
         for name, content in files.items():
             if not content or len(content) % _RECORD:
-                raise self._damaged(f"holds a damaged {name} ({len(content):,} bytes are no whole records)")
+                raise self._damaged(f"holds a damaged {name} ({len(content):,} bytes are not whole records)")
         labels, images = _records(b"".join(files[name] for name in sorted(files)))
         classes, published = DATASETS["cifar10"].classes, DATASETS["cifar10"].counts[split == "test"]
         if labels.max() >= len(classes):

@@ -59,7 +59,7 @@ class BadImage(Exception):
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded image.
 
     pixels: uint8 (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA. mode: as stored. remarks: what was
@@ -94,7 +94,7 @@ def peek(file: BinaryIO) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def decode(file: BinaryIO, fit: Fit) -> Picture:
+def decode(file: BinaryIO, fit: Fit) -> DecodedImage:
     """The image, upright, 8 bits a channel, at the wanted shape; BadImage when any of it cannot be read."""
     with _complaints(), _opened(file) as image:
         mode, remarks = image.mode, []
@@ -110,7 +110,7 @@ def decode(file: BinaryIO, fit: Fit) -> Picture:
             plain = plain.transpose(_UPRIGHT[turn])
             remarks.append("image turned upright by EXIF")
         pixels = np.asarray(fit.apply(plain))
-        return Picture(pixels if pixels.ndim == 3 else pixels[..., None], mode, tuple(remarks))
+        return DecodedImage(pixels if pixels.ndim == 3 else pixels[..., None], mode, tuple(remarks))
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _complaints() -> Iterator[None]:
     except BadImage:
         raise
     except UnidentifiedImageError as error:
-        raise BadImage(f"it is no {', '.join(FORMATS)} image") from error
+        raise BadImage(f"it is not a {', '.join(FORMATS)} image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(f"it has more than {MAX_PIXELS:,} pixels") from error
     except Exception as error:

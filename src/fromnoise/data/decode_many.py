@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from fromnoise.common.errors import DataError
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
-from fromnoise.data.decode import BadImage, Picture, decode, peek, pillow_guard
+from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.resize import Fit, choose_fit
-from fromnoise.data.source import Found
+from fromnoise.data.source import SourceImages
 from fromnoise.settings import DataOptions
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def read_items(
     classes: tuple[str, ...],
     options: DataOptions,
     notes: tuple[str, ...] = (),
-) -> Found:
+) -> SourceImages:
     """All items decoded to one shape; DataError for one that cannot be, unless bad ones are to be skipped."""
     skip = options.on_bad_image == "skip"
     with pillow_guard():
@@ -76,11 +76,11 @@ def read_items(
         if not sizes:
             raise _nothing(where, bad)
         fit, fitting = choose_fit(Counter(sizes.values()), options)
-        pictures: dict[int, Picture] = {}
+        pictures: dict[int, DecodedImage] = {}
         # Closed at once on the way out, so that no thread or progress bar outlives an error.
         with closing(_decoded(where, items, sizes, fit)) as results:
             for place, result in results:
-                if isinstance(result, Picture):
+                if isinstance(result, DecodedImage):
                     pictures[place] = result
                 elif skip:
                     bad[place] = result
@@ -98,7 +98,7 @@ def read_items(
     said = notes + fitting + converted + _left_out(lost)
     modes = Counter(picture.mode for picture in pictures.values())
     shapes = Counter(hw(*sizes[place]) for place in pictures)
-    return Found(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost)
+    return SourceImages(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost)
 
 
 def _measured(items: Sequence[Item]) -> tuple[dict[int, tuple[int, int]], dict[int, _Bad]]:
@@ -130,12 +130,12 @@ def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
 
 def _decoded(
     where: str, items: Sequence[Item], sizes: dict[int, tuple[int, int]], fit: Fit
-) -> Generator[tuple[int, Picture | _Bad], None, None]:
+) -> Generator[tuple[int, DecodedImage | _Bad], None, None]:
     """The measured items in order, each decoded to `fit`; by threads where there is much to decode."""
     places = list(sizes)
     pixels = sum(height * width for height, width in sizes.values())
 
-    def work(place: int) -> Picture | _Bad:
+    def work(place: int) -> DecodedImage | _Bad:
         return _attempt(items[place], lambda file: decode(file, fit))
 
     # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
@@ -152,7 +152,7 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _stacked(pictures: Sequence[Picture], fit: Fit) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _stacked(pictures: Sequence[DecodedImage], fit: Fit) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """uint8 (N, H, W, C), and what was converted."""
     remarks = Counter(remark for picture in pictures for remark in picture.remarks)
     clear = [picture.transparent for picture in pictures]
@@ -205,7 +205,7 @@ def _refusal(where: str, bad: Sequence[_Bad]) -> DataError:
     more = f", nor can {count(len(bad) - 1, 'other file')}" if len(bad) > 1 else ""
     return DataError(
         f"{bad[0].name} in {where} cannot be read: {bad[0].reason}{more}; "
-        "mend or remove what is broken, or leave it out with --on_bad_image skip"
+        "fix or remove what is broken, or leave it out with --on_bad_image skip"
     )
 
 
@@ -220,4 +220,4 @@ def _check_classes(where: str, before: Sequence[int], after: Sequence[int], clas
     gone = sorted(set(before) - set(after))
     if gone:
         names = some([printable(classes[place]) for place in gone])
-        raise DataError(f"{where} has no readable image of {names}; mend or remove that class folder")
+        raise DataError(f"{where} has no readable image of {names}; fix or remove that class folder")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.data.registry import DATASETS
-from fromnoise.data.source import Found, from_arrays
+from fromnoise.data.source import SourceImages, from_arrays
 from fromnoise.settings import DataOptions
 
 TRAIN = 1500
@@ -34,8 +34,8 @@ class Digits:
         """Both."""
         return ("train", "test")
 
-    def read(self, split: str, options: DataOptions) -> Found:
-        """The digits of a split, 16x16 grey unless a resolution is asked for."""
+    def read(self, split: str, options: DataOptions) -> SourceImages:
+        """The digits of a split, 16x16 grey unless a resolution is given."""
         pixels, labels = stored()
         chosen = _order(len(labels))
         chosen = chosen[:TRAIN] if split == "train" else chosen[TRAIN:]

@@ -105,7 +105,7 @@ def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) ->
     alive = answering([mirror + files[0].name for mirror in mirrors])
     if not alive:
         hosts = ", ".join(urlsplit(mirror).netloc for mirror in mirrors)
-        raise _missing(name, files, folder, f"none of its mirrors answers ({hosts})")
+        raise _missing(name, files, folder, f"none of its mirrors is reachable ({hosts})")
     bases = [url.removesuffix(files[0].name) for url in alive]
     for place, file in enumerate(files):
         reasons = []
@@ -120,7 +120,7 @@ def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) ->
 
 
 def _missing(name: str, files: Sequence[RemoteFile], folder: Path, why: str) -> DataError:
-    """The error that says how to go on by hand: files with their hashes, as `sha256sum` writes them."""
+    """The error that lists what to fetch by hand: files with their hashes, as `sha256sum` writes them."""
     listed = "".join(f"\n  {file.sha256}  {file.name}" for file in files)
     these = "this file" if len(files) == 1 else f"these {len(files)} files"
     return DataError(
@@ -160,7 +160,7 @@ def _greet(url: str, patience: float, answers: queue.SimpleQueue[tuple[str, bool
             answers.put((url, True))
     except HTTPError:
         answers.put((url, True))
-    except URLError as error:  # a certificate that cannot be checked is an answer too: the transfer says so
+    except URLError as error:  # a certificate that cannot be checked is an answer too: the transfer reports it
         answers.put((url, isinstance(error.reason, ssl.SSLError)))
     except (OSError, ValueError):
         answers.put((url, False))
@@ -223,7 +223,7 @@ def _save(chunks: Iterable[bytes], part: Path, file: RemoteFile) -> None:
 
 @contextlib.contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """Turns the system's refusals inside into a WriteError that says what to do."""
+    """Turns the system's refusals inside into a WriteError with advice."""
     try:
         yield
     except OSError as error:

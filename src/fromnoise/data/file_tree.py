@@ -27,7 +27,7 @@ _JUNK = {"__macosx", "thumbs.db", "desktop.ini"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that its suffix says is an image: folders and name below the root, and how to open it."""
+    """A file with an image's suffix: folders and name below the root, and how to open it."""
 
     parts: tuple[str, ...]
     open: Callable[[], BinaryIO]
@@ -118,7 +118,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _open_file(path: str) -> BinaryIO:
     """Opens a plain file; anything else (a pipe would wait for ever) is refused."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
-        raise OSError("it is no plain file")
+        raise OSError("it is not a plain file")
     return open(path, "rb")
 
 

@@ -5,7 +5,7 @@
     1.png  2.png                        one split, no classes
 
 `val`, `valid` and `validation` stand for test where there is no `test`. A single folder that wraps everything
-is looked through. One class alone is no class: labels need at least two.
+is looked through. One class alone is not used: labels need at least two.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ def _classes(part: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
     empty = [printable(top) for top in part.tops() if top not in holding]
     notes: tuple[str, ...] = ()
     if empty:
-        verb = "holds no image and is no class" if len(empty) == 1 else "hold no image and are no classes"
+        verb = "holds no image and is not a class" if len(empty) == 1 else "hold no images and are not classes"
         notes = (f"{'folder' if len(empty) == 1 else 'folders'} {some(empty)} {verb}",)
     loose = sum(len(entry.parts) == 1 for entry in part.entries)
     if loose and len(holding) > 1:
         verb = "lies" if loose == 1 else "lie"
-        notes += (f"{count(loose, 'image')} {verb} beside the subfolders, which are therefore no classes",)
+        notes += (f"{count(loose, 'image')} {verb} beside the subfolders, which are therefore not classes",)
     if loose or len(holding) < 2:
         return (), notes
     return tuple(sorted(holding)), notes

@@ -18,7 +18,7 @@ from fromnoise.common.extras import extra
 from fromnoise.common.text import printable, some
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.download import offline, within_reach
-from fromnoise.data.source import Found, no_split
+from fromnoise.data.source import SourceImages, no_split
 from fromnoise.settings import DataOptions
 
 PREFIX = "hf:"
@@ -48,7 +48,7 @@ class Hub:
         """Those that the hub lists: train, and test or validation."""
         return tuple(self._split_names())
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """All images of a split; UsageError without the extra, DataError without a network or images."""
         names = self._split_names()
         if split not in names:

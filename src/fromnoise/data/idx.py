@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable
-from fromnoise.data.source import Found, from_arrays, named_values, no_split, positions
+from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
 from fromnoise.settings import DataOptions
 
 LARGEST_BYTES = 8 * 2**30
@@ -51,7 +51,7 @@ class Idx:
         """Those with an images file."""
         return tuple(self._pairs)
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """The images and labels of a split; DataError when a file is damaged or the two do not match."""
         if split not in self._pairs:
             raise no_split(self.name, split, self.splits(), "put its IDX files beside the others")
@@ -123,7 +123,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 def _parse(stream: BinaryIO, path: Path) -> NDArray[np.uint8]:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
-        raise _damaged(path, "is no IDX file (its first bytes are not 00 00 08 03 or 00 00 08 01)")
+        raise _damaged(path, "is not an IDX file (its first bytes are not 00 00 08 03 or 00 00 08 01)")
     if head[2] != 8:
         raise _damaged(path, f"holds values of IDX type {head[2]:02x}, not unsigned bytes (08)")
     shape = struct.unpack(f">{head[3]}I", stream.read(4 * head[3]))

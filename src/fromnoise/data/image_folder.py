@@ -13,12 +13,12 @@ from fromnoise.common.text import count, printable, some
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.file_tree import SUFFIXES, Tree, walk_folder, walk_zip
 from fromnoise.data.folder_layout import Split, arrange
-from fromnoise.data.source import Found, no_split
+from fromnoise.data.source import SourceImages, no_split
 from fromnoise.settings import DataOptions
 
 
-class Pictures:
-    """Image files by class folder and split, as `layout` says."""
+class ImageFolder:
+    """Image files by class folder and split, as `folder_layout` describes."""
 
     def __init__(self, path: Path) -> None:
         self.name = printable(path.stem if path.is_file() else path.resolve().name)
@@ -30,7 +30,7 @@ class Pictures:
         with self._tree() as tree:
             return tuple(self._arranged(tree))
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """All images of a split, decoded and brought to one shape."""
         with self._tree() as tree:
             found = self._arranged(tree)
@@ -68,4 +68,6 @@ def _ignored(suffixes: Counter[str]) -> tuple[str, ...]:
         return ()
     kinds = some([f"{printable(suffix)} {number:,}" for suffix, number in sorted(suffixes.items())])
     total = sum(suffixes.values())
-    return (f"{count(total, 'file')} that {'is' if total == 1 else 'are'} no image left aside ({kinds})",)
+    return (
+        f"{count(total, 'file')} that {'is not an image' if total == 1 else 'are not images'} left aside ({kinds})",
+    )

@@ -1,7 +1,7 @@
 """From what the user wrote to images in memory: which kind of source it is, and what it gives.
 
 A name in `DATASETS` comes first (write ./mnist for a folder of that name), then `hf:`, then a path: a folder of
-images or of IDX files, a .zip, an .npz, or one IDX file, told apart by what they hold.
+images or of IDX files, a .zip, an .npz, or one IDX file, distinguished by what they hold.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.data.npz import Npz
 from fromnoise.data.registry import DATASETS, Dataset
 from fromnoise.data.resize import parse_resolution
-from fromnoise.data.source import Found, Source
+from fromnoise.data.source import Source, SourceImages
 from fromnoise.settings import DataOptions
 
 SplitName = Literal["train", "test"]
@@ -38,7 +38,7 @@ def load(options: DataOptions, split: SplitName = "train") -> ArrayData:
 
     Where a source has no test split, the share `holdout` of its images is its test split and not its train split.
     Raises UsageError for an unknown name or resolution, DataError for data that is missing, broken, or has no
-    such split; each says what to do.
+    such split; each states what to do.
     """
     source = open_source(options)
     if options.holdout and "test" not in source.splits():
@@ -78,8 +78,8 @@ def describe(data: ArrayData) -> str:
     return f"{data.name}{part}: {count(len(data), 'image')}, {data.spec}"
 
 
-def as_data(found: Found, name: str, split: str) -> ArrayData:
-    """A Found as tensors; DataError for fewer than two images to train on."""
+def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
+    """A SourceImages as tensors; DataError for fewer than two images to train on."""
     import torch
 
     number, height, width, channels = found.images.shape
@@ -117,7 +117,7 @@ def is_gone(options: DataOptions) -> bool:
     name = options.source
     if name in DATASETS or name.startswith("hf:"):
         return False
-    return not os.path.exists(_path(name))  # noqa: PTH110 - answers False for names that no file can have
+    return not os.path.exists(_path(name))  # noqa: PTH110 - False for names that no file can have
 
 
 def _path(name: str) -> Path:
@@ -143,7 +143,7 @@ def _nothing_there(name: str) -> DataError | UsageError:
 
 
 def _from_folder(path: Path) -> Source:
-    from fromnoise.data.image_folder import Pictures
+    from fromnoise.data.image_folder import ImageFolder
 
     files = [file for file in path.iterdir() if file.is_file()]
     if not any(file.suffix.lower() in SUFFIXES for file in files):
@@ -152,11 +152,11 @@ def _from_folder(path: Path) -> Source:
             return Idx(printable(path.resolve().name), pairs)
         if any(file.name == "data_batch_1.bin" for file in files):
             return Cifar(path)
-    return Pictures(path)
+    return ImageFolder(path)
 
 
 def _from_file(path: Path) -> Source:
-    from fromnoise.data.image_folder import Pictures
+    from fromnoise.data.image_folder import ImageFolder
 
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -164,12 +164,12 @@ def _from_file(path: Path) -> Source:
     if suffix == ".npz":
         return Npz(path)
     if suffix == ".zip" or zipfile.is_zipfile(path):
-        return Pictures(path)
+        return ImageFolder(path)
     if is_idx(path):
         return Idx(printable(path.name.split(".")[0]), {"train": (path, labels_beside(path))})
     if suffix in SUFFIXES:
         raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed to train; give a folder")
     raise DataError(
-        f"{printable(str(path))} is no data that can be read; expected a folder of images, a .zip of one, an .npz "
+        f"{printable(str(path))} cannot be read as images; expected a folder of images, a .zip of one, an .npz "
         "or an IDX file"
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable, some
-from fromnoise.data.source import Found, from_arrays, named_values, no_split, positions
+from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
 from fromnoise.settings import DataOptions
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
@@ -39,7 +39,7 @@ class Npz:
         with self._open() as archive:
             return self._splits(archive)
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """The images and labels of a split; DataError for other keys, types or shapes."""
         with self._open() as archive:
             known = self._splits(archive)
@@ -62,9 +62,9 @@ class Npz:
         except OSError as error:
             raise self._wrong(f"cannot be opened ({error})") from error
         except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-            raise self._wrong("is no whole .npz archive") from error
+            raise self._wrong("is not a whole .npz archive") from error
         # Of such files NumPy would say how to open them as pickles, which nobody should do.
-        raise self._wrong("is no .npz archive")
+        raise self._wrong("is not an .npz archive")
 
     def _splits(self, archive: Any) -> tuple[str, ...]:
         known = tuple(split for split in KEYS if any(pair[0] in archive.files for pair in KEYS[split]))
@@ -82,7 +82,7 @@ class Npz:
         except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
         if not isinstance(array, np.ndarray):
-            raise self._wrong(f"has {printable(key)}, which is no array")
+            raise self._wrong(f"has {printable(key)}, which is not an array")
         return array
 
     def _images(self, images: NDArray[Any], key: str) -> NDArray[np.uint8]:

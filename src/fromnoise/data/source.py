@@ -17,7 +17,7 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceImages:
     """The images of one split.
 
     images: uint8 (N, H, W, C), already of one shape. labels: int64 (N,) or None. modes and sizes count the files
@@ -43,7 +43,7 @@ class Source(Protocol):
     def splits(self) -> tuple[str, ...]:
         """Which of "train" and "test" exist."""
 
-    def read(self, split: str, options: DataOptions) -> Found:
+    def read(self, split: str, options: DataOptions) -> SourceImages:
         """All images of a split; DataError when it does not exist or cannot be read."""
 
 
@@ -58,14 +58,14 @@ def from_arrays(
     classes: tuple[str, ...],
     options: DataOptions,
     notes: tuple[str, ...] = (),
-) -> Found:
-    """A Found for images (N, H, W, C) that share one shape already, fitted to the wanted resolution."""
+) -> SourceImages:
+    """A SourceImages for images (N, H, W, C) that share one shape already, fitted to the wanted resolution."""
     from fromnoise.data.resize import fit_arrays
 
     number, height, width, channels = images.shape
     fitted, said = fit_arrays(images, options)
     modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
-    return Found(fitted, labels, classes, notes + said, modes, sizes)
+    return SourceImages(fitted, labels, classes, notes + said, modes, sizes)
 
 
 def named_values(values: NDArray[np.int64]) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def positions(values: NDArray[np.int64], classes: tuple[str, ...], name: str) ->
     if strangers:
         raise DataError(
             f"{name} has labels that its train split lacks: {', '.join(strangers[:10])}; expected only "
-            f"{', '.join(classes[:10])}{' ...' if len(classes) > 10 else ''}; mend the labels"
+            f"{', '.join(classes[:10])}{' ...' if len(classes) > 10 else ''}; fix the labels"
         )
     places = np.array([table[text] for text in present], dtype=np.int64)
     return places[np.searchsorted(np.unique(values), values)]

@@ -81,7 +81,7 @@ def _indexed(images: list[Image.Image]) -> list[Image.Image]:
 def _images(frames: Sequence[Image.Image | Images]) -> list[Image.Image]:
     images = [frame if isinstance(frame, Image.Image) else grid(frame, side=_SIDE) for frame in frames]
     if not images:
-        raise UsageError("there are no frames, but an animation needs at least one; give a list of pictures")
+        raise UsageError("no frames were given, but an animation needs at least one; give a list of images")
     for number, image in enumerate(images, start=1):
         if image.size != images[0].size:
             raise UsageError(f"frame {number} is {image.size}, but the first is {images[0].size}; give one size")

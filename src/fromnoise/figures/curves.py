@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fromnoise.common.errors import UsageError
-from fromnoise.figures import style as look
+from fromnoise.figures import style
 from fromnoise.figures.encode import POINTS_PER_INCH, SHARPNESS
 from fromnoise.figures.grid import grid
 from fromnoise.figures.scaling import Images
@@ -43,11 +43,11 @@ def loss_curve(
     held_out: the same of images that training does not see, (M,) and (M,), drawn as points and their line.
     Values that are not finite are left out. Raises UsageError when lengths differ.
     """
-    figure = look.new_figure(_WIDTH, _HEIGHT)
+    figure = style.new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     if held_out is None or not np.size(held_out[0]):
         _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
-        return look.settled(figure)
+        return style.settled(figure)
     seen, values = _pair(*held_out, "held_out")
     if y_max is None:  # a rise at the end must be seen, the first steep fall need not
         late = values[len(values) // 2 :]
@@ -56,11 +56,16 @@ def loss_curve(
     training = axes.lines[1 if smooth and np.size(losses) >= 20 else 0]
     # The last point lies on the edge, and is drawn whole where no other would be drawn outside.
     inside = bool((values <= y_max).all() and (seen <= axes.get_xlim()[1]).all())
-    style: dict[str, Any] = {"marker": look.MARKERS[1], "markersize": 5.0, "markeredgecolor": "white", "linewidth": 1.6}
-    (line,) = axes.plot(seen, values, color=look.COLOURS[1], clip_on=not inside, zorder=3, **style)
-    pad = look.legend_above(figure, axes, [training, line], ["training", "held out"])
-    look.dress(axes, title=title, x_label=x_label, y_label="loss", pad=pad)
-    return look.settled(figure)
+    drawing: dict[str, Any] = {
+        "marker": style.MARKERS[1],
+        "markersize": 5.0,
+        "markeredgecolor": "white",
+        "linewidth": 1.6,
+    }
+    (line,) = axes.plot(seen, values, color=style.COLOURS[1], clip_on=not inside, zorder=3, **drawing)
+    pad = style.legend_above(figure, axes, [training, line], ["training", "held out"])
+    style.dress(axes, title=title, x_label=x_label, y_label="loss", pad=pad)
+    return style.settled(figure)
 
 
 def loss_and_samples(
@@ -77,20 +82,20 @@ def loss_and_samples(
 
     losses: (N,). images: uint8 (M, H, W, C), each of their pixels a whole number of the PNG's.
     """
-    # A figure's pixel is 1 / 200 inch when it is encoded, so these sizes give every picture its own pixels exactly.
-    picture = np.asarray(grid(images, invert=invert, side=_SAMPLES_SIDE).convert("RGB"))
-    high, wide = picture.shape[0] / _SHARP, picture.shape[1] / _SHARP
+    # A figure's pixel is 1 / 200 inch when it is encoded, so these sizes give every image its own pixels exactly.
+    drawn = np.asarray(grid(images, invert=invert, side=_SAMPLES_SIDE).convert("RGB"))
+    high, wide = drawn.shape[0] / _SHARP, drawn.shape[1] / _SHARP
     left, below, above, between, right, plot = 0.9, 0.72, 0.52, 0.84, 0.14, 4.0
     tall = max(high, 3.2)
     width, height = left + plot + between + wide + right, below + tall + above
-    figure = look.new_figure(width, height)
+    figure = style.new_figure(width, height)
     figure.set_layout_engine("none")
     axes = figure.add_axes((left / width, below / height, plot / width, tall / height))
     _draw_loss(axes, np.arange(1, np.size(losses) + 1), losses, smooth, y_max, titles[0], x_label, ())
     place = ((left + plot + between) / width, (below + tall - high) / height, wide / width, high / height)
     shown = figure.add_axes(place)
-    shown.imshow(picture, interpolation="nearest", aspect="auto")
-    shown.set_title(look.plain(titles[1]), loc="left", fontsize=look.TITLE, color=look.INK, pad=10)
+    shown.imshow(drawn, interpolation="nearest", aspect="auto")
+    shown.set_title(style.literal(titles[1]), loc="left", fontsize=style.TITLE, color=style.INK, pad=10)
     shown.set_axis_off()
     return figure
 
@@ -110,31 +115,31 @@ def lines(
     lengths that differ.
     """
     if not series:
-        raise UsageError("there is no series to draw, but a figure of lines needs at least one; give name -> (x, y)")
-    figure = look.new_figure(_WIDTH, _HEIGHT)
+        raise UsageError("no series was given, but a figure of lines needs at least one; give name -> (x, y)")
+    figure = style.new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     handles: list[Any] = []
     for i, (name, points) in enumerate(series.items()):
         x, y = _pair(points[0], points[1], f"series '{name}'")
         err = _pair(x, points[2], f"err of series '{name}'")[1] if len(points) > 2 else None
-        colour, marker = look.mark(i)
-        style: dict[str, Any] = {
+        colour, marker = style.mark(i)
+        drawing: dict[str, Any] = {
             "color": colour,
             "marker": marker,
             "markersize": 5.5,
             "linewidth": 1.8,
             "markeredgecolor": "white",
         }
-        handles += axes.plot(x, y, **style)
+        handles += axes.plot(x, y, **drawing)
         if err is not None:
             axes.errorbar(x, y, yerr=err, fmt="none", ecolor=colour, elinewidth=1.1, capsize=3, zorder=1.9)
-    pad = look.legend_above(figure, axes, handles, list(series)) if len(series) > 1 else 10.0
-    look.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
+    pad = style.legend_above(figure, axes, handles, list(series)) if len(series) > 1 else 10.0
+    style.dress(axes, title=title, x_label=x_label, y_label=y_label, pad=pad)
     if log_x:
         _log_ticks(axes, np.concatenate([np.ravel(points[0]) for points in series.values()]))
     if log_y:
         _log_heights(axes)
-    return look.settled(figure)
+    return style.settled(figure)
 
 
 def _draw_loss(
@@ -148,9 +153,9 @@ def _draw_loss(
     epoch_marks: Sequence[float],
 ) -> None:
     xs, ys = _pair(x, y, "losses")
-    look.dress(axes, title=title, x_label=x_label, y_label="loss")
+    style.dress(axes, title=title, x_label=x_label, y_label="loss")
     top = sensible_top(ys) if y_max is None else y_max
-    blue = look.COLOURS[0]
+    blue = style.COLOURS[0]
     smooth = smooth and len(ys) >= 20
     raw: dict[str, Any] = {"alpha": 0.28, "linewidth": 0.7} if smooth else {"linewidth": 1.2}
     axes.plot(*thinned(xs, ys), color=blue, marker="o" if len(ys) == 1 else None, **raw)
@@ -162,26 +167,26 @@ def _draw_loss(
     axes.set_ylim(bottom, top)
     if len(xs) > 1 and xs[-1] > min(0.0, xs[0]):
         axes.set_xlim(min(0.0, float(xs[0])), float(xs[-1]))
-    look.count_axis(axes.xaxis)
+    style.count_axis(axes.xaxis)
     _mark_epochs(axes, epoch_marks, start=float(xs[0]) if len(xs) else 0.0, top=top)
 
 
 def _name_last(axes: Axes, value: float, top: float) -> None:
     """The running mean's last value, to the right of its end."""
     if 0 <= value <= top:
-        words: dict[str, Any] = {"fontsize": look.SMALL, "color": look.COLOURS[0], "va": "center", "ha": "left"}
+        words: dict[str, Any] = {"fontsize": style.SMALL, "color": style.COLOURS[0], "va": "center", "ha": "left"}
         place: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points"}
         axes.annotate(f"{value:.3g}", (1.0, value), xycoords=("axes fraction", "data"), **place, **words)
 
 
 def _mark_epochs(axes: Axes, marks: Sequence[float], start: float, top: float) -> None:
-    """A thin line where each epoch ends, with its name before it while there is room for names."""
+    """A thin line where each epoch ends, with its name before it while names fit."""
     before = min(0.0, start)
     for number, mark in enumerate(marks, start=1):
         axes.axvline(mark, color="#9a9a9a", linewidth=0.8, linestyle=(0, (2, 3)), zorder=1)
         if len(marks) <= _MOST_LABELLED_EPOCHS:
-            words: dict[str, Any] = {"fontsize": look.SMALL, "color": look.QUIET, "ha": "center", "va": "top"}
-            words["clip_on"] = True  # a name beyond the last point would leave the plot no room
+            words: dict[str, Any] = {"fontsize": style.SMALL, "color": style.QUIET, "ha": "center", "va": "top"}
+            words["clip_on"] = True  # a name beyond the last point would leave the plot no space
             axes.text((before + mark) / 2, top * 0.985, f"epoch {number}" if len(marks) < 7 else str(number), **words)
         before = mark
 
@@ -201,7 +206,7 @@ def _log_ticks(axes: Axes, x: NDArray[np.float64]) -> None:
     if len(points) <= 12:
         axes.xaxis.set_major_locator(FixedLocator(points))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: look.short_count(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: style.short_count(value)))
 
 
 def _log_heights(axes: Axes) -> None:
@@ -214,10 +219,10 @@ def _log_heights(axes: Axes) -> None:
 
 
 def _apart(points: NDArray[np.float64]) -> list[float]:
-    """Of rising positive points those whose names have room on a logarithmic axis; the last is always there."""
-    room = np.log(points[-1] / points[0]) / 14
+    """Of rising positive points those whose names fit on a logarithmic axis; the last is always there."""
+    space = np.log(points[-1] / points[0]) / 14
     kept = [float(points[-1])]
     for point in points[-2::-1].tolist():
-        if np.log(kept[-1] / point) >= room:
+        if np.log(kept[-1] / point) >= space:
             kept.append(point)
     return kept[::-1]

@@ -13,7 +13,7 @@ from fromnoise.common.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Picture: TypeAlias = Union[Image.Image, "Figure", bytes]
+FigureLike: TypeAlias = Union[Image.Image, "Figure", bytes]
 """A Pillow image, a matplotlib figure, or the bytes of a PNG or GIF file."""
 
 POINTS_PER_INCH = 100
@@ -24,76 +24,75 @@ SHARPNESS = 2
 _KINDS = {b"\x89PNG": "image/png", b"GIF8": "image/gif"}
 
 
-def png_bytes(picture: Picture) -> bytes:
-    """`picture` as the bytes of a PNG file, the same for the same picture (no dates inside).
+def png_bytes(figure: FigureLike) -> bytes:
+    """`figure` as the bytes of a PNG file, the same for the same figure (no dates inside).
 
     Bytes of a PNG are returned as they are. Raises UsageError for anything else.
     """
-    if isinstance(picture, bytes):
-        if kind_of(picture) != "image/png":
+    if isinstance(figure, bytes):
+        if media_type(figure) != "image/png":
             raise UsageError("these bytes are a GIF, but a PNG is expected; give an image, a figure or PNG bytes")
-        return picture
+        return figure
     memory = io.BytesIO()
-    if isinstance(picture, Image.Image):
-        picture.save(memory, format="PNG", optimize=True)
-    elif _is_figure(picture):
+    if isinstance(figure, Image.Image):
+        figure.save(memory, format="PNG", optimize=True)
+    elif _is_figure(figure):
         dpi = POINTS_PER_INCH * SHARPNESS
-        picture.savefig(memory, format="png", dpi=dpi, facecolor="white")
+        figure.savefig(memory, format="png", dpi=dpi, facecolor="white")
         smaller, memory = Image.open(memory).convert("RGB"), io.BytesIO()  # and no version inside
         # The density in the file says that this is a drawing, also to a page that is made from the file later.
         smaller.save(memory, format="PNG", optimize=True, dpi=(dpi, dpi))
     else:
-        raise UsageError(_not_a_picture(picture))
+        raise UsageError(_not_a_figure(figure))
     return memory.getvalue()
 
 
-def kind_of(content: bytes) -> str:
+def media_type(content: bytes) -> str:
     """ "image/png" or "image/gif" by the first bytes; else UsageError."""
     for start, kind in _KINDS.items():
         if content.startswith(start):
             return kind
-    raise UsageError(f"these bytes begin with {content[:8]!r}, but PNG or GIF is expected; encode the picture first")
+    raise UsageError(f"these bytes begin with {content[:8]!r}, but PNG or GIF is expected; encode the figure first")
 
 
-def data_uri(picture: Picture) -> str:
-    """`picture` as `data:image/png;base64,...` (or gif), which a page shows without asking for another file."""
-    content = picture if isinstance(picture, bytes) else png_bytes(picture)
-    return f"data:{kind_of(content)};base64,{base64.b64encode(content).decode('ascii')}"
+def data_uri(figure: FigureLike) -> str:
+    """`figure` as `data:image/png;base64,...` (or gif), which a page shows without another file."""
+    content = figure if isinstance(figure, bytes) else png_bytes(figure)
+    return f"data:{media_type(content)};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def as_image(picture: Picture) -> Image.Image:
-    """`picture` as a Pillow image, which notebooks show by themselves."""
-    if isinstance(picture, Image.Image):
-        return picture
-    content = picture if isinstance(picture, bytes) else png_bytes(picture)
-    kind_of(content)
+def as_image(figure: FigureLike) -> Image.Image:
+    """`figure` as a Pillow image, which notebooks show by themselves."""
+    if isinstance(figure, Image.Image):
+        return figure
+    content = figure if isinstance(figure, bytes) else png_bytes(figure)
+    media_type(content)
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
 
 
-def page_size(picture: Picture) -> tuple[int, int]:
-    """(width, height) in a page's pixels: a picture's own size; for a drawing, its inches times POINTS_PER_INCH."""
-    if isinstance(picture, Image.Image | bytes):
-        width, height = as_image(picture).size
-        return (width // SHARPNESS, height // SHARPNESS) if is_drawn(picture) else (width, height)
-    if not _is_figure(picture):
-        raise UsageError(_not_a_picture(picture))
-    inches = picture.get_size_inches()
+def page_size(figure: FigureLike) -> tuple[int, int]:
+    """(width, height) in a page's pixels: a figure's own size; for a drawing, its inches times POINTS_PER_INCH."""
+    if isinstance(figure, Image.Image | bytes):
+        width, height = as_image(figure).size
+        return (width // SHARPNESS, height // SHARPNESS) if is_drawn(figure) else (width, height)
+    if not _is_figure(figure):
+        raise UsageError(_not_a_figure(figure))
+    inches = figure.get_size_inches()
     return round(inches[0] * POINTS_PER_INCH), round(inches[1] * POINTS_PER_INCH)
 
 
-def is_drawn(picture: Picture) -> bool:
-    """Whether `picture` is a drawing with smooth lines (a figure, or its PNG) rather than one of enlarged pixels."""
-    return "dpi" in as_image(picture).info if isinstance(picture, bytes) else _is_figure(picture)
+def is_drawn(figure: FigureLike) -> bool:
+    """Whether `figure` is a drawing with smooth lines (a figure, or its PNG) rather than one of enlarged pixels."""
+    return "dpi" in as_image(figure).info if isinstance(figure, bytes) else _is_figure(figure)
 
 
-def _is_figure(picture: object) -> bool:
-    # By what it can do: importing matplotlib only to ask would cost every page of pictures half a second.
-    return hasattr(picture, "savefig") and hasattr(picture, "get_size_inches")
+def _is_figure(figure: object) -> bool:
+    # By what it can do: importing matplotlib only for this would cost every page half a second.
+    return hasattr(figure, "savefig") and hasattr(figure, "get_size_inches")
 
 
-def _not_a_picture(picture: object) -> str:
-    return (
-        f"a {type(picture).__name__} was given, but a picture is a Pillow image, a figure or PNG bytes; draw it first"
-    )
+def _not_a_figure(figure: object) -> str:
+    kind = type(figure).__name__
+    return f"a {kind} was given, but expected a Pillow image, a matplotlib figure or PNG bytes; draw it first"

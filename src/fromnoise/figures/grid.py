@@ -1,6 +1,6 @@
-"""Many pictures in one: a grid with even gutters, and the way any figure is saved.
+"""Many images in one: a grid with even gutters, and the way any figure is saved.
 
-64 pictures make 8 x 8; up to 8 make one row; other numbers take a full rectangle where there is one.
+64 images make 8 x 8; up to 8 make one row; other numbers take a full rectangle where there is one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from PIL import Image
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
 from fromnoise.figures import text
-from fromnoise.figures.encode import Picture, png_bytes
-from fromnoise.figures.scaling import TARGET_SIDE, Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
+from fromnoise.figures.encode import FigureLike, png_bytes
+from fromnoise.figures.scaling import TARGET_SIDE, Images, check_images, chosen_scale, gutter, mode_of, scaled, tiles
 
 _LARGEST_TILE = 256
 _LINE = text.line_height(text.SMALL_SIZE)
@@ -34,13 +34,13 @@ def grid(
 ) -> Image.Image:
     """`images`, uint8 (N, H, W, C), row by row on white.
 
-    columns: found from N when not given. scale: a whole number of final pixels for each of the picture's; found so
-    that the longer side comes near `side` pixels (600 to 900 for most sizes of picture). gap: white pixels between
-    and around tiles. captions: one short line below each picture (shortened to its width). invert: grey on white,
-    for grey pictures.
-    Returns an "L" image for grey pictures, "RGB" otherwise. Raises UsageError for what cannot be drawn.
+    columns: found from N when not given. scale: a whole number of final pixels for each of the image's; found so
+    that the longer side comes near `side` pixels (600 to 900 for most sizes of image). gap: white pixels between
+    and around tiles. captions: one short line below each image (shortened to its width). invert: grey on white,
+    for grey images.
+    Returns an "L" image for grey images, "RGB" otherwise. Raises UsageError for what cannot be drawn.
     """
-    checked(images)
+    check_images(images)
     count, height, width, _ = images.shape
     columns = _columns(count) if columns is None else _within(columns, count)
     if captions is not None and len(captions) != count:
@@ -64,14 +64,14 @@ def grid(
     return canvas
 
 
-def save(picture: Picture, path: str | os.PathLike[str]) -> Path:
-    """Write a picture or figure as PNG, whole or not at all; missing folders are created. Returns the path.
+def save(figure: FigureLike, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG, whole or not at all; missing folders are created. Returns the path.
 
     Raises UsageError for a name that does not end in .png, WriteError when the place cannot be written.
     """
     if Path(path).suffix.lower() != ".png":
         raise UsageError(f"'{path}' does not end in .png, the format of figures; name the file so")
-    return write_bytes(path, png_bytes(picture))
+    return write_bytes(path, png_bytes(figure))
 
 
 def _columns(count: int) -> int:

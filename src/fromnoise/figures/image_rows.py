@@ -1,4 +1,4 @@
-"""Titled rows of pictures with shared columns: corruption, predictions, one-step guesses, trajectories, neighbours.
+"""Titled rows of images with shared columns (corruption, trajectories, neighbours), and steps in two columns.
 
 A row with an empty title belongs to the one above it and follows closely, so pairs and groups read as such.
 """
@@ -12,13 +12,17 @@ from PIL import Image
 
 from fromnoise.common.errors import UsageError
 from fromnoise.figures import text
-from fromnoise.figures.scaling import Images, checked, chosen_scale, gutter, mode_of, scaled, tiles
+from fromnoise.figures.scaling import Images, check_images, chosen_scale, gutter, mode_of, scaled, tiles
 
 _LARGEST_TILE = 128
 _MARGIN = 14
 _BETWEEN_GROUPS = 16
 _BELOW_TITLE = 7
 _WIDEST_TITLE = 190
+_LARGEST_STRIP_TILE = 96
+_STRIPS_SIDE = 920  # two strips beside each other may be a little wider than other figures
+_BETWEEN_COLUMNS = 26
+_HEADING = text.line_height(text.TITLE_SIZE) + 7
 
 TitledRows = Sequence[tuple[str, Images]]
 
@@ -34,9 +38,9 @@ def rows(
 ) -> Image.Image:
     """Rows of (title, images), images uint8 (N, H, W, C) with the same N, H and W in every row, on white.
 
-    column_titles: N short headings above the pictures. scale, gap, invert: as for `grid`; the width is brought to
+    column_titles: N short headings above the images. scale, gap, invert: as for `grid`; the width is brought to
     about 600 to 900 pixels. beside: titles to the left of their rows (good for many rows) instead of above.
-    Raises UsageError when rows differ in number or size of pictures.
+    Raises UsageError when rows differ in number or size of images.
     """
     plan = _planned(titled, column_titles, scale, gap, beside)
     spots, height = _spots(plan)
@@ -80,7 +84,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Spot:
-    """Where a row's title and its pictures begin, from the top."""
+    """Where a row's title and its images begin, from the top."""
 
     title: int
     tiles: int
@@ -99,8 +103,8 @@ def _planned(
     s = chosen_scale(scale, side, max(height, width), largest_tile=_LARGEST_TILE)
     w, h = scaled(width, s), scaled(height, s)
     gap = gutter(max(w, h)) if gap is None else max(0, gap)
-    room = _WIDEST_TITLE if beside else max(count * (w + gap), 400)
-    titles = [text.wrap(title, text.TITLE_SIZE, room) if title else [] for title, _ in titled]
+    space = _WIDEST_TITLE if beside else max(count * (w + gap), 400)
+    titles = [text.wrap(title, text.TITLE_SIZE, space) if title else [] for title, _ in titled]
     words = max(text.width(line, text.TITLE_SIZE) for lines in titles for line in [*lines, ""])
     left = _MARGIN + (words + _MARGIN if beside and words else 0)
     return _Plan(count, s, w, h, gap, left, titles, beside, headed=column_titles is not None)
@@ -129,11 +133,65 @@ def _spots(plan: _Plan) -> tuple[list[_Spot], int]:
 def _shared_shape(titled: TitledRows) -> tuple[int, int, int]:
     """(N, H, W) of every row, or UsageError naming the row that differs."""
     if not titled:
-        raise UsageError("there are no rows, but a figure of rows needs at least one; give (title, images) pairs")
-    first = checked(titled[0][1], f"row '{titled[0][0]}'").shape[:3]
+        raise UsageError("no rows were given, but a figure of rows needs at least one; give (title, images) pairs")
+    first = check_images(titled[0][1], f"row '{titled[0][0]}'").shape[:3]
     for title, images in titled[1:]:
-        if checked(images, f"row '{title}'").shape[:3] != first:
+        if check_images(images, f"row '{title}'").shape[:3] != first:
             raise UsageError(
                 f"row '{title}' is (N, H, W) = {images.shape[:3]}, but the first row is {first}; give rows of one shape"
             )
+    return first
+
+
+def two_columns(
+    left: Sequence[Images],
+    right: Sequence[Images],
+    titles: tuple[str, str] = ("x (model input)", "model prediction"),
+    *,
+    scale: int | None = None,
+    invert: bool = False,
+) -> Image.Image:
+    """One row a step: strips `left[i]` and `right[i]`, each uint8 (N, H, W, C) of one shape, below two titles.
+
+    The rows are numbered from 1. scale, invert: as for `grid`.
+    Raises UsageError when the two lists differ in length or the strips in shape.
+    """
+    count, height, width = _step_shape(left, right)
+
+    def side(s: float) -> float:
+        return 2 * count * (width * s + 4)
+
+    s = chosen_scale(scale, side, max(height, width), largest_tile=_LARGEST_STRIP_TILE, target=_STRIPS_SIDE)
+    w, h = scaled(width, s), scaled(height, s)
+    gap = gutter(max(w, h)) - 1
+    numbers = text.width(str(len(left)), text.SMALL_SIZE) + 10
+    strip = max(count * (w + gap) - gap, *(text.width(text.clean(t), text.TITLE_SIZE) for t in titles))
+    starts = (_MARGIN + numbers, _MARGIN + numbers + strip + _BETWEEN_COLUMNS)
+    mode = mode_of(*left, *right)
+    size = (starts[1] + strip + _MARGIN, _MARGIN + _HEADING + len(left) * (h + gap) - gap + _MARGIN)
+    canvas = Image.new(mode, size, "white")
+    for x0, title, column in zip(starts, titles, (left, right), strict=True):
+        text.write(canvas, (x0, _MARGIN), text.clean(title), text.TITLE_SIZE, grey=text.INK, anchor="la")
+        for row, images in enumerate(column):
+            for i, tile in enumerate(tiles(images, s, mode=mode, invert=invert)):
+                canvas.paste(tile, (x0 + i * (w + gap), _MARGIN + _HEADING + row * (h + gap)))
+    for row in range(len(left)):
+        at = (starts[0] - 10, _MARGIN + _HEADING + row * (h + gap) + h / 2)
+        text.write(canvas, at, str(row + 1), text.SMALL_SIZE, grey=text.QUIET, anchor="rm")
+    return canvas
+
+
+def _step_shape(left: Sequence[Images], right: Sequence[Images]) -> tuple[int, int, int]:
+    """(N, H, W) of every strip, or UsageError."""
+    if len(left) != len(right) or not left:
+        raise UsageError(
+            f"{len(left)} inputs and {len(right)} predictions, but every step needs both; give lists of one length"
+        )
+    first = check_images(left[0], "step 1").shape[:3]
+    for number, pair in enumerate(zip(left, right, strict=True), start=1):
+        for images in pair:
+            if check_images(images, f"step {number}").shape[:3] != first:
+                raise UsageError(
+                    f"step {number} has (N, H, W) = {images.shape[:3]}, but step 1 has {first}; give one shape"
+                )
     return first

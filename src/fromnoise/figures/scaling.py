@@ -1,8 +1,8 @@
-"""What a picture is in this room, and how it is enlarged: by whole numbers, so that pixels stay crisp.
+"""What an image is in this package, and how it is enlarged: by whole numbers, so that pixels stay crisp.
 
     side(scale) = columns * width * scale + (columns + 1) * gap      chosen nearest to TARGET_SIDE
 
-Pictures too large for that are shrunk by a whole number instead, each new pixel the mean of a square.
+Images too large for that are shrunk by a whole number instead, each new pixel the mean of a square.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHECKER = 8
 _CHECKER_GREY = 232
 
 
-def checked(images: Images, name: str = "images") -> Images:
+def check_images(images: Images, name: str = "images") -> Images:
     """`images` itself when it is uint8 (N, H, W, C) with C in 1, 3, 4 and nothing is empty; else UsageError."""
     shape, kind = np.shape(images), getattr(images, "dtype", type(images).__name__)
     if kind != np.uint8 or len(shape) != 4 or shape[3] not in (1, 3, 4) or 0 in shape:
@@ -38,19 +38,19 @@ def checked(images: Images, name: str = "images") -> Images:
 
 
 def mode_of(*groups: Images) -> str:
-    """Pillow's mode for a figure that holds all `groups`: "L" when every picture is grey, else "RGB"."""
+    """Pillow's mode for a figure that holds all `groups`: "L" when every image is grey, else "RGB"."""
     return "L" if all(group.shape[3] == 1 for group in groups) else "RGB"
 
 
 def tiles(images: Images, scale: float, *, mode: str, invert: bool = False) -> list[Image.Image]:
-    """Each picture as a Pillow image of `mode`, `scale` times as large (a whole number, or 1 / whole number).
+    """Each image as a Pillow image of `mode`, `scale` times as large (a whole number, or 1 / whole number).
 
-    invert: grey on white, as matplotlib's reversed greys (black becomes white); grey pictures only, else UsageError.
-    Transparent pixels show a pale checkerboard, so that they are told from white ones.
+    invert: grey on white, as matplotlib's reversed greys (black becomes white); grey images only, else UsageError.
+    Transparent pixels show a pale checkerboard, so that they differ from white ones.
     """
     if invert and images.shape[3] != 1:
         raise UsageError(
-            f"invert is for grey pictures, but these have {images.shape[3]} channels; draw them with invert=False"
+            f"invert is for grey images, but these have {images.shape[3]} channels; draw them with invert=False"
         )
     return [_resized(_flat(image, invert), scale).convert(mode) for image in _on_checker(images, scale)]
 
@@ -58,7 +58,7 @@ def tiles(images: Images, scale: float, *, mode: str, invert: bool = False) -> l
 def best_scale(side: Callable[[float], float], tile: int, *, largest_tile: int, target: float) -> float:
     """The scale whose `side(scale)` is nearest (in ratio) to `target` with tiles of at most `largest_tile` pixels.
 
-    tile: the longer side of one picture. Returns a whole number, or 1 / whole number where even scale 1 would
+    tile: the longer side of one image. Returns a whole number, or 1 / whole number where even scale 1 would
     pass LARGEST_SIDE.
     """
     if side(1.0) > LARGEST_SIDE:
@@ -76,11 +76,11 @@ def chosen_scale(
     largest_tile: int,
     target: float = TARGET_SIDE,
 ) -> float:
-    """`scale` when one was asked for (at least 1, else UsageError), otherwise `best_scale`."""
+    """`scale` where one is given (at least 1, else UsageError), otherwise `best_scale`."""
     if scale is None:
         return best_scale(side, tile, largest_tile=largest_tile, target=target)
     if isinstance(scale, bool) or int(scale) != scale or scale < 1:
-        raise UsageError(f"scale is {scale}, but pictures are enlarged by a whole number; give 1 or more")
+        raise UsageError(f"scale is {scale}, but images are enlarged by a whole number; give 1 or more")
     return float(scale)
 
 
@@ -102,7 +102,7 @@ def _resized(image: Image.Image, scale: float) -> Image.Image:
 
 
 def _flat(image: Images, invert: bool) -> Image.Image:
-    """One (H, W, 1 or 3) picture as a Pillow image."""
+    """One (H, W, 1 or 3) image as a Pillow image."""
     if image.shape[2] == 1:
         grey = np.ascontiguousarray(image[:, :, 0])
         return Image.fromarray(WHITE - grey if invert else grey)
@@ -110,7 +110,7 @@ def _flat(image: Images, invert: bool) -> Image.Image:
 
 
 def _on_checker(images: Images, scale: float) -> Images:
-    """RGBA pictures laid over a checkerboard of about _CHECKER final pixels; others as they are."""
+    """RGBA images laid over a checkerboard of about _CHECKER final pixels; others as they are."""
     if images.shape[3] != 4:
         return images
     _, height, width, _ = images.shape

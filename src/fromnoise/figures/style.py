@@ -55,9 +55,9 @@ def settled(figure: Figure) -> Figure:
 def dress(axes: Axes, *, title: str, x_label: str, y_label: str, pad: float = 10.0) -> None:
     """Titles, labels, a faint horizontal grid and two thin axes; `pad` is the points between title and plot."""
     axes.set_facecolor("white")
-    axes.set_title(plain(title), loc="left", fontsize=TITLE, color=INK, pad=pad)
-    axes.set_xlabel(plain(x_label), fontsize=NORMAL, color=QUIET, labelpad=6)
-    axes.set_ylabel(plain(y_label), fontsize=NORMAL, color=QUIET, labelpad=8)
+    axes.set_title(literal(title), loc="left", fontsize=TITLE, color=INK, pad=pad)
+    axes.set_xlabel(literal(x_label), fontsize=NORMAL, color=QUIET, labelpad=6)
+    axes.set_ylabel(literal(y_label), fontsize=NORMAL, color=QUIET, labelpad=8)
     axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=SMALL, colors=QUIET, length=3, width=0.8)
@@ -72,11 +72,11 @@ def legend_above(figure: Figure, axes: Axes, handles: Sequence[Any], labels: Seq
 
     The figure grows by the lines of the legend after the first, so that the plot keeps its height.
     """
-    longest = max(width(plain(label), _LEGEND_PIXELS) for label in labels)
+    longest = max(width(literal(label), _LEGEND_PIXELS) for label in labels)
     columns = max(1, min(len(labels), _LEGEND_ROOM // (longest + _LEGEND_HANDLE)))
     axes.legend(
         handles,
-        [plain(label) for label in labels],
+        [literal(label) for label in labels],
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.0),
         ncols=columns,
@@ -109,7 +109,7 @@ def short_count(value: float) -> str:
     return f"{value:,.6g}"
 
 
-def plain(words: str) -> str:
+def literal(words: str) -> str:
     """`words` as they are: no dollar starts a formula, no underscore hides a name from the legend."""
     words = clean(words).replace("$", r"\$")
     return f" {words}" if words.startswith("_") else words

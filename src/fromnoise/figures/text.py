@@ -1,4 +1,4 @@
-"""Words on pictures: DejaVu Sans from matplotlib's own files, measured, shortened and drawn in quiet greys."""
+"""Words on images: DejaVu Sans from matplotlib's own files, measured, shortened and drawn in quiet greys."""
 
 from __future__ import annotations
 

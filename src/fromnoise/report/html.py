@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
-from fromnoise.figures.encode import Picture, data_uri, is_drawn, page_size
+from fromnoise.figures.encode import FigureLike, data_uri, is_drawn, page_size
 
 Cell = str | int | float | None
 Table = Sequence[Sequence[Cell]]
@@ -41,7 +41,7 @@ class Section:
 
     title: str
     text: str = ""
-    image: Picture | None = None
+    image: FigureLike | None = None
     table: Table | None = None
     code: str | None = None
     caption: str = ""
