@@ -132,7 +132,7 @@ def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
     del record["context"]
     run.folder.config.write_text(json.dumps(record))
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
-    assert again.config.net.width == 20 and "size" not in dict(facts(again))
+    assert again.settings.net.width == 20 and "size" not in dict(facts(again))
     with pytest.raises(UsageError, match=r"net\.width.*20.*24"):
         Run.create("digits", settings={**settings, "train.seed": 1}, output_dir=tmp_path / "r", device="cpu")
 

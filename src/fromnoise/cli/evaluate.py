@@ -92,6 +92,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         extended=args.extended,
         checkpoint=args.checkpoint,
         weights=args.weights,
+        **settings,
     )
     _say(found, args.json)
     if args.json != "-":
