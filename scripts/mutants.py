@@ -18,7 +18,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / "docs" / "mutants.md"
-CHECKS = "tests/samplers/test_samplers.py"
+CHECKS = "tests/diffusion/samplers/test_samplers.py"
 
 
 @dataclass(frozen=True)
@@ -38,28 +38,28 @@ MUTANTS = (
         "diffusion/prediction.py",
         "eps = broadcast_like(alpha / det, xt) * out - broadcast_like(p / det, xt) * xt",
         "eps = broadcast_like(p / det, xt) * xt - broadcast_like(alpha / det, xt) * out",
-        "tests/test_prediction.py",
+        "tests/diffusion/test_prediction.py",
     ),
     Mutant(
         "t off by one in DDPM's table",
         "diffusion/vp.py",
         "place = (t - 1).clamp(0, last)",
         "place = t.clamp(0, last)",
-        "tests/test_process.py",
+        "tests/diffusion/test_process.py",
     ),
     Mutant(
-        "t off by one in what the network is told",
+        "t off by one in the time code",
         "diffusion/vp.py",
         '"""k - 1, the timestep index of diffusers."""\n        return t - 1',
         '"""k - 1, the timestep index of diffusers."""\n        return t',
-        "tests/test_process.py",
+        "tests/diffusion/test_process.py",
     ),
     Mutant(
         "sigma_t for sigma_s in the exact move",
         "diffusion/process.py",
         "return broadcast_like(keep, xt) * xt + broadcast_like(alpha_s - alpha_t * keep, xt) * x0",
         "return broadcast_like(keep, xt) * xt + broadcast_like(alpha_s - alpha_t * sigma_t, xt) * x0",
-        "tests/test_process.py",
+        "tests/diffusion/test_process.py",
     ),
     Mutant(
         "sigma_t for sigma_s in the ancestral step",
@@ -69,7 +69,7 @@ MUTANTS = (
         f"{CHECKS} -k promises and-ddpm",
     ),
     Mutant(
-        "the guess's weight at the wrong end of the step",
+        "the weight of an x0 prediction at the wrong end of the step",
         "diffusion/samplers/multistep.py",
         "_WEIGHTS * np.exp(-h * (1 - u))",
         "_WEIGHTS * np.exp(-h * u)",
@@ -91,14 +91,14 @@ MUTANTS = (
         "model/build.py",
         "    asked: Estimator = denoiser\n",
         "    asked: Estimator = Clipping(denoiser) if options.clip else denoiser\n",
-        "tests/test_build.py",
+        "tests/model/test_build.py",
     ),
     Mutant(
         "guidance towards no class",
         "diffusion/guidance.py",
-        "guided = mixed(untold, told, self.scale)",
-        "guided = mixed(told, untold, self.scale)",
-        "tests/test_denoiser.py",
+        "guided = extrapolate(unconditional, conditional, self.scale)",
+        "guided = extrapolate(conditional, unconditional, self.scale)",
+        "tests/diffusion/test_denoiser.py",
     ),
     Mutant(
         "labels shuffled against their images",
@@ -126,14 +126,14 @@ MUTANTS = (
         "diffusion/denoiser.py",
         "scaled = broadcast_like(self.prediction.input_scale(self.process, t), xt) * xt",
         "scaled = xt",
-        "tests/test_denoiser.py",
+        "tests/diffusion/test_denoiser.py",
     ),
     Mutant(
-        "weighting not carried over to what the network says",
+        "weighting not carried over to the network's output",
         "diffusion/weighting.py",
         "* (sigma / determinant(prediction, process, t)) ** 2",
         "* (sigma / determinant(prediction, process, t))",
-        "tests/test_prediction.py",
+        "tests/diffusion/test_prediction.py",
     ),
     Mutant(
         "adaLN-Zero initialised a second time",
@@ -144,7 +144,7 @@ MUTANTS = (
         "tests/nets/test_nets.py -k adaln",
     ),
     Mutant(
-        "every picture from the same noise",
+        "every sample from the same noise",
         "diffusion/samplers/loop.py",
         'generator(0, "sample", s)',
         'generator(0, "sample", 0)',

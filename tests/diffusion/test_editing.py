@@ -205,9 +205,9 @@ def test_the_way_back_up_has_the_right_law(kind):
         return
 
     class Watching(DDIM):
-        def step(self, ask, process, x, t, s, carry, fresh):
+        def step(self, estimate, process, x, t, s, carry, noise):
             seen.append(x)
-            return process.corrupt(torch.full_like(x, 2.0), fresh(), s), ask(x, t), None
+            return process.corrupt(torch.full_like(x, 2.0), noise(), s), estimate(x, t), None
 
     spec = ImageSpec(1, 100, 100)
     grid = GRIDS[recommended_grid(process)](process, 6)[2:4]
@@ -227,10 +227,10 @@ def test_resampling_is_counted_and_draws_anew():
     drawn = []
 
     class Watching(DDIM):
-        def step(self, ask, process, x, t, s, carry, fresh):
-            assert torch.equal(fresh(), fresh())
-            drawn.append(fresh())
-            return super().step(ask, process, x, t, s, carry, fresh)
+        def step(self, estimate, process, x, t, s, carry, noise):
+            assert torch.equal(noise(), noise())
+            drawn.append(noise())
+            return super().step(estimate, process, x, t, s, carry, noise)
 
     how = {"seeds": [0], "sampler": Watching(), "grid": UniformGrid()(Linear(), 4)}
     steps = list(inpaint(Gaussian(Linear()), PICTURES[:1], torch.ones(1, 1, 2, 2), resample=3, **how))

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fromnoise.common.errors import UsageError
-from fromnoise.diffusion.prediction import EDM, PREDICTIONS, Eps, V, Velocity, determinant, solve, target
+from fromnoise.diffusion.prediction import (
+    EDM,
+    PREDICTIONS,
+    Eps,
+    V,
+    Velocity,
+    determinant,
+    prediction_target,
+    solve_x0_eps,
+)
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.vp import VP, VPCosine, VPLinear
 from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting, Sigmoid, output_weight
@@ -40,7 +49,7 @@ def state(process):
 @pytest.mark.parametrize("process, prediction", PAIRS)
 def test_solve_inverts_target(process, prediction):
     t, x0, eps, xt = state(process)
-    found_x0, found_eps = solve(prediction, process, xt, t, target(prediction, process, x0, eps, t))
+    found_x0, found_eps = solve_x0_eps(prediction, process, xt, t, prediction_target(prediction, process, x0, eps, t))
     torch.testing.assert_close(found_x0, x0, rtol=0, atol=1e-9)
     torch.testing.assert_close(found_eps, eps, rtol=0, atol=1e-9)
 
@@ -48,8 +57,8 @@ def test_solve_inverts_target(process, prediction):
 @pytest.mark.parametrize("process, prediction", PAIRS)
 def test_weightings_mean_the_same_for_every_prediction(process, prediction):
     t, x0, eps, xt = state(process)
-    wrong = target(prediction, process, x0, eps, t) + 0.1
-    found, _ = solve(prediction, process, xt, t, wrong)
+    wrong = prediction_target(prediction, process, x0, eps, t) + 0.1
+    found, _ = solve_x0_eps(prediction, process, xt, t, wrong)
     x0_error = ((found - x0) ** 2).flatten(1).mean(1)
     out_error = torch.full_like(x0_error, 0.01)
     for name, weighting in WEIGHTINGS.items():
@@ -93,7 +102,9 @@ def test_any_prediction_at_any_time_comes_back(pair, share, sigma_data):
     x0, eps = torch.randn(2, 1, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     xt = process.corrupt(x0, eps, t)
     for got, wanted in zip(
-        solve(prediction, process, xt, t, target(prediction, process, x0, eps, t)), (x0, eps), strict=True
+        solve_x0_eps(prediction, process, xt, t, prediction_target(prediction, process, x0, eps, t)),
+        (x0, eps),
+        strict=True,
     ):
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-8)
 

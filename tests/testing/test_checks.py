@@ -51,38 +51,38 @@ def test_data_keep_their_promises():
 class WrongSign(DDIM):
     """The noise with the other sign: x_s = alpha_s x0 - sigma_s eps."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        estimate = ask(x, t)
-        return process.corrupt(estimate.x0, -estimate.eps, s), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, t)
+        return process.corrupt(here.x0, -here.eps, s), here, None
 
 
 @dataclass(frozen=True)
 class OffByOne(DDIM):
-    """Asks about the time it goes to."""
+    """Evaluates at the time it goes to."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        estimate = ask(x, torch.maximum(s, torch.full_like(s, max(process.t_min, 1e-3))))
-        return process.transfer(x, estimate.x0, t, s), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, torch.maximum(s, torch.full_like(s, max(process.t_min, 1e-3))))
+        return process.transfer(x, here.x0, t, s), here, None
 
 
 @dataclass(frozen=True)
 class WrongLetter(DDIM):
     """sigma_t where sigma_s belongs, in the share of the image."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        estimate = ask(x, t)
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, t)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = process.scales(t), process.scales(s)
         share = alpha_s - alpha_t * (sigma_t if s[0] > 0 else sigma_s) / sigma_t
-        return broadcast_like(sigma_s / sigma_t, x) * x + broadcast_like(share, x) * estimate.x0, estimate, None
+        return broadcast_like(sigma_s / sigma_t, x) * x + broadcast_like(share, x) * here.x0, here, None
 
 
 @dataclass(frozen=True)
 class FirstOrderHeun(Heun):
     """The slope at the end only."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
-        return 2 * moved - process.transfer(x, estimate.x0, t, s), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        moved, here, _ = super().step(estimate, process, x, t, s, carry, noise)
+        return 2 * moved - process.transfer(x, here.x0, t, s), here, None
 
 
 @dataclass(frozen=True)
@@ -91,28 +91,28 @@ class HalvedCurve(DPMpp):
 
     order: int = 3
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        third, estimate, guesses = super().step(ask, process, x, t, s, carry, fresh)
-        second, _, _ = DPMpp(2).step(lambda *_: estimate, process, x, t, s, carry, fresh)
-        return (second + third) / 2, estimate, guesses
+    def step(self, estimate, process, x, t, s, carry, noise):
+        third, here, estimates = super().step(estimate, process, x, t, s, carry, noise)
+        second, _, _ = DPMpp(2).step(lambda *_: here, process, x, t, s, carry, noise)
+        return (second + third) / 2, here, estimates
 
 
 @dataclass(frozen=True)
 class Forgetful(DDIM):
     """Writes into its input."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        estimate = ask(x, t)
-        return x.copy_(process.transfer(x, estimate.x0, t, s)), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, t)
+        return x.copy_(process.transfer(x, here.x0, t, s)), here, None
 
 
 @dataclass(frozen=True)
 class Neighbourly(DDIM):
     """Moves towards the mean of the batch."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
-        return moved + 0.01 * (moved.mean(0, keepdim=True) - moved), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        moved, here, _ = super().step(estimate, process, x, t, s, carry, noise)
+        return moved + 0.01 * (moved.mean(0, keepdim=True) - moved), here, None
 
 
 @dataclass(frozen=True)
@@ -121,25 +121,25 @@ class TooNoisy(DDIM):
 
     eta: float = 1.0
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
-        return moved + 0.3 * broadcast_like(process.scales(s)[1], x) * fresh(), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        moved, here, _ = super().step(estimate, process, x, t, s, carry, noise)
+        return moved + 0.3 * broadcast_like(process.scales(s)[1], x) * noise(), here, None
 
 
 @dataclass(frozen=True)
 class Honest(Renoise):
-    """Renoising that does not say what it does to the variance."""
+    """Renoising that does not state what it does to the variance."""
 
     biased = False
 
 
 @dataclass(frozen=True)
 class Secretive(DDIM):
-    """Says that it is deterministic."""
+    """States that it is deterministic."""
 
-    def step(self, ask, process, x, t, s, carry, fresh):
-        moved, estimate, _ = super().step(ask, process, x, t, s, carry, fresh)
-        return moved + 0 * fresh(), estimate, None
+    def step(self, estimate, process, x, t, s, carry, noise):
+        moved, here, _ = super().step(estimate, process, x, t, s, carry, noise)
+        return moved + 0 * noise(), here, None
 
 
 @pytest.mark.parametrize(

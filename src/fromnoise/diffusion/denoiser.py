@@ -1,4 +1,4 @@
-"""A network, a process and a prediction make a denoiser: it says what the clean image and the noise are."""
+"""A network, a process and a prediction make a denoiser: an estimate of the clean image and of the noise in x_t."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.diffusion.prediction import Prediction, solve
+from fromnoise.diffusion.prediction import Prediction, solve_x0_eps
 from fromnoise.diffusion.process import Process, broadcast_like
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is thought of x_t: the clean image, the noise, and the network's own words, each (B, C, H, W)."""
+    """Estimates at x_t: clean image x0, noise eps, and raw network output out, each (B, C, H, W)."""
 
     x0: Tensor
     eps: Tensor
@@ -23,7 +23,7 @@ class Estimate:
 
 
 class Estimator(Protocol):
-    """Anything that is asked (x_t, t, label) and answers with an Estimate: a Denoiser, or one that wraps it."""
+    """Anything that maps (x_t, t, label) to an Estimate: a Denoiser, or one that wraps it."""
 
     @property
     def process(self) -> Process:
@@ -34,7 +34,7 @@ class Estimator(Protocol):
         """Shape, classes and range of the images."""
 
     def num_evaluations(self, t: Tensor) -> int:
-        """How many evaluations of a network one question at times t (B,) takes."""
+        """How many evaluations of a network one call at times t (B,) takes."""
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate: ...
 
@@ -42,8 +42,13 @@ class Estimator(Protocol):
 class Denoiser(nn.Module):
     """out = net(c_in x_t, code(t), label);  (x0, eps) by the prediction's 2x2 solve.
 
-    autocast: the type that the network, and only the network, computes in (None: float32). Raises UsageError
-    where the prediction cannot be solved on the process.
+    Arguments:
+        net: called as net(x, code, label); any nn.Module.
+        spec: shape, classes and range of the images.
+        autocast: the type that the network, and only the network, computes in; None for float32.
+
+    Raises:
+        UsageError: where the prediction cannot be solved on the process.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Denoiser(nn.Module):
         """The network's output (B, C, H, W) in x_t's type, for x_t (B, C, H, W), t (B,), label (B,) or None."""
         scaled = broadcast_like(self.prediction.input_scale(self.process, t), xt) * xt
         code = self.process.code(t).to(device=xt.device, dtype=torch.float32)
+        # Only the network may round to bf16: the solve below divides by small numbers.
         with torch.autocast(xt.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             out = self.net(scaled, code, label)
         return cast(Tensor, out.to(xt.dtype))
@@ -81,4 +87,4 @@ class Denoiser(nn.Module):
     def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The Estimate for x_t (B, C, H, W) at times t (B,) > 0; label (B,) or None for no class."""
         out = self.predict(xt, t, label)
-        return Estimate(*solve(self.prediction, self.process, xt, t, out), out)
+        return Estimate(*solve_x0_eps(self.prediction, self.process, xt, t, out), out)

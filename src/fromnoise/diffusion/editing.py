@@ -1,15 +1,20 @@
-"""Changing pictures with a trained denoiser: variations, holes painted anew, inversion, and what lies between two.
+"""Editing images with a trained denoiser: variations, inpainting, inversion and interpolation.
 
 | edit        | how                                                                                               |
 |-------------|---------------------------------------------------------------------------------------------------|
-| img2img     | noise the picture part of the way, then sample the rest (SDEdit, Meng et al. 2022)                |
+| img2img     | noise the image part of the way, then sample the rest (SDEdit, Meng et al. 2022)                  |
 | inpaint     | after each step to s, what is known becomes alpha_s x0 + sigma_s eps; with resample > 1 each step  |
 |             | is walked back up and taken again, so that hole and surroundings agree (RePaint, Lugmayr 2022)    |
 | invert      | the sampler's own steps along the rising grid (Song et al. 2021, DDIM, section 4.3)               |
 | interpolate | a path between two noises, then sampling from each stop on it                                     |
 
-Each yields the Steps of a walk, as `samplers.loop.sample` does: the caller draws, stops and records. Picture i depends
+Each yields the Steps of a walk, as `samplers.loop.sample` does: the caller draws, stops and records. Sample i depends
 on seeds[i] and its own x0, mask and label alone.
+
+References: Meng et al. 2022, SDEdit, https://arxiv.org/abs/2108.01073
+    Lugmayr et al. 2022, RePaint, https://arxiv.org/abs/2201.09865
+    Song et al. 2021, DDIM, https://arxiv.org/abs/2010.02502
+    Shoemake 1985, slerp, https://doi.org/10.1145/325334.325242
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point, walk
 
-_NEARLY_PARALLEL = 1e-4  # the sine of the angle below which a great circle is a straight line, or is none
+_NEARLY_PARALLEL = 1e-4  # the sine of the angle below which a great circle is treated as a straight line
 
 
 def img2img(
@@ -44,11 +49,13 @@ def img2img(
     """Variations of x0, one a seed: x_t = alpha_t x0 + sigma_t eps at the grid's time t, then down from there.
 
     x0: (1 or B, C, H, W). strength, above 0 and at most 1, is the share of the grid's n steps that are walked, at least
-    one; on a uniform grid that is t / t_max. At 1 nothing of x0 is used: the pictures are those of `sample`. label:
+    one; on a uniform grid that is t / t_max. At 1 nothing of x0 is used: the samples are those of `sample`. label:
     int64 (B,) or None. Raises UsageError for any other strength.
     """
     if not 0 < strength <= 1:
-        raise UsageError(f"strength is {strength:g}, but it is a share of the way to noise; give 0.01 to 1")
+        raise UsageError(
+            f"strength is {strength:g}, but it is a share of the way to noise, above 0 and at most 1; give one such"
+        )
     process, rest = denoiser.process, _last_steps(grid, strength)
     noise = start_noise(process, denoiser.spec.shape, seeds)
     if len(rest) == len(grid):
@@ -75,20 +82,22 @@ def invert(
 ) -> Iterator[Step]:
     """Walk x0 (B, C, H, W) up the sampling grid, from its last positive time to its first; the last Step's x is noise.
 
-    At that last time t the picture is taken to be alpha_t x0, free of noise: off the true path by O(sigma_t^2).
-    `samplers.loop.walk` from the noise down `grid` returns the picture, up to an error that falls at the sampler's
-    order, and in the step to 0 to what the denoiser takes for the picture at t. `denoiser` should have no guidance: on
-    one way only it changes the picture, and on both the error grows with it (MNIST, DDIM in 20 steps: 6, 12 and 39 grey
+    At that last time t the image is taken to be alpha_t x0, free of noise: off the true path by O(sigma_t^2).
+    `samplers.loop.walk` from the noise down `grid` returns the image, up to an error that falls at the sampler's
+    order, and in the step to 0 the denoiser's x0 prediction at t. `denoiser` should have no guidance: on
+    one way only it changes the image, and on both the error grows with it (MNIST, DDIM in 20 steps: 6, 12 and 39 grey
     levels at scales 1, 2 and 5). Raises UsageError for a sampler that adds noise, and for a grid of one step.
     """
     if sampler.stochastic:
         raise UsageError(
-            f"sampler '{type(sampler).__name__}' adds fresh noise, and a way with chance in it cannot be walked back; "
+            f"sampler '{type(sampler).__name__}' adds fresh noise, and a stochastic path cannot be inverted; "
             "invert with a deterministic one such as 'ddim' or 'heun'"
         )
     rising = grid[grid > 0].flip(0)
     if len(rising) < 2:
-        raise UsageError("inversion walks between the grid's times above 0, and this has one; give 2 steps or more")
+        raise UsageError(
+            "inversion walks between the grid's times above 0, and this grid has one; give 2 steps or more"
+        )
     alpha, _ = denoiser.process.scales(rising[:1].repeat(len(x0)))
     return walk(
         denoiser,
@@ -113,14 +122,14 @@ def inpaint(
     resample: int = 1,
     device: str | torch.device = "cpu",
 ) -> Iterator[Step]:
-    """Paint anew where mask (1 or B, 1, H, W) is true, one picture a seed; elsewhere the last x is exactly x0.
+    """Sample again where mask (1 or B, 1, H, W) is true, one image a seed; elsewhere the last x is exactly x0.
 
     After each step to s the known part becomes alpha_s x0 + sigma_s eps, eps fresh each time. resample: how often each
-    step is taken; in between x goes back up (not from 0), which needs noise whose sums are of its own law:
+    step is taken; in between x goes back up (not from 0), which needs noise whose sums have its own distribution:
 
         x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2) z
 
-    x is changed between steps, so multistep samplers start anew at each. A Step is the last taken from its t; its
+    x is changed between steps, so multistep samplers start again at each. A Step is the last taken from its t; its
     `evaluations` counts all. Raises UsageError for resample below 1, or above on a prior that is not normal.
     """
     process = denoiser.process
@@ -146,14 +155,14 @@ def _inpainted(
     label: Tensor | None,
     resample: int,
 ) -> Iterator[Step]:
-    process, shape, asked = denoiser.process, denoiser.spec.shape, 0
+    process, shape, evaluations = denoiser.process, denoiser.spec.shape, 0
     noise = start_noise(process, shape, seeds).to(x0.device)
     first = grid[:1].repeat(len(seeds))
     x = torch.where(mask, starting_point(process, noise, float(grid[0])), process.corrupt(x0, noise, first))
 
-    def ask(x: Tensor, t: Tensor) -> Estimate:
-        nonlocal asked
-        asked += denoiser.num_evaluations(t)
+    def estimate(x: Tensor, t: Tensor) -> Estimate:
+        nonlocal evaluations
+        evaluations += denoiser.num_evaluations(t)
         return denoiser(x, t, label)
 
     for i in range(len(grid) - 1):
@@ -161,16 +170,16 @@ def _inpainted(
         rounds = resample if float(s[0]) > 0 else 1
         for again in range(rounds):
 
-            def fresh(purpose: str = "fresh noise", i: int = i, again: int = again) -> Tensor:
+            def noise_for(purpose: str = "fresh noise", i: int = i, again: int = again) -> Tensor:
                 draws = [process.prior.sample(shape, generator(0, purpose, i, again, seed)) for seed in seeds]
                 return torch.stack(draws).to(x0.device)
 
             with torch.no_grad():
-                x, estimate, _ = sampler.step(ask, process, x, t, s, None, fresh)
-            x = torch.where(mask, x, process.corrupt(x0, fresh("noise of what is known"), s))
+                x, here, _ = sampler.step(estimate, process, x, t, s, None, noise_for)
+            x = torch.where(mask, x, process.corrupt(x0, noise_for("noise of what is known"), s))
             if again < rounds - 1:
-                x = _back_up(process, x, s, t, fresh("back up"))
-        yield Step(i, float(grid[i]), float(grid[i + 1]), x, estimate, asked)
+                x = _back_up(process, x, s, t, noise_for("back up"))
+        yield Step(i, float(grid[i]), float(grid[i + 1]), x, here, evaluations)
 
 
 def _back_up(process: Process, xs: Tensor, s: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -209,8 +218,8 @@ def between(process: Process, a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """Noises at `shares` (N,) of the way from noise a to noise b (C, H, W), as the prior has it; (N, C, H, W).
 
     Normal noise in many dimensions lies close to a sphere: on a straight line it would lose up to half of its variance,
-    on the great circle it keeps its law. Uniform noise fills a cube, which a circle leaves and a straight line
-    does not; so there it is the line, and halfway pictures come from paler noise.
+    on the great circle it keeps its distribution. Uniform noise fills a cube, which a circle leaves and a straight line
+    does not; so there it is the line, and halfway images come from paler noise.
     """
     return (slerp if process.prior.gaussian else lerp)(a, b, shares)
 
@@ -227,10 +236,10 @@ def interpolate(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Iterator[Step]:
-    """Pictures from noises `between` a and b (C, H, W), which are x at grid[0]: from `invert`, or a `starting_point`.
+    """Images from noises `between` a and b (C, H, W), which are x at grid[0]: from `invert`, or a `starting_point`.
 
-    shares: float64 (N,), 0 is a's picture and 1 is b's. label: int64 (N,) or None. seed: of the fresh noise that a
-    stochastic sampler adds, the same for all pictures, so that they differ by their share alone.
+    shares: float64 (N,), 0 is a's image and 1 is b's. label: int64 (N,) or None. seed: of the fresh noise that a
+    stochastic sampler adds, the same for all images, so that they differ by their share alone.
     """
     x = between(denoiser.process, a, b, shares.to(a.device))
     return walk(denoiser, x, seeds=[seed] * len(shares), sampler=sampler, grid=grid, label=label, device=device)

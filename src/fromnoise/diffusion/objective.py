@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.prediction import target
+from fromnoise.diffusion.prediction import prediction_target
 from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.time_sampling import TimeDistribution
 from fromnoise.diffusion.weighting import Weighting, output_weight
@@ -23,7 +23,15 @@ from fromnoise.diffusion.weighting import Weighting, output_weight
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised. label_dropout: the chance that an image is shown without its class (for guidance)."""
+    """What is minimised: a weighting, a distribution of times, and the chance that a label is dropped.
+
+    Arguments:
+        weighting: how much each noise level counts.
+        times: at which t a network is trained.
+        label_dropout: the chance that an image is shown without its class, as classifier-free guidance needs.
+
+    References: Ho & Salimans 2022, algorithm 1, https://arxiv.org/abs/2207.12598
+    """
 
     weighting: Weighting
     times: TimeDistribution
@@ -32,7 +40,15 @@ class Objective:
     def draw(
         self, process: Process, shape: tuple[int, ...], *, seed: int, step: int, device: str | torch.device = "cpu"
     ) -> TrainingNoise:
-        """The randomness of training step `step` for a global batch of `shape` (B, C, H, W): a function, no state."""
+        """The randomness of training step `step`, for a global batch.
+
+        A function of (seed, step), without state: a resumed run draws what an uninterrupted one would.
+
+        Arguments:
+            shape: (B, C, H, W) of the whole batch.
+            seed, step: of the run, and the number of the training step.
+            device: where it is drawn; CPU and GPU draw other numbers from the same seed.
+        """
         g = generator(seed, "training noise", step, device=device)
         eps = process.prior.sample(shape, g)
         t = self.times.sample(shape[0], process, g)
@@ -42,7 +58,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class TrainingNoise:
-    """The randomness of one step, for the whole batch: eps (B, C, H, W), t (B,), drop_label (B,) bool."""
+    """The randomness of one training step: eps (B, C, H, W), t (B,), drop_label (B,) bool."""
 
     eps: Tensor
     t: Tensor
@@ -56,7 +72,7 @@ class TrainingNoise:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """per_image: weighted loss (B,); t: the times they were met at (B,)."""
+    """per_image: weighted loss (B,); t: the times (B,) it was taken at."""
 
     per_image: Tensor
     t: Tensor
@@ -69,11 +85,20 @@ class LossTerms:
 def training_loss(
     denoiser: Denoiser, objective: Objective, x0: Tensor, label: Tensor | None, draw: TrainingNoise
 ) -> LossTerms:
-    """Loss per image for clean images x0 (B, C, H, W) and labels (B,) or None, with the randomness of `draw`."""
+    """The weighted squared error of each image.
+
+    Arguments:
+        x0: clean images (B, C, H, W), encoded to the denoiser's range.
+        label: int64 (B,) or None.
+        draw: noise, times and dropped labels of this step.
+
+    Returns:
+        LossTerms, whose `mean()` is the scalar to minimise.
+    """
     process, prediction = denoiser.process, denoiser.prediction
-    if label is not None:  # a model without classes is not told any, whatever the data have
+    if label is not None:  # a model without classes is given none, whatever the data have
         label = torch.where(draw.drop_label, denoiser.spec.null_label, label) if denoiser.spec.classes else None
     out = denoiser.predict(process.corrupt(x0, draw.eps, draw.t), draw.t, label)
-    error = (out - target(prediction, process, x0, draw.eps, draw.t)).float() ** 2
+    error = (out - prediction_target(prediction, process, x0, draw.eps, draw.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, draw.t)
     return LossTerms((broadcast_like(weight, error) * error).flatten(1).mean(1), draw.t)

@@ -1,4 +1,4 @@
-"""What the network is trained to say: any mixture of the clean image and the noise.
+"""What the network is trained to predict: any mixture of the clean image and the noise.
 
 Every prediction is a row (p, q):  target = p x0 + q eps. Together with x_t = alpha x0 + sigma eps that is
 two equations for two unknowns, so one solve serves them all:
@@ -7,13 +7,13 @@ two equations for two unknowns, so one solve serves them all:
     x0  = (q x_t - sigma out) / det
     eps = (alpha out - p x_t) / det
 
-| prediction | p                         | q                       | det    | published in                  |
-|------------|---------------------------|-------------------------|--------|-------------------------------|
-| X0         | 1                         | 0                       | -sigma | the chapter; DDPM's "sample"  |
-| Eps        | 0                         | 1                       | alpha  | Ho et al. 2020                |
-| V          | -sigma                    | alpha                   | 1 (VP) | Salimans & Ho 2022            |
-| Velocity   | alpha' (T alpha' on VP)   | sigma' (T sigma')       |        | Lipman et al. 2023            |
-| EDM        | (1 - c_skip alpha)/c_out  | -c_skip sigma / c_out   |        | Karras et al. 2022, table 1   |
+| prediction | p                         | q                       | det    |
+|------------|---------------------------|-------------------------|--------|
+| X0         | 1                         | 0                       | -sigma |
+| Eps        | 0                         | 1                       | alpha  |
+| V          | -sigma                    | alpha                   | 1 (VP) |
+| Velocity   | alpha' (T alpha' on VP)   | sigma' (T sigma')       |        |
+| EDM        | (1 - c_skip alpha)/c_out  | -c_skip sigma / c_out   |        |
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Prediction(ABC):
         """p(t), q(t): float64 (B,)."""
 
     def input_scale(self, process: Process, t: Tensor) -> Tensor:
-        """c_in (B,): the network sees c_in x_t. 1, but 1/sqrt(alpha^2 sigma_data^2 + sigma^2) on VE."""
+        """c_in (B,): the network's input is c_in x_t. 1, but 1/sqrt(alpha^2 sigma_data^2 + sigma^2) on VE."""
+        # On VE x_t grows to 80 times the images' size; on the other processes it stays near theirs.
         alpha, sigma = process.scales(t)
         if isinstance(process, VE):
             return _unit_variance(alpha, sigma, self.sigma_data)
@@ -55,7 +56,10 @@ def _unit_variance(alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
 
 
 class X0(Prediction):
-    """The clean image itself."""
+    """The clean image itself: the chapter's target, diffusers' "sample".
+
+    References: Salimans & Ho 2022, section 4, https://arxiv.org/abs/2202.00512
+    """
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
         """(1, 0)."""
@@ -64,7 +68,10 @@ class X0(Prediction):
 
 
 class Eps(Prediction):
-    """The noise. It cannot say what the image is where no image is left, so alpha(t_max) must not be 0."""
+    """The noise. Solving for x0 divides by alpha, so alpha(t_max) must not be 0.
+
+    References: Ho et al. 2020, DDPM, https://arxiv.org/abs/2006.11239
+    """
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
         """(0, 1)."""
@@ -82,7 +89,10 @@ class Eps(Prediction):
 
 
 class V(Prediction):
-    """v = alpha eps - sigma x0."""
+    """v = alpha eps - sigma x0.
+
+    References: Salimans & Ho 2022, section 4, https://arxiv.org/abs/2202.00512
+    """
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
         """(-sigma, alpha)."""
@@ -91,10 +101,14 @@ class V(Prediction):
 
 
 class Velocity(Prediction):
-    """dx_t/dt = alpha' x0 + sigma' eps; on the linear path eps - x0. On a table, by t / T: a step of it is tiny."""
+    """dx_t/dt = alpha' x0 + sigma' eps; on the linear path eps - x0.
+
+    References: Lipman et al. 2023, flow matching, https://arxiv.org/abs/2210.02747
+    """
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
         """(alpha', sigma'), on a table T times that."""
+        # A table's t counts to T, so its derivatives are of size 1 / T, too small for a network's output.
         d_alpha, d_sigma = process.rates(t)
         scale = process.t_max if isinstance(process, VP) else 1.0
         return scale * d_alpha, scale * d_sigma
@@ -105,6 +119,8 @@ class EDM(Prediction):
 
     c_skip = alpha sd^2 / (alpha^2 sd^2 + sigma^2),  c_out = sigma sd / sqrt(alpha^2 sd^2 + sigma^2); with
     alpha = 1 these are EDM's own.
+
+    References: Karras et al. 2022, table 1, https://arxiv.org/abs/2206.00364
     """
 
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,18 +143,19 @@ def determinant(prediction: Prediction, process: Process, t: Tensor) -> Tensor:
     return alpha * q - sigma * p
 
 
-def solve(prediction: Prediction, process: Process, xt: Tensor, t: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+def solve_x0_eps(prediction: Prediction, process: Process, xt: Tensor, t: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     """(x0, eps) from x_t and the network's output, both (B, C, H, W), at times t (B,) with det != 0."""
     alpha, sigma = process.scales(t)
     p, q = prediction.row(process, t)
     det = alpha * q - sigma * p
+    # Divide the scalars in float64 first: float32 tensors are then only scaled and added.
     x0 = broadcast_like(q / det, xt) * xt - broadcast_like(sigma / det, xt) * out
     eps = broadcast_like(alpha / det, xt) * out - broadcast_like(p / det, xt) * xt
     return x0, eps
 
 
-def target(prediction: Prediction, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-    """What the network should say: p x0 + q eps, (B, C, H, W)."""
+def prediction_target(prediction: Prediction, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
+    """What the network's output is compared with: p x0 + q eps, (B, C, H, W)."""
     p, q = prediction.row(process, t)
     return broadcast_like(p, x0) * x0 + broadcast_like(q, x0) * eps
 

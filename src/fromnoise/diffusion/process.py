@@ -64,7 +64,7 @@ class Process(ABC):
     """Two curves and a prior. A subclass writes `scales`, `rates` and `code`; the rest is final."""
 
     prior: Prior
-    t_min: float  # the least time a network is asked about
+    t_min: float  # the least time at which a network is evaluated
     t_max: float
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Process(ABC):
 
     @abstractmethod
     def code(self, t: Tensor) -> Tensor:
-        """What the network is told of the time, float (B,)."""
+        """The time conditioning that the network is given (EDM's c_noise), float (B,)."""
 
     def corrupt(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         """x_t = alpha x0 + sigma eps, for x0 and eps (B, C, H, W) and t (B,)."""
@@ -92,6 +92,7 @@ class Process(ABC):
         This one move is DDIM (eta 0), the chapter's sampler and Euler on straight paths. It never divides by
         alpha, so it may start from pure noise; sigma_t must not be 0.
         """
+        # eps = (x_t - alpha_t x0) / sigma_t, put into x_s = alpha_s x0 + sigma_s eps: eps itself is never formed.
         alpha_t, sigma_t = self.scales(t)
         alpha_s, sigma_s = self.scales(s)
         keep = sigma_s / sigma_t
@@ -112,7 +113,8 @@ class Process(ABC):
         return self.snr(t).log()
 
     def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
-        """The t in [0, t_max] with that ln SNR, float64 (B,), by bisection: the inverse of `log_snr`, cut at t_max."""
+        """The t in [0, t_max] with that ln SNR, float64 (B,): the inverse of `log_snr`, cut at t_max."""
+        # Bisection needs no formula for the inverse, so each new process has one; 64 halvings reach rounding.
         low, high = torch.zeros_like(to_float64(log_snr)), torch.full_like(to_float64(log_snr), self.t_max)
         for _ in range(64):
             middle = (low + high) / 2
@@ -125,8 +127,10 @@ class Process(ABC):
 class Linear(Process):
     """A straight mix: x_t = (1 - t) x0 + t eps.
 
-    With uniform noise this is the chapter's corruption; with normal noise it is flow matching (Lipman et al.
-    2023) and rectified flow (Liu et al. 2023).
+    With uniform noise this is the chapter's corruption; with normal noise it is flow matching and rectified flow.
+
+    References: Lipman et al. 2023, flow matching, https://arxiv.org/abs/2210.02747
+        Liu et al. 2023, rectified flow, https://arxiv.org/abs/2209.03003
     """
 
     prior: Prior = Normal()
@@ -150,7 +154,11 @@ class Linear(Process):
 
 @dataclass(frozen=True)
 class VE(Process):
-    """Variance exploding, with t the noise level itself: x_t = x0 + t eps (EDM, Karras et al. 2022)."""
+    """Variance exploding, with t the noise level itself: x_t = x0 + t eps.
+
+    References: Karras et al. 2022, EDM, https://arxiv.org/abs/2206.00364
+        Song et al. 2021, score SDE, https://arxiv.org/abs/2011.13456
+    """
 
     t_min: float = 0.002
     t_max: float = 80.0

@@ -1,4 +1,4 @@
-"""Where a sampler stops: falling grids of times, from pure noise down to the clean image.
+"""The times at which a sampler stops: falling grids, from pure noise down to the clean image.
 
 A grid of n steps is n + 1 float64 times, t_max first (but for "leading") and 0 last. Two of them space noise levels,
 sigma / alpha (EDM's sigma), between those of t_max and t_min; where a process has no end of its own (pure noise, a
@@ -18,7 +18,7 @@ from fromnoise.common.errors import UsageError, choose
 from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.vp import VP
 
-SIGMA_MIN, SIGMA_MAX = 0.002, 80.0
+SIGMA_MIN, SIGMA_MAX = 0.002, 80.0  # EDM's, in noise levels sigma / alpha
 
 
 class TimeGrid(ABC):
@@ -34,7 +34,10 @@ class TimeGrid(ABC):
 
 @dataclass(frozen=True)
 class UniformGrid(TimeGrid):
-    """Equal steps in t: on a linear path the chapter's m = 1 / (n - i)."""
+    """Equal steps in t: on a linear path the chapter's m = 1 / (n - i).
+
+    References: Liu et al. 2023, rectified flow, https://arxiv.org/abs/2209.03003
+    """
 
     def __call__(self, process: Process, steps: int) -> Tensor:
         """t_max (n - i) / n."""
@@ -62,7 +65,10 @@ class _TableGrid(TimeGrid):
 
 @dataclass(frozen=True)
 class TrailingGrid(_TableGrid):
-    """Equal steps rounded to entries of the table, T among them (Lin et al. 2024; diffusers' "trailing")."""
+    """Equal steps rounded to entries of the table, T among them: diffusers' "trailing".
+
+    References: Lin et al. 2024, https://arxiv.org/abs/2305.08891
+    """
 
     name = "trailing"
 
@@ -74,9 +80,11 @@ class TrailingGrid(_TableGrid):
 
 @dataclass(frozen=True)
 class LeadingGrid(_TableGrid):
-    """Equal whole steps up from entry 1, so that T is not among them (diffusers' "leading"); for comparison.
+    """Equal whole steps up from entry 1, so that T is not among them: diffusers' "leading", for comparison.
 
     Sampling begins at a noise level below that of pure noise, as if nothing of the image were left there.
+
+    References: Song et al. 2021, DDIM, https://arxiv.org/abs/2010.02502
     """
 
     name = "leading"
@@ -91,7 +99,10 @@ class LeadingGrid(_TableGrid):
 
 @dataclass(frozen=True)
 class FlowMatchEulerGrid(TimeGrid):
-    """From 1 to 1/1000 in equal steps, then 0: what diffusers' FlowMatchEulerDiscreteScheduler walks."""
+    """From 1 to 1/1000 in equal steps, then 0: the grid of diffusers' FlowMatchEulerDiscreteScheduler.
+
+    References: Esser et al. 2024, https://arxiv.org/abs/2403.03206
+    """
 
     def __call__(self, process: Process, steps: int) -> Tensor:
         """linspace(1, 0.001, n), then 0."""
@@ -120,7 +131,10 @@ def _through_levels(process: Process, levels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class KarrasGrid(TimeGrid):
-    """Steps that shorten towards low noise: even in level^(1/rho) (Karras et al. 2022, eq. 5), then 0."""
+    """Steps that shorten towards low noise: even in level^(1/rho), then 0.
+
+    References: Karras et al. 2022, eq. 5, https://arxiv.org/abs/2206.00364
+    """
 
     rho: float = 7.0
 
@@ -133,7 +147,10 @@ class KarrasGrid(TimeGrid):
 
 @dataclass(frozen=True)
 class LogSNRGrid(TimeGrid):
-    """Equal steps in ln SNR, the variable in which exponential steps are exact (Lu et al. 2022), then 0."""
+    """Equal steps in ln SNR, the variable in which exponential steps are exact, then 0.
+
+    References: Lu et al. 2022, DPM-Solver, https://arxiv.org/abs/2206.00927
+    """
 
     def __call__(self, process: Process, steps: int) -> Tensor:
         """ln level_i = ln coarse + i/(n-1) ln(fine / coarse) for i < n, then 0."""
@@ -146,8 +163,10 @@ class LogSNRGrid(TimeGrid):
 class ShiftedGrid(TimeGrid):
     """The uniform grid bent towards noise by `shift`, and towards both of its ends by `power`.
 
-    On a linear path the noise levels t / (1 - t) are multiplied by `shift` (Esser et al. 2024, eq. 23, with 3 for large
-    pictures, whose shape is decided at high noise), after they were taken to `power`. Both 1: the uniform grid.
+    On a linear path the noise levels t / (1 - t) are multiplied by `shift` (3 for large images, whose shape is decided
+    at high noise), after they were taken to `power`. Both 1: the uniform grid.
+
+    References: Esser et al. 2024, eq. 23, https://arxiv.org/abs/2403.03206
     """
 
     shift: float = 3.0
@@ -162,12 +181,12 @@ class ShiftedGrid(TimeGrid):
 
 @dataclass(frozen=True)
 class CustomGrid(TimeGrid):
-    """Times that somebody wrote down."""
+    """Times written out one by one."""
 
     times: tuple[float, ...]
 
     def __call__(self, process: Process, steps: int) -> Tensor:
-        """Those times, whatever `steps` says; UsageError unless they fall from at most t_max to 0."""
+        """Those times, whatever `steps` is; UsageError unless they fall from at most t_max to 0."""
         times = torch.tensor(self.times, dtype=torch.float64)
         falls = len(times) > 1 and bool((times[1:] < times[:-1]).all())
         if not falls or times[0] > process.t_max or times[-1] != 0:
@@ -205,7 +224,7 @@ def grid_named(text: str, process: Process) -> TimeGrid:
         try:
             return CustomGrid(tuple(float(part) for part in parts))
         except ValueError as error:
-            raise UsageError(f"grid '{text}' is no list of times; write numbers such as 1,0.5,0") from error
+            raise UsageError(f"grid '{text}' is not a list of times; write numbers such as 1,0.5,0") from error
     grid = choose("grid", recommended_grid(process) if text == "auto" else text, GRIDS)
     grid.check(process)
     return grid

@@ -1,6 +1,7 @@
-"""Which times are met in training.
+"""At which times a network is trained: distributions of t.
 
-A draw is made for the whole batch at once, so that it can be stratified and does not depend on how the batch is split.
+The times of a whole batch are drawn at once: they can be stratified, and do not depend on how the batch is split.
+Distributions with a name of their own keep it (LogitNormal); adjectives have "Times" behind them.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from fromnoise.diffusion.vp import VP
 
 
 class TimeDistribution(ABC):
-    """A law of training times on (t_min, t_max]."""
+    """A distribution of training times on (t_min, t_max]."""
 
     @abstractmethod
     def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """float64 (n,) times on the generator's device."""
 
     def check(self, process: Process) -> None:
-        """Raise UsageError where this law makes no sense on `process`."""
+        """Raise UsageError where this distribution makes no sense on `process`."""
 
 
 def _uniform(n: int, generator: torch.Generator) -> Tensor:
@@ -39,7 +40,10 @@ def _stretch(u: Tensor, process: Process) -> Tensor:
 
 @dataclass(frozen=True)
 class UniformTimes(TimeDistribution):
-    """Every time equally likely: the chapter's amounts."""
+    """Every time equally likely: the chapter's amounts.
+
+    References: Lipman et al. 2023, flow matching, https://arxiv.org/abs/2210.02747
+    """
 
     def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """Uniform on (t_min, t_max]."""
@@ -48,7 +52,12 @@ class UniformTimes(TimeDistribution):
 
 @dataclass(frozen=True)
 class StratifiedTimes(TimeDistribution):
-    """One uniform draw in each of n equal slices: the same law with less variance (Kingma et al. 2021)."""
+    """One uniform draw in each of n equal slices: the same distribution with less variance of the loss.
+
+    Kingma et al. share one draw among all slices; here each has its own.
+
+    References: Kingma et al. 2021, VDM, https://arxiv.org/abs/2107.00630
+    """
 
     def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """(i + u_i) / n, stretched over (t_min, t_max]."""
@@ -58,7 +67,10 @@ class StratifiedTimes(TimeDistribution):
 
 @dataclass(frozen=True)
 class LogitNormal(TimeDistribution):
-    """sigmoid(mean + std z), z normal: most draws at middle noise (Esser et al. 2024, section 3.1)."""
+    """sigmoid(mean + std z), z normal: most draws at middle noise.
+
+    References: Esser et al. 2024, section 3.1, https://arxiv.org/abs/2403.03206
+    """
 
     mean: float = 0.0
     std: float = 1.0
@@ -71,7 +83,10 @@ class LogitNormal(TimeDistribution):
 
 @dataclass(frozen=True)
 class LogNormal(TimeDistribution):
-    """ln (sigma / alpha) normal: EDM's law of noise levels (Karras et al. 2022, table 1), on any process."""
+    """ln (sigma / alpha) normal: EDM's distribution of noise levels, on any process.
+
+    References: Karras et al. 2022, table 1, https://arxiv.org/abs/2206.00364
+    """
 
     mean: float = -1.2
     std: float = 1.2
@@ -84,7 +99,10 @@ class LogNormal(TimeDistribution):
 
 @dataclass(frozen=True)
 class DiscreteTimes(TimeDistribution):
-    """k uniform in 1..T: DDPM's table, entry by entry."""
+    """k uniform in 1..T: DDPM's table, entry by entry.
+
+    References: Ho et al. 2020, DDPM, algorithm 1, https://arxiv.org/abs/2006.11239
+    """
 
     def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
         """Integers 1..T as float64."""
@@ -93,7 +111,9 @@ class DiscreteTimes(TimeDistribution):
     def check(self, process: Process) -> None:
         """Only where t is an entry of a table."""
         if not isinstance(process, VP):
-            raise UsageError("times 'discrete' draws entries of a table, so it needs process 'vp'; choose another law")
+            raise UsageError(
+                "times 'discrete' draws entries of a table, so it needs process 'vp'; choose another distribution"
+            )
 
 
 TIME_DISTRIBUTIONS: dict[str, TimeDistribution] = {

@@ -52,6 +52,10 @@ def _table(process: VP, device: torch.device) -> Tensor:
 class VP(Process):
     """DDPM's table. Between its entries ln SNR is interpolated linearly; from k = 1 to 0 sigma^2 falls linearly to 0,
     and with zero_terminal_snr alpha falls linearly to 0 from k = T - 1 to T.
+
+    References: Ho et al. 2020, DDPM, https://arxiv.org/abs/2006.11239
+        Nichol & Dhariwal 2021, the cosine schedule, eq. 17, https://arxiv.org/abs/2102.09672
+        Lin et al. 2024, zero terminal SNR, algorithm 1, https://arxiv.org/abs/2305.08891
     """
 
     betas: Betas = "linear"
@@ -104,7 +108,10 @@ class VP(Process):
 
 @dataclass(frozen=True)
 class VPContinuous(Process):
-    """The limit of the table as T grows, in closed form, t in [0.001, 1]; rate_start and rate_end are T beta."""
+    """The limit of the table as T grows, in closed form, t in [0.001, 1]; rate_start and rate_end are T beta.
+
+    References: Song et al. 2021, score SDE, eq. 11, https://arxiv.org/abs/2011.13456
+    """
 
     betas: Betas = "linear"
     rate_start: float = 0.1
@@ -156,7 +163,7 @@ class VPContinuous(Process):
 
 
 def continuous_limit(table: VP) -> VPContinuous:
-    """The process that `table` comes close to with more and more steps."""
+    """The process that `table` approaches as its number of steps grows."""
     rates = (table.steps * table.beta_start, table.steps * table.beta_end)
     return VPContinuous(table.betas, *rates, zero_terminal_snr=table.zero_terminal_snr)
 

@@ -1,8 +1,10 @@
 """How much each noise level counts in the loss.
 
-A weighting is written once, as w(SNR) in front of the squared error of x0. For a network that says something
-else the same loss is had by one factor:  |out error|^2 = (det / sigma)^2 |x0 error|^2. `Unit` is the
-exception and the usual default: it weighs the error of the network's own output by 1.
+A weighting is written once, as w(SNR) in front of the squared error of x0. For a network that predicts something
+else one factor gives the same loss:  |out error|^2 = (det / sigma)^2 |x0 error|^2. `Unit` is the exception and the
+usual default: it weighs the error of the network's output by 1.
+
+Classes are named by their function of the SNR; "Weighting" is added where the name alone is a prediction's (EDM).
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ class Weighting(ABC):
 
 @dataclass(frozen=True)
 class Unit(Weighting):
-    """1 in the space of the network's output: plain mean squared error, as in the chapter and in DDPM."""
+    """1 in the space of the network's output: plain mean squared error, as in the chapter.
+
+    References: Ho et al. 2020, DDPM, eq. 14, https://arxiv.org/abs/2006.11239
+    """
 
     in_output_space = True
 
@@ -41,7 +46,10 @@ class Unit(Weighting):
 
 @dataclass(frozen=True)
 class SNR(Weighting):
-    """w = SNR: the noise-prediction loss, said about x0 (Ho et al. 2020; Salimans & Ho 2022, section 4)."""
+    """w = SNR: the noise-prediction loss, written for x0.
+
+    References: Salimans & Ho 2022, section 4, https://arxiv.org/abs/2202.00512
+    """
 
     def __call__(self, snr: Tensor) -> Tensor:
         """SNR."""
@@ -50,7 +58,10 @@ class SNR(Weighting):
 
 @dataclass(frozen=True)
 class TruncatedSNR(Weighting):
-    """w = max(SNR, 1) (Salimans & Ho 2022, section 4)."""
+    """w = max(SNR, 1).
+
+    References: Salimans & Ho 2022, section 4, https://arxiv.org/abs/2202.00512
+    """
 
     def __call__(self, snr: Tensor) -> Tensor:
         """max(SNR, 1)."""
@@ -59,7 +70,10 @@ class TruncatedSNR(Weighting):
 
 @dataclass(frozen=True)
 class MinSNR(Weighting):
-    """w = min(SNR, gamma) (Hang et al. 2023)."""
+    """w = min(SNR, gamma).
+
+    References: Hang et al. 2023, min-SNR, https://arxiv.org/abs/2303.09556
+    """
 
     gamma: float = 5.0
 
@@ -70,7 +84,10 @@ class MinSNR(Weighting):
 
 @dataclass(frozen=True)
 class EDMWeighting(Weighting):
-    """w = SNR + 1 / sigma_data^2: EDM's, whose level is 1 / sqrt(SNR) (Karras et al. 2022, table 1)."""
+    """w = SNR + 1 / sigma_data^2: EDM's, whose level is 1 / sqrt(SNR).
+
+    References: Karras et al. 2022, table 1, https://arxiv.org/abs/2206.00364
+    """
 
     sigma_data: float = 0.5
 
@@ -81,7 +98,10 @@ class EDMWeighting(Weighting):
 
 @dataclass(frozen=True)
 class Sigmoid(Weighting):
-    """w = SNR sigmoid(bias - ln SNR) = SNR / (1 + SNR e^-bias), a soft min(SNR, e^bias) (Kingma & Gao 2023, app. D)."""
+    """w = SNR sigmoid(bias - ln SNR) = SNR / (1 + SNR e^-bias), a soft min(SNR, e^bias).
+
+    References: Kingma & Gao 2023, appendix D, https://arxiv.org/abs/2303.00848
+    """
 
     bias: float = 2.0
 
@@ -91,7 +111,7 @@ class Sigmoid(Weighting):
 
 
 def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
-    """The weight (B,) in front of |out error|^2 that carries `weighting` to what the network says."""
+    """The weight (B,) in front of |out error|^2 that carries `weighting` over to the network's output."""
     if weighting.in_output_space:
         return weighting(torch.ones_like(t))
     _, sigma = process.scales(t)

@@ -32,7 +32,7 @@ def check_network(net: nn.Module, spec: ImageSpec, *, time_conditioning: bool = 
     together = net(x, code, label)
     alone = torch.cat([net(x[i : i + 1], code[i : i + 1], None if label is None else label[[i]]) for i in range(3)])
     scale = float(together.detach().abs().max()) + 1e-12
-    expect_close(together / scale, alone / scale, 1e-4, f"{name}: a picture depends on its neighbours in the batch")
+    expect_close(together / scale, alone / scale, 1e-4, f"{name}: an image depends on its neighbours in the batch")
     _check_conditioning(net, spec, name, time_conditioning)
     net(x, code, label).square().mean().backward()
     idle = [key for key, p in net.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]

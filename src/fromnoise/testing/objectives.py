@@ -9,7 +9,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
-from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, solve, target
+from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, prediction_target, solve_x0_eps
 from fromnoise.diffusion.process import Process
 from fromnoise.testing.cases import PROCESSES
 from fromnoise.testing.expect import expect, expect_close, random
@@ -20,18 +20,18 @@ COUNT = 2000
 
 def check_objective(objective: Objective) -> None:
     """AssertionError where `objective` breaks a promise: draws are a function of seed and step, times stay in range,
-    labels are dropped image by image, a right answer costs nothing, and a wrong one costs w(SNR) times its x0 error.
+    labels are dropped image by image, the right output has no loss, and a wrong one w(SNR) times its x0 error.
     """
     taken = 0
     for kind, process in PROCESSES.items():
-        for said, make in PREDICTIONS.items():
+        for name, make in PREDICTIONS.items():
             try:
                 objective.times.check(process)
                 make().check(process)
             except UsageError:
                 continue
             taken += 1
-            where = f"{type(objective.weighting).__name__} with {type(objective.times).__name__} on {kind}, {said}"
+            where = f"{type(objective.weighting).__name__} with {type(objective.times).__name__} on {kind}, {name}"
             _check_draw(objective, process, where)
             _check_loss(objective, process, make(), where)
     expect(taken > 0, f"{objective}: it refuses every process and prediction")
@@ -50,15 +50,15 @@ def _check_draw(objective: Objective, process: Process, where: str) -> None:
     expect(abs(share - objective.label_dropout) < 0.04, f"{where}: {share:.1%} of the labels are dropped")
 
 
-class _Says(nn.Module):
-    """A network that always says the same, whatever it is asked."""
+class _Constant(nn.Module):
+    """A network whose output is always the same."""
 
-    def __init__(self, answer: Tensor) -> None:
+    def __init__(self, output: Tensor) -> None:
         super().__init__()
-        self.answer = nn.Parameter(answer)
+        self.output = nn.Parameter(output)
 
     def forward(self, x: Tensor, code: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.answer
+        return self.output
 
 
 def _check_loss(objective: Objective, process: Process, prediction: Prediction, where: str) -> None:
@@ -67,19 +67,19 @@ def _check_loss(objective: Objective, process: Process, prediction: Prediction, 
         drawn.eps.double(), drawn.t.clamp(1e-3 * process.t_max, 0.99 * process.t_max), drawn.drop_label
     )
     x0, label = random(64, *SPEC.shape), torch.zeros(64, dtype=torch.int64)
-    truth = target(prediction, process, x0, drawn.eps, drawn.t)
+    truth = prediction_target(prediction, process, x0, drawn.eps, drawn.t)
 
-    def loss(answer: Tensor) -> Tensor:
-        denoiser = Denoiser(_Says(answer), process, prediction, SPEC)
+    def loss(output: Tensor) -> Tensor:
+        denoiser = Denoiser(_Constant(output), process, prediction, SPEC)
         return training_loss(denoiser, objective, x0, label, drawn).per_image.detach()
 
-    expect_close(loss(truth), torch.zeros(64), 1e-9, f"{where}: the right answer has a loss")
+    expect_close(loss(truth), torch.zeros(64), 1e-9, f"{where}: the right output has a loss")
     wrong = truth + 0.1
-    cost = loss(wrong).double()
-    expect(cost.shape == (64,) and bool((cost >= 0).all()), f"{where}: the loss is one number >= 0 an image")
+    losses = loss(wrong).double()
+    expect(losses.shape == (64,) and bool((losses >= 0).all()), f"{where}: the loss is one number >= 0 an image")
     if objective.weighting.in_output_space:
         return
-    found, _ = solve(prediction, process, process.corrupt(x0, drawn.eps, drawn.t), drawn.t, wrong)
+    found, _ = solve_x0_eps(prediction, process, process.corrupt(x0, drawn.eps, drawn.t), drawn.t, wrong)
     error = ((found - x0) ** 2).flatten(1).mean(1)
     wanted = objective.weighting(process.snr(drawn.t)) * error
-    expect_close(cost / wanted, torch.ones(64).double(), 1e-3, f"{where}: not w(SNR) times the x0 error")
+    expect_close(losses / wanted, torch.ones(64).double(), 1e-3, f"{where}: not w(SNR) times the x0 error")

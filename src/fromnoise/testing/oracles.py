@@ -1,8 +1,8 @@
-"""Denoisers that know the answer: laws of images for which E[x0 | x_t] is a formula, and so is the flow.
+"""Perfect denoisers: distributions of images for which E[x0 | x_t] is a formula, and so is the flow.
 
 Every pixel is drawn by itself, and the flow keeps one thing about it:
 
-| law       | pixel                    | E[x0 | x_t]                                         | kept           |
+| images    | pixel                    | E[x0 | x_t]                                         | kept           |
 |-----------|--------------------------|-----------------------------------------------------|----------------|
 | Gaussian  | N(mean, std^2)           | a straight line in x_t                              | standard score |
 | TwoPoints | low or high, with chance | by Bayes' rule, for normal and for uniform noise    | quantile       |
@@ -25,7 +25,7 @@ from fromnoise.diffusion.process import Process, broadcast_like
 
 @dataclass(frozen=True)
 class Oracle(ABC):
-    """A perfect denoiser on `process`; asks no network, but counts as one evaluation."""
+    """A perfect denoiser on `process`, without a network; a call counts as one evaluation."""
 
     process: Process
     spec: ImageSpec = field(default_factory=lambda: ImageSpec(1, 2, 2))

@@ -1,4 +1,4 @@
-"""With which power of the step does a sampler's error fall? Measured, on a law whose flow is known."""
+"""With which power of the step does a sampler's error fall? Measured, on a distribution whose flow is known."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def attained_order(sampler: Sampler, process: Process, grid: TimeGrid) -> float:
 
 
 def nominal_order(sampler: Sampler, process: Process) -> float:
-    """The same between 80 and 160 steps even in the sampler's own variable, its first steps put on the exact flow.
+    """The same between 80 and 160 steps even in the sampler's step variable, its first steps put on the exact flow.
 
     The stretch is that between noise levels 3 and 0.3, so that no end of the process is touched.
     """
@@ -55,12 +55,12 @@ def nominal_order(sampler: Sampler, process: Process) -> float:
 
 
 def _warm_error(sampler: Sampler, process: Process, steps: int) -> float:
-    oracle, grid = Gaussian(process), _even(sampler.own, process, steps)
+    oracle, grid = Gaussian(process), _even(sampler.step_variable, process, steps)
     x, carry, began = start(oracle, float(grid[0])), None, float(grid[0])
     truth = x
 
     def never() -> Tensor:
-        raise AssertionError(f"{type(sampler).__name__} drew noise, but says that it is deterministic")
+        raise AssertionError(f"{type(sampler).__name__} drew noise, but is stated to be deterministic")
 
     for i in range(steps):
         t, s = grid[i].repeat(2), grid[i + 1].repeat(2)
@@ -71,14 +71,14 @@ def _warm_error(sampler: Sampler, process: Process, steps: int) -> float:
     return float((x - truth).abs().max())
 
 
-def _even(own: str, process: Process, steps: int) -> Tensor:
+def _even(variable: str, process: Process, steps: int) -> Tensor:
     """steps + 1 times from level 3 to level 0.3, even in t, in the level or in ln SNR."""
     ends, ramp = torch.tensor([3.0, 0.3], dtype=torch.float64), torch.linspace(0, 1, steps + 1, dtype=torch.float64)
-    if own == "t":
+    if variable == "t":
         ends = process.time_at_log_snr(-2 * ends.log())
-    elif own == "log_snr":
+    elif variable == "log_snr":
         ends = -2 * ends.log()
     even = ends[0] + ramp * (ends[1] - ends[0])
-    if own == "t":
+    if variable == "t":
         return even
-    return process.time_at_log_snr(even if own == "log_snr" else -2 * even.log())
+    return process.time_at_log_snr(even if variable == "log_snr" else -2 * even.log())

@@ -22,9 +22,9 @@ TOLERANCE = 0.2  # how far an order may lie below what is stated
 def check_sampler(sampler: Sampler) -> None:
     """AssertionError where `sampler` breaks a promise on any of PROCESSES that it does not refuse.
 
-    All: pure steps, the stated number of evaluations, finite in one and two steps, pictures that do not see each other.
-    Deterministic: no fresh noise, a point mass met, the stated order, the flow of a two-point law. Stochastic: mean and
-    variance of normal images, carried exactly through its affine steps; one that says it is biased has to be.
+    All: pure steps, the stated number of evaluations, finite in one and two steps, samples that do not see each other.
+    Deterministic: no fresh noise, a point mass met, the stated order, the flow of a two-point distribution. Stochastic:
+    mean and variance of normal images, carried exactly through its affine steps; one stated to be biased has to be.
     """
     name, taken = type(sampler).__name__, 0
     for kind, process in PROCESSES.items():
@@ -59,27 +59,32 @@ def _middle(process: Process, *levels: float) -> list[Tensor]:
 
 def _check_step(sampler: Sampler, process: Process, where: str) -> None:
     oracle, (t, s) = Gaussian(process), _middle(process, 2.0, 1.0)
-    x, noise = start(oracle, float(t[0])), torch.ones(2, 1, 2, 2, dtype=torch.float64)
-    asked: list[tuple[Tensor, Tensor]] = []
+    x, drawn_noise = start(oracle, float(t[0])), torch.ones(2, 1, 2, 2, dtype=torch.float64)
+    calls: list[tuple[Tensor, Tensor]] = []
     drawn: list[bool] = []
 
-    def ask(x: Tensor, t: Tensor) -> Estimate:
-        asked.append((x, t))
+    def estimate(x: Tensor, t: Tensor) -> Estimate:
+        calls.append((x, t))
         return oracle(x, t)
 
-    def fresh() -> Tensor:
+    def noise() -> Tensor:
         drawn.append(True)
-        return noise
+        return drawn_noise
 
     before = x.clone()
-    first, estimate, _ = sampler.step(ask, process, x, t, s, None, fresh)
+    first, here, _ = sampler.step(estimate, process, x, t, s, None, noise)
     expect(torch.equal(x, before), f"{where}: a step must not write into x")
-    expect(len(asked) == sampler.evaluations, f"{where}: asks {len(asked)} times a step, says {sampler.evaluations}")
-    expect(bool(drawn) == sampler.stochastic, f"{where}: fresh noise drawn: {bool(drawn)}, says {sampler.stochastic}")
+    expect(
+        len(calls) == sampler.evaluations,
+        f"{where}: {len(calls)} evaluations in a step, stated are {sampler.evaluations}",
+    )
+    expect(
+        bool(drawn) == sampler.stochastic, f"{where}: draws fresh noise: {bool(drawn)}, stated is {sampler.stochastic}"
+    )
     if not sampler.stochastic:
-        expect(torch.equal(asked[0][0], x) and torch.equal(asked[0][1], t), f"{where}: must first ask about x at t")
-        expect(torch.equal(estimate.x0, oracle(x, t).x0), f"{where}: must give back the estimate made at t")
-    again, _, _ = sampler.step(ask, process, x, t, s, None, fresh)
+        expect(torch.equal(calls[0][0], x) and torch.equal(calls[0][1], t), f"{where}: must first evaluate x at t")
+        expect(torch.equal(here.x0, oracle(x, t).x0), f"{where}: must give back the estimate made at t")
+    again, _, _ = sampler.step(estimate, process, x, t, s, None, noise)
     expect_close(again, first, 0.0, f"{where}: the same step taken twice")
     expect(first.shape == x.shape, f"{where}: x at s has shape {tuple(first.shape)}")
 
@@ -102,13 +107,13 @@ def _check_batch(sampler: Sampler, process: Process, where: str) -> None:
     x = torch.arange(12, dtype=torch.float64).view(3, 1, 2, 2) / 12 * oracle.scales(process.t_max)[1]
     alone = [list(walk(oracle, x[i : i + 1], seeds=[i], sampler=sampler, grid=grid))[2].x for i in range(3)]
     together = list(walk(oracle, x, seeds=range(3), sampler=sampler, grid=grid))[2].x
-    expect_close(torch.cat(alone), together, 1e-9, f"{where}: a picture depends on its neighbours in the batch")
+    expect_close(torch.cat(alone), together, 1e-9, f"{where}: a sample depends on its neighbours in the batch")
 
 
 def _check_point(sampler: Sampler, process: Process, where: str) -> None:
     """One image: steps in ln SNR or the level are exact, as all are on straight paths; others come close."""
     oracle, x = Point(process), start(Point(process), process.t_max)
-    exact = sampler.own != "t" or isinstance(process, Linear)
+    exact = sampler.step_variable != "t" or isinstance(process, Linear)
     for steps in (1, 2, 5) if exact else (400,):
         end = _end(sampler, oracle, GRIDS[recommended_grid(process)](process, steps), x)
         within = 1e-7 if exact else 0.02
@@ -120,14 +125,14 @@ def _check_orders(sampler: Sampler, process: Process, where: str) -> None:
     expect(
         nominal > sampler.order - TOLERANCE,
         f"{where}: given exact first steps, its order on a grid even in its own variable is {nominal:.2f}, "
-        f"but it says {sampler.order}",
+        f"stated is {sampler.order}",
     )
     attained = attained_order(sampler, process, GRIDS[recommended_grid(process)])
     expect(attained > 1 - TOLERANCE, f"{where}: from a cold start its order is {attained:.2f}, expected at least 1")
 
 
 def _check_two_points(sampler: Sampler, process: Process, where: str) -> None:
-    """A law that is not normal, between noise levels 5 and 0.5, against its exact flow."""
+    """A distribution that is not normal, between noise levels 5 and 0.5, against its exact flow."""
     oracle = TwoPoints(process)
     (high,), (low,) = (t[:1] for t in _middle(process, 5.0, 0.5))
     levels = torch.linspace(5.0, 0.5, 81, dtype=torch.float64)
@@ -139,7 +144,7 @@ def _check_two_points(sampler: Sampler, process: Process, where: str) -> None:
 
 
 def _check_moments(sampler: Sampler, process: Process, where: str) -> None:
-    """Mean and variance through affine steps x_s = a x + b z + c, whose numbers are read off three pictures."""
+    """Mean and variance through affine steps x_s = a x + b z + c, whose numbers are read off three samples."""
     oracle, grid = Gaussian(process), GRIDS[recommended_grid(process)](process, 200)
     x, z = (torch.tensor(values, dtype=torch.float64).view(3, 1, 1, 1) for values in ([0, 1, 0], [0, 0, 1]))
     mean, variance = oracle.moments(float(grid[0]))[0], oracle.moments(float(grid[0]))[1] ** 2
@@ -151,6 +156,6 @@ def _check_moments(sampler: Sampler, process: Process, where: str) -> None:
     off = variance**0.5 / oracle.std - 1
     expect(abs(mean - oracle.mean) < 0.02, f"{where}: images of mean {oracle.mean} come out with mean {mean:.3f}")
     if sampler.biased:
-        expect(off < -0.1, f"{where}: says that it is biased, but its spread is right to {off:+.1%}")
+        expect(off < -0.1, f"{where}: is stated to be biased, but its standard deviation is right to {off:+.1%}")
     else:
-        expect(abs(off) < 0.05, f"{where}: after 200 steps the spread of images is off by {off:+.1%}")
+        expect(abs(off) < 0.05, f"{where}: after 200 steps the standard deviation of images is off by {off:+.1%}")

@@ -124,7 +124,7 @@ def test_samplers_that_walk_noise_levels(scheduler, sampler, said, monkeypatch):
         y = ours / broadcast_like(alpha_s, y)
 
 
-MULTISTEP = [(DPMpp(2), DPMSolverMultistepScheduler), (UniPC(3), UniPCMultistepScheduler)]
+MULTISTEP = [(DPMpp(2), DPMSolverMultistepScheduler), (UniPC(2), UniPCMultistepScheduler)]
 
 
 @pytest.mark.parametrize("said", PREDICTIONS)

@@ -12,23 +12,22 @@ from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process
 
-Ask = Callable[[Tensor, Tensor], Estimate]  # (x, t) -> Estimate: the denoiser with its labels filled in
-Fresh = Callable[[], Tensor]  # a new draw of noise like x, each picture's own; the same one if asked twice in a step
+EstimateFn = Callable[[Tensor, Tensor], Estimate]  # (x, t) -> Estimate: the denoiser with its labels filled in
+NoiseFn = Callable[[], Tensor]  # noise like x, each sample's from its own seed; the same within a step
 Carry = Any  # what a multistep sampler remembers; None at the first step
 
 
 class Sampler(ABC):
-    """One step from time t to s < t. The driver gives all pictures of a batch the same t and s.
+    """One step from time t to s < t. The loop gives all samples of a batch the same t and s.
 
     order: the power of the step size with which the error falls once enough steps are remembered, on a smooth
-    problem and a grid that is even in the sampler's own variable (`own`: "t", "level" or "log_snr"). evaluations:
-    network evaluations a step. biased: whether its images have another spread than those it was asked for. paper: where
-    it is from.
+    problem and a grid that is even in `step_variable`: "t", "level" or "log_snr". evaluations: of the network, a step.
+    biased: whether its samples have another standard deviation than the data. paper: where it is from.
     """
 
     order: int = 1
     evaluations: ClassVar[int] = 1
-    own: ClassVar[str] = "log_snr"
+    step_variable: ClassVar[str] = "log_snr"
     paper: ClassVar[str] = ""
     biased: ClassVar[bool] = False
 
@@ -39,12 +38,24 @@ class Sampler(ABC):
 
     @abstractmethod
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
-        """x (B, C, H, W) at times t (B,) -> (x at s, the estimate made at t, carry). Pure: state in, state out."""
+        """Move x from t to s. Pure: state in, state out.
+
+        Arguments:
+            estimate: (x, t) -> Estimate, one evaluation of the denoiser.
+            process: the path that x lies on.
+            x: (B, C, H, W) at time t.
+            t, s: (B,) each, all entries alike.
+            carry: what the step before returned, None at first.
+            noise: () -> fresh noise like x.
+
+        Returns:
+            x at s, the estimate made at t, and what the next step needs.
+        """
 
     def check(self, process: Process) -> None:
-        """Refuse noise that the process's prior cannot explain."""
+        """Raise UsageError where this sampler adds normal noise and the process's prior is another."""
         if self.stochastic and not process.prior.gaussian:
             raise UsageError(
                 f"this sampler adds normal noise, but the prior is {type(process.prior).__name__}; "

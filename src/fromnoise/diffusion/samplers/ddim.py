@@ -22,16 +22,20 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Linear, Process, broadcast_like
-from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
+from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler
 
 
 @dataclass(frozen=True)
 class DDIM(Sampler):
-    """eta 0: deterministic; eta 1: DDPM (Ho et al. 2020) with the posterior variance. straight: linear paths only."""
+    """eta 0: deterministic; eta 1: DDPM with the posterior variance. straight: linear paths only.
+
+    References: Song et al. 2021, DDIM, https://arxiv.org/abs/2010.02502
+        Ho et al. 2020, DDPM, https://arxiv.org/abs/2006.11239
+    """
 
     eta: float = 0.0
     straight: bool = False
-    own: ClassVar[str] = "level"
+    step_variable: ClassVar[str] = "level"
     paper: ClassVar[str] = "Song et al. 2021"
 
     @property
@@ -40,23 +44,24 @@ class DDIM(Sampler):
         return self.eta > 0
 
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
         """One evaluation at t, then the exact move to s."""
-        estimate = ask(x, t)
+        here = estimate(x, t)
         if not self.stochastic:
-            return process.transfer(x, estimate.x0, t, s), estimate, None
+            return process.transfer(x, here.x0, t, s), here, None
         alpha_t, sigma_t = process.scales(t)
         alpha_s, sigma_s = process.scales(s)
         ratio = alpha_t / alpha_s
         tau2 = self.eta**2 * (sigma_s / sigma_t) ** 2 * (sigma_t**2 - ratio**2 * sigma_s**2)
-        tau2 = tau2.clamp(min=0)
+        tau2 = tau2.clamp(min=0)  # rounding may leave -1e-17
+        # `transfer` with less noise kept: what is left out, tau, is drawn anew.
         kept = (sigma_s**2 - tau2).clamp(min=0).sqrt() / sigma_t
-        moved = broadcast_like(kept, x) * x + broadcast_like(alpha_s - alpha_t * kept, x) * estimate.x0
-        return moved + broadcast_like(tau2.sqrt(), x) * fresh(), estimate, None
+        moved = broadcast_like(kept, x) * x + broadcast_like(alpha_s - alpha_t * kept, x) * here.x0
+        return moved + broadcast_like(tau2.sqrt(), x) * noise(), here, None
 
     def check(self, process: Process) -> None:
-        """Also refuse "mix", the name for straight paths, where the path is none."""
+        """Also refuse "mix", the name for straight paths, on other paths."""
         super().check(process)
         if self.straight and not isinstance(process, Linear):
             raise UsageError("sampler 'mix' is DDIM's name on straight paths; use 'ddim' on this process")

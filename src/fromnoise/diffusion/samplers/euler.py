@@ -1,7 +1,7 @@
 """Euler and Heun on the probability-flow ODE, in one of two variables.
 
     native:  dx/dt = alpha'(t) x0_hat + sigma'(t) eps_hat        with t = sigma this is EDM's own
-    sigma:   dy/dr = eps_hat,  y = x / alpha,  r = sigma / alpha what diffusers and k-diffusion walk
+    sigma:   dy/dr = eps_hat,  y = x / alpha,  r = sigma / alpha the variable of diffusers and k-diffusion
 
 "auto" is native, but sigma on VP processes: DDPM's table has a corner in t at each of its entries, and none in r.
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process, broadcast_like
-from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
+from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler
 from fromnoise.diffusion.vp import VP, VPContinuous
 
 Space = Literal["auto", "native", "sigma"]
@@ -29,14 +29,14 @@ def _in_sigma(process: Process, space: Space) -> bool:
     return space == "sigma" or (space == "auto" and isinstance(process, VP | VPContinuous))
 
 
-def euler(process: Process, space: Space, x: Tensor, estimate: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def euler_move(process: Process, space: Space, x: Tensor, here: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """Euler's move from t to s with the estimate made at t."""
     if _in_sigma(process, space):
-        return process.transfer(x, estimate.x0, t, s)
-    return x + broadcast_like(s - t, x) * process.velocity(estimate.x0, estimate.eps, t)
+        return process.transfer(x, here.x0, t, s)
+    return x + broadcast_like(s - t, x) * process.velocity(here.x0, here.eps, t)
 
 
-def average(process: Process, space: Space, ahead: Estimate, here: Estimate, t: Tensor, s: Tensor) -> Tensor:
+def heun_correction(process: Process, space: Space, ahead: Estimate, here: Estimate, t: Tensor, s: Tensor) -> Tensor:
     """What turns Euler's x_s into Heun's: half the difference of the slopes at s and t, times the step."""
     if not _in_sigma(process, space):
         later = process.velocity(ahead.x0, ahead.eps, s)
@@ -50,39 +50,43 @@ def average(process: Process, space: Space, ahead: Estimate, here: Estimate, t: 
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """x_s = x_t + (s - t) dx/dt. On straight paths it is DDIM."""
+    """x_s = x_t + (s - t) dx/dt. On straight paths it is DDIM.
+
+    References: Song et al. 2021, score SDE, https://arxiv.org/abs/2011.13456
+    """
 
     space: Space = "auto"
-    own: ClassVar[str] = "t"
+    step_variable: ClassVar[str] = "t"
     paper: ClassVar[str] = "Song et al. 2021 (score SDE); Lipman et al. 2023"
 
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
         """One evaluation, one straight move."""
-        estimate = ask(x, t)
-        return euler(process, self.space, x, estimate, t, s), estimate, None
+        here = estimate(x, t)
+        return euler_move(process, self.space, x, here, t, s), here, None
 
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Euler, then the mean of the slopes at both ends (Karras et al. 2022, algorithm 1); the last step is Euler.
+    """Euler, then the mean of the slopes at both ends; the last step is Euler's.
 
-    At s = 0 there is no noise left to ask about, so the move into the clean image is `transfer`.
+    References: Karras et al. 2022, algorithm 1, https://arxiv.org/abs/2206.00364
     """
 
     space: Space = "auto"
     order = 2
     evaluations: ClassVar[int] = 2
-    own: ClassVar[str] = "t"
+    step_variable: ClassVar[str] = "t"
     paper: ClassVar[str] = "Karras et al. 2022, algorithm 1"
 
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
-        """Two evaluations, but one where s is below the least time a network may be asked about."""
-        estimate = ask(x, t)
+        """Two evaluations, but one where s is below t_min, the least time at which a network is evaluated."""
+        here = estimate(x, t)
+        # At s = 0 no noise is left to estimate, so the move into the clean image is exact.
         if float(s[0]) < max(process.t_min, 1e-9):
-            return process.transfer(x, estimate.x0, t, s), estimate, None
-        x = euler(process, self.space, x, estimate, t, s)
-        return x + average(process, self.space, ask(x, s), estimate, t, s), estimate, None
+            return process.transfer(x, here.x0, t, s), here, None
+        x = euler_move(process, self.space, x, here, t, s)
+        return x + heun_correction(process, self.space, estimate(x, s), here, t, s), here, None

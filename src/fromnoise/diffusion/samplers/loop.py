@@ -19,7 +19,7 @@ from fromnoise.diffusion.samplers.base import Carry, Sampler
 class Step:
     """One step of sampling, i = 0..n-1: from t to s, x (B, C, H, W) at s, and the estimate that was made at t.
 
-    evaluations: how often the network was asked so far, a guided question counting twice.
+    evaluations: network evaluations so far (NFE); a guided one counts twice.
     """
 
     i: int
@@ -31,7 +31,7 @@ class Step:
 
 
 def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
-    """The noise that each picture starts from, float32 (B, C, H, W): picture i from seeds[i] alone."""
+    """The noise that each sample starts from, float32 (B, C, H, W): sample i from seeds[i] alone."""
     return torch.stack([process.prior.sample(shape, generator(0, "sample", s)) for s in seeds])
 
 
@@ -51,11 +51,16 @@ def sample(
     x: Tensor | None = None,
     device: str | torch.device = "cpu",
 ) -> Iterator[Step]:
-    """Walk x from noise to images along `grid`, float64 (n + 1,) falling to 0; yields n Steps.
+    """Walk x from noise to images along `grid`; yields a Step for each of its n steps.
 
-    seeds: one a picture, for the noise it starts from (unless x (B, C, H, W) at grid[0] is given) and for any
-    fresh noise on the way. label: int64 (B,) or None. Raises UsageError for a grid that does not fall, and for
-    a stochastic sampler on a prior that is not normal.
+    Arguments:
+        seeds: one a sample, for the noise it starts from and any fresh noise on the way.
+        grid: float64 (n + 1,), falling to 0.
+        label: int64 (B,) or None.
+        x: (B, C, H, W) at grid[0], instead of noise.
+
+    Raises:
+        UsageError: for a grid that does not fall, and for a stochastic sampler on a prior that is not normal.
     """
     if len(grid) < 2 or not bool((grid[1:] < grid[:-1]).all()):
         raise UsageError("the grid of times must fall strictly and have at least two entries; give it from high to low")
@@ -79,21 +84,22 @@ def walk(
     sampler.check(process)
     x = x.to(device)
     label = None if label is None else label.to(device)
-    shape, asked = tuple(x.shape[1:]), 0
+    shape, evaluations = tuple(x.shape[1:]), 0
     carry: Carry = None
 
-    def ask(x: Tensor, t: Tensor) -> Estimate:
-        nonlocal asked
-        asked += denoiser.num_evaluations(t)
+    def estimate(x: Tensor, t: Tensor) -> Estimate:
+        nonlocal evaluations
+        evaluations += denoiser.num_evaluations(t)
         return denoiser(x, t, label)
 
     for i in range(len(grid) - 1):
         t, s = (grid[j].repeat(len(x)) for j in (i, i + 1))
 
-        def fresh(i: int = i) -> Tensor:
+        # A function of (step, seed), not a running generator: sample i is the same in any batch, and after a restart.
+        def noise(i: int = i) -> Tensor:
             draws = [process.prior.sample(shape, generator(0, "fresh noise", i, seed)) for seed in seeds]
             return torch.stack(draws).to(device)
 
         with torch.no_grad():
-            x, estimate, carry = sampler.step(ask, process, x, t, s, carry, fresh)
-        yield Step(i, float(grid[i]), float(grid[i + 1]), x, estimate, asked)
+            x, here, carry = sampler.step(estimate, process, x, t, s, carry, noise)
+        yield Step(i, float(grid[i]), float(grid[i + 1]), x, here, evaluations)

@@ -3,11 +3,11 @@
 Churn (Karras et al. 2022, algorithm 2), in noise levels r = sigma / alpha, y = x / alpha: raise the level by a share,
 then Heun down from there.
 
-    r+ = (1 + churn) r_t,   y+ = y + noise sqrt(r+^2 - r_t^2) z,   then Heun from r+ to r_s
+    r+ = (1 + churn) r_t,   y+ = y + s_noise sqrt(r+^2 - r_t^2) z,   then Heun from r+ to r_s
 
-Renoise: x_s = alpha_s x0_hat + sigma_s z, all the noise anew. With a denoiser that answers with the mean, as every
-trained one does, what it makes has about half the variance it should have: right only for few-step models (Song et
-al. 2023, consistency models, algorithm 1), and to see why one wants DDIM.
+Renoise: x_s = alpha_s x0_hat + sigma_s z, with all of the noise drawn again. A trained denoiser returns the mean, and
+with it the samples have about half the variance of the data: right only for few-step models (Song et al. 2023,
+consistency models, algorithm 1), and to see why one wants DDIM.
 """
 
 from __future__ import annotations
@@ -21,21 +21,29 @@ from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process, broadcast_like
-from fromnoise.diffusion.samplers.base import Ask, Carry, Fresh, Sampler
+from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler
 from fromnoise.diffusion.samplers.euler import Heun
 
 
 @dataclass(frozen=True)
 class EDMStochastic(Sampler):
-    """EDM's stochastic sampler. churn: S_churn / steps, at most sqrt(2) - 1; between levels `low` and `high` only."""
+    """EDM's stochastic sampler: the noise level is raised by a share before each of Heun's steps.
+
+    Arguments:
+        churn: S_churn / steps, at most sqrt(2) - 1.
+        s_noise: the standard deviation of what is added, over that of the level's rise.
+        s_min, s_max: the noise levels between which the level is raised.
+
+    References: Karras et al. 2022, algorithm 2, https://arxiv.org/abs/2206.00364
+    """
 
     churn: float = 0.1
-    noise: float = 1.003
-    low: float = 0.05
-    high: float = 50.0
+    s_noise: float = 1.003
+    s_min: float = 0.05
+    s_max: float = 50.0
     order = 2
     evaluations: ClassVar[int] = 2
-    own: ClassVar[str] = "t"
+    step_variable: ClassVar[str] = "t"
     paper: ClassVar[str] = "Karras et al. 2022, algorithm 2"
 
     @property
@@ -44,23 +52,26 @@ class EDMStochastic(Sampler):
         return self.churn > 0
 
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
         """Up in noise, then Heun down: two evaluations, both after the noise was added."""
         level = math.exp(-float(process.log_snr(t[:1])) / 2)
         raised = level * (1 + min(self.churn, math.sqrt(2) - 1))
-        if self.stochastic and self.low <= level <= self.high:
+        if self.stochastic and self.s_min <= level <= self.s_max:
             up = process.time_at_log_snr(torch.full_like(t, -2 * math.log(raised)))
             if float(up[0]) < process.t_max:
                 keep, alpha = process.scales(up)[0] / process.scales(t)[0], process.scales(up)[0]
-                added = self.noise * alpha * math.sqrt(raised**2 - level**2)
-                x, t = broadcast_like(keep, x) * x + broadcast_like(added, x) * fresh(), up
-        return Heun().step(ask, process, x, t, s, None, fresh)
+                added = self.s_noise * alpha * math.sqrt(raised**2 - level**2)
+                x, t = broadcast_like(keep, x) * x + broadcast_like(added, x) * noise(), up
+        return Heun().step(estimate, process, x, t, s, None, noise)
 
 
 @dataclass(frozen=True)
 class Renoise(Sampler):
-    """Fresh noise on each guess; for any prior, as the noise is drawn from it."""
+    """Fresh noise on each x0 prediction; for any prior, as the noise is drawn from it.
+
+    References: Song et al. 2023, consistency models, algorithm 1, https://arxiv.org/abs/2303.01469
+    """
 
     biased: ClassVar[bool] = True
     paper: ClassVar[str] = "Song et al. 2023 (consistency models)"
@@ -71,13 +82,13 @@ class Renoise(Sampler):
         return True
 
     def step(
-        self, ask: Ask, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, fresh: Fresh
+        self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
-        """One evaluation, and the guess corrupted anew to s."""
-        estimate = ask(x, t)
+        """One evaluation, and its x0 corrupted to s."""
+        here = estimate(x, t)
         if float(s[0]) == 0:
-            return estimate.x0, estimate, None
-        return process.corrupt(estimate.x0, fresh(), s), estimate, None
+            return here.x0, here, None
+        return process.corrupt(here.x0, noise(), s), here, None
 
     def check(self, process: Process) -> None:
         """Nothing to refuse: the noise is the prior's own."""
