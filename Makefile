@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv venv-dev test test-slow lint format format-check types clean
+.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check types clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
@@ -40,6 +40,9 @@ test: venv-dev ## the tests that are quick, and what they cover
 
 test-slow: venv-dev ## the tests that train or install something
 	@$(PY) -m pytest -m slow $(ARGS)
+
+notebooks: venv-dev ## write examples/*.ipynb from the chapter's script
+	@$(PY) scripts/make_notebooks.py
 
 lint: venv-dev ## look for mistakes (ruff)
 	@$(PY) -m ruff check .

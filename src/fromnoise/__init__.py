@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fromnoise.common.version import __version__
 
 if TYPE_CHECKING:
-    from fromnoise.chapter.pieces import corrupt, sample_with_step
+    from fromnoise.chapter.functions import corrupt, sample_with_step
     from fromnoise.nets.basic_unet import BasicUNet
     from fromnoise.run import Run
 
@@ -20,8 +20,8 @@ __all__ = ["BasicUNet", "Run", "__version__", "corrupt", "sample_with_step"]
 _WHERE = {
     "Run": "fromnoise.run",
     "BasicUNet": "fromnoise.nets.basic_unet",
-    "corrupt": "fromnoise.chapter.pieces",
-    "sample_with_step": "fromnoise.chapter.pieces",
+    "corrupt": "fromnoise.chapter.functions",
+    "sample_with_step": "fromnoise.chapter.functions",
 }
 
 

@@ -9,7 +9,7 @@ from fromnoise.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    """--quick, --data, --output_dir, --seed."""
+    """--quick, --unet2d_images, --data, --output_dir, --lang, --seed, --device."""
     parser.flag("quick", action="store_true", help="train a stated part only: under 5 minutes on 2 cores")
     parser.flag("unet2d_images", type=int, metavar="N", help="train UNet2DModel on fewer than its 180,000 images")
     parser.flag(
@@ -19,6 +19,7 @@ def add_arguments(parser: Parser) -> None:
         help="mnist as in the chapter, or any other data without the comparison",
     )
     parser.flag("output_dir", default="chapter", metavar="DIR", help="where figures/, chapter.json and chapter.html go")
+    parser.flag("lang", choices=("en", "zh"), default="en", help="language of the page: English or Chinese")
     parser.flag("seed", type=int, default=0, metavar="N", help="everything random follows from it")
     add_device_flag(parser)
 
@@ -26,10 +27,7 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run it, and say where the page lies."""
     from fromnoise.chapter import run_chapter
-    from fromnoise.common.extras import extra
 
-    with extra("diffusers", "the chapter"):
-        import diffusers  # noqa: F401  (said now, not after the first trainings)
     if args.unet2d_images is not None:
         positive("unet2d_images", args.unet2d_images)
     page = run_chapter(
@@ -39,5 +37,6 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         device=args.device,
         unet2d_images=args.unet2d_images,
+        lang=args.lang,
     )
     print(page)

@@ -22,8 +22,10 @@ Cell = str | int | float | None
 Table = Sequence[Sequence[Cell]]
 
 _MOST_WITHOUT_CONTENTS = 4
+_CODE_COLUMN = 84  # characters; longer lines of code stretch into the right wing
 _COLUMN = 780  # wider pictures stretch into the wings, and are made smaller on narrow screens
 _CODE = re.compile(r"`([^`\n]+)`")
+_LINK = re.compile(r"\[([^\]\n]+)\]\((https://[^\s()]+)\)")
 _NUMBER = re.compile(r"[+\-−±~≈<>≤≥]?\s*\d[\d,.]*(e[+-]?\d+)?(\s?(%|×|x|s|ms|min|h|k|M|GB|MB|kB))?")
 _EMPTY = {"", "-", "–", "—", "n/a"}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -33,10 +35,11 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 class Section:
     """One part of a page; what is empty is left out. A section without a title continues the one above it.
 
-    text: short paragraphs with a blank line between them; `words in backticks` are set as code.
-    image: a Pillow image, a matplotlib figure, or the bytes of a PNG or GIF. table: its first row is the heading;
-    columns of numbers are aligned right. code: a block, kept as it is. caption: below the image, or the table where
-    there is no image. alt: what the image shows, for those who cannot see it (else the title and caption).
+    text: short paragraphs with a blank line between them; `words in backticks` are set as code, and
+    [words](https://...) as a link. image: a Pillow image, a matplotlib figure, or the bytes of a PNG or GIF. table: its
+    first row is the heading; columns of numbers are aligned right. code, output: a block, kept as it is, and what it
+    printed. caption: below the image, or the table where there is no image. alt: what the image shows, for those who
+    cannot see it (else the title and caption).
     """
 
     title: str
@@ -44,6 +47,7 @@ class Section:
     image: FigureLike | None = None
     table: Table | None = None
     code: str | None = None
+    output: str | None = None
     caption: str = ""
     alt: str = ""
 
@@ -84,8 +88,11 @@ def _escape(words: str) -> str:
 
 
 def _inline(words: str) -> str:
-    """Escaped words with `code` spans; the order matters, since a span may hold anything."""
-    return _CODE.sub(r"<code>\1</code>", _escape(words))
+    """Escaped words with `code` spans and links outside of them."""
+    parts = _CODE.split(_escape(words))  # every second part was in backticks
+    parts[::2] = [_LINK.sub(r'<a href="\2">\1</a>', part) for part in parts[::2]]
+    parts[1::2] = [f"<code>{part}</code>" for part in parts[1::2]]
+    return "".join(parts)
 
 
 def _paragraphs(words: str, style: str = "") -> str:
@@ -120,7 +127,12 @@ def _section(section: Section, name: str) -> str:
     if section.table is not None:
         parts.append(_table(section.table, section.title, "" if section.image is not None else section.caption))
     if section.code is not None:
-        parts.append(f'<pre tabindex="0"><code>{_escape(section.code.strip(chr(10)))}</code></pre>')
+        lines = section.code.strip("\n").splitlines()
+        style = ' class="wide"' if max(map(len, lines), default=0) > _CODE_COLUMN else ""
+        code = _escape("\n".join(lines))
+        parts.append(f'<pre{style} tabindex="0"><code>{code}</code></pre>')
+    if section.output is not None:
+        parts.append(f'<pre class="output" tabindex="0">{_escape(section.output.strip(chr(10)))}</pre>')
     return f'<section id="{name}">\n' + "\n".join(part for part in parts if part) + "\n</section>"
 
 

@@ -1,4 +1,4 @@
-"""The chapter's own pieces under their names; each is a line or two of the library.
+"""The chapter's own functions under their names; each is a line or two of the library.
 
 corrupt           Linear(Uniform()).corrupt                       x (1 - amount) + noise amount
 sample_with_step  DDIM on a uniform grid of Linear(Uniform())     x (1 - m) + prediction m,  m = 1 / (n - i)
@@ -24,10 +24,22 @@ PROCESS = Linear(Uniform())
 def corrupt(
     x: Tensor, amount: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
 ) -> Tensor:
-    """x (1 - amount) + noise amount, for images x (B, C, H, W) in [0, 1] and amounts (B,) in [0, 1].
+    """Mix images with uniform noise: x (1 - amount) + noise amount.
 
-    noise: uniform in [0, 1) and of x's shape; drawn from `generator`, or from torch's global one as in the chapter,
-    where it is not given. Raises UsageError for images that are not floats and for shapes that do not fit.
+    Arguments:
+        x: images, float (B, C, H, W) in [0, 1].
+        amount: of noise in each, (B,) in [0, 1].
+        noise: uniform in [0, 1), of x's shape; drawn where it is not given.
+        generator: draws the noise; torch's global one where it is not given.
+
+    Returns:
+        The mixes, of x's shape.
+
+    Raises:
+        UsageError: x is not a float, or shapes do not fit.
+
+    References:
+        "Diffusion models from scratch", https://github.com/huggingface/diffusion-models-class
     """
     if not x.is_floating_point():
         raise UsageError(f"x is {x.dtype}, but corrupt mixes floats in [0, 1]; give x.float() / 255")
@@ -42,15 +54,25 @@ def corrupt(
 
 
 def sample_with_step(net: nn.Module, x: Tensor, n_steps: int) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Walk x from uniform noise to images in `n_steps` steps, asking `net` for the clean image at each.
+    """Sample from uniform noise: x <- x (1 - m) + net(x) m with m = 1 / (n_steps - i) at steps i = 0..n_steps-1.
 
-    net: called as net(x, code, None), code = 1000 t (B,), such as BasicUNet. (The chapter's own function takes its
-    network from outside; here it is the first argument.) x: (B, C, H, W), uniform in [0, 1).
-    Returns x at the end, the n_steps + 1 values of x on the way, and the n_steps predictions; the last two on the
-    CPU. Raises UsageError for less than one step.
+    Arguments:
+        net: predicts the clean images, called as net(x, code, None) with code = 1000 t (B,), such as BasicUNet.
+        x: uniform noise in [0, 1), (B, C, H, W).
+        n_steps: network evaluations, at least 1.
+
+    Returns:
+        x at the end, the n_steps + 1 values of x on the way, and the n_steps predictions; the last two on the CPU.
+
+    Raises:
+        UsageError: n_steps is below 1.
+
+    References:
+        "Diffusion models from scratch", https://github.com/huggingface/diffusion-models-class
+        DDIM, whose step this is on a linear path: https://arxiv.org/abs/2010.02502
     """
     if n_steps < 1:
-        raise UsageError(f"{n_steps} steps were asked for, but sampling takes at least 1; give a larger number")
+        raise UsageError(f"n_steps is {n_steps}, but sampling takes at least 1 step; give a larger number")
     _, channels, height, width = x.shape
     denoiser = Denoiser(net, PROCESS, X0(), ImageSpec(channels, height, width, low=0.0))
     history, predictions = [x.detach().cpu()], []

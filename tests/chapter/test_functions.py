@@ -1,4 +1,4 @@
-"""The chapter's own pieces, written out here as the chapter has them, against the library's."""
+"""The chapter's own functions, written out here as the chapter has them, against the library's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import fromnoise
-from fromnoise.chapter.pieces import corrupt, sample_with_step
+from fromnoise.chapter.functions import corrupt, sample_with_step
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.vp import VPLinear
@@ -65,20 +65,20 @@ def test_sampling_leaves_its_start_alone_and_ends_at_the_last_prediction():
     assert torch.allclose(end, predictions[-1], atol=1e-6)
 
 
-def test_the_network_is_told_the_time():
-    told = []
+def test_the_network_gets_the_time_code():
+    seen = []
 
     class Listening(nn.Module):
         def forward(self, x, code, label):
-            told.append((code.tolist(), label))
+            seen.append((code.tolist(), label))
             return x
 
     sample_with_step(Listening(), torch.rand(2, 1, 4, 4), 4)
-    assert told == [([t, t], None) for t in (1000.0, 750.0, 500.0, 250.0)]
+    assert seen == [([t, t], None) for t in (1000.0, 750.0, 500.0, 250.0)]
 
 
 def test_less_than_one_step_is_refused():
-    with pytest.raises(UsageError, match=r"\b0 steps"):
+    with pytest.raises(UsageError, match="n_steps is 0"):
         sample_with_step(Odd(), torch.rand(1, 1, 4, 4), 0)
 
 
@@ -116,7 +116,7 @@ def test_corrupt_refuses_what_does_not_fit(x, amount, noise, named):
         corrupt(x, amount, noise=noise)
 
 
-def test_the_pieces_are_found_under_their_names():
+def test_the_functions_are_found_under_their_names():
     assert fromnoise.corrupt is corrupt and fromnoise.sample_with_step is sample_with_step
     assert fromnoise.BasicUNet is BasicUNet
 
