@@ -34,6 +34,9 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
     assert all(value in protocol for value in ("50 ", "digits (train, 1,500)", "2 steps", "seeds 0 to 49"))
     content = json.loads(Path("there.json").read_text())
     assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
+    assert main(["compare", run, run, "--out", "both.html", "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)["runs"]
+    assert [one["evaluation"] for one in compared] == [content, content] and "network" in compared[0]["facts"]
     assert main(["compare", run, run, "--out", "both.html"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "both.html"
 

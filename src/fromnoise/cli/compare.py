@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fromnoise.cli.flags import add_device_flag
+from fromnoise.cli.flags import add_device_flag, add_json_flag, write_json
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import columns
 
 
 def add_arguments(parser: Parser) -> None:
-    """RUN RUN ..., --metrics, --out."""
+    """RUN RUN ..., --metrics, --out, --json."""
     parser.add_argument("run_folders", metavar="RUN", nargs="+", help="folders that `fromnoise train` made, at least 2")
     parser.switch("metrics", "put what `fromnoise evaluate` measured side by side (--no_metrics: do not)")
     parser.flag("out", default="compare.html", metavar="FILE.html", help="where the page goes (default: compare.html)")
+    add_json_flag(parser)
     add_device_flag(parser)
 
 
@@ -29,6 +30,8 @@ def run(args: argparse.Namespace) -> None:
 
     runs = [Run(folder, device=args.device) for folder in args.run_folders]
     found = compare(runs, Path(args.out), args.metrics is not False)
+    if write_json(args.json, found.to_json()):
+        return
     print(columns(found.facts))
     if found.measures:
         print()

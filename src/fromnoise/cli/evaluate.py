@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.cli.flags import (
     SAMPLE_FLAGS,
     add_device_flag,
+    add_json_flag,
     add_setting_flags,
     add_weights_flags,
     positive,
     sample_settings,
+    write_json,
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
@@ -42,9 +42,7 @@ def add_arguments(parser: Parser) -> None:
         help="also what takes minutes: usefulness, two-sample test, bits per dimension",
     )
     parser.flag("sweep", nargs="+", metavar="NAME=A,B", help="only quality against cost: steps=5,10 sampler=euler,heun")
-    parser.flag(
-        "json", nargs="?", const="-", metavar="FILE", help="write the evaluation as JSON (- for standard output)"
-    )
+    add_json_flag(parser)
     parser.flag("output_dir", metavar="DIR", help="where evaluation.json and the report of --samples go")
     add_setting_flags(parser, SAMPLE_FLAGS)
     add_weights_flags(parser)
@@ -126,9 +124,7 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     swept = model.sweep(
         axes, args.num or 2000, features=args.features, checkpoint=args.checkpoint, weights=args.weights, **settings
     )
-    if args.json:
-        _write(model.folder.sweep.read_text(encoding="utf-8"), args.json)
-    if args.json != "-":
+    if not write_json(args.json, swept.to_json()):
         print(columns(sweep_table(swept)))
         print(model.folder.report)
 
@@ -138,9 +134,7 @@ def _say(found: Evaluation, json_to: str | None) -> None:
     from fromnoise.common.text import columns
     from fromnoise.evaluation.report import deep_table, protocol_line, verdict
 
-    if json_to:
-        _write(json.dumps(found.to_json(), indent=1), json_to)
-    if json_to == "-":
+    if write_json(json_to, found.to_json()):
         return
     print(columns(found.table()))
     if found.deep:
@@ -149,12 +143,3 @@ def _say(found: Evaluation, json_to: str | None) -> None:
     print(verdict(found))
     for note in found.notes:
         print(f"note: {note}")
-
-
-def _write(content: str, place: str) -> None:
-    if place == "-":
-        print(content)
-    else:
-        from fromnoise.common.files import write_bytes
-
-        write_bytes(Path(place), content.encode())

@@ -32,8 +32,21 @@ class SideBySide:
 
     facts: list[list[str]]
     measures: list[list[str]]
+    evaluations: tuple[Evaluation | None, ...]
     notes: tuple[str, ...]
     report: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """The runs in order, each with its name, facts and evaluation (None where there is none)."""
+        runs = [
+            {
+                "name": name,
+                "facts": {row[0]: row[place] for row in self.facts[1:]},
+                "evaluation": evaluation.to_json() if evaluation else None,
+            }
+            for place, (name, evaluation) in enumerate(zip(self.facts[0][1:], self.evaluations, strict=True), start=1)
+        ]
+        return {"runs": runs, "notes": list(self.notes), "report": str(self.report)}
 
 
 def compare(runs: Sequence[Run], out: Path, with_measures: bool = True) -> SideBySide:
@@ -58,7 +71,7 @@ def compare(runs: Sequence[Run], out: Path, with_measures: bool = True) -> SideB
     if curves := _curves(names, runs):
         sections.append(Section("Loss", text=_LOSS, image=curves))
     written = write_page(out, page("Runs side by side", ", ".join(f"`{name}`" for name in names), sections))
-    return SideBySide(table, measures, tuple(notes), written)
+    return SideBySide(table, measures, tuple(evaluations), tuple(notes), written)
 
 
 _LOSS = (
