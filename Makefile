@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check types clean
+.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check layers types clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
@@ -53,6 +53,9 @@ format: venv-dev ## lay the code out (ruff), imports too
 
 format-check: venv-dev ## only say what `make format` would change
 	@$(PY) -m ruff format --check .
+
+layers: venv-dev ## check which package imports which (import-linter)
+	@$(VENV)/bin/lint-imports
 
 types: venv-dev ## check the types (mypy, strict)
 	@$(PY) -m mypy
