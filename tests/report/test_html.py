@@ -96,8 +96,31 @@ def test_pictures_have_sizes_words_and_the_right_smoothing(picture):
 
 def test_paragraphs_and_code_spans():
     read = Reader(page("t", "One.\n\n\n  Two\nlines. ", [Section("s", "`a < b` and `c`\n\n\n\nnext")]))
-    assert read.texts("p") == ["One.", "Two lines.", " and ", "next"]
+    assert [words.split() for words in read.texts("p")] == [["One."], ["Two", "lines."], ["and"], ["next"]]
     assert read.texts("code") == ["a < b", "c"]
+
+
+def test_lists_and_links():
+    text = "See [the paper](https://arxiv.org/abs/2206.00364):\n\n- one `a`\n- [two](#s)\n"
+    read = Reader(page("t", "", [Section("s", text)]))
+    assert [a["href"] for a in read.all("a")] == ["https://arxiv.org/abs/2206.00364", "#s"]
+    assert len(read.all("ul")) == 1 and len(read.all("li")) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[x](javascript:a)", "![x](https://example.org/x.png)", "*a* _b_ **c**", "&lt;b&gt; <b>", "C:\\*\\_x", "# x"],
+)
+def test_names_of_files_are_not_taken_for_markup(text):
+    read = Reader(page("t", "", [Section("s", text, table=[("a",), (text,)])]))
+    assert not {tag for tag, _ in read.tags} & {"img", "em", "strong", "b", "h3"}
+    assert text.startswith("!") or (read.texts("p") == [text] and text in read.texts("th") and not read.all("a"))
+
+
+def test_output_and_wide_code():
+    read = Reader(page("t", "", [Section("s", code="x = 1\n", output="a  <b>\n"), Section("", code="y" * 100)]))
+    assert read.texts("code") == ["x = 1", "y" * 100] and read.texts("pre") == ["a  <b>"]
+    assert [a.get("class") for a in read.all("pre")] == [None, "output", "wide"]
 
 
 @pytest.mark.parametrize(
