@@ -53,7 +53,7 @@ def test_edits(run, capsys, words, name, named):
         assert Image.open(path).size[0] > 200
 
 
-def test_where_it_goes(run, capsys, tmp_path):
+def test_the_ending_of_out_chooses_the_format(run, capsys, tmp_path):
     for out in ("there/a.png", "film.gif", "folder"):
         assert main(["edit", str(run), "img2img", "--image", "7", "--num", "1", "--steps", "2", "--out", out]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == out

@@ -1,10 +1,15 @@
-"""A progress bar on a terminal, and nothing elsewhere."""
+"""Progress for people who wait: a line on standard error, and a bar where that is a terminal."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+
+def report_progress(text: str) -> None:
+    """Print a line on standard error."""
+    print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Pictures and masks that somebody gives to a run: brought to what its model works with, or refused."""
+"""Images and masks to edit, brought to the shape that a model works with or refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -15,24 +15,23 @@ from PIL import Image
 from torch import Tensor
 
 from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import hw, printable
 from fromnoise.data.decode import BadImage, decode, peek
+from fromnoise.data.image_data import ArrayData
 from fromnoise.data.resize import Fit
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
-
 T = TypeVar("T")
-Source: TypeAlias = str | Path | int | NDArray[np.uint8]
-Mask: TypeAlias = str | Path | NDArray[Any]
+ImageSource: TypeAlias = str | Path | int | NDArray[np.uint8]
+MaskSource: TypeAlias = str | Path | NDArray[Any]
 
 _WHITE = 128  # from here on a mask's grey counts as white
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
-class Given:
-    """A picture that was given. pixels: uint8 (1, C, H, W). label: its class if it is a training picture, or None."""
+class InputImage:
+    """An image to edit. pixels: uint8 (1, C, H, W). label: the class of a training image, None for any other."""
 
     pixels: Tensor
     name: str
@@ -40,69 +39,76 @@ class Given:
     note: str = ""
 
 
-def picture(run: Run, source: Source) -> Given:
-    """The picture at a path, the training picture of a number (or of text that is one), or uint8 (H, W, C) itself.
+def is_number(source: ImageSource) -> bool:
+    """Whether `source` is the number of a training image, or text that is one."""
+    return isinstance(source, int | np.integer) or (
+        isinstance(source, str) and re.fullmatch(r"-?\d+", source) is not None
+    )
 
-    A file is cropped or squeezed to the model's size as training pictures were, and brought to its channels. Raises
-    UsageError for a number beyond the training pictures or an array of another shape, DataError for a file that is
-    missing or cannot be read.
+
+def read_image(source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_crop: bool) -> InputImage:
+    """The image at a path, or uint8 (H, W, C) itself, with the size and channels of `spec`.
+
+    Arguments:
+        center_crop: a file of another shape is cropped at its centre; without it the file is squeezed.
+
+    Raises:
+        UsageError: for an array of another shape or type.
+        DataError: for a file that is missing or cannot be read.
     """
     if isinstance(source, np.ndarray):
-        return _from_array(run, source)
-    if isinstance(source, int | np.integer) or re.fullmatch(r"-?\d+", str(source)):
-        return _training_picture(run, int(str(source)))
-    spec, path = run.spec, Path(source)
-    fit = Fit(spec.height, spec.width, crop=run.settings.data.center_crop)
+        return _from_array(source, spec)
+    path, wanted = Path(source), (spec.height, spec.width)
+    fit = Fit(*wanted, crop=center_crop)
     size = _read(path, peek)
     pixels = _with_channels(_read(path, lambda file: decode(file, fit)).pixels, spec.channels)
-    wanted, note = (spec.height, spec.width), ""
+    note = ""
     if size != wanted:
-        how = "resized and centre cropped" if fit.crop else "squeezed"
+        how = "resized and centre cropped" if center_crop else "squeezed"
         note = f"{printable(path.name)} is {hw(*size)}: {how} to {hw(*wanted)}"
-    return Given(_batch(pixels), printable(path.stem), note=note)
+    return InputImage(_batch(pixels), printable(path.stem), note=note)
 
 
-def mask(run: Run, source: Mask) -> Tensor:
-    """Where to paint: bool (1, 1, H, W), true where the image at a path is white (or transparent) or an array true.
+def training_image(number: int, data: ArrayData, spec: ImageSpec) -> InputImage:
+    """The training image `number` of `data`; UsageError for a number out of range."""
+    if not 0 <= number < len(data):
+        raise UsageError(
+            f"there is no training image {number}: they are numbered 0 to {len(data) - 1}; give one of those, or "
+            f"./{number} for a file of that name"
+        )
+    pixels, labels = data.fetch(torch.tensor([number]))
+    return InputImage(pixels.cpu(), f"image {number}", int(labels[0]) if labels is not None and spec.classes else None)
 
-    Raises UsageError for a size other than the model's and for a mask without white, DataError for a file that is
-    missing or cannot be read.
+
+def read_mask(source: MaskSource, spec: ImageSpec) -> Tensor:
+    """The region to inpaint: bool (1, 1, H, W), true where the file at a path is white (or transparent), an array true.
+
+    Raises UsageError for a size other than that of `spec` and for a mask that selects no pixel, DataError for a file
+    that is missing or cannot be read.
     """
-    wanted = (run.spec.height, run.spec.width)
+    wanted = (spec.height, spec.width)
     if isinstance(source, np.ndarray):
-        name, size, chosen = "", source.shape, source.astype(bool)
+        name, size, selected = "", source.shape, source.astype(bool)
     else:
         path, name = Path(source), f" {printable(Path(source).name)}"
         size = _read(path, peek)
-        chosen = None
+        selected = None
     if size != wanted:
         raise UsageError(
-            f"the mask{name} is {'x'.join(map(str, size))}, but the pictures are {hw(*wanted)}; give one of that size"
+            f"the mask{name} is {'x'.join(map(str, size))}, but the images are {hw(*wanted)}; give one of that size"
         )
-    if chosen is None:
-        chosen = _with_channels(_read(path, lambda file: decode(file, Fit(*wanted))).pixels, 1)[..., 0] >= _WHITE
-    if not chosen.any():
-        raise UsageError(f"the mask{name} has no white in it, so nothing is to change; make white what shall")
-    return torch.from_numpy(np.ascontiguousarray(chosen))[None, None]
+    if selected is None:
+        selected = _with_channels(_read(path, lambda file: decode(file, Fit(*wanted))).pixels, 1)[..., 0] >= _WHITE
+    if not selected.any():
+        raise UsageError(f"the mask{name} selects no pixels; paint the region to inpaint white")
+    return torch.from_numpy(np.ascontiguousarray(selected))[None, None]
 
 
-def _training_picture(run: Run, number: int) -> Given:
-    data = run.data
-    if not 0 <= number < len(data):
-        raise UsageError(
-            f"training picture {number} was asked for, but they are numbered 0 to {len(data) - 1}; give one of those, "
-            f"or ./{number} for a file of that name"
-        )
-    pixels, labels = data.fetch(torch.tensor([number]))
-    return Given(pixels.cpu(), f"picture {number}", int(labels[0]) if labels is not None and run.spec.classes else None)
-
-
-def _from_array(run: Run, pixels: NDArray[np.uint8]) -> Given:
-    spec = run.spec
+def _from_array(pixels: NDArray[np.uint8], spec: ImageSpec) -> InputImage:
     wanted = (spec.height, spec.width, spec.channels)
     if pixels.dtype != np.uint8 or pixels.shape != wanted:
-        raise UsageError(f"the picture is {pixels.dtype} {pixels.shape}, but uint8 {wanted} is needed; convert it")
-    return Given(_batch(pixels), "given")
+        raise UsageError(f"the image is {pixels.dtype} {pixels.shape}, but uint8 {wanted} is needed; convert it")
+    return InputImage(_batch(pixels), "given")
 
 
 def _batch(pixels: NDArray[np.uint8]) -> Tensor:
@@ -116,9 +122,9 @@ def _read(path: Path, use: Callable[[BinaryIO], T]) -> T:
             return use(file)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"the picture {printable(str(path))} cannot be opened ({reason}); check the path") from error
+        raise DataError(f"the image {printable(str(path))} cannot be opened ({reason}); check the path") from error
     except BadImage as error:
-        raise DataError(f"the picture {printable(str(path))} cannot be used: {error}; give another") from error
+        raise DataError(f"the image {printable(str(path))} cannot be used: {error}; give another") from error
 
 
 def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -128,5 +134,5 @@ def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8
         over = image.convert("RGBA")
         image = Image.new("RGBA", over.size, "white")
         image.alpha_composite(over)
-    found = np.asarray(image.convert(_MODES[channels]))
-    return found if found.ndim == 3 else found[..., None]
+    converted = np.asarray(image.convert(_MODES[channels]))
+    return converted if converted.ndim == 3 else converted[..., None]

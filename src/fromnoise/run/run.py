@@ -229,9 +229,10 @@ class Run:
 
         checkpoint, weights, settings: as for `model`.
         """
-        from fromnoise.editing.editor import editor
+        from fromnoise.editing.editor import Editor
 
-        return editor(self, settings, checkpoint, weights)
+        model = self.model(checkpoint, weights, **settings)
+        return Editor(model, lambda: self.data, self.settings.data.center_crop, requested=settings)
 
     def show(self, with_judge: bool = True) -> Path:
         """Draw the run's figures into figures/ and write report.html: see `fromnoise.report.run_figures.show`."""
