@@ -29,6 +29,16 @@ class DataOptions:
     on_bad_image: Literal["error", "skip"] = option("error", "stop at a file that cannot be read, or leave it out")
 
 
+class DataSettings(TypedDict, total=False):
+    """The keyword arguments of `load`: the fields of DataOptions but for the source, each optional."""
+
+    resolution: str | None
+    center_crop: bool
+    random_flip: bool
+    holdout: float
+    on_bad_image: Literal["error", "skip"]
+
+
 @dataclass(frozen=True)
 class NetOptions:
     """A network's kind and size; what a kind does not use is ignored by it."""

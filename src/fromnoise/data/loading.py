@@ -10,12 +10,13 @@ import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
 from fromnoise.common.errors import DataError, UsageError, unknown
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.options import changed
 from fromnoise.common.text import count, printable
 from fromnoise.data.cifar import Cifar
 from fromnoise.data.digits import Digits
@@ -28,25 +29,33 @@ from fromnoise.data.npz import Npz
 from fromnoise.data.registry import DATASETS, Dataset
 from fromnoise.data.resize import parse_resolution
 from fromnoise.data.source import Source, SourceImages
-from fromnoise.settings import DataOptions
+from fromnoise.settings import DataOptions, DataSettings
 
 SplitName = Literal["train", "test"]
 
 
-def load(options: DataOptions, split: SplitName = "train") -> ArrayData:
+def load(source: str | DataOptions, split: SplitName = "train", **settings: Unpack[DataSettings]) -> ArrayData:
     """All images of a split, uint8 in memory, with what was found and converted in `notes`.
 
     Where a source has no test split, the share `holdout` of its images is its test split and not its train split.
-    Raises UsageError for an unknown name or resolution, DataError for data that is missing, broken, or has no
-    such split; each states what to do.
+
+    Arguments:
+        source: a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name; or all options at once.
+        split: "train" or "test".
+        settings: other data options, such as resolution="32".
+
+    Raises:
+        UsageError: for an unknown name or resolution.
+        DataError: for data that is missing, broken, or has no such split.
     """
-    source = open_source(options)
-    if options.holdout and "test" not in source.splits():
-        train = divided(as_data(source.read("train", options), source.name, "train"), options.holdout)
-        found = train if split == "train" else train.held_out
-        if found is not None:
-            return found
-    return as_data(source.read(split, options), source.name, split)
+    options = changed(DataOptions(source) if isinstance(source, str) else source, settings, "data")
+    found = open_source(options)
+    if options.holdout and "test" not in found.splits():
+        train = divided(as_data(found.read("train", options), found.name, "train"), options.holdout)
+        part = train if split == "train" else train.held_out
+        if part is not None:
+            return part
+    return as_data(found.read(split, options), found.name, split)
 
 
 def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
