@@ -161,7 +161,7 @@ class SampleOptions:
     sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` describes each)")
     grid: str = option(
         "auto",
-        "the time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, spread, or 1,0.5,0",
+        "the time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, few_steps, or 1,0.5,0",
     )
     steps: int = option(20, "how many steps", least=1, most=10_000)
     eta: float | None = option(None, "share of fresh noise in each step of ddim or mix", least=0, most=1)
@@ -171,7 +171,7 @@ class SampleOptions:
     )
     guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance acts")
     guidance_rescale: float = option(0.0, "guidance rescale phi, 0 to 1 (Lin et al. 2024)", least=0, most=1)
-    autoguidance_scale: float = option(1.0, "autoguidance scale (Karras et al. 2024a): 1 is off", least=0)
+    autoguidance_scale: float = option(1.0, "autoguidance scale (Karras et al. 2024b): 1 is off", least=0)
     guide_checkpoint: str | None = option(None, "images seen at the checkpoint that autoguidance pushes away from")
     clip: bool = option(False, "clip each x0 prediction to the images' range")
     threshold: float | None = option(

@@ -17,7 +17,7 @@ from fromnoise.diffusion.samplers.registry import ORDERS, STATED_ON
 from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.testing import Gaussian, Point, TwoPoints
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.oracles import Oracle
 
 DETERMINISTIC = [name for name, sampler in SAMPLERS.items() if not sampler.stochastic and name != "mix"]
@@ -65,15 +65,15 @@ def test_inversion_then_sampling_returns_the_picture_at_the_samplers_order(name,
 @pytest.mark.parametrize("name", ["ddim", "heun", "dpmpp_2m"])
 def test_the_noise_of_a_picture_comes_near_at_the_samplers_order(name, kind):
     """Upwards as downwards: at the order that ORDERS states."""
-    few, many = (round_trip(Gaussian(PROCESSES[kind]), name, steps)[0] for steps in (40, 160))
+    few, many = (round_trip(Gaussian(PROCESS_CASES[kind]), name, steps)[0] for steps in (40, 160))
     assert order(few, many) == pytest.approx(ORDERS[name][STATED_ON.index(kind)], abs=0.3)
 
 
-@pytest.mark.parametrize("kind", PROCESSES)
+@pytest.mark.parametrize("kind", PROCESS_CASES)
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_every_deterministic_sampler_comes_back_on_every_process(name, kind):
     """Where both ways meet, and at 0."""
-    _, meeting, end = round_trip(Gaussian(PROCESSES[kind]), name, 60)
+    _, meeting, end = round_trip(Gaussian(PROCESS_CASES[kind]), name, 60)
     assert max(meeting, end) < 0.1
 
 
@@ -96,10 +96,10 @@ def test_inversion_refuses_chance_and_a_grid_without_a_way():
 # -- variations --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", PROCESSES)
+@pytest.mark.parametrize("kind", PROCESS_CASES)
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "heun"])
 def test_at_strength_1_nothing_of_the_picture_is_used(name, kind):
-    process = PROCESSES[kind]
+    process = PROCESS_CASES[kind]
     if SAMPLERS[name].stochastic and not process.prior.gaussian:
         return
     grid, how = GRIDS[recommended_grid(process)](process, 6), {"seeds": [3, 8], "sampler": SAMPLERS[name]}
@@ -178,10 +178,10 @@ def test_resampling_comes_near_the_true_conditional(process):
     assert told_by_the_neighbour(process, "heun", 16) == pytest.approx((0.9, 0.19), abs=0.05)
 
 
-@pytest.mark.parametrize("kind", PROCESSES)
+@pytest.mark.parametrize("kind", PROCESS_CASES)
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "dpmpp_2m", "unipc_2", "heun"])
 def test_what_is_known_stays_exactly(name, kind):
-    process = PROCESSES[kind]
+    process = PROCESS_CASES[kind]
     if SAMPLERS[name].stochastic and not process.prior.gaussian:
         return
     mask = torch.tensor([[True, False], [False, True]]).view(1, 1, 2, 2)
@@ -197,10 +197,10 @@ def test_what_is_known_stays_exactly(name, kind):
         )
 
 
-@pytest.mark.parametrize("kind", PROCESSES)
+@pytest.mark.parametrize("kind", PROCESS_CASES)
 def test_the_way_back_up_has_the_right_law(kind):
     """A sampler that leaves x alone: after each return x_t must again be alpha_t x0 + sigma_t eps."""
-    process, seen = PROCESSES[kind], []
+    process, seen = PROCESS_CASES[kind], []
     if not process.prior.gaussian:
         return
 

@@ -21,7 +21,7 @@ from fromnoise.diffusion.prediction import (
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.vp import VP, VPCosine, VPLinear
 from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting, Sigmoid, output_weight
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 
 
 def goes(make, process):
@@ -34,7 +34,7 @@ def goes(make, process):
 
 PAIRS = [
     pytest.param(process, make(), id=f"{kind}-{name}")
-    for kind, process in PROCESSES.items()
+    for kind, process in PROCESS_CASES.items()
     for name, make in PREDICTIONS.items()
     if goes(make, process)
 ]
@@ -124,7 +124,7 @@ def test_edm_weighting_is_edms_and_sigmoid_is_a_soft_min_snr():
 
 
 def test_noise_prediction_is_refused_where_no_image_is_left():
-    for process in (Linear(), VP(zero_terminal_snr=True), PROCESSES["vp_cosine_limit"]):
+    for process in (Linear(), VP(zero_terminal_snr=True), PROCESS_CASES["vp_cosine_limit"]):
         with pytest.raises(UsageError, match=r"'eps'.*'v'"):
             Eps().check(process)
     Eps().check(VPCosine())

@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
 from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, continuous_limit
 from fromnoise.testing import check_process
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 
-TABLES = {name: process for name, process in PROCESSES.items() if isinstance(process, VP)}
+TABLES = {name: process for name, process in PROCESS_CASES.items() if isinstance(process, VP)}
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", PROCESS_CASES)
 def test_every_process_keeps_its_promises(name):
-    check_process(PROCESSES[name])
+    check_process(PROCESS_CASES[name])
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(name=st.sampled_from(sorted(PROCESSES)), shares=st.lists(st.floats(0.001, 1.0), min_size=2, max_size=6))
+@given(name=st.sampled_from(sorted(PROCESS_CASES)), shares=st.lists(st.floats(0.001, 1.0), min_size=2, max_size=6))
 def test_curves_and_moves_at_any_times(name, shares):
     """ln SNR falls, time_at_log_snr inverts it, and moves from t to s and on to r are the move from t to r."""
-    process = PROCESSES[name]
+    process = PROCESS_CASES[name]
     t, s, *_ = (torch.tensor([share * process.t_max], dtype=torch.float64) for share in sorted(shares, reverse=True))
     if t > s:
         assert process.log_snr(t) < process.log_snr(s)
@@ -73,7 +73,7 @@ def test_the_table_agrees_with_a_float64_reference():
 
 @pytest.mark.parametrize("name", ["vp", "vp_scaled", "vp_cosine"])
 def test_a_finer_table_comes_closer_to_its_limit(name):
-    coarse = PROCESSES[name]
+    coarse = PROCESS_CASES[name]
     fine = VP(coarse.betas, 10_000, coarse.beta_start / 10, coarse.beta_end / 10)
     share = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
     limit, _ = continuous_limit(coarse).scales(share)
@@ -118,5 +118,5 @@ def test_priors_have_their_moments():
 
 def test_processes_are_values():
     assert Linear(Normal()) == Linear(Normal()) != Linear(Uniform())
-    assert len(set(PROCESSES.values())) == len(PROCESSES)
+    assert len(set(PROCESS_CASES.values())) == len(PROCESS_CASES)
     assert "squaredcos_cap_v2" in repr(VPCosine())

@@ -18,7 +18,7 @@ from fromnoise.diffusion.time_grids import (
     recommended_grid,
 )
 from fromnoise.diffusion.vp import VPCosine, VPLinear
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 
 
 def fits(part, process):
@@ -32,7 +32,7 @@ def fits(part, process):
 @pytest.mark.parametrize("name, grid", GRIDS.items())
 @pytest.mark.parametrize("steps", [1, 2, 5, 40, 1000])
 def test_grids_fall_from_the_start_to_zero(name, grid, steps):
-    for process in filter(lambda p: fits(grid, p), PROCESSES.values()):
+    for process in filter(lambda p: fits(grid, p), PROCESS_CASES.values()):
         times = grid(process, steps)
         assert times.shape == (steps + 1,) and times.dtype == torch.float64
         assert times[-1] == 0 and times[0] <= process.t_max
@@ -84,6 +84,7 @@ def test_a_shift_multiplies_the_levels_of_a_straight_path():
 def test_a_grid_by_name_by_rule_and_by_hand():
     assert grid_named("auto", Linear()) == GRIDS[recommended_grid(Linear())] == GRIDS["uniform"]
     assert grid_named("auto", VE()) == KarrasGrid()
+    assert grid_named("spread", Linear()) == GRIDS["few_steps"], "the name in run folders of earlier versions"
     assert grid_named("1, 0.5,0", Linear())(Linear(), 20).tolist() == [1.0, 0.5, 0.0]
     with pytest.raises(UsageError, match=r"'karas'.*'karras'"):
         grid_named("karas", VE())

@@ -10,9 +10,10 @@ from fromnoise.common.options import replaced
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.prediction import X0
 from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.vp import VP, VPContinuous
-from fromnoise.model.build import build_objective, build_process, build_sampler, build_sampling, model_spec
+from fromnoise.model.build import build_objective, build_sampler, build_sampling, model_spec
 from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))

@@ -9,7 +9,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets import build_net
 from fromnoise.nets.basic_unet import BasicUNet
-from fromnoise.nets.blocks import folding
+from fromnoise.nets.blocks import fold_factor
 from fromnoise.nets.dit import DiT, positions
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import NetOptions
@@ -123,4 +123,4 @@ def test_the_class_matters_and_no_label_is_the_null_label(kind):
 
 def test_folding_keeps_the_work_at_low_resolution():
     sizes = {16: 2, 28: 2, 32: 2, 64: 4, 128: 8}
-    assert {side: folding(ImageSpec(3, side, side)) for side in sizes} == sizes
+    assert {side: fold_factor(ImageSpec(3, side, side)) for side in sizes} == sizes

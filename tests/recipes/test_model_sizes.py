@@ -106,7 +106,7 @@ def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
         return run.settings.sample
 
     own, other = sampling(), sampling(**{"process.kind": "vp"})
-    assert (own.grid, own.guidance_interval) == ("spread", (0.25, 0.92))
+    assert (own.grid, own.guidance_interval) == ("few_steps", (0.25, 0.92))
     assert (other.grid, other.guidance_interval) == ("auto", None)
     assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
     asked = sampling(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0), "sample.steps": 7})

@@ -105,7 +105,7 @@ class Autoguidance(DenoiserWrapper):
 
     Needs no classes. scale, any number: 1 is the inner model alone, 0 the guide.
 
-    References: Karras et al. 2024, autoguidance, https://arxiv.org/abs/2406.02507
+    References: Karras et al. 2024b, autoguidance, https://arxiv.org/abs/2406.02507
     """
 
     guide: Estimator

@@ -14,25 +14,15 @@ from fromnoise.diffusion.denoiser import Denoiser, Estimator
 from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, Clipping, DynamicThresholding
 from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.prediction import PREDICTIONS
-from fromnoise.diffusion.process import PRIORS, VE, Linear, Process
+from fromnoise.diffusion.process import Process
+from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers import SAMPLERS, Sampler
 from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
-from fromnoise.diffusion.vp import VP, continuous_limit
 from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting
 from fromnoise.nets import build_net
-from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
+from fromnoise.settings import ObjectiveOptions, SampleOptions, Settings
 from fromnoise.train.hardware import choose_channels_last
-
-
-def build_process(options: ProcessOptions) -> Process:
-    """The process that `options` names."""
-    if options.kind in ("vp", "vp_continuous"):
-        table = VP(options.betas, options.steps, options.beta_start, options.beta_end, options.zero_terminal_snr)
-        return table if options.kind == "vp" else continuous_limit(table)
-    if options.kind == "ve":
-        return VE()
-    return Linear(PRIORS[options.prior])
 
 
 def model_spec(spec: ImageSpec, config: Settings) -> ImageSpec:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import pad_to_multiple
 from fromnoise.nets.single_channel_conv import SingleChannelConv2d
+from fromnoise.settings import NetOptions
 
 CLASS_CHANNELS = 4
 
 
 class BasicUNet(nn.Module):
-    """A minimal U-Net (the chapter, section 3.3): 5x5 convolutions 1-32-64-64 down and 64-64-32-1 up.
+    """A minimal U-Net (the chapter's): 5x5 convolutions 1-32-64-64 down and 64-64-32-1 up.
 
     SiLU follows every convolution, the last one too. Sides are halved after the first two and doubled before
     the last two; what came down is added, last stored first, after each doubling.
 
     time_conditioning: one more input channel holds code / 1000 everywhere; without it the network ignores the time.
     classes: above 0, four more channels hold what was learned for the class (or for none: label == classes).
+
+    References: "Diffusion models from scratch", unit 1 of Hugging Face's diffusion course, 2022,
+        https://github.com/huggingface/diffusion-models-class
     """
 
     def __init__(
@@ -38,6 +43,11 @@ class BasicUNet(nn.Module):
         self.downscale = nn.MaxPool2d(2)
         self.upscale = nn.Upsample(scale_factor=2)
         self.label = nn.Embedding(classes + 1, CLASS_CHANNELS) if classes else None
+
+    @classmethod
+    def from_options(cls, options: NetOptions, spec: ImageSpec) -> BasicUNet:
+        """The network that the run's settings describe, for images of `spec`."""
+        return cls(spec.channels, spec.channels, options.time_conditioning, len(spec.classes))
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W) of any size -> (B, out_channels, H, W); code (B,) and label (B,) where conditioned on them."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fromnoise.common.image_spec import ImageSpec
 
 
-def folding(spec: ImageSpec) -> int:
+def fold_factor(spec: ImageSpec) -> int:
     """How many pixels are folded into channels along each side: 2 up to 40 pixels, then 4, then 8, ..."""
     fold = 2
     while min(spec.height, spec.width) / fold > 20:
@@ -33,6 +33,8 @@ class TimeEmbedding(nn.Module):
     """Sines and cosines of the time code, then two linear layers (Ho et al. 2020, after Vaswani et al. 2017).
 
     code (B,), nominally 0..1000 -> (B, width).
+
+    References: Vaswani et al. 2017, https://arxiv.org/abs/1706.03762
     """
 
     frequencies: Tensor
@@ -78,7 +80,9 @@ class ResidualBlock(nn.Module):
     """x + conv2(silu(conv1(silu(x)) * (1 + scale) + shift)), scale and shift from the embedding; no normalisation.
 
     conv2 and the embedding's layer start at zero, so the block starts as the identity and depth costs nothing
-    at first (Zhang et al. 2019, "Fixup"). Group normalisation would take about half of a CPU's step time here.
+    at first. Group normalisation would take about half of a CPU's step time here.
+
+    References: Zhang et al. 2019, Fixup, https://arxiv.org/abs/1901.09321
     """
 
     def __init__(self, width: int, embedding: int) -> None:

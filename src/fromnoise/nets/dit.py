@@ -1,10 +1,10 @@
-"""A diffusion transformer: patches become tokens, and every block is steered by time and class (Peebles & Xie 2023).
+"""A diffusion transformer: patches become tokens, and every block is conditioned on time and class.
 
     h <- h + gate1 * attention((1 + scale1) norm(h) + shift1)
     h <- h + gate2 * mlp((1 + scale2) norm(h) + shift2)
 
 All six come from the embedding through one layer that starts at zero (adaLN-Zero): so each block starts as the
-identity, and as the last layer starts at zero too, the whole network starts by saying nothing.
+identity, and as the last layer starts at zero too, the network's first output is zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets.blocks import Embedding, folding, pad_to_multiple
+from fromnoise.nets.blocks import Embedding, fold_factor, pad_to_multiple
+from fromnoise.settings import NetOptions
 
 _HEAD = 32  # channels of an attention head, where the width allows
 
@@ -34,7 +35,7 @@ def positions(rows: int, columns: int, width: int, device: torch.device) -> Tens
 
 
 class DiTBlock(nn.Module):
-    """Attention and a two-layer perceptron on tokens, steered by the embedding; the identity at the start."""
+    """Attention and a two-layer perceptron on tokens, conditioned on the embedding; the identity at the start."""
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -65,13 +66,15 @@ class DiT(nn.Module):
 
     Without classes in `spec` there is no class conditioning. A patch is as large as what our U-Net
     folds. width must divide by 4, and by the number of heads (one for each 32 channels); UsageError otherwise.
+
+    References: Peebles & Xie 2023, DiT, https://arxiv.org/abs/2212.09748
     """
 
     def __init__(self, spec: ImageSpec, width: int = 128, depth: int = 6, time_conditioning: bool = True) -> None:
         super().__init__()
         if width % 4 or width % max(1, width // _HEAD):
             raise UsageError(f"net.width is {width}, but a DiT needs a multiple of {_HEAD}; give such a width")
-        self.patch = folding(spec)
+        self.patch = fold_factor(spec)
         self.embed = Embedding(spec, 4 * width, time_conditioning)
         pixels = spec.channels * self.patch**2
         self.enter = nn.Linear(pixels, width)
@@ -82,6 +85,11 @@ class DiT(nn.Module):
         for layer in (self.condition, self.leave):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def from_options(cls, options: NetOptions, spec: ImageSpec) -> DiT:
+        """The network that the run's settings describe, for images of `spec`."""
+        return cls(spec, options.width, options.depth, options.time_conditioning)
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W) of any size, code (B,), label (B,) or None -> (B, C, H, W)."""

@@ -14,7 +14,7 @@ class SingleChannelConv2d(nn.Conv2d):
     """nn.Conv2d to one channel, of an odd kernel K and the padding that keeps the size; its parameters are the same.
 
     The kernels of CPUs make channels by eights or sixteens, so that one costs as much as many. In training on a CPU the
-    sum over channels comes first instead, one matrix product that says what each pixel gives to each of its K x K
+    sum over channels comes first instead, one matrix product of what each pixel gives to each of its K x K
     neighbours, then the sum over these: the same numbers but for rounding, about 2.5 times as fast at 28x28,
     32 channels, K = 5 (two cores with AVX512_BF16).
     """

@@ -2,7 +2,7 @@
 
 A 3x3 convolution costs the same number of operations at 28x28 with 32 channels as at 14x14 with 64, but moves
 four times the memory. So the input is folded 2x2 pixels into channels (pixel unshuffle; Hoogeboom et al. 2023,
-"simple diffusion", put their work at low resolution for the same reason), and a 28x28 digit is thought about
+"simple diffusion", put their work at low resolution for the same reason), and a 28x28 digit is processed
 at 14x14 and 7x7 only.
 """
 
@@ -15,18 +15,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets.blocks import Embedding, ResidualBlock, folding, pad_to_multiple
+from fromnoise.nets.blocks import Embedding, ResidualBlock, fold_factor, pad_to_multiple
+from fromnoise.settings import NetOptions
 
 
 class UNet(nn.Module):
     """Two levels of residual blocks, conditioned on the time and, where there are classes, the class.
 
     fold -> width at 1/f -> 2 width at 1/2f -> width at 1/f -> unfold. The last layer starts at zero.
+
+    Arguments:
+        spec: the images' shape and classes; without classes there is no class conditioning.
+        width: channels at the first level.
+        depth: residual blocks a level.
+        time_conditioning: without it every time code counts as 0.
+
+    References: Ronneberger et al. 2015, U-Net, https://arxiv.org/abs/1505.04597
+        Hoogeboom et al. 2023, simple diffusion, https://arxiv.org/abs/2301.11093
     """
 
     def __init__(self, spec: ImageSpec, width: int = 32, depth: int = 2, time_conditioning: bool = True) -> None:
         super().__init__()
-        self.fold = folding(spec)
+        self.fold = fold_factor(spec)
         embedding = 4 * width
         self.embed = Embedding(spec, embedding, time_conditioning)
         folded = spec.channels * self.fold**2
@@ -40,6 +50,11 @@ class UNet(nn.Module):
         self.leave = nn.Conv2d(width, folded, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(cast(Tensor, self.leave.bias))
+
+    @classmethod
+    def from_options(cls, options: NetOptions, spec: ImageSpec) -> UNet:
+        """The network that the run's settings describe, for images of `spec`."""
+        return cls(spec, options.width, options.depth, options.time_conditioning)
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""

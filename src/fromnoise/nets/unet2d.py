@@ -11,6 +11,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.extras import extra
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import pad_to_multiple
+from fromnoise.settings import NetOptions
 
 
 class UNet2D(nn.Module):
@@ -19,6 +20,8 @@ class UNet2D(nn.Module):
     With 1 channel, sample_size 28 and widths (32, 64, 64) this is the chapter's network, 1,707,009 parameters.
     The time code becomes its timestep; without time_conditioning the timestep is always 0, as in the chapter. Where
     spec has classes they are its class labels, with one more for "no class".
+
+    References: Ho et al. 2020, DDPM, appendix B, https://arxiv.org/abs/2006.11239
     """
 
     def __init__(
@@ -51,6 +54,11 @@ class UNet2D(nn.Module):
             up_block_types=(*[up] * lower, "UpBlock2D"),
             num_class_embeds=spec.null_label + 1 if spec.classes else None,
         )
+
+    @classmethod
+    def from_options(cls, options: NetOptions, spec: ImageSpec) -> UNet2D:
+        """The network that the run's settings describe, for images of `spec`."""
+        return cls(spec, options.channels, options.attention, options.time_conditioning)
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label (B,) the class or None."""

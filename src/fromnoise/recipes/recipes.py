@@ -51,7 +51,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
         ),
         sample=SampleOptions(
             sampler="unipc_2",
-            grid="spread",
+            grid="few_steps",
             steps=5 if grey else 8,
             guidance_scale=guidance if classes else 1.0,
             guidance_interval=(0.25, 0.92 if grey else 0.65) if classes else None,
@@ -61,7 +61,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
 
 def sampling_for_other_process(sample: SampleOptions) -> dict[str, Any]:
     """Sampling settings for another process than the recipe's own, where the recipe's times mean nothing."""
-    if sample.grid != "spread":
+    if sample.grid != "few_steps":
         return {}
     return {
         "sample.grid": "auto",

@@ -1,7 +1,7 @@
 """Run folders of earlier formats: what their config.json and config.toml hold, in today's names.
 
 format 1    config, situation; net.told_time, net.told_class; objective.times; train.heldout;
-            sample.autoguidance, sample.weaker
+            sample.autoguidance, sample.weaker; the grid "spread", now "few_steps"
 format 2    settings, context; the names of `fromnoise.settings`
 """
 
@@ -32,8 +32,12 @@ def migrated(record: dict[str, Any]) -> dict[str, Any]:
 def migrated_settings(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Tables of settings, of config.json or config.toml, with today's names."""
     return {
-        section: {_SETTINGS.get(section, {}).get(name, name): value for name, value in values.items()}
+        section: {_SETTINGS.get(section, {}).get(name, name): _value(name, value) for name, value in values.items()}
         if isinstance(values, Mapping)
         else values
         for section, values in tables.items()
     }
+
+
+def _value(name: str, value: Any) -> Any:
+    return "few_steps" if (name, value) == ("grid", "spread") else value

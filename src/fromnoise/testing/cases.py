@@ -1,6 +1,6 @@
-"""Processes by name: those that the samplers' orders are stated on, and that every check walks through.
+"""The processes that every check goes through, and that the samplers' orders are stated on.
 
-A run composes its own from `process.kind` and the settings beside it; these are the usual ones.
+A run builds its own from `process.kind` and the settings beside it; these are the usual ones, and the edge cases.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, continu
 
 _SCALED = VP("scaled_linear", 1000, 0.00085, 0.012)
 
-PROCESSES: dict[str, Process] = {
+PROCESS_CASES: dict[str, Process] = {
     "linear": Linear(Normal()),
     "chapter": Linear(Uniform()),
     "vp": VPLinear(),

@@ -11,7 +11,7 @@ from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, prediction_target, solve_x0_eps
 from fromnoise.diffusion.process import Process
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.expect import expect, expect_close, random
 
 SPEC = ImageSpec(1, 3, 3, ("a", "b"))
@@ -23,7 +23,7 @@ def check_objective(objective: Objective) -> None:
     labels are dropped image by image, the right output has no loss, and a wrong one w(SNR) times its x0 error.
     """
     taken = 0
-    for kind, process in PROCESSES.items():
+    for kind, process in PROCESS_CASES.items():
         for name, make in PREDICTIONS.items():
             try:
                 objective.times.check(process)

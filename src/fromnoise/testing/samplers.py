@@ -11,7 +11,7 @@ from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import walk
 from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.expect import expect, expect_close
 from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
 from fromnoise.testing.orders import attained_order, nominal_order, start
@@ -20,14 +20,14 @@ TOLERANCE = 0.2  # how far an order may lie below what is stated
 
 
 def check_sampler(sampler: Sampler) -> None:
-    """AssertionError where `sampler` breaks a promise on any of PROCESSES that it does not refuse.
+    """AssertionError where `sampler` breaks a promise on any of PROCESS_CASES that it does not refuse.
 
     All: pure steps, the stated number of evaluations, finite in one and two steps, samples that do not see each other.
     Deterministic: no fresh noise, a point mass met, the stated order, the flow of a two-point distribution. Stochastic:
     mean and variance of normal images, carried exactly through its affine steps; one stated to be biased has to be.
     """
     name, taken = type(sampler).__name__, 0
-    for kind, process in PROCESSES.items():
+    for kind, process in PROCESS_CASES.items():
         if not _accepts(sampler, process):
             continue
         taken += 1

@@ -20,7 +20,7 @@ from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPCosine, VPLinear
 from fromnoise.settings import SampleOptions
 from fromnoise.testing import Gaussian, Point, TwoPoints, attained_order, check_sampler
-from fromnoise.testing.cases import PROCESSES
+from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.orders import start
 
 DETERMINISTIC = {name: sampler for name, sampler in SAMPLERS.items() if not sampler.stochastic}
@@ -51,7 +51,7 @@ def test_the_command_line_knows_every_sampler():
 @pytest.mark.parametrize("kind", STATED_FOR)
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_the_stated_order_is_the_measured_one(name, kind):
-    stated, process = ORDERS[name][STATED_ON.index(STATED_FOR[kind])], PROCESSES[kind]
+    stated, process = ORDERS[name][STATED_ON.index(STATED_FOR[kind])], PROCESS_CASES[kind]
     if stated is None:
         with pytest.raises(UsageError):
             SAMPLERS[name].check(process)

@@ -26,7 +26,7 @@ SAMPLERS: dict[str, Sampler] = {
 }
 
 STATED_ON = ("linear", "vp", "vp_scaled", "vp_cosine", "ve")
-"""The processes, by their names in PROCESSES, that the columns of ORDERS stand for, each with its recommended grid."""
+"""The columns of ORDERS: processes by their names in PROCESS_CASES, each with its recommended grid."""
 
 ORDERS: dict[str, tuple[float | None, ...]] = {
     "ddim": (1.0, 1.0, 1.0, 1.0, 1.0),
