@@ -1,5 +1,3 @@
-# This script is the chapter: `fromnoise chapter` runs its cells, and examples/chapter.ipynb is made from it.
-
 # %% [markdown]
 # # From noise to digits
 #
