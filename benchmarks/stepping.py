@@ -20,7 +20,7 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.model.build import build_denoiser, build_objective
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request
-from fromnoise.run.metadata import new_record
+from fromnoise.run.metadata import new_metadata
 from fromnoise.train.hardware import choose_precision
 from fromnoise.train.trainer import Trainer
 
@@ -57,10 +57,9 @@ def random_images(count: int, channels: int, side: int, classes: int = 10) -> Ar
 def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str) -> Trainer:
     """Our engine at the start of `recipe` on `data`, with no end."""
     length = {"train.num_images": _ENDLESS}
-    config = Request("digits", recipe, {**length, **settings}).settings(
-        TrainingContext(data.spec, len(data), device), DataOptions()
-    )
-    record = new_record(config, data)
+    context = TrainingContext(data.spec, len(data), device)
+    config = Request("digits", recipe, {**length, **settings}).settings(context, DataOptions())
+    record = new_metadata(config, data, context)
     autocast = choose_precision(device, config.train.mixed_precision).autocast
     spec = ImageSpec.from_json(record["spec"])
     denoiser = build_denoiser(config, spec, record["sigma_data"], autocast, device).to(device)

@@ -117,9 +117,9 @@ MUTANTS = (
     Mutant(
         "the average of the weights never updated",
         "train/trainer.py",
-        "            self.ema.update(self.net, self.step)\n",
-        "            pass\n",
-        "tests/train/test_train.py",
+        "                self.averages.update(self.net, self.step)\n",
+        "",
+        "tests/train/test_trainer.py",
     ),
     Mutant(
         "input scale forgotten",

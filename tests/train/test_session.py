@@ -1,215 +1,157 @@
-"""A run measures the loss on held-out images on the way, keeps its best checkpoint, and trains as if it did neither."""
+"""A session logs, scores, previews and saves through what it is given, and stops where that is requested."""
 
 import json
 import signal
-import sys
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
 
-from fromnoise.common.errors import CheckpointError, Interrupted
-from fromnoise.report.training_curves import curves
-from fromnoise.run import Run
-from fromnoise.train import checkpoint
-from fromnoise.train.schedule import Budget
-from fromnoise.train.validation import HeldOut, HeldOutLoss
-
-
-def weights(run):
-    files = checkpoint.read(run.newest_checkpoint())
-    return {name: content for name, content in files.items() if name.endswith("safetensors")}
+from fromnoise.common.errors import DivergedError, Interrupted
+from fromnoise.train.best_checkpoint import best_score
+from fromnoise.train.budget import Budget
+from fromnoise.train.checkpoint import restore_trainer
+from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.interrupts import StopRequest
+from fromnoise.train.session import Session
+from fromnoise.train.validation import ValidationLosses
 
 
-def heldout(run):
-    return [line for line in run.folder.read_metrics() if line.get("event") == "heldout"]
+@dataclass
+class Store:
+    """A run folder of which only the checkpoints are on disk."""
+
+    path: Path
+    lines: list = field(default_factory=list)
+
+    @property
+    def checkpoints(self):
+        return self.path / "checkpoints"
+
+    @property
+    def averages(self):
+        return self.path / "averages"
+
+    def append_metrics(self, lines):
+        self.lines += lines
+
+    def rewind_metrics(self, images):
+        self.lines[:] = [line for line in self.lines if line["images"] <= images]
+
+    @property
+    def saved(self):
+        return [int(path.name) for path in list_checkpoints(self.checkpoints)]
+
+    def events(self, name):
+        return [line for line in self.lines if line.get("event") == name]
 
 
-def best(run):
-    return checkpoint.best_score(run.folder.checkpoints)
+class Validator:
+    number = 4
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def __call__(self, denoiser):
+        return ValidationLosses(next(self.values), 0.0, (0.5,), (0.0,))
+
+
+class Evaluator:
+    count, best_by = 7, "kid"
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def estimate_seconds(self, net):
+        return 0.0
+
+    def evaluate(self, net):
+        return {"kid": next(self.values)}
 
 
 @pytest.fixture
-def falling(monkeypatch):
-    """falling([2.0, 1.0, ...]): these are the losses that are measured, one after the other."""
-
-    def use(values):
-        left = iter(values)
-        monkeypatch.setattr(HeldOutLoss, "__call__", lambda self, denoiser: HeldOut(next(left), 0.0, (0.5,), (0.0,)))
-
-    return use
+def store(tmp_path):
+    return Store(tmp_path)
 
 
-def pictures(folder, number, test=0):
-    """A folder of noise images, with a test split of `test` of them."""
-    rng = np.random.default_rng(0)
-    arrays = {"x_train": rng.integers(0, 256, (number, 8, 8), dtype=np.uint8)}
-    if test:
-        arrays["x_test"] = rng.integers(0, 256, (test, 8, 8, 3), dtype=np.uint8)
-    np.savez(folder / "p.npz", **arrays)
-    return str(folder / "p.npz")
+def run(session, stop=None, **options):
+    return list(session.steps(stop or StopRequest(), **options))
 
 
-def test_it_is_measured_evenly_and_at_the_end(tiny_run):
-    events = heldout(tiny_run)
-    assert [event["images"] for event in events] == [256, 448, 640]
-    assert all(np.isfinite([e["loss"], e["train_loss"], *e["t"], *e["by_noise"], e["seconds"]]).all() for e in events)
-    assert len(events[0]["t"]) == len(events[0]["by_noise"]) == 8
-    assert events[2]["loss"] < events[1]["loss"] < events[0]["loss"]
+def test_a_session_trains_to_the_end_and_saves(make_trainer, store):
+    trainer = make_trainer(log_every=1)
+    steps = run(Session(trainer, store, seconds_before=50.0))
+    assert len(steps) == 10 and store.saved == [80] and best_score(store.checkpoints) is None
+    assert [line["step"] for line in store.lines if "step" in line] == list(range(1, 11))
+    assert json.loads(read_checkpoint(store.checkpoints / "00000080")["state.json"])["seconds"] > 50
+    assert run(Session(trainer, store)) == [], "nothing is left"
 
 
-def test_the_last_score_is_that_of_the_averaged_weights_on_disk(tiny_run):
-    """The event at the end is what the checkpoint's averaged weights have on the digits' own test images."""
-    config = tiny_run.settings
-    from fromnoise.model.build import build_objective
-
-    model = tiny_run.denoiser()
-    objective = build_objective(config.objective, model.prediction.sigma_data)
-    measure = HeldOutLoss(objective, model.process, tiny_run.held_out, tiny_run.data, config.train.seed)
-    assert measure.number == 297
-    found = measure(model)
-    assert heldout(tiny_run)[-1]["loss"] == pytest.approx(found.loss, rel=1e-6)
-    assert heldout(tiny_run)[-1]["train_loss"] == pytest.approx(found.train_loss, rel=1e-6)
-    assert measure(tiny_run.denoiser(weights="raw")).loss != pytest.approx(found.loss, rel=1e-4)
+def test_previews_are_even_and_at_the_end(make_trainer, store):
+    trainer, drawn = make_trainer(total=160, previews=3), []
+    run(Session(trainer, store, preview=lambda net, images: drawn.append((net, images))))
+    assert [images for _, images in drawn] == [56, 112, 160] and drawn[0][0] is trainer.best_net
+    drawn.clear()
+    run(Session(make_trainer(total=160, previews=0), Store(store.path / "none"), preview=lambda *_: drawn.append(1)))
+    assert drawn == []
 
 
-@pytest.mark.parametrize("changes", [{}, {"train.use_ema": False}])
-def test_measuring_changes_nothing_of_the_training(tmp_path, tiny_settings, changes):
-    runs = [
-        Run.create(
-            "digits", output_dir=tmp_path / str(n), settings={**tiny_settings, **changes, "train.validations": n}
-        )
-        for n in (0, 8)
-    ]
-    never, often = (weights(run.train()) for run in runs)
-    assert never == often
-    assert [len(heldout(run)) for run in runs] == [0, 9] and best(runs[0]) is None
-    with pytest.raises(CheckpointError, match=r"no checkpoint 'best' \(no score .*choose last or one of 640"):
-        runs[0].denoiser("best")
+def test_the_best_checkpoint_is_by_validation_loss(make_trainer, store):
+    trainer = make_trainer(total=32, validations=1, checkpoint_every="0.000001s", checkpoints_kept=1)
+    run(Session(trainer, store, validator=Validator(3.0, 1.0, 2.0, 4.0)))
+    assert best_score(store.checkpoints).images == 16 and store.saved == [16, 32]
+    assert [event["loss"] for event in store.events("validation")] == [3.0, 1.0, 2.0, 4.0]
 
 
-def test_resumed_is_uninterrupted_scores_and_all(tmp_path, tiny_run, tiny_settings):
-    run = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings)
-    with pytest.raises(Interrupted):
-        for step in run.steps():
-            if step.step == 4:
-                signal.raise_signal(signal.SIGINT)
-    stopped = [event["images"] for event in heldout(run)]
-    assert stopped == [256, 320] and best(run).images == 320, "a checkpoint has a score, on time or not"
-    resumed = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings).train()
-    assert weights(resumed) == weights(tiny_run)
-    assert [event["images"] for event in heldout(resumed)] == [256, 320, 448, 640]
-    mine, theirs = ({e["images"]: e["loss"] for e in heldout(r)} for r in (resumed, tiny_run))
-    assert all(mine[images] == loss for images, loss in theirs.items())
-    assert best(resumed) == best(tiny_run)
+def test_the_best_checkpoint_is_by_evaluated_samples_where_there_are_some(make_trainer, store):
+    trainer = make_trainer(total=48, validations=1, evaluate_every=16)
+    run(Session(trainer, store, validator=Validator(1.0, 2.0, 3.0, 4.0), evaluator=Evaluator(0.3, 0.1, 0.2)))
+    best = best_score(store.checkpoints)
+    assert (best.images, best.by, best.value) == (32, "kid", 0.1) and store.saved == [32, 48]
+    assert [event["images"] for event in store.events("evaluation")] == [16, 32, 48]
 
 
-def test_the_best_checkpoint_outlives_newer_ones_and_can_be_asked_for(tmp_path, tiny_settings, falling):
-    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.validations": 1}
-    run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.num_images": 384})
-    falling([3.0, 1.0, 2.0, 2.5, 2.2, 4.0])
-    run.train()
-    assert best(run) == checkpoint.Score(128, "held-out loss", 1.0)
-    assert [int(path.name) for path in checkpoint.found(run.folder.checkpoints)] == [128, 320, 384]
-    first, named, last = (run.sample(num=2, checkpoint=at).images for at in ("128", "best", "last"))
-    assert np.array_equal(first, named) and not np.array_equal(named, last)
-    with pytest.raises(CheckpointError, match="choose last, best or one of 128, 320, 384"):
-        run.denoiser("7")
+@pytest.mark.parametrize("how", ["signal", "deadline"])
+def test_a_stop_saves_and_a_new_session_continues(make_trainer, store, how):
+    whole = make_trainer()
+    run(Session(whole, Store(store.path / "whole")))
+    first, stop = make_trainer(), StopRequest()
+    steps = Session(first, store).steps(stop, deadline=0.0 if how == "deadline" else None)
+    stop.received = signal.SIGTERM if how == "signal" else None
+    with pytest.raises(Interrupted) as caught:
+        next(steps)
+    assert caught.value.exit_code == {"signal": 143, "deadline": 75}[how] and str(store.path) in str(caught.value)
+    assert store.saved == [8]
+    second = make_trainer()
+    restore_trainer(read_checkpoint(store.checkpoints / "00000008"), second)
+    store.lines.append({"images": 9, "step": 99})  # of a step that no checkpoint holds
+    run(Session(second, store))
+    assert torch.equal(second.net.layer.weight, whole.net.layer.weight) and {"images": 9, "step": 99} not in store.lines
 
 
-def test_a_kill_between_checkpoint_and_score_leaves_the_best_as_it_was(tmp_path, tiny_settings, falling, monkeypatch):
-    settings = {**tiny_settings, "train.checkpoint_every": "0.001s", "train.validations": 1, "train.num_images": 256}
-    falling([3.0, 1.0, 0.5, 2.0, 2.0])
-    run = Run.create("digits", output_dir=tmp_path / "r", settings=settings)
-    written = checkpoint.note_score
-
-    def killed(folder, score, keep):
-        if score.value == 0.5:
-            raise KeyboardInterrupt
-        written(folder, score, keep)
-
-    monkeypatch.setattr(checkpoint, "note_score", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run.train()
-    assert best(run).images == 128 and run.newest_checkpoint().name == "00000192"
-    monkeypatch.setattr(checkpoint, "note_score", written)
-    Run(run.path).train()
-    assert best(run).images == 128 and (run.folder.checkpoints / "00000128").is_dir()
+def test_losses_read_at_a_checkpoint_belong_to_its_step(make_trainer, store):
+    trainer = make_trainer(total=80, checkpoint_every="0.000001s")
+    trainer.timer.window = 50
+    steps = run(Session(trainer, store))
+    assert [[entry.step for entry in step.read] for step in steps] == [[n] for n in range(1, 11)]
 
 
-def test_held_out_images_of_a_folder_are_not_trained_on(tmp_path, tiny_settings):
-    run = Run.create(pictures(tmp_path, 100), output_dir=tmp_path / "r", settings=tiny_settings).train()
-    assert run.metadata["data"]["count"] == len(run.data) == 90 and len(run.held_out) == 10
-    assert "10 of 100 images are held out" in run.metadata["data"]["notes"][-1]
-    assert len(heldout(run)) == 3
-    seen = {image.numpy().tobytes() for image in run.data.images}
-    assert not seen & {image.numpy().tobytes() for image in run.held_out.images}
-    assert len(Run(run.path).held_out) == 10, "found again from the folder alone"
+def test_an_exhausted_budget_ends_the_plan(make_trainer, store):
+    now = [0.0]
+    trainer = make_trainer(total=None, budget=Budget(0.0, 100.0, now=lambda: now[0]))
+    for step in Session(trainer, store).steps(StopRequest()):
+        if step.step == 2:
+            trainer.total, now[0] = 800, 103.0
+    assert store.saved == [16] and trainer.total == 16
+    assert [(e["planned"], e["images"]) for e in store.events("budget spent")] == [(800, 16)]
 
 
-def test_without_held_out_images_nothing_is_measured(tmp_path, tiny_settings, capsys):
-    settings = {**tiny_settings, "train.num_images": 128, "data.holdout": 0.0}
-    run = Run.create(pictures(tmp_path, 100), output_dir=tmp_path / "r", settings=settings).train()
-    assert run.held_out is None and heldout(run) == [] and best(run) is None
-    assert capsys.readouterr().err == ""
-
-
-def test_a_test_split_that_does_not_fit_is_said_and_not_used(tmp_path, tiny_settings, capsys):
-    settings = {**tiny_settings, "train.num_images": 128}
-    run = Run.create(pictures(tmp_path, 100, test=5), output_dir=tmp_path / "r", settings=settings).train()
-    assert heldout(run) == [] and run.newest_checkpoint() is not None
-    assert "held-out images is not measured: p has 8x8 grey" in capsys.readouterr().err
-
-
-def test_a_budget_measures_as_often_as_it_can_afford(monkeypatch):
-    budget = Budget(started=0.0, seconds=100.0, now=lambda: 20.0, scorings=8, scored=1000)
-    assert budget.scorings_afforded(1000.0) == 9 and budget.scorings_afforded(500.0) == 6
-    assert budget.scorings_afforded(50.0) == 0 == Budget(0.0, 100.0, scorings=8).scorings_afforded(1e6)
-    plain = Budget(started=0.0, seconds=100.0, now=lambda: 20.0).images(0, 1000.0, 10)
-    assert plain - budget.images(0, 1000.0, 10) == 2160, "the four fifths of nine scores that are to come"
-
-
-def test_a_short_budget_is_not_spent_on_scores(tmp_path, tiny_settings, monkeypatch):
-    """With scores that cost more than their share, none is made, and the plan is kept."""
-    from fromnoise.train import validation_schedule as scoring
-
-    made = []
-    monkeypatch.setattr(sys.modules[Budget.__module__], "SCORED", 1e6)
-    monkeypatch.setattr(scoring.Scores, "make", lambda self: made.append(1) or [])
-    settings = {k: v for k, v in tiny_settings.items() if k != "train.num_images"}
-    run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.budget": "2s"}).train()
-    assert not made and best(run) is None and run.newest_checkpoint() is not None
-
-
-def test_the_curve_shows_both_losses(tiny_run):
-    found = curves(tiny_run.folder.read_metrics())
-    assert set(found) == {"loss", "loss-by-noise"}
-    axes = found["loss"].axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "held out"]
-    assert axes.lines[-1].get_xdata().tolist() == [256, 448, 640]
-    assert axes.lines[-1].get_ydata().tolist() == [event["loss"] for event in heldout(tiny_run)]
-
-
-def test_the_record_of_the_best_is_plain_json(tiny_run):
-    content = json.loads((tiny_run.folder.checkpoints / "best.json").read_text())
-    assert content == {"images": 640, "by": "held-out loss", "value": heldout(tiny_run)[-1]["loss"]}
-
-
-def test_samples_are_evaluated_on_the_way_and_the_best_checkpoint_is_by_their_kid(tiny_settings, tmp_path, capsys):
-    settings = {**tiny_settings, "train.evaluate_every": 256, "train.checkpoints_kept": 1, "train.validations": 1}
-    run = Run.create("digits", output_dir=tmp_path / "run", settings=settings).train()
-    assert "every 256 images 1,000 samples are measured, about" in capsys.readouterr().err
-    found = [line for line in run.folder.read_metrics() if line.get("event") == "evaluation"]
-    assert [line["images"] for line in found] == [256, 512, 640]
-    assert all(line["count"] == 1000 and line["frechet_distance"] > 0 and line["kid_stderr"] > 0 for line in found)
-    best = min(found, key=lambda line: line["kid"])
-    assert int(run.checkpoint("best").name) == best["images"] and run.newest_checkpoint().name.endswith("640")
-    assert json.loads((run.folder.checkpoints / "best.json").read_text())["by"] == "kid"
-
-
-def test_quick_evaluations_are_drawn_over_images_seen():
-    lines = [
-        {"event": "evaluation", "images": n, "count": 1000, "frechet_distance": d} for n, d in ((10, 9.0), (20, 4.0))
-    ]
-    axes = curves(lines)["progress"].axes[0]
-    assert axes.lines[0].get_xdata().tolist() == [10, 20] and "1,000 samples" in axes.get_title(loc="left")
-    assert curves(lines[:1]) == {}
+def test_a_divergence_leaves_the_last_checkpoint(make_trainer, store, monkeypatch):
+    trainer = make_trainer(total=800)
+    steps = Session(trainer, store).steps(StopRequest())
+    next(steps)
+    monkeypatch.setattr(trainer.batches, "batch", lambda step: (torch.full((8, 1, 4, 4), float("nan")), None))
+    with pytest.raises(DivergedError):
+        list(steps)
+    assert store.saved == []

@@ -1,36 +1,58 @@
-"""How long a step takes, and when to wait for a device that works behind."""
+"""How long a step takes, and when to wait for an asynchronous device."""
 
 import math
+import time
 
-from fromnoise.train.step_timer import LONGEST, Pace
+from fromnoise.train.step_timer import LONGEST, StepTimer
 
 
 def test_on_a_cpu_every_step_is_timed_and_the_first_slow_ones_do_not_count():
-    pace = Pace(behind=False)
-    assert pace.usual == math.inf and pace.last == 0.0
+    timer = StepTimer(asynchronous=False)
+    assert timer.median == math.inf and timer.latest == 0.0
     for seconds in (9.0, 5.0, 1.0, 1.0, 8.0, 1.0, 1.0):
-        pace.timed(1, seconds)
-    assert pace.window == 1 and pace.steps == 7 and pace.seconds == 26.0
-    assert pace.usual == 1.0 and pace.last == 1.0
+        timer.record(1, seconds)
+    assert timer.window == 1 and timer.steps == 7 and timer.seconds == 26.0
+    assert timer.median == 1.0 and timer.latest == 1.0
 
 
-def test_a_device_behind_is_waited_for_about_every_fifth_of_a_second():
-    pace = Pace(behind=True)
+def test_an_asynchronous_device_is_waited_for_about_every_fifth_of_a_second():
+    timer = StepTimer(asynchronous=True)
     for _ in range(20):
-        pace.timed(pace.window, pace.window * 0.01)
-    assert 0.1 <= pace.window * 0.01 <= 0.4 and pace.usual == 0.01
+        timer.record(timer.window, timer.window * 0.01)
+    assert 0.1 <= timer.window * 0.01 <= 0.4 and timer.median == 0.01
     for _ in range(20):
-        pace.timed(pace.window, pace.window * 2.0)
-    assert pace.window == 1
+        timer.record(timer.window, timer.window * 2.0)
+    assert timer.window == 1
     for _ in range(20):
-        pace.timed(pace.window, pace.window * 1e-5)
-    assert pace.window == LONGEST
+        timer.record(timer.window, timer.window * 1e-5)
+    assert timer.window == LONGEST
 
 
-def test_steps_in_which_kernels_are_recorded_are_not_timed():
-    pace = Pace(behind=True, warm=4)
+def test_steps_in_which_kernels_are_captured_are_not_timed():
+    timer = StepTimer(asynchronous=True, warmup=4)
     for seconds in (5.0, 4.0, 3.0, 2.0):
-        pace.timed(1, seconds)
-    assert pace.usual == math.inf and pace.steps == 0 and pace.window == 1
-    pace.timed(1, 0.01)
-    assert pace.usual == 0.01 and pace.steps == 1
+        timer.record(1, seconds)
+    assert timer.median == math.inf and timer.steps == 0 and timer.window == 1
+    timer.record(1, 0.01)
+    assert timer.median == 0.01 and timer.steps == 1
+
+
+def test_only_the_time_inside_steps_counts(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    timer = StepTimer(asynchronous=True)
+
+    def step(seconds):
+        with timer:
+            now[0] += seconds
+        now[0] += 100.0  # a preview, a checkpoint
+
+    step(1.0)
+    step(3.0)
+    timer.synchronized(2)
+    assert timer.seconds == 4.0 and timer.steps == 2 and timer.latest == 2.0
+    step(7.0)
+    timer.discard()
+    step(1.0)
+    timer.synchronized(1)
+    assert timer.seconds == 5.0 and timer.latest == 1.0

@@ -72,10 +72,10 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         print(f"trained on {progress.images:,} images in {format_duration(seconds)}")
     if progress.moved and cut:
         print(
-            f"the time was over at {cut['images']:,} of {cut['planned']:,} planned images: this machine slowed down, "
-            "so the result is not its best"
+            f"time budget reached after {cut['images']:,} of {cut['planned']:,} planned images: the machine slowed "
+            "down, so the learning rate did not fall to its end"
             if cut["planned"]
-            else f"the time was over after {cut['images']:,} images, before a plan could be made; give a longer budget"
+            else f"time budget reached after {cut['images']:,} images, before a plan was made; give a longer budget"
         )
     print(f"next: fromnoise sample {training.path}, or fromnoise show {training.path}")
     print(training.path)

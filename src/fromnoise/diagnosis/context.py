@@ -21,7 +21,7 @@ from fromnoise.metrics.features import Features, domain
 from fromnoise.metrics.kid import KernelDistance, kernel_distance
 from fromnoise.model.legacy import make
 from fromnoise.settings import SampleOptions
-from fromnoise.train import checkpoint
+from fromnoise.train.best_checkpoint import best_score
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
@@ -70,7 +70,7 @@ class Case:
     @cached_property
     def seen(self) -> int:
         """Images seen at the checkpoint."""
-        newest, best = self.run.newest_checkpoint(), checkpoint.best_score(self.run.folder.checkpoints)
+        newest, best = self.run.newest_checkpoint(), best_score(self.run.folder.checkpoints)
         named = {"last": int(newest.name) if newest else 0, "best": best.images if best else 0}
         return named[self.at] if self.at in named else int(self.at)
 

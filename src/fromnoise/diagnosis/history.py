@@ -9,7 +9,8 @@ import numpy as np
 
 from fromnoise.diagnosis.context import Case
 from fromnoise.diagnosis.finding import Finding
-from fromnoise.train import checkpoint
+from fromnoise.train.checkpoint import read_state
+from fromnoise.train.checkpoint_files import read_checkpoint
 
 _FEWEST_LINES = 30  # of a history that can be said to rise
 _RISE, _STANDARD_ERRORS = 1.15, 4.0
@@ -19,7 +20,7 @@ def history(case: Case) -> list[Finding]:
     """Findings about the course of training; one that all was well where nothing else is said."""
     lines = [line for line in case.run.folder.read_metrics() if "step" in line]
     newest = case.run.newest_checkpoint()
-    state = checkpoint.state_of(checkpoint.read(newest)) if newest else {}
+    state = read_state(read_checkpoint(newest)) if newest else {}
     found = [_not_finite(lines, state), _rise(lines), _cut(case, state)]
     return [f for f in found if f] or [_well(lines)]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
@@ -50,23 +49,3 @@ def make(
 ) -> Samples:
     """See `TrainedModel.sample_labelled`."""
     return model_of(run, denoiser, options).sample_labelled(seeds, labels, keep_steps)
-
-
-def preview(run: Any, net: nn.Module) -> Any:
-    """A quick look while training: 32 images in few steps with the weights of `net`, uint8 (32, H, W, C)."""
-    denoiser = run.denoiser_with(net)
-    few = {"ddpm": 50}.get(run.settings.sample.sampler, 10)
-    options = replace(
-        run.settings.sample,
-        steps=min(run.settings.sample.steps, few),
-        guidance_scale=1.0,
-        autoguidance_scale=1.0,
-        guide_checkpoint=None,  # a checkpoint that need not exist yet
-    )
-    seeds = list(range(32))
-    training = net.training
-    net.eval()
-    labels = draw_labels(seeds, run.label_counts) if run.spec.classes else None
-    images = make(run, denoiser, seeds, labels, options).images
-    net.train(training)
-    return images

@@ -12,7 +12,7 @@ Lines = Sequence[dict[str, Any]]
 
 def curves(read: Lines) -> dict[str, Any]:
     """Figures by name from the lines of metrics.jsonl; what was never measured is left out."""
-    return {**_loss(read), **_by_noise(_events(read, "heldout")), **_progress(_events(read, "evaluation"))}
+    return {**_loss(read), **_by_noise(_validations(read)), **_progress(_events(read, "evaluation"))}
 
 
 def _events(read: Lines, name: str) -> Lines:
@@ -24,19 +24,24 @@ def _loss(read: Lines) -> dict[str, Any]:
     if not curve:
         return {}
     seen, losses = zip(*curve, strict=True)
-    unseen = _events(read, "heldout")
-    held_out = ([line["images"] for line in unseen], [line["loss"] for line in unseen])
+    validations = _validations(read)
+    held_out = ([line["images"] for line in validations], [line["loss"] for line in validations])
     epochs = [line["images"] for line in _events(read, "epoch")]
     return {"loss": loss_curve(seen, losses, epoch_marks=epochs, held_out=held_out)}
 
 
-def _by_noise(unseen: Lines) -> dict[str, Any]:
-    """The held-out loss in parts of the times: the first measurement, one in the middle, the last."""
-    if len(unseen) < 2:
+def _validations(read: Lines) -> Lines:
+    """The events of validation losses; older runs named them "heldout"."""
+    return [line for line in read if line.get("event") in ("validation", "heldout")]
+
+
+def _by_noise(validations: Lines) -> dict[str, Any]:
+    """The validation loss in bins of the time: the first measurement, one in the middle, the last."""
+    if len(validations) < 2:
         return {}
-    chosen = [unseen[i] for i in sorted({0, len(unseen) // 2, len(unseen) - 1})]
+    chosen = [validations[i] for i in sorted({0, len(validations) // 2, len(validations) - 1})]
     series = {f"after {line['images']:,} images": (line["t"], line["by_noise"]) for line in chosen}
-    return {"loss-by-noise": lines(series, "noise level t", "loss on held-out images", "Loss by noise level")}
+    return {"loss-by-noise": lines(series, "noise level t", "validation loss", "Loss by noise level")}
 
 
 def _progress(evaluations: Lines) -> dict[str, Any]:

@@ -9,22 +9,24 @@ from torch import nn
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import TrainOptions
-from fromnoise.train import checkpoint, snapshots
-from fromnoise.train.posthoc import LONGEST, SHORTEST
+from fromnoise.train.best_checkpoint import best_score
+from fromnoise.train.checkpoint import load_weights
+from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.posthoc_ema import LONGEST, SHORTEST, reconstruct
 
 
 def newest_checkpoint(folder: RunFolder) -> Path | None:
     """The checkpoint with the most images seen, None before the first."""
-    there = checkpoint.found(folder.checkpoints)
+    there = list_checkpoints(folder.checkpoints)
     return there[-1] if there else None
 
 
 def checkpoint_named(folder: RunFolder, name: str) -> Path:
     """The checkpoint `name`: "last", "best" or images seen; CheckpointError where there is no such checkpoint."""
-    there = {path.name.lstrip("0") or "0": path for path in checkpoint.found(folder.checkpoints)}
+    there = {path.name.lstrip("0") or "0": path for path in list_checkpoints(folder.checkpoints)}
     if not there:
         raise CheckpointError(f"{folder.path} has no checkpoint yet; train it first with the command that began it")
-    best = checkpoint.best_score(folder.checkpoints)
+    best = best_score(folder.checkpoints)
     named = {"last": list(there)[-1]} | ({"best": str(best.images)} if best else {})
     if name not in there and name not in named:
         reason = " (no score was measured when one was written)" if name == "best" else ""
@@ -40,13 +42,13 @@ def load_weights_into(net: nn.Module, folder: RunFolder, name: str, weights: str
     and CheckpointError for files that do not fit or are damaged.
     """
     length, path = ema_length(weights), checkpoint_named(folder, name)
-    files = checkpoint.read(path)
+    files = read_checkpoint(path)
     averaged = "ema.safetensors" in files
     if length is not None and not (averaged and length == options.ema_length):
-        snapshots.reconstruct(net, files, folder.averages, length)
+        reconstruct(net, files, folder.averages, length)
     else:
         file = "ema.safetensors" if weights != "raw" and averaged else "model.safetensors"
-        checkpoint.load_weights(net, files[file])
+        load_weights(net, files[file])
     return int(path.name)
 
 

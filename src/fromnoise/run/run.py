@@ -14,6 +14,7 @@ draw comes back as values, and it is here that they are written into the folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -27,8 +28,6 @@ from fromnoise.settings import SampleSettings, Settings
 from fromnoise.train.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from fromnoise.data.image_data import ArrayData
     from fromnoise.diagnosis import Diagnosis
     from fromnoise.diffusion.denoiser import Denoiser
@@ -134,13 +133,18 @@ class Run:
             self.settings, self.spec, self.metadata["sigma_data"], self.precision.autocast, self.device
         )
 
-    @cached_property
-    def _shell(self) -> Denoiser:
-        return self.new_denoiser()
+    def new_model(self) -> TrainedModel:
+        """The model as it was before training, on the run's device."""
+        from fromnoise.model.trained_model import TrainedModel
 
-    def denoiser_with(self, net: nn.Module) -> Denoiser:
-        """A denoiser around `net`, which is shared and not copied."""
-        return self._shell.with_net(net)
+        return TrainedModel(
+            self.new_denoiser().to(self.device).eval(),
+            self.settings.sample,
+            tuple(self.label_counts) if self.spec.classes else (),
+            sees_unlabelled=self.settings.objective.label_dropout > 0 or not self.spec.classes,
+            weights="raw",
+            guide=self.guide_denoiser,
+        )
 
     def newest_checkpoint(self) -> Path | None:
         """The checkpoint with the most images seen, None before the first."""
@@ -160,27 +164,18 @@ class Run:
         Arguments:
             checkpoint: "last", "best" or images seen.
             weights: "ema", "raw" or "ema:LENGTH"; LENGTH, from 0.01 to 0.28, is that of an average that is made now:
-                see `fromnoise.train.posthoc`.
+                see `fromnoise.train.posthoc_ema`.
 
         Raises:
             CheckpointError: where there is no such checkpoint or it is damaged.
             UsageError: for weights that cannot be had, and for settings that do not go together.
         """
-        from fromnoise.model.trained_model import TrainedModel
         from fromnoise.run.checkpoints import load_weights_into
 
-        denoiser = self.new_denoiser()
-        images = load_weights_into(denoiser.net, self.folder, checkpoint, weights, self.settings.train)
-        model = TrainedModel(
-            denoiser.to(self.device).eval(),
-            self.settings.sample,
-            tuple(self.label_counts) if self.spec.classes else (),
-            sees_unlabelled=self.settings.objective.label_dropout > 0 or not self.spec.classes,
-            images=images,
-            weights=weights if self.settings.train.use_ema else "raw",
-            guide=self.guide_denoiser,
-        )
-        return model.with_sampling(**settings)
+        model = self.new_model()
+        images = load_weights_into(model.denoiser.net, self.folder, checkpoint, weights, self.settings.train)
+        used = weights if self.settings.train.use_ema else "raw"
+        return replace(model, images=images, weights=used).with_sampling(**settings)
 
     def denoiser(self, checkpoint: str = "last", weights: str = "ema") -> Denoiser:
         """The denoiser of `model(checkpoint, weights)`."""
@@ -201,10 +196,18 @@ class Run:
         return self
 
     def steps(self, *, started: float | None = None, max_time: float | None = None) -> Iterator[TrainStep]:
-        """Train, step by step: see `fromnoise.train.session.steps`."""
-        from fromnoise.train.session import steps
+        """Train, step by step: see `fromnoise.run.training.training_steps`."""
+        from fromnoise.run.training import training_steps
 
-        return steps(self, started, max_time)
+        yield from training_steps(
+            self.folder,
+            self.settings,
+            self.new_model(),
+            self.data,
+            lambda: self.held_out,
+            started=started,
+            max_time=max_time,
+        )
 
     def sample(
         self,

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM only raise a flag; the loop looks at it between steps, when everything can be saved."""
+"""Ctrl-C and SIGTERM only set a flag; the loop checks it between steps, where everything can be saved."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from types import FrameType
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-class Flag:
-    """received: the signal that asked for a stop, or None."""
+class StopRequest:
+    """received: the signal that requested a stop, or None."""
 
     received: signal.Signals | None = None
 
@@ -23,14 +23,14 @@ class Flag:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Flag]:
-    """A flag that the first SIGINT or SIGTERM raises; a second one acts as it always does.
+def stop_on_signals() -> Iterator[StopRequest]:
+    """A request that the first SIGINT or SIGTERM sets; a second one acts as it always does.
 
-    Outside the main thread Python allows no handlers, and the flag stays down.
+    Outside the main thread Python allows no handlers, and the request stays unset.
     """
-    flag = Flag()
+    request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield flag
+        yield request
         return
     before = {number: signal.getsignal(number) for number in EXIT_CODES}
 
@@ -39,12 +39,12 @@ def asked_to_stop() -> Iterator[Flag]:
             signal.signal(number, handler)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        flag.received = signal.Signals(number)
+        request.received = signal.Signals(number)
         restore()
 
     for number in EXIT_CODES:
         signal.signal(number, handle)
     try:
-        yield flag
+        yield request
     finally:
         restore()

@@ -1,97 +1,133 @@
-"""Scores of the weights as they are, while training: what metrics.jsonl hears, and what the best checkpoint is by."""
+"""When the weights are scored while training: validation losses, and evaluations of samples.
+
+A score is an event for metrics.jsonl, and decides which checkpoint is the best. Scoring draws from none of the
+training's random streams, so a run trains the same with and without it.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from fromnoise.common.errors import DataError
-from fromnoise.evaluation.periodic import quick_evaluations
-from fromnoise.train.checkpoint import Score
+from torch import nn
+
+from fromnoise.common.durations import format_duration
+from fromnoise.train.best_checkpoint import VALIDATION_LOSS, Score
 from fromnoise.train.trainer import Trainer, TrainStep
-from fromnoise.train.validation import HeldOutLoss
+from fromnoise.train.validation import Validator
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
+Event = dict[str, Any]
 
 
-class Scores:
-    """When the weights are scored, and the last score. Scoring draws from no generator of the training's.
+class ValidationSchedule:
+    """Measures the validation loss evenly over the planned images, and at checkpoints.
 
-    latest: the score that checkpoints are compared by; None before the first. It is of the averaged weights, where
-    there are some.
+    A time budget that is too short for as many measurements as `train.validations` gets fewer, or none.
+
+    Attributes:
+        latest: the last score, None before the first; of the averaged weights, where there are some.
     """
 
-    def __init__(self, run: Run, trainer: Trainer) -> None:
-        self.run, self.trainer = run, trainer
+    def __init__(self, trainer: Trainer, validator: Validator) -> None:
+        self.trainer, self.validator = trainer, validator
         self.latest: Score | None = None
-        self._held_out = None if trainer.done else _held_out_loss(run, trainer)
-        self._seen_before = trainer.images
-        self._seconds = 0.0
-        self._times: int | None = None
+        self._images_before = trainer.images
+        self._seconds = 0.0  # of the last measurement
+        self._planned: int | None = None  # measurements before the end
         self._made = 0
-        self._scored_at: int | None = None
-        self.evaluations = None if trainer.done else quick_evaluations(run, trainer)
-        if trainer.budget and self._held_out:
-            trainer.budget.scored = 2 * self._held_out.number
-            trainer.budget.scorings = run.settings.train.validations
+        if trainer.budget:
+            trainer.budget.validation_images = 2 * validator.number
+            trainer.budget.validations = trainer.options.validations
 
     def due(self, step: TrainStep) -> bool:
-        """Whether the next of the scores that are spread evenly over the planned images is to be made now."""
-        if not step.total or self.trainer.done or not self._held_out:
+        """Whether the next of the evenly spread measurements is to be made after `step`."""
+        if not step.total or self.trainer.done:
             return False
-        if self._times is None:
-            self._times = self._affordable(step.images_per_second)
-            self._made = int(self._seen_before / step.total * (self._times + 1))
-        due = int(step.images / step.total * (self._times + 1))  # the last is that of the last checkpoint
+        if self._planned is None:
+            self._planned = self._affordable(step.images_per_second)
+            self._made = int(self._images_before / step.total * (self._planned + 1))
+        due = int(step.images / step.total * (self._planned + 1))  # the last one is that of the last checkpoint
         budget = self.trainer.budget
-        if due <= self._made or (budget and budget.left() < 3 * self._seconds):
+        if due <= self._made or (budget and budget.remaining() < 3 * self._seconds):
             return False
         self._made = due
         return True
 
     def _affordable(self, per_second: float) -> int:
-        """How often on the way; fewer than asked where a time budget would be spent on it, none where it is short."""
-        asked, budget = self.run.settings.train.validations, self.trainer.budget
-        return asked if budget is None else max(0, budget.scorings_afforded(per_second) - 1)
+        """How many before the end; fewer than wanted in a short time budget."""
+        wanted, budget = self.trainer.options.validations, self.trainer.budget
+        return wanted if budget is None else max(0, budget.affordable_validations(per_second) - 1)
 
-    def at_a_checkpoint(self, per_second: float) -> list[dict[str, Any]]:
-        """Events for a checkpoint that was just written, unless a time budget is too short for even one score."""
-        budget, events = self.trainer.budget, []
-        if not budget or budget.scorings_afforded(per_second):
-            events = self.make()
-        if self.evaluations and self.evaluations.due():
-            event, self.latest = self.evaluations.make()
-            events.append(event)
-        return events
+    def due_at_checkpoint(self, per_second: float) -> bool:
+        """Whether to measure with a checkpoint: always, unless a time budget is too short for a single measurement."""
+        budget = self.trainer.budget
+        return budget is None or budget.affordable_validations(per_second) > 0
 
-    def make(self) -> list[dict[str, Any]]:
-        """The loss on held-out images with the weights as they are: an event, none where these were scored already.
-
-        It is what the best checkpoint is by, unless samples are evaluated.
-        """
+    def measure(self) -> list[Event]:
+        """The validation loss with the present weights; no event where these have been measured already."""
         images = self.trainer.images
-        if not self._held_out or self._scored_at == images:
+        if self.latest and self.latest.images == images:
             return []
         began = time.time()
-        found = self._held_out(self.run.denoiser_with(self.trainer.best_net))
-        self._seconds, self._scored_at = time.time() - began, images
-        if not self.evaluations:
-            self.latest = Score(images, "held-out loss", found.loss)
-        return [{"event": "heldout", "images": images, **asdict(found)}]
+        losses = self.validator(self.trainer.denoiser.with_net(self.trainer.best_net))
+        self._seconds = time.time() - began
+        self.latest = Score(images, VALIDATION_LOSS, losses.loss)
+        return [{"event": "validation", "images": images, **asdict(losses)}]
 
 
-def _held_out_loss(run: Run, trainer: Trainer) -> HeldOutLoss | None:
-    """What measures the loss on held-out images; None where that is not wanted or there are none."""
-    if not run.settings.train.validations:
-        return None
-    try:
-        held_out = run.held_out
-    except DataError as error:
-        print(f"the loss on held-out images is not measured: {error}", file=sys.stderr, flush=True)
-        return None
-    if held_out is None:
-        return None
-    return HeldOutLoss(trainer.objective, trainer.denoiser.process, held_out, run.data, run.settings.train.seed)
+class Evaluator(Protocol):
+    """Measures samples made with the present weights; handed in by a layer that can sample and measure."""
+
+    @property
+    def count(self) -> int:
+        """Samples in an evaluation."""
+
+    @property
+    def best_by(self) -> str:
+        """The measure by which the best checkpoint is chosen; lower is better."""
+
+    def estimate_seconds(self, net: nn.Module) -> float:
+        """About how long one evaluation takes."""
+
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Measures by name, as plain JSON."""
+
+
+class EvaluationSchedule:
+    """Evaluates samples each time another `every` images were seen (`train.evaluate_every`), and at the end.
+
+    Attributes:
+        latest: the last score, None before the first.
+        seconds: the time of one evaluation, estimated at first.
+    """
+
+    def __init__(self, trainer: Trainer, evaluator: Evaluator, every: int) -> None:
+        self.trainer, self.evaluator, self.every = trainer, evaluator, every
+        self.latest: Score | None = None
+        self._done = trainer.images // every
+        self.seconds = evaluator.estimate_seconds(trainer.best_net)
+        text = f"evaluating {evaluator.count:,} samples every {every:,} images, about {format_duration(self.seconds)}"
+        if trainer.total:
+            times = -(-(trainer.total - trainer.images) // every)
+            text += f" each, {format_duration(self.seconds * times)} in all"
+        print(text, file=sys.stderr, flush=True)
+        if trainer.budget:
+            trainer.budget.evaluation_seconds = self.seconds / every
+
+    def due(self) -> bool:
+        """Whether to evaluate now: at its time and at the end, unless a time budget has no room for it."""
+        budget = self.trainer.budget
+        if budget and budget.remaining() < 1.5 * self.seconds:
+            return False
+        return self.trainer.done or self.trainer.images // self.every > self._done
+
+    def evaluate(self) -> list[Event]:
+        """Evaluate samples of the present weights."""
+        began, images = time.time(), self.trainer.images
+        self._done = images // self.every
+        measures = self.evaluator.evaluate(self.trainer.best_net)
+        self.seconds = time.time() - began
+        self.latest = Score(images, self.evaluator.best_by, measures[self.evaluator.best_by])
+        return [{"event": "evaluation", "images": images, "count": self.evaluator.count, **measures}]

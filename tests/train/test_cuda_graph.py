@@ -1,4 +1,4 @@
-"""What only a GPU can show: a recorded step is the plain one, nothing in it waits, and a resumed run is the same."""
+"""What only a GPU can show: a captured step is the eager one, nothing in it waits, a resumed run is the same."""
 
 import pytest
 import torch
@@ -7,9 +7,10 @@ from fromnoise.data import DataOptions, load
 from fromnoise.data.batches import Batches
 from fromnoise.model.build import build_denoiser, build_objective
 from fromnoise.recipes.model_sizes import TrainingContext
-from fromnoise.recipes.resolve import compose
-from fromnoise.run.metadata import new_record
-from fromnoise.train import checkpoint
+from fromnoise.recipes.resolve import Request
+from fromnoise.run.metadata import new_metadata
+from fromnoise.train.checkpoint import restore_trainer, save_checkpoint
+from fromnoise.train.checkpoint_files import read_checkpoint
 from fromnoise.train.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -17,10 +18,10 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 
 def trainer(recipe="default", **settings):
     data = load(DataOptions("digits"))
-    at = TrainingContext(data.spec, len(data), "cuda")
-    config = compose(recipe, at, DataOptions(), None, {"train.num_images": 10**9, **settings})
-    record = new_record(config, data)
-    denoiser = build_denoiser(config, data.spec, record["sigma_data"], torch.bfloat16).to("cuda")
+    context = TrainingContext(data.spec, len(data), "cuda")
+    config = Request("digits", recipe, {"train.num_images": 10**9, **settings}).settings(context, DataOptions())
+    sigma_data = new_metadata(config, data, context)["sigma_data"]
+    denoiser = build_denoiser(config, data.spec, sigma_data, torch.bfloat16).to("cuda")
     batches = Batches(data.to("cuda"), config.train.train_batch_size, 0, device="cuda")
     return Trainer(denoiser, build_objective(config.objective, 0.5), batches, config.train, total=10**9)
 
@@ -40,31 +41,33 @@ def after(trainer, steps):
 
 
 @pytest.mark.parametrize("recipe", ["default", "ddpm"])
-def test_a_recorded_step_is_the_plain_one(recipe, replays):
-    plain, recorded = (trainer(recipe, **{"train.cuda_graph": word}) for word in ("no", "yes"))
-    torch.testing.assert_close(after(plain, 40), after(recorded, 40), atol=1e-3, rtol=1e-3)
+def test_a_captured_step_is_the_eager_one(recipe, replays):
+    eager, captured = (trainer(recipe, **{"train.cuda_graph": word}) for word in ("no", "yes"))
+    torch.testing.assert_close(after(eager, 40), after(captured, 40), atol=1e-3, rtol=1e-3)
     assert len(replays) > 30
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
-def test_resumed_is_uninterrupted(tmp_path, optimizer):
+def test_resumed_equals_uninterrupted(tmp_path, optimizer):
     def make():
         return trainer(**{"train.optimizer": optimizer})
 
     whole, first, second = after(make(), 24), make(), make()
     after(first, 11)
-    checkpoint.restore(checkpoint.read(checkpoint.write(tmp_path, first, 1.0, 2)), second)
+    restore_trainer(read_checkpoint(save_checkpoint(tmp_path, first, 1.0, 2)), second)
     assert torch.equal(whole, after(second, 13))
 
 
 @pytest.mark.parametrize("changes", [{}, {"train.cuda_graph": "no"}])
-def test_nothing_in_a_step_waits_for_the_device(changes):
+def test_nothing_in_a_step_waits_for_the_device(changes, monkeypatch):
     one = trainer(**changes)
     after(one, 8)
+    monkeypatch.setattr(one.losses, "read", tuple)  # the one place that waits
+    steps = one.steps()
     torch.cuda.set_sync_debug_mode("error")
     try:
         for _ in range(5):
-            one._one_step()
+            next(steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 

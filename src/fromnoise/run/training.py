@@ -1,0 +1,175 @@
+"""Train a run: build its trainer, hand the session what scores and previews it, and save into the run folder."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from fromnoise.common.durations import parse_duration
+from fromnoise.common.errors import DataError
+from fromnoise.data.batches import Batches
+from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.evaluate import referred
+from fromnoise.evaluation.scores import Reference, quick
+from fromnoise.figures.grid import grid, save
+from fromnoise.model.build import build_objective
+from fromnoise.model.samples import Samples
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.run.folder import RunFolder
+from fromnoise.settings import Settings
+from fromnoise.train.budget import Budget
+from fromnoise.train.checkpoint import restore_trainer
+from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.interrupts import stop_on_signals
+from fromnoise.train.session import Preview, Session
+from fromnoise.train.trainer import Trainer, TrainStep
+from fromnoise.train.validation import Validator
+
+QUICK_SAMPLES = 1000  # in an evaluation while training
+PREVIEW_SAMPLES = 32
+PREVIEW_STEPS = {"ddpm": 50}  # by sampler; 10 for any other
+
+
+def training_steps(
+    folder: RunFolder,
+    settings: Settings,
+    model: TrainedModel,
+    data: ArrayData,
+    load_validation: Callable[[], ArrayData | None],
+    *,
+    started: float | None = None,
+    max_time: float | None = None,
+) -> Iterator[TrainStep]:
+    """Train to the end of the run, from its last checkpoint; yields after every step.
+
+    Arguments:
+        model: the network before training, on the device to train on.
+        data: the training images.
+        load_validation: gives the validation images, None where there are none; may raise DataError.
+        started: when the clock of a time budget began, in seconds since the epoch; now if not given.
+        max_time: seconds after which to stop with work left.
+
+    Raises:
+        Interrupted: after saving, beyond max_time and on signals.
+        BusyError: another process trains this run.
+        DivergedError: the loss is not finite any more.
+    """
+    began = time.time()
+    with folder.locked(), stop_on_signals() as stop:
+        trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
+        wanted = not trainer.done
+        session = Session(
+            trainer,
+            folder,
+            seconds_before=seconds_before,
+            preview=_preview(folder, model),
+            validator=_validator(trainer, data, load_validation) if wanted and settings.train.validations else None,
+            evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
+        )
+        yield from session.steps(stop, None if max_time is None else began + max_time)
+
+
+def _trainer(
+    folder: RunFolder, settings: Settings, model: TrainedModel, data: ArrayData, started: float
+) -> tuple[Trainer, float]:
+    """(the trainer at the newest checkpoint or at the start, training seconds before)."""
+    options, denoiser = settings.train, model.denoiser
+    batches = Batches(
+        data.to(model.device),
+        options.train_batch_size,
+        options.seed,
+        random_flip=settings.data.random_flip,
+        device=model.device,
+    )
+    objective = build_objective(settings.objective, denoiser.prediction.sigma_data)
+    budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
+    total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
+    trainer = Trainer(denoiser, objective, batches, options, total=total, budget=budget)
+    checkpoints = list_checkpoints(folder.checkpoints)
+    if not checkpoints:
+        return trainer, 0.0
+    seconds = restore_trainer(read_checkpoint(checkpoints[-1]), trainer)
+    if budget:
+        budget.started = started - seconds
+    return trainer, seconds
+
+
+def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], ArrayData | None]) -> Validator | None:
+    """What measures the validation loss; None where there are no validation images, or none that fit."""
+    try:
+        validation = load_validation()
+    except DataError as error:
+        print(f"the validation loss is not measured: {error}", file=sys.stderr, flush=True)
+        return None
+    if validation is None:
+        return None
+    return Validator(trainer.objective, trainer.denoiser.process, validation, data, trainer.options.seed)
+
+
+def _preview(folder: RunFolder, model: TrainedModel) -> Preview:
+    """Draws a grid of a few samples in few steps."""
+    steps = min(model.sampling.steps, PREVIEW_STEPS.get(model.sampling.sampler, 10))
+
+    def draw(net: nn.Module, images: int) -> None:
+        with _sampling(model, net, steps=steps, guidance_scale=1.0) as quick_model:
+            samples = _samples(quick_model, PREVIEW_SAMPLES)
+        save(grid(samples.images), folder.samples / f"preview-{images:08d}.png")
+
+    return draw
+
+
+class QuickEvaluator:
+    """Fréchet distance and KID of 1,000 samples of the weights as they are (`train.evaluate_every`)."""
+
+    count, best_by = QUICK_SAMPLES, "kid"
+
+    def __init__(self, model: TrainedModel, data: ArrayData) -> None:
+        self.model, self.data = model, data
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The training images in the features of their classifier, which may have to be trained first."""
+        return referred(self.data, "auto")
+
+    def estimate_seconds(self, net: nn.Module) -> float:
+        """About how long an evaluation takes, from the time of 32 samples."""
+        few, measuring = 32, 2.0  # features and distances take about two seconds
+        assert self.reference  # made before the clock starts
+        began = time.time()
+        with _sampling(self.model, net) as model:
+            _samples(model, few)
+        return (time.time() - began) * self.count / few + measuring
+
+    def evaluate(self, net: nn.Module) -> dict[str, Any]:
+        """Measures by name."""
+        with _sampling(self.model, net) as model:
+            samples = _samples(model, self.count)
+        images = torch.from_numpy(samples.images).permute(0, 3, 1, 2).contiguous()
+        labels = None if samples.labels is None else torch.tensor(samples.labels)
+        return asdict(quick(images, labels, self.reference))
+
+
+@contextmanager
+def _sampling(model: TrainedModel, net: nn.Module, **changes: Any) -> Iterator[TrainedModel]:
+    """`model` with the network `net`, in evaluation mode meanwhile.
+
+    Without autoguidance: the checkpoint that it pushes away from need not exist yet.
+    """
+    options = replace(model.sampling, autoguidance_scale=1.0, guide_checkpoint=None, **changes)
+    training = net.training
+    net.eval()
+    yield replace(model.with_net(net), sampling=options)
+    net.train(training)
+
+
+def _samples(model: TrainedModel, number: int) -> Samples:
+    seeds = range(number)
+    return model.sample_labelled(seeds, model.labels(seeds))

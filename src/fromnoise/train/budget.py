@@ -1,0 +1,75 @@
+"""A time budget: how many images fit into it at the measured speed, and when it is exhausted.
+
+    images = seen + (remaining - reserve - validations) / (1 / speed + evaluation seconds per image)
+
+The learning rate falls over the planned images, so the plan has to come early and has to be right: a run that is cut
+off before its rate has fallen loses quality, and a run that ends early wastes time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+REPLAN_AT = (0.2, 0.4, 0.6, 0.8, 0.9)  # shares of the budget after which the images are planned again
+CHECKPOINT_SECONDS = 0.25  # kept for writing the last checkpoint
+VALIDATION_SHARE = 0.04  # of the budget, at most, goes into validation losses
+VALIDATION_COST = 0.3  # of an image, where training on it costs 1: there is no backward pass
+
+
+@dataclass
+class Budget:
+    """Wall time for a whole run; after a few measured seconds it plans how many images fit, and again later.
+
+    Arguments:
+        started: when the run's clock began, in seconds since the epoch; a resumed run moves it back.
+        seconds: the budget. 3 % of it and a second are reserved for previews, the last checkpoint and a machine that
+            slows down.
+        now: the clock.
+        validations: how often the validation loss is wanted on the way; it is measured once more at the end.
+        validation_images: images in each of these measurements; 0 where there are none.
+        evaluation_seconds: spent on evaluations of samples, for each image trained on.
+        plans: how often the images have been planned.
+    """
+
+    started: float
+    seconds: float
+    now: Callable[[], float] = time.time
+    validations: int = 0
+    validation_images: int = 0
+    evaluation_seconds: float = 0.0
+    plans: int = 0
+
+    def remaining(self) -> float:
+        """Seconds until the budget ends."""
+        return self.started + self.seconds - self.now()
+
+    def exhausted(self, step_seconds: float = 0.0) -> bool:
+        """Whether one more step of `step_seconds`, and the checkpoint after it, would end beyond 102 %."""
+        return self.remaining() + 0.02 * self.seconds < step_seconds + CHECKPOINT_SECONDS
+
+    def should_replan(self, steps: int, seconds: float) -> bool:
+        """Whether `plan_images` is due.
+
+        First when `steps` measured steps in `seconds` are a fair sample of the machine's speed, then after each of the
+        shares REPLAN_AT: machines slow down and recover.
+        """
+        if not self.plans:
+            return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
+        return self.plans <= len(REPLAN_AT) and self.remaining() < (1 - REPLAN_AT[self.plans - 1]) * self.seconds
+
+    def plan_images(self, seen: int, per_second: float, batch: int) -> int:
+        """The total of images: those seen and what fits into the remaining time, in whole steps of `batch`."""
+        self.plans += 1
+        validating = self.affordable_validations(per_second) * VALIDATION_COST * self.validation_images / per_second
+        validating *= max(0.0, self.remaining()) / self.seconds  # they are evenly spread, so the others are over
+        usable = max(0.0, self.remaining() - 0.03 * self.seconds - 1.0 - validating)
+        return seen + max(1, int(usable / (1 / per_second + self.evaluation_seconds) / batch)) * batch
+
+    def affordable_validations(self, per_second: float) -> int:
+        """How often the validation loss can be measured, the end included, at `per_second` training images a second."""
+        if not self.validation_images:
+            return 0
+        affordable = VALIDATION_SHARE * self.seconds * per_second / (VALIDATION_COST * self.validation_images)
+        return min(self.validations + 1, int(affordable))
