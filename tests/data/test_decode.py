@@ -12,14 +12,14 @@ import pytest
 from PIL import Image, ImageOps
 
 from fromnoise.data.decode import MAX_PIXELS, BadImage, DecodedImage, decode, peek, pillow_guard
-from fromnoise.data.resize import Fit
+from fromnoise.data.resize import Resize
 
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
 def read(content: bytes, size: int = 16) -> DecodedImage:
     with pillow_guard():
-        return decode(io.BytesIO(content), Fit(size, size))
+        return decode(io.BytesIO(content), Resize(size, size))
 
 
 def png(width: int, height: int, depth: int, colour: int, rows: bytes, chunks: bytes = b"") -> bytes:
@@ -118,7 +118,7 @@ def test_images_are_turned_upright(encoded: Callable[..., bytes], turn: int) -> 
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
     height, width = peek(io.BytesIO(content))
     assert (height, width) == upright.shape[:2]
-    assert (decode(io.BytesIO(content), Fit(height, width)).pixels == upright).all()
+    assert (decode(io.BytesIO(content), Resize(height, width)).pixels == upright).all()
 
 
 def test_a_turned_photograph_is_shrunk_the_right_way_round(encoded: Callable[..., bytes]) -> None:
@@ -127,7 +127,7 @@ def test_a_turned_photograph_is_shrunk_the_right_way_round(encoded: Callable[...
     exif = Image.Exif()
     exif[0x0112] = 6
     with pillow_guard():
-        picture = decode(io.BytesIO(encoded(Image.fromarray(pixels), "JPEG", exif=exif)), Fit(64, 32))
+        picture = decode(io.BytesIO(encoded(Image.fromarray(pixels), "JPEG", exif=exif)), Resize(64, 32))
     assert picture.pixels.shape == (64, 32, 3)
     assert picture.pixels[:28].max() < 20 and picture.pixels[36:].min() > 235
 
@@ -162,7 +162,7 @@ def test_files_that_end_early_are_noticed(encoded: Callable[..., bytes]) -> None
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM" + bytes(60), b"II*\0" * 9])
 def test_what_is_no_image_is_a_bad_image_and_nothing_else(content: bytes) -> None:
-    for use in (peek, lambda file: decode(file, Fit(16, 16))):
+    for use in (peek, lambda file: decode(file, Resize(16, 16))):
         with pytest.raises(BadImage) as caught, pillow_guard():
             use(io.BytesIO(content))
         assert str(caught.value)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fromnoise.common.errors import UsageError
-from fromnoise.data.resize import Fit, choose_fit, fit_arrays, parse_resolution
+from fromnoise.data.resize import Resize, choose_resize, parse_resolution, resize_arrays
 from fromnoise.settings import DataOptions
 
 
@@ -24,38 +24,38 @@ def test_other_resolutions_are_refused(text: str) -> None:
 
 
 def test_the_region_is_centred_and_has_the_wanted_aspect() -> None:
-    assert Fit(64, 64).region(100, 200) == (50, 0, 150, 100)
-    assert Fit(64, 32).region(100, 200) == (75, 0, 125, 100)
-    assert Fit(64, 64, crop=False).region(100, 200) == (0, 0, 200, 100)
+    assert Resize(64, 64).region(100, 200) == (50, 0, 150, 100)
+    assert Resize(64, 32).region(100, 200) == (75, 0, 125, 100)
+    assert Resize(64, 64, crop=False).region(100, 200) == (0, 0, 200, 100)
 
 
 def test_one_size_up_to_256_is_kept_without_a_word() -> None:
-    assert choose_fit({(28, 30): 5}, DataOptions()) == (Fit(28, 30), ())
-    assert choose_fit({(256, 256): 5}, DataOptions()) == (Fit(256, 256), ())
+    assert choose_resize({(28, 30): 5}, DataOptions()) == (Resize(28, 30), ())
+    assert choose_resize({(256, 256): 5}, DataOptions()) == (Resize(256, 256), ())
 
 
 def test_larger_and_mixed_sizes_become_64_and_it_is_said() -> None:
-    fit, notes = choose_fit({(300, 200): 5}, DataOptions())
-    assert fit == Fit(64, 64)
+    resize, notes = choose_resize({(300, 200): 5}, DataOptions())
+    assert resize == Resize(64, 64)
     assert len(notes) == 1 and all(value in notes[0] for value in ("300x200", "64x64", "--resolution"))
-    fit, notes = choose_fit({(20, 30): 2, (480, 640): 3}, DataOptions())
-    assert fit == Fit(64, 64)
+    resize, notes = choose_resize({(20, 30): 2, (480, 640): 3}, DataOptions())
+    assert resize == Resize(64, 64)
     assert "20x30" in notes[0] and "480x640" in notes[0]
     assert "2 images" in notes[1] and "20x30" in notes[1] and len(notes) == 2
 
 
 def test_a_resolution_wins() -> None:
-    fit, notes = choose_fit({(28, 28): 5}, DataOptions(resolution="32x48"))
-    assert fit == Fit(32, 48) and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
-    fit, notes = choose_fit({(28, 28): 5}, DataOptions(resolution="32x48", center_crop=False))
-    assert not fit.crop and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
+    resize, notes = choose_resize({(28, 28): 5}, DataOptions(resolution="32x48"))
+    assert resize == Resize(32, 48) and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
+    resize, notes = choose_resize({(28, 28): 5}, DataOptions(resolution="32x48", center_crop=False))
+    assert not resize.crop and len(notes) == 1 and "28x28" in notes[0] and "32x48" in notes[0]
 
 
 def test_cropping_keeps_the_middle_and_squeezing_keeps_all() -> None:
     wide = np.zeros((10, 30, 3), dtype=np.uint8)
     wide[:, 10:20] = 255
-    assert (np.asarray(Fit(10, 10).apply(Image.fromarray(wide))) == 255).all()
-    squeezed = np.asarray(Fit(10, 10, crop=False).apply(Image.fromarray(wide)))
+    assert (np.asarray(Resize(10, 10).apply(Image.fromarray(wide))) == 255).all()
+    squeezed = np.asarray(Resize(10, 10, crop=False).apply(Image.fromarray(wide)))
     assert squeezed[:, 0].max() < 30 and squeezed[:, 5].min() > 200
 
 
@@ -63,14 +63,14 @@ def test_hidden_colours_do_not_bleed_when_an_image_shrinks() -> None:
     pixels = np.zeros((8, 8, 4), dtype=np.uint8)
     pixels[:, ::2] = (255, 0, 0, 255)
     pixels[:, 1::2] = (0, 255, 0, 0)  # invisible green
-    small = np.asarray(Fit(4, 4).apply(Image.fromarray(pixels)))
+    small = np.asarray(Resize(4, 4).apply(Image.fromarray(pixels)))
     assert small[..., 1].max() == 0 and small[..., 0].min() > 250
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_arrays_are_fitted_one_by_one(channels: int) -> None:
     images = np.full((3, 28, 28, channels), 200, dtype=np.uint8)
-    fitted, notes = fit_arrays(images, DataOptions(resolution="32"))
-    assert fitted.shape == (3, 32, 32, channels) and (fitted == 200).all() and len(notes) == 1
-    same, notes = fit_arrays(images, DataOptions())
+    resized, notes = resize_arrays(images, DataOptions(resolution="32"))
+    assert resized.shape == (3, 32, 32, channels) and (resized == 200).all() and len(notes) == 1
+    same, notes = resize_arrays(images, DataOptions())
     assert same is images and notes == ()

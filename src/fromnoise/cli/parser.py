@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from fromnoise.common.errors import UsageError, nearest, unknown
+from fromnoise.common.errors import UsageError, closest, unknown
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,8 +58,8 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     """The parsed arguments; UsageError with the nearest verb or flag for what is not known."""
     verbs = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
     if argv and not argv[0].startswith("-") and argv[0] not in verbs:
-        guess = nearest(argv[0], verbs)
-        hint = f"did you mean '{guess}'? " if guess else ""
+        likely = closest(argv[0], verbs)
+        hint = f"did you mean '{likely}'? " if likely else ""
         raise UsageError(f"unknown command '{argv[0]}'; {hint}Known: {', '.join(verbs)}")
     if not argv:
         parser.print_help()
@@ -68,8 +68,8 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     if strangers:
         inner = _innermost(parser, args)
         flags = [s for a in inner._actions for s in a.option_strings if a.help is not argparse.SUPPRESS]
-        guess = nearest(strangers[0].partition("=")[0], flags) if strangers[0].startswith("-") else None
-        hint = f"did you mean {guess}?" if guess else f"see `{inner.prog} --help`"
+        likely = closest(strangers[0].partition("=")[0], flags) if strangers[0].startswith("-") else None
+        hint = f"did you mean {likely}?" if likely else f"see `{inner.prog} --help`"
         raise UsageError(f"unknown argument '{strangers[0]}' to `{inner.prog}`; {hint}")
     return args
 

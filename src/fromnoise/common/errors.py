@@ -63,7 +63,7 @@ class Interrupted(FromNoiseError):
         self.exit_code = exit_code
 
 
-def nearest(name: str, choices: Iterable[str]) -> str | None:
+def closest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that `name` was probably meant to be, or None when nothing is close."""
     by_folded: dict[str, str] = {}
     for choice in choices:  # of spellings that differ in - and _ only, the first
@@ -75,7 +75,7 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """One sentence: `unknown recipe 'defalt'; did you mean 'default'? Known: ...`."""
     known = list(choices)
-    likely = nearest(name, known)
+    likely = closest(name, known)
     hint = f"; did you mean '{likely}'?" if likely else "."
     return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
 

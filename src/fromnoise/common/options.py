@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import UsageError, nearest, unknown
+from fromnoise.common.errors import UsageError, closest, unknown
 
 T = TypeVar("T")
 
@@ -141,8 +141,8 @@ def unknown_setting(name: str, known: Mapping[str, Any]) -> str:
     inside = [k for k in known if k.startswith(section + ".")]
     if "." not in name or inside:
         return unknown("setting", name, inside or known)
-    guess = nearest(name, known)
-    hint = f"; did you mean '{guess}'?" if guess else "."
+    likely = closest(name, known)
+    hint = f"; did you mean '{likely}'?" if likely else "."
     return f"unknown setting '{name}'{hint} Sections: {', '.join(sorted({k.partition('.')[0] for k in known}))}"
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fromnoise.common.text import printable
-from fromnoise.data.resize import Fit
+from fromnoise.data.resize import Resize
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 64_000_000
@@ -94,7 +94,7 @@ def peek(file: BinaryIO) -> tuple[int, int]:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def decode(file: BinaryIO, fit: Fit) -> DecodedImage:
+def decode(file: BinaryIO, resize: Resize) -> DecodedImage:
     """The image, upright, 8 bits a channel, at the wanted shape; BadImage when any of it cannot be read."""
     with _complaints(), _opened(file) as image:
         mode, remarks = image.mode, []
@@ -102,14 +102,14 @@ def decode(file: BinaryIO, fit: Fit) -> DecodedImage:
             image.seek(0)
             remarks.append("file with several frames, of which the first is used")
         packing, turn = _packing(image), _orientation(image)
-        _shrink_while_decoding(image, fit, turned=turn >= 5)
+        _shrink_while_decoding(image, resize, turned=turn >= 5)
         image.load()
         plain, said = _to_eight_bits(image, packing)
         remarks += said
         if turn in _UPRIGHT:
             plain = plain.transpose(_UPRIGHT[turn])
             remarks.append("image turned upright by EXIF")
-        pixels = np.asarray(fit.apply(plain))
+        pixels = np.asarray(resize.apply(plain))
         return DecodedImage(pixels if pixels.ndim == 3 else pixels[..., None], mode, tuple(remarks))
 
 
@@ -149,14 +149,14 @@ def _orientation(image: Image.Image) -> int:
     return turn if isinstance(turn, int) and turn in _UPRIGHT else 1
 
 
-def _shrink_while_decoding(image: Image.Image, fit: Fit, *, turned: bool) -> None:
+def _shrink_while_decoding(image: Image.Image, resize: Resize, *, turned: bool) -> None:
     """JPEG can be decoded at 1/2, 1/4 or 1/8: taken while at least twice the wanted size remains."""
     if image.format not in ("JPEG", "MPO"):
         return
     height, width = (image.width, image.height) if turned else (image.height, image.width)
-    left, top, right, bottom = fit.region(height, width)
-    wide = int(width * 2 * fit.width / (right - left)) + 1
-    high = int(height * 2 * fit.height / (bottom - top)) + 1
+    left, top, right, bottom = resize.region(height, width)
+    wide = int(width * 2 * resize.width / (right - left)) + 1
+    high = int(height * 2 * resize.height / (bottom - top)) + 1
     image.draft(None, (high, wide) if turned else (wide, high))
 
 

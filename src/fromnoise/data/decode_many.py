@@ -25,7 +25,7 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
-from fromnoise.data.resize import Fit, choose_fit
+from fromnoise.data.resize import Resize, choose_resize
 from fromnoise.data.source import SourceImages
 from fromnoise.settings import DataOptions
 
@@ -75,29 +75,29 @@ def read_items(
             raise _refusal(where, list(bad.values()))
         if not sizes:
             raise _nothing(where, bad)
-        fit, fitting = choose_fit(Counter(sizes.values()), options)
-        pictures: dict[int, DecodedImage] = {}
+        resize, resizing = choose_resize(Counter(sizes.values()), options)
+        decoded: dict[int, DecodedImage] = {}
         # Closed at once on the way out, so that no thread or progress bar outlives an error.
-        with closing(_decoded(where, items, sizes, fit)) as results:
+        with closing(_decoded(where, items, sizes, resize)) as results:
             for place, result in results:
                 if isinstance(result, DecodedImage):
-                    pictures[place] = result
+                    decoded[place] = result
                 elif skip:
                     bad[place] = result
                 else:
                     raise _refusal(where, [result])
-    if not pictures:
+    if not decoded:
         raise _nothing(where, bad)
-    images, converted = _stacked(list(pictures.values()), fit)
+    images, converted = _stacked(list(decoded.values()), resize)
     lost = tuple(str(bad[place]) for place in sorted(bad))
     chosen = None
     if labels is not None:
-        kept = [labels[place] for place in pictures]
+        kept = [labels[place] for place in decoded]
         _check_classes(where, labels, kept, classes)
         chosen = np.array(kept, dtype=np.int64)
-    said = notes + fitting + converted + _left_out(lost)
-    modes = Counter(picture.mode for picture in pictures.values())
-    shapes = Counter(hw(*sizes[place]) for place in pictures)
+    said = notes + resizing + converted + _left_out(lost)
+    modes = Counter(image.mode for image in decoded.values())
+    shapes = Counter(hw(*sizes[place]) for place in decoded)
     return SourceImages(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost)
 
 
@@ -129,14 +129,14 @@ def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
 
 
 def _decoded(
-    where: str, items: Sequence[Item], sizes: dict[int, tuple[int, int]], fit: Fit
+    where: str, items: Sequence[Item], sizes: dict[int, tuple[int, int]], resize: Resize
 ) -> Generator[tuple[int, DecodedImage | _Bad], None, None]:
-    """The measured items in order, each decoded to `fit`; by threads where there is much to decode."""
+    """The measured items in order, each decoded to `resize`; by threads where there is much to decode."""
     places = list(sizes)
     pixels = sum(height * width for height, width in sizes.values())
 
     def work(place: int) -> DecodedImage | _Bad:
-        return _attempt(items[place], lambda file: decode(file, fit))
+        return _attempt(items[place], lambda file: decode(file, resize))
 
     # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
     workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
@@ -152,16 +152,16 @@ def _decoded(
         pool.shutdown(cancel_futures=True)
 
 
-def _stacked(pictures: Sequence[DecodedImage], fit: Fit) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _stacked(decoded: Sequence[DecodedImage], resize: Resize) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """uint8 (N, H, W, C), and what was converted."""
-    remarks = Counter(remark for picture in pictures for remark in picture.remarks)
-    clear = [picture.transparent for picture in pictures]
-    colour = [picture.pixels.shape[-1] >= 3 for picture in pictures]
-    keep_alpha = 2 * sum(clear) > len(pictures)
+    remarks = Counter(remark for image in decoded for remark in image.remarks)
+    clear = [image.transparent for image in decoded]
+    colour = [image.pixels.shape[-1] >= 3 for image in decoded]
+    keep_alpha = 2 * sum(clear) > len(decoded)
     channels = 4 if keep_alpha else 3 if any(colour) else 1
-    images = np.empty((len(pictures), fit.height, fit.width, channels), dtype=np.uint8)
-    for place, picture in enumerate(pictures):
-        images[place] = _with_channels(picture.pixels, channels)
+    images = np.empty((len(decoded), resize.height, resize.width, channels), dtype=np.uint8)
+    for place, image in enumerate(decoded):
+        images[place] = _with_channels(image.pixels, channels)
     if channels >= 3 and not all(colour):
         remarks[f"grey image to {'RGBA' if keep_alpha else 'RGB'}"] = len(colour) - sum(colour)
     if keep_alpha and not all(clear):

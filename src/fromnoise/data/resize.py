@@ -30,7 +30,7 @@ SMALLEST, LARGEST = 4, 1024
 
 
 @dataclass(frozen=True)
-class Fit:
+class Resize:
     """A wanted shape (pixels), reached by a centre crop or, without one, by squeezing."""
 
     height: int
@@ -77,26 +77,26 @@ def parse_resolution(text: str) -> tuple[int, int]:
     return height, width
 
 
-def choose_fit(sizes: Mapping[tuple[int, int], int], options: DataOptions) -> tuple[Fit, tuple[str, ...]]:
+def choose_resize(sizes: Mapping[tuple[int, int], int], options: DataOptions) -> tuple[Resize, tuple[str, ...]]:
     """The shape for images of these (height, width) sizes, and what to say about it."""
     if options.resolution is not None:
-        fit = Fit(*parse_resolution(options.resolution), crop=options.center_crop)
+        resize = Resize(*parse_resolution(options.resolution), crop=options.center_crop)
     elif len(sizes) == 1 and max(max(sizes)) <= KEPT_UP_TO:
-        fit = Fit(*next(iter(sizes)), crop=options.center_crop)
+        resize = Resize(*next(iter(sizes)), crop=options.center_crop)
     else:
-        fit = Fit(OTHERWISE, OTHERWISE, crop=options.center_crop)
-    return fit, _sentences(sizes, fit, options)
+        resize = Resize(OTHERWISE, OTHERWISE, crop=options.center_crop)
+    return resize, _sentences(sizes, resize, options)
 
 
-def _sentences(sizes: Mapping[tuple[int, int], int], fit: Fit, options: DataOptions) -> tuple[str, ...]:
-    if set(sizes) == {(fit.height, fit.width)}:
+def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: DataOptions) -> tuple[str, ...]:
+    if set(sizes) == {(resize.height, resize.width)}:
         return ()
     ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
     smallest, largest = hw(*ordered[0]), hw(*ordered[-1])
     seen = f"all images are {smallest}" if len(sizes) == 1 else f"sizes differ ({smallest} to {largest})"
-    goal = hw(fit.height, fit.width)
+    goal = hw(resize.height, resize.width)
     short = OTHERWISE if options.resolution is None else None
-    if not fit.crop:
+    if not resize.crop:
         done = f"squeezed into {goal}"
     elif short is not None:
         done = f"short side resized to {short}, centre cropped to {goal}"
@@ -104,23 +104,23 @@ def _sentences(sizes: Mapping[tuple[int, int], int], fit: Fit, options: DataOpti
         done = f"resized and centre cropped to {goal}"
     advice = "; --resolution changes it" if options.resolution is None else ""
     notes = [f"{seen}: {done}{advice}"]
-    grown = sum(number for size, number in sizes.items() if fit.enlargement(*size) > 2)
+    grown = sum(number for size, number in sizes.items() if resize.enlargement(*size) > 2)
     if grown:
         verb = "was" if grown == 1 else "were"
         notes.append(f"{count(grown, 'image')} {verb} enlarged more than 2 times (the smallest is {smallest})")
     return tuple(notes)
 
 
-def fit_arrays(images: NDArray[np.uint8], options: DataOptions) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def resize_arrays(images: NDArray[np.uint8], options: DataOptions) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """uint8 (N, H, W, C) at the wanted shape, and what to say about it; the same array if nothing changes."""
     number, height, width, channels = images.shape
-    fit, notes = choose_fit(Counter({(height, width): number}), options)
-    if (fit.height, fit.width) == (height, width):
+    resize, notes = choose_resize(Counter({(height, width): number}), options)
+    if (resize.height, resize.width) == (height, width):
         return images, notes
     from PIL import Image as pillow
 
-    fitted = np.empty((number, fit.height, fit.width, channels), dtype=np.uint8)
+    resized = np.empty((number, resize.height, resize.width, channels), dtype=np.uint8)
     for place, pixels in enumerate(images):
-        picture = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        fitted[place] = np.asarray(fit.apply(picture)).reshape(fit.height, fit.width, channels)
-    return fitted, notes
+        image = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        resized[place] = np.asarray(resize.apply(image)).reshape(resize.height, resize.width, channels)
+    return resized, notes

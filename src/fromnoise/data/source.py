@@ -59,13 +59,13 @@ def from_arrays(
     options: DataOptions,
     notes: tuple[str, ...] = (),
 ) -> SourceImages:
-    """A SourceImages for images (N, H, W, C) that share one shape already, fitted to the wanted resolution."""
-    from fromnoise.data.resize import fit_arrays
+    """A SourceImages for images (N, H, W, C) that share one shape already, resized to the wanted resolution."""
+    from fromnoise.data.resize import resize_arrays
 
     number, height, width, channels = images.shape
-    fitted, said = fit_arrays(images, options)
+    resized, said = resize_arrays(images, options)
     modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
-    return SourceImages(fitted, labels, classes, notes + said, modes, sizes)
+    return SourceImages(resized, labels, classes, notes + said, modes, sizes)
 
 
 def named_values(values: NDArray[np.int64]) -> tuple[str, ...]:

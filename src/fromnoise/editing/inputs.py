@@ -19,7 +19,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import hw, printable
 from fromnoise.data.decode import BadImage, decode, peek
 from fromnoise.data.image_data import ArrayData
-from fromnoise.data.resize import Fit
+from fromnoise.data.resize import Resize
 
 T = TypeVar("T")
 ImageSource: TypeAlias = str | Path | int | NDArray[np.uint8]
@@ -59,9 +59,9 @@ def read_image(source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_c
     if isinstance(source, np.ndarray):
         return _from_array(source, spec)
     path, wanted = Path(source), (spec.height, spec.width)
-    fit = Fit(*wanted, crop=center_crop)
+    resize = Resize(*wanted, crop=center_crop)
     size = _read(path, peek)
-    pixels = _with_channels(_read(path, lambda file: decode(file, fit)).pixels, spec.channels)
+    pixels = _with_channels(_read(path, lambda file: decode(file, resize)).pixels, spec.channels)
     note = ""
     if size != wanted:
         how = "resized and centre cropped" if center_crop else "squeezed"
@@ -98,7 +98,7 @@ def read_mask(source: MaskSource, spec: ImageSpec) -> Tensor:
             f"the mask{name} is {'x'.join(map(str, size))}, but the images are {hw(*wanted)}; give one of that size"
         )
     if selected is None:
-        selected = _with_channels(_read(path, lambda file: decode(file, Fit(*wanted))).pixels, 1)[..., 0] >= _WHITE
+        selected = _with_channels(_read(path, lambda file: decode(file, Resize(*wanted))).pixels, 1)[..., 0] >= _WHITE
     if not selected.any():
         raise UsageError(f"the mask{name} selects no pixels; paint the region to inpaint white")
     return torch.from_numpy(np.ascontiguousarray(selected))[None, None]
