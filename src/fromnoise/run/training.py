@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from torch import nn
 
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import DataError
+from fromnoise.common.progress import report_progress
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import referred
@@ -107,7 +107,7 @@ def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], 
     try:
         validation = load_validation()
     except DataError as error:
-        print(f"the validation loss is not measured: {error}", file=sys.stderr, flush=True)
+        report_progress(f"the validation loss is not measured: {error}")
         return None
     if validation is None:
         return None

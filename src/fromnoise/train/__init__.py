@@ -1,1 +1,1 @@
-"""Training: options, device and precision, the loop, the averaged weights, checkpoints."""
+"""Training: the loop, the update, the averaged weights, time budgets, checkpoints, validation, sessions."""

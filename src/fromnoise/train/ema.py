@@ -1,10 +1,12 @@
-"""A running average of the weights whose memory grows with training (Karras et al. 2024, section 3.1).
+"""An exponential moving average of the weights whose length grows with training (Karras et al. 2024b, section 3.1).
 
     average <- beta average + (1 - beta) weights,   beta(n) = (1 - 1/n)^(gamma + 1) after n steps
 
 The profile is a power of time: its standard deviation is a fixed share (`length`) of the time trained so far,
 so early previews are not noise and nothing has to be tuned to the length of a run. gamma solves
 length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
+
+References: https://arxiv.org/abs/2312.02696
 """
 
 from __future__ import annotations
@@ -20,13 +22,13 @@ def power_for(length: float) -> float:
     low, high = 0.0, 1e7
     for _ in range(200):
         middle = (low + high) / 2
-        spread = ((middle + 1) / ((middle + 2) ** 2 * (middle + 3))) ** 0.5
-        low, high = (middle, high) if spread > length else (low, middle)
+        length_of_middle = ((middle + 1) / ((middle + 2) ** 2 * (middle + 3))) ** 0.5
+        low, high = (middle, high) if length_of_middle > length else (low, middle)
     return (low + high) / 2
 
 
 class Ema:
-    """Holds `net`, a plain copy of the network it follows; never a compiled or wrapped one."""
+    """The average of a network's weights: `net`, a plain copy of that network, never a compiled or wrapped one."""
 
     def __init__(self, net: nn.Module, length: float) -> None:
         self.net = copy.deepcopy(net).eval().requires_grad_(False)

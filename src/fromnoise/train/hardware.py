@@ -1,4 +1,4 @@
-"""Which device, number type and memory layout, and how steps are launched: chosen by rule, each with its reason."""
+"""Device, precision, memory format, CUDA graph and compilation: chosen by rule, each with its reason, or requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fromnoise.common.errors import UsageError
 
 @dataclass(frozen=True)
 class Device:
-    """name: "cuda", "mps" or "cpu" as torch says it; reason: why, for people."""
+    """name: a torch device such as "cuda", "cuda:1", "mps" or "cpu". reason: for people."""
 
     name: str
     reason: str
@@ -19,7 +19,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Precision:
-    """dtype_name: "float32" or "bfloat16", the type the network computes in; reason: why, for people."""
+    """dtype_name: "float32" or "bfloat16", the type the network computes in. reason: for people."""
 
     dtype_name: str
     reason: str
@@ -34,7 +34,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Choice:
-    """on: yes or no; reason: why, for people."""
+    """on: yes or no. reason: for people."""
 
     on: bool
     reason: str
@@ -43,37 +43,37 @@ class Choice:
         return f"{'yes' if self.on else 'no'} ({self.reason})"
 
 
-def choose_device(asked: str = "auto") -> Device:
-    """CUDA if there is one, else Apple's MPS, else the CPU; or what is asked for, if it is there (UsageError)."""
+def choose_device(requested: str = "auto") -> Device:
+    """CUDA if there is one, else Apple's MPS, else the CPU; or the requested one, UsageError where it is missing."""
     import torch
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if asked == "auto":
+    if requested == "auto":
         if cuda:
             return Device("cuda", f"{torch.cuda.get_device_name()} found")
         if mps:
             return Device("mps", "Apple GPU found")
         return Device("cpu", f"no GPU found; {torch.get_num_threads()} threads")
     present = {"cuda": cuda, "mps": mps, "cpu": True}
-    name = asked.partition(":")[0]
+    name = requested.partition(":")[0]
     if name not in present:
-        raise UsageError(f"unknown device '{asked}'; choose auto, cpu, cuda or mps")
+        raise UsageError(f"unknown device '{requested}'; choose auto, cpu, cuda or mps")
     if not present[name]:
-        raise UsageError(f"device '{asked}' was asked for, but torch finds none here; use --device auto or cpu")
-    return Device(asked, "asked for")
+        raise UsageError(f"device '{requested}' was requested, but torch finds none here; use --device auto or cpu")
+    return Device(requested, "requested")
 
 
-def kind_of_device(asked: str = "auto") -> str:
+def kind_of_device(requested: str = "auto") -> str:
     """ "cuda", "mps" or "cpu" as `choose_device` chooses, without the number of a GPU; raises what it raises."""
-    return choose_device(asked).name.partition(":")[0]
+    return choose_device(requested).name.partition(":")[0]
 
 
-def choose_precision(device: str, asked: str = "auto") -> Precision:
-    """bf16 where `device` computes it faster than float32, else float32; or what is asked for."""
-    if asked == "no":
-        return Precision("float32", "asked for")
-    if asked == "bf16":
-        return Precision("bfloat16", "asked for")
+def choose_precision(device: str, requested: str = "auto") -> Precision:
+    """bf16 where `device` computes it faster than float32, else float32; or the requested type."""
+    if requested == "no":
+        return Precision("float32", "requested")
+    if requested == "bf16":
+        return Precision("bfloat16", "requested")
     if device.startswith("cuda"):
         import torch
 
@@ -88,30 +88,30 @@ def choose_precision(device: str, asked: str = "auto") -> Precision:
     return Precision("float32", "this CPU has no bf16 instructions (AVX512_BF16 or AMX)")
 
 
-def choose_channels_last(net: str, device: str, asked: str = "auto") -> Choice:
-    """Whether images and kernels of the network of kind `net` lie in memory pixel by pixel; or as asked for."""
-    if asked != "auto":
-        return Choice(asked == "channels_last", "asked for")
+def choose_channels_last(net: str, device: str, requested: str = "auto") -> Choice:
+    """Whether images and kernels of the network of kind `net` lie in memory pixel by pixel; or as requested."""
+    if requested != "auto":
+        return Choice(requested == "channels_last", "requested")
     if net == "unet2d" and device == "cpu":
         return Choice(False, "group normalisation is slower pixel by pixel on a CPU")
     return Choice(True, "convolutions read all channels of a pixel together")
 
 
-def choose_graph(device: str, asked: str = "auto") -> Choice:
-    """Whether a training step is recorded as a CUDA graph; UsageError where that is asked for and cannot be had."""
-    if asked != "auto":
-        if asked == "yes" and not device.startswith("cuda"):
-            raise UsageError(f"cuda_graph was asked for, but the device is {device}; use --set train.cuda_graph=auto")
-        return Choice(asked == "yes", "asked for")
+def choose_graph(device: str, requested: str = "auto") -> Choice:
+    """Whether a training step is captured as a CUDA graph; UsageError where that is requested on another device."""
+    if requested != "auto":
+        if requested == "yes" and not device.startswith("cuda"):
+            raise UsageError(f"cuda_graph was requested, but the device is {device}; use --set train.cuda_graph=auto")
+        return Choice(requested == "yes", "requested")
     if device.startswith("cuda"):
-        return Choice(True, "a step is hundreds of kernels that run faster than Python can ask for them")
+        return Choice(True, "a step is hundreds of kernels that run faster than Python can launch them")
     return Choice(False, f"there are none on {device}")
 
 
-def choose_compile(device: str, asked: str = "auto") -> Choice:
-    """Whether torch.compile fuses the network's kernels; or as asked for."""
-    if asked != "auto":
-        return Choice(asked == "yes", "asked for")
+def choose_compile(device: str, requested: str = "auto") -> Choice:
+    """Whether torch.compile fuses the network's kernels; or as requested."""
+    if requested != "auto":
+        return Choice(requested == "yes", "requested")
     if device.startswith("cuda"):
         return Choice(False, "compiling takes longer than it saves in a few minutes")
     return Choice(False, "it gains nothing on a CPU at these sizes")

@@ -4,8 +4,13 @@
     W <- (1 - rate decay) W - rate 0.2 sqrt(max(rows, cols)) orthogonal((1 - m) G + m M)
 
 A convolution's kernels (out, in, k, k) are a matrix (out, in k k). The factor makes a step as long as one of Adam's
-(Liu et al. 2025, "Muon is scalable", section 2.2), so that one learning rate serves both: whatever is no matrix of
-hidden channels (biases, embeddings, the layers that touch pixels) goes by AdamW.
+(Liu et al. 2025, "Muon is scalable", section 2.2), so that one learning rate serves both: all other parameters (biases,
+embeddings, the layers that touch pixels) are updated by AdamW.
+
+torch.optim.Muon takes two-dimensional parameters only and cannot skip an update on the device, which is why this one
+exists.
+
+References: https://kellerjordan.github.io/posts/muon/ and https://arxiv.org/abs/2502.16982
 """
 
 from __future__ import annotations

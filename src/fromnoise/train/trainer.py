@@ -140,7 +140,7 @@ class Trainer:
         return self.budget is not None and self.budget.exhausted(self.timer.latest * (1 + self.losses.pending))
 
     def _replan(self) -> None:
-        """Plan the total again from the measured speed, where the time budget asks for it."""
+        """Plan the total again from the measured speed, where the time budget calls for it."""
         if self.budget and not self.done and self.budget.should_replan(self.timer.steps, self.timer.seconds):
             self.total = self.budget.plan_images(self.images, self._speed(), self.options.train_batch_size)
 

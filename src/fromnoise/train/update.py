@@ -83,7 +83,7 @@ class UpdateStep:
 def build_update(
     denoiser: Denoiser, objective: Objective, optimizer: torch.optim.Optimizer, options: TrainOptions
 ) -> UpdateStep:
-    """The update, compiled and captured where `options` ask for it or where the device gains by it."""
+    """The update, compiled and captured where `options` say so or the device gains by it."""
     update = UpdateStep(denoiser, objective, optimizer, options.train_batch_size, options.max_grad_norm)
     kind = next(denoiser.net.parameters()).device.type
     if choose_compile(kind, options.compile).on:

@@ -6,7 +6,6 @@ training's random streams, so a run trains the same with and without it.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from fromnoise.common.durations import format_duration
+from fromnoise.common.progress import report_progress
 from fromnoise.train.best_checkpoint import VALIDATION_LOSS, Score
 from fromnoise.train.trainer import Trainer, TrainStep
 from fromnoise.train.validation import Validator
@@ -112,7 +112,7 @@ class EvaluationSchedule:
         if trainer.total:
             times = -(-(trainer.total - trainer.images) // every)
             text += f" each, {format_duration(self.seconds * times)} in all"
-        print(text, file=sys.stderr, flush=True)
+        report_progress(text)
         if trainer.budget:
             trainer.budget.evaluation_seconds = self.seconds / every
 
