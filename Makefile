@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check layers types clean
+.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check layers types docs clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
@@ -60,6 +60,9 @@ layers: venv-dev ## check which package imports which (import-linter)
 types: venv-dev ## check the types (mypy, strict)
 	@$(PY) -m mypy
 
+docs: venv-dev ## build the documentation site into site/, strict
+	@NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(PY) -m mkdocs build --quiet
+
 clean: ## remove what was built and .venv; runs/ stays
-	rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+	rm -rf $(VENV) build dist site htmlcov .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

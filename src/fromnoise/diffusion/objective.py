@@ -46,7 +46,8 @@ class Objective:
 
         Arguments:
             shape: (B, C, H, W) of the whole batch.
-            seed, step: of the run, and the number of the training step.
+            seed: of the run.
+            step: the number of the training step.
             device: where it is drawn; CPU and GPU draw other numbers from the same seed.
         """
         g = generator(seed, "training noise", step, device=device)

@@ -32,7 +32,8 @@ class EDMStochastic(Sampler):
     Arguments:
         churn: S_churn / steps, at most sqrt(2) - 1.
         s_noise: the standard deviation of what is added, over that of the level's rise.
-        s_min, s_max: the noise levels between which the level is raised.
+        s_min: the lowest noise level that is raised.
+        s_max: the highest.
 
     References: Karras et al. 2022, algorithm 2, https://arxiv.org/abs/2206.00364
     """
