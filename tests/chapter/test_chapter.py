@@ -59,7 +59,7 @@ QUANTITIES = {
     "3.3": ["BasicUNet, parameters", "BasicUNet, mean loss of the last 128 images"],
     "3.4.1": [f"the loop by hand against sample_with_step, {n} steps, largest difference" for n in (5, 40)],
     "3.4.2": ["UNet2DModel, parameters", "UNet2DModel, mean loss of the last 16 images"],
-    "3.5": ["VPLinear against diffusers' DDPMScheduler.add_noise, largest difference"],
+    "3.5": ["VP against diffusers' DDPMScheduler.add_noise, largest difference"],
     "3.6": [
         *[f"{which}, mean loss of the last 128 images" for which in (WITHOUT, WITH)],
         *[f"{which}, error" for which in (WITHOUT, WITH)],

@@ -18,16 +18,12 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
 
-from fromnoise import BasicUNet, Run, corrupt, sample_with_step
+import fromnoise as fn
 from fromnoise.chapter.published import FIRST_BATCH, PARAMETERS
 from fromnoise.chapter.record import ChapterRecord
-from fromnoise.data import Batches, DataOptions, cache_dir, describe, load, splits
-from fromnoise.diffusion.vp import VPLinear
+from fromnoise.data import DataOptions, cache_dir, describe, splits
 from fromnoise.figures.curves import lines, loss_and_samples, loss_curve
-from fromnoise.figures.grid import grid
-from fromnoise.figures.image_rows import rows as image_rows
-from fromnoise.figures.image_rows import two_columns
-from fromnoise.figures.scaling import Images
+from fromnoise.figures.image_rows import rows, two_columns
 from fromnoise.metrics.classifier import accuracy, cached_classifier, train_classifier
 from fromnoise.train.hardware import choose_device
 
@@ -62,22 +58,24 @@ CLASSIFIER_STEPS = 100  # of the classifier that scores samples; 0: its whole tr
 # 1 (ink), in the order batch, channel, height, width.
 
 # %%
-data = load(DataOptions(DATA))
+data = fn.load(DATA)
 record = ChapterRecord(OUTPUT_DIR, DATA, len(data), quick=QUICK, seed=SEED)
 device = choose_device(DEVICE)
 print(f"device: {device.name} ({device.reason})")
 print(describe(data))
 
-images, labels = Batches(data, batch_size=8, seed=SEED).batch(0)
-x = images.float() / 255
+batch_size = min(BATCH_SIZE, len(data))
+batches = fn.Batches(data, batch_size, seed=SEED)
+images, labels = batches.batch(0)
+x = images[:8].float() / 255
 record.measure("3.1", "shape of the first batch", list(x.shape), FIRST_BATCH)
-names = None if labels is None else labels.tolist()
+names = None if labels is None else labels[:8].tolist()
 record.measure("3.1", "labels of the first batch", names, note="they follow the seed")
 
 INK = data.spec.channels == 1  # grey images are drawn dark on white
 
 
-def pixels(x: torch.Tensor) -> Images:
+def pixels(x: torch.Tensor) -> np.ndarray:
     """Floats (B, C, H, W) in [0, 1] as bytes (B, H, W, C), which figures are made of."""
     return (x.detach().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
@@ -88,7 +86,7 @@ def uniform_noise(count: int) -> torch.Tensor:
     return torch.rand(count, *data.spec.shape)
 
 
-record.figure("3.1-digits", grid(pixels(x), invert=INK), "The first batch.")
+record.figure("3.1-digits", fn.grid(pixels(x), invert=INK), "The first batch.")
 
 # %% [markdown]
 # ## 3.2 Corruption
@@ -105,10 +103,10 @@ noise = uniform_noise(len(x))
 share = amount.view(-1, 1, 1, 1)
 by_hand = x * (1 - share) + noise * share
 
-mixed = corrupt(x, amount, noise=noise)
+mixed = fn.corrupt(x, amount, noise=noise)
 print(f"largest difference: {float((mixed - by_hand).abs().max()):.1e}")
 titled = [("Input data", pixels(x)), ("Corrupted data (-- amount increases -->)", pixels(mixed))]
-record.figure("3.2-corruption", image_rows(titled, invert=INK), "The same images with amounts from 0 to 1.")
+record.figure("3.2-corruption", rows(titled, invert=INK), "The same images with amounts from 0 to 1.")
 
 # %% [markdown]
 # ## 3.3 Training
@@ -118,7 +116,7 @@ record.figure("3.2-corruption", image_rows(titled, invert=INK), "The same images
 # through the coarse middle. The output has the shape of the input.
 
 # %%
-net = BasicUNet(in_channels=data.spec.channels, out_channels=data.spec.channels)
+net = fn.BasicUNet(in_channels=data.spec.channels, out_channels=data.spec.channels)
 record.measure("3.3", "BasicUNet, parameters", sum(p.numel() for p in net.parameters()), PARAMETERS["BasicUNet"])
 print(f"{tuple(x.shape)} -> {tuple(net(x).shape)}")
 
@@ -129,12 +127,10 @@ print(f"{tuple(x.shape)} -> {tuple(net(x).shape)}")
 
 # %%
 torch.manual_seed(SEED)
-batch_size = min(BATCH_SIZE, len(data))
-batches = Batches(data, batch_size, seed=SEED)
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 for step in range(STEPS_BY_HAND):
     clean = batches.batch(step)[0].float() / 255
-    prediction = net(corrupt(clean, torch.rand(len(clean))))
+    prediction = net(fn.corrupt(clean, torch.rand(len(clean))))
     loss = torch.nn.functional.mse_loss(prediction, clean)
     optimizer.zero_grad()
     loss.backward()
@@ -149,7 +145,7 @@ print(f"loss of step {STEPS_BY_HAND}: {loss.item():.4f}")
 # %%
 RUNS = Path(OUTPUT_DIR, "runs", "quick" if QUICK else "")
 shared = {"train.seed": SEED, "train.train_batch_size": batch_size, "train.previews": 0 if QUICK else 4}
-basic = Run.create(
+basic = fn.Run.create(
     DATA,
     recipe="chapter-basic",
     output_dir=RUNS / "basic-unet",
@@ -173,7 +169,7 @@ with torch.no_grad():
     predicted = basic_net(mixed.to(device.name))
 titled = [("Input data", pixels(x)), ("Corrupted data", pixels(mixed)), ("Network Predictions", pixels(predicted))]
 caption = f"BasicUNet's predictions at amounts from 0 to 1 ({basic_history.part})."
-record.figure("3.3-predictions", image_rows(titled, invert=INK), caption)
+record.figure("3.3-predictions", rows(titled, invert=INK), caption)
 
 # %% [markdown]
 # ## 3.4.1 Sampling
@@ -189,7 +185,7 @@ record.figure("3.3-predictions", image_rows(titled, invert=INK), caption)
 start = uniform_noise(8).to(device.name)
 for n_steps in (5, 40):
     z, largest = start, 0.0
-    _, inputs, predictions = sample_with_step(basic_net, start, n_steps)
+    _, inputs, predictions = fn.sample_with_step(basic_net, start, n_steps)
     with torch.no_grad():
         for i in range(n_steps):
             m = 1 / (n_steps - i)
@@ -199,7 +195,7 @@ for n_steps in (5, 40):
     record.measure("3.4.1", name, largest, note="float32, same network and noise; expected at most 1e-5")
 
 # %%
-_, inputs, predictions = sample_with_step(basic_net, start, 5)
+_, inputs, predictions = fn.sample_with_step(basic_net, start, 5)
 left, right = [pixels(z) for z in inputs[:-1]], [pixels(z) for z in predictions]
 caption = f"Eight samples in 5 steps, top to bottom ({basic_history.part})."
 record.figure("3.4.1-five-steps", two_columns(left, right, invert=INK), caption)
@@ -209,9 +205,9 @@ record.figure("3.4.1-five-steps", two_columns(left, right, invert=INK), caption)
 # like digits.
 
 # %%
-made, _, _ = sample_with_step(basic_net, uniform_noise(64).to(device.name), 40)
+made, _, _ = fn.sample_with_step(basic_net, uniform_noise(64).to(device.name), 40)
 caption = f"64 samples of BasicUNet in 40 steps ({basic_history.part})."
-record.figure("3.4.1-samples", grid(pixels(made), invert=INK), caption)
+record.figure("3.4.1-samples", fn.grid(pixels(made), invert=INK), caption)
 
 # %% [markdown]
 # ## 3.4.2 UNet2DModel
@@ -234,7 +230,7 @@ larger = UNet2DModel(
 parameters = sum(p.numel() for p in larger.parameters())
 record.measure("3.4.2", "UNet2DModel, parameters", parameters, PARAMETERS["UNet2DModel"])
 
-unet2d = Run.create(
+unet2d = fn.Run.create(
     DATA,
     recipe="chapter-unet2d",
     output_dir=RUNS / "unet2d",
@@ -245,7 +241,7 @@ unet2d_history = record.train("UNet2DModel", unet2d)
 record.losses("3.4.2", unet2d_history)
 
 start = uniform_noise(min(64, UNET2D_NUM_SAMPLES)).to(device.name)
-made, _, _ = sample_with_step(unet2d.denoiser().net, start, 40)
+made, _, _ = fn.sample_with_step(unet2d.denoiser().net, start, 40)
 top = 0.1 if unet2d_history.last()[1] < 0.1 else None
 picture = loss_and_samples(unet2d_history.losses, pixels(made), y_max=top, invert=INK)
 record.figure("3.4.2-unet2d", picture, f"Loss, and {len(made)} samples in 40 steps ({unet2d_history.part}).")
@@ -256,16 +252,16 @@ record.figure("3.4.2-unet2d", picture, f"Loss, and {len(made)} samples in 40 ste
 # [DDPM](https://arxiv.org/abs/2006.11239) corrupts by another rule: in 1000 small steps, each of which fades the image
 # slightly and adds a little Gaussian noise, `q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)`. All steps up to
 # t can be taken at once, `x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps`, where `abar_t` is the product of the `1 -
-# beta`. It is the one equation again with other curves: the process `VPLinear`. Images lie in [-1, 1] here.
+# beta`. It is the one equation again with other curves: the process `VP`. Images lie in [-1, 1] here.
 
 # %%
 torch.manual_seed(SEED)
 clean, k = 2 * x - 1, torch.linspace(0, 999, len(x)).long()
 noise = torch.randn_like(clean)
-process = VPLinear()
+process = fn.VP("linear")
 noisy = process.corrupt(clean, noise, k + 1)  # our t counts from 1, diffusers' index from 0
 difference = float((noisy - DDPMScheduler(num_train_timesteps=1000).add_noise(clean, noise, k)).abs().max())
-name = "VPLinear against diffusers' DDPMScheduler.add_noise, largest difference"
+name = "VP against diffusers' DDPMScheduler.add_noise, largest difference"
 record.measure("3.5", name, difference, note="same images, noise and timesteps; expected at most 1e-5")
 
 low, high = float(noisy.min()), float(noisy.max())
@@ -275,7 +271,7 @@ titled = [
     (f"Noisy, its whole range from {low:.1f} to {high:.1f}", pixels((noisy - low) / (high - low))),
 ]
 heads = ["timestep 0", *[str(i) for i in k.tolist()[1:]]]
-record.figure("3.5-ddpm", image_rows(titled, heads, invert=INK), "The same images at eight of DDPM's 1000 timesteps.")
+record.figure("3.5-ddpm", rows(titled, heads, invert=INK), "The same images at eight of DDPM's 1000 timesteps.")
 
 # %% [markdown]
 # DDPM's network predicts the noise instead of the image. Each follows from the other, but the errors differ: that of
@@ -297,7 +293,7 @@ record.table([head, *[(str(i), f"{a:.4f}", f"{s:.4f}", f"{(a / s) ** 2:.4g}") fo
 # same.
 
 # %%
-conditioned = Run.create(
+conditioned = fn.Run.create(
     DATA,
     recipe="chapter-basic",
     output_dir=RUNS / "basic-unet-time",
@@ -321,7 +317,7 @@ record.figure("3.6-time-conditioning", picture, f"Each point is the mean over a 
 
 # %%
 has_test = "test" in splits(DataOptions(DATA))
-test = load(DataOptions(DATA), "test") if has_test else data
+test = fn.load(DATA, "test") if has_test else data
 some = test.fetch(torch.arange(min(TEST_IMAGES, len(test))))
 test = replace(test, images=some[0], labels=some[1])
 where = f"{len(test):,} {'test' if has_test else 'training'} images"
@@ -335,7 +331,7 @@ def error_at(net: torch.nn.Module, amount: float) -> float:
     squared = 0.0
     for images in test.images.split(256):
         x, t = images.float() / 255, torch.full((len(images),), amount)
-        predicted = net(corrupt(x, t).to(device.name), 1000 * t.to(device.name)).cpu()
+        predicted = net(fn.corrupt(x, t).to(device.name), 1000 * t.to(device.name)).cpu()
         squared += float((predicted - x).square().mean()) * len(x)
     return squared / len(test)
 
@@ -395,11 +391,11 @@ else:
 # %%
 if labelled:
     for i, what in enumerate(SCORES[:2]):
-        curves = {name: (STEP_COUNTS, [values[i] for values in rows]) for name, rows in found.items()}
+        curves = {name: (STEP_COUNTS, [values[i] for values in table]) for name, table in found.items()}
         picture = lines(curves, "steps", what, f"{what.capitalize()} by number of steps", log_x=True)
         caption = f"BasicUNet ({basic_history.part}), UNet2DModel ({unet2d_history.part}) and {where}."
         record.figure(f"3.6-{what.replace(' ', '-')}", picture, caption)
-    columns = [[" / ".join(f"{value:.3f}" for value in values) for values in rows] for rows in found.values()]
+    columns = [[" / ".join(f"{value:.3f}" for value in values) for values in table] for table in found.values()]
     record.table([("steps", *found), *zip(map(str, STEP_COUNTS), *columns, strict=True)], " / ".join(SCORES))
 
 # %% [markdown]
