@@ -8,7 +8,8 @@ data = fn.load("digits")  # uint8 images, labels, and an ImageSpec that knows sh
 denoiser = fn.Denoiser(fn.UNet(data.spec, width=16), fn.Linear(), fn.EDM(), data.spec)
 objective = fn.Objective(fn.Unit(), fn.LogitNormal(), label_dropout=0.1)
 batches = fn.Batches(data, batch_size=64, seed=0)
-optimizer = torch.optim.AdamW(denoiser.parameters(), lr=2e-3)
+optimizer = torch.optim.AdamW(denoiser.parameters(), lr=4e-3)
+decay = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=1000)
 
 for step in range(1000):  # train
     images, labels = batches.batch(step)
@@ -18,9 +19,11 @@ for step in range(1000):  # train
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    decay.step()
     if step % 100 == 99:
         print(f"step {step + 1}: loss {loss.item():.3f}")
 
-grid = fn.UniformGrid()(denoiser.process, steps=20)  # sample
-*_, last = fn.sample(denoiser.eval(), seeds=range(10), sampler=fn.Heun(), grid=grid, label=torch.arange(10))
+guided = fn.ClassifierFreeGuidance(denoiser.eval(), scale=2.0)  # sample
+grid = fn.UniformGrid()(denoiser.process, steps=20)
+*_, last = fn.sample(guided, seeds=range(10), sampler=fn.Heun(), grid=grid, label=torch.arange(10))
 fn.grid(data.spec.decode(last.x).permute(0, 2, 3, 1).numpy()).save("digits.png")
