@@ -1,6 +1,6 @@
 """Plants the classic mistakes one by one and sees whether the tests notice.
 
-    python scripts/mutants.py             all of them; prints a table, and fails if one lives
+    python scripts/mutants.py             all of them; prints a table, and fails if one survives
     python scripts/mutants.py --write     also keeps the table in docs/mutants.md
 
 Each mistake is one replacement in a copy of the source; the tests named beside it run against that copy.
@@ -149,6 +149,111 @@ MUTANTS = (
         'generator(0, "sample", s)',
         'generator(0, "sample", 0)',
         f"{CHECKS} -k seed_i_alone",
+    ),
+    Mutant(
+        "sigma_data of the data ignored by EDM's prediction",
+        "model/build.py",
+        "(config.objective.sigma_data or sigma_data)",
+        "()",
+        "tests/model/test_build.py",
+    ),
+    Mutant(
+        "min-SNR turned round",
+        "diffusion/weighting.py",
+        "snr.clamp(max=self.gamma)",
+        "snr.clamp(min=self.gamma)",
+        "tests/diffusion/test_weighting.py",
+    ),
+    Mutant(
+        "min-SNR with gamma 1",
+        "diffusion/weighting.py",
+        "gamma: float = 5.0",
+        "gamma: float = 1.0",
+        "tests/diffusion/test_weighting.py",
+    ),
+    Mutant(
+        "truncated SNR as the smaller of SNR and 1",
+        "diffusion/weighting.py",
+        "snr.clamp(min=1)",
+        "snr.clamp(max=1)",
+        "tests/diffusion/test_weighting.py",
+    ),
+    Mutant(
+        "guidance rescale at its full strength, whatever is set",
+        "diffusion/guidance.py",
+        "(1 + self.rescale * (share - 1))",
+        "share",
+        "tests/diffusion/test_denoiser.py",
+    ),
+    Mutant(
+        "fresh noise equal to the noise of the start",
+        "diffusion/samplers/loop.py",
+        'generator(0, "fresh noise", i, seed)',
+        'generator(0, "sample", seed)',
+        "tests/diffusion/samplers/test_loop.py",
+    ),
+    Mutant(
+        "EDM's S_noise left out",
+        "diffusion/samplers/stochastic.py",
+        "added = self.s_noise * alpha",
+        "added = alpha",
+        "tests/diffusion/samplers/test_stochastic.py",
+    ),
+    Mutant(
+        "EDM's noise raised at every level",
+        "diffusion/samplers/stochastic.py",
+        "if self.stochastic and self.s_min <= level <= self.s_max:",
+        "if self.stochastic:",
+        "tests/diffusion/samplers/test_stochastic.py",
+    ),
+    Mutant(
+        "inpainting with the same noise on what is known after each step",
+        "diffusion/editing.py",
+        'noise_for("noise of what is known")',
+        'noise_for("noise of what is known", 0, 0)',
+        "tests/diffusion/test_editing.py -k known",
+    ),
+    Mutant(
+        "labels of samples not by the training set's frequencies",
+        "model/labels.py",
+        "torch.multinomial(share, 1,",
+        "torch.multinomial(torch.ones_like(share), 1,",
+        "tests/model/test_labels.py",
+    ),
+    Mutant(
+        "labels and starting noise from one stream",
+        "model/labels.py",
+        'generator(0, "label", seed)',
+        'generator(0, "sample", seed)',
+        "tests/model/test_labels.py",
+    ),
+    Mutant(
+        "gradient clipping left out",
+        "train/update.py",
+        "if self.max_grad_norm is not None:",
+        "if False:",
+        "tests/train/test_optimizer.py",
+    ),
+    Mutant(
+        "Adam's second beta ignored",
+        "train/optimizer.py",
+        "betas = (0.9, options.adam_beta2)",
+        "betas = (0.9, 0.999)",
+        "tests/train/test_optimizer.py",
+    ),
+    Mutant(
+        "weight decay ignored by AdamW",
+        "train/optimizer.py",
+        "            weight_decay=options.weight_decay,\n",
+        "            weight_decay=0.0,\n",
+        "tests/train/test_optimizer.py",
+    ),
+    Mutant(
+        "linear decay that ends at half the rate",
+        "train/lr_schedule.py",
+        "fall = 1 - done if",
+        "fall = 1 - done / 2 if",
+        "tests/train/test_optimizer.py",
     ),
 )
 

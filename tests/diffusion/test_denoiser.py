@@ -80,10 +80,14 @@ def test_guidance_gives_back_its_contrast():
 
     denoiser = Denoiser(Slope(), Linear(), X0(), SPEC)
     xt, t, label = torch.randn(2, 1, 4, 4), torch.full((2,), 0.5).double(), torch.tensor([0, 1])
-    told = denoiser(xt, t, label)
-    plain, rescaled = (ClassifierFreeGuidance(denoiser, 3.0, rescale=share)(xt, t, label) for share in (0.0, 1.0))
-    assert (plain.x0.flatten(1).std(1) - told.x0.flatten(1).std(1)).abs().min() > 0.1
-    torch.testing.assert_close(rescaled.x0.flatten(1).std(1), told.x0.flatten(1).std(1))
+    conditional = denoiser(xt, t, label).x0
+    plain, half, rescaled = (
+        ClassifierFreeGuidance(denoiser, 3.0, rescale=share)(xt, t, label) for share in (0.0, 0.5, 1.0)
+    )
+    assert (plain.x0.flatten(1).std(1) - conditional.flatten(1).std(1)).abs().min() > 0.1
+    torch.testing.assert_close(rescaled.x0.flatten(1).std(1), conditional.flatten(1).std(1))
+    # Lin et al. 2024, eq. 16: phi of the rescaled image and 1 - phi of the guided one.
+    torch.testing.assert_close(half.x0, 0.5 * rescaled.x0 + 0.5 * plain.x0)
     torch.testing.assert_close(0.5 * rescaled.x0 + 0.5 * rescaled.eps, xt)
 
 

@@ -1,5 +1,6 @@
 """Edits against laws whose answers are known: what must come back comes back, what must stay stays."""
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -236,6 +237,17 @@ def test_resampling_is_counted_and_draws_anew():
     steps = list(inpaint(Gaussian(Linear()), PICTURES[:1], torch.ones(1, 1, 2, 2), resample=3, **how))
     assert [step.evaluations for step in steps] == [3, 6, 9, 10] and [step.s for step in steps] == [0.75, 0.5, 0.25, 0]
     assert len({tuple(draw.flatten().tolist()) for draw in drawn}) == 10
+
+
+def test_what_is_known_has_other_noise_after_each_step():
+    """x = alpha x0 + sigma eps outside of the mask, so eps can be read off each step."""
+    process, x0 = Linear(), PICTURES[:1].float()
+    how = {"seeds": [0], "sampler": DDIM(), "grid": UniformGrid()(process, 4)}
+    steps = list(inpaint(Gaussian(process), x0, torch.zeros(1, 1, 2, 2), **how))[:-1]
+    noises = [(step.x - (1 - step.s) * x0) / step.s for step in steps]
+    assert len(noises) == 3
+    for first, second in itertools.combinations(noises, 2):
+        assert (first - second).abs().min() > 1e-3
 
 
 def test_holes_that_cannot_be_painted():

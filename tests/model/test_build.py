@@ -13,7 +13,7 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.vp import VP, VPContinuous
-from fromnoise.model.build import build_objective, build_sampler, build_sampling, model_spec
+from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
 from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))
@@ -60,6 +60,12 @@ def test_processes_are_composed_from_their_options():
     assert table == VP("scaled_linear", 1000, 0.00085, 0.012)
     limit = build_process(ProcessOptions(kind="vp_continuous", steps=100, beta_end=0.2, zero_terminal_snr=True))
     assert limit == VPContinuous("linear", 0.01, 20.0, True)
+
+
+@pytest.mark.parametrize("given, expected", [(None, 0.3), (0.7, 0.7)])
+def test_edms_prediction_has_the_datas_deviation_unless_another_is_set(given, expected):
+    config = replaced(Settings(), {"objective.prediction": "edm", "objective.sigma_data": given, "net.width": 8})
+    assert build_denoiser(config, SPEC, 0.3).prediction.sigma_data == expected
 
 
 def test_edms_weighting_knows_the_data():

@@ -24,6 +24,8 @@ def as_format_1(path: Path) -> None:
     for section, names in RENAMED.items():
         for new, old in names.items():
             record["settings"][section][old] = record["settings"][section].pop(new)
+    assert record["settings"]["sample"]["grid"] == "few_steps"
+    record["settings"]["sample"]["grid"] = "spread"
     record["config"], record["situation"] = record.pop("settings"), record.pop("context")
     del record["parameters"]
     (path / "config.json").write_text(json.dumps({**record, "format": 1}))

@@ -1,0 +1,31 @@
+"""The sampling loop: which noise each step is given."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from fromnoise.diffusion.process import Linear
+from fromnoise.diffusion.samplers.ddim import DDIM
+from fromnoise.diffusion.samplers.loop import sample, start_noise
+from fromnoise.diffusion.time_grids import UniformGrid
+from fromnoise.testing import Gaussian
+
+
+@dataclass(frozen=True)
+class Recorder(DDIM):
+    """DDIM that keeps the noise of each step, drawn twice."""
+
+    drawn: list = field(default_factory=list, compare=False)
+
+    def step(self, estimate, process, x, t, s, carry, noise):
+        self.drawn.append((noise(), noise()))
+        return super().step(estimate, process, x, t, s, carry, noise)
+
+
+def test_fresh_noise_is_that_of_its_step_and_neither_the_starts_nor_anothers():
+    recorder, denoiser = Recorder(), Gaussian(Linear())
+    list(sample(denoiser, seeds=[3, 5], sampler=recorder, grid=UniformGrid()(Linear(), 3)))
+    assert all(torch.equal(first, again) for first, again in recorder.drawn)
+    noises = [start_noise(Linear(), denoiser.spec.shape, [3, 5]), *(first for first, _ in recorder.drawn)]
+    rows = torch.stack(noises).flatten(0, 1).flatten(1)
+    assert len(rows.unique(dim=0)) == 4 * 2, "every step and every seed has noise of its own"
