@@ -89,7 +89,7 @@ class ObjectiveOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The training loop's options. One of num_epochs, num_images and budget says how long."""
+    """The training loop's options. One of num_epochs, num_images and budget gives the length."""
 
     num_epochs: float | None = option(None, "how often every image is seen", least=1e-6, most=1e6)
     num_images: int | None = option(None, "how many images are seen, repeats counted", least=1)

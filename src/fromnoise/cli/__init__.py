@@ -15,16 +15,16 @@ from fromnoise.common.errors import FromNoiseError, Interrupted
 
 VERBS = {
     "demo": "train for two minutes, sample and write a report",
-    "train": "train a model on images, or go on with one",
-    "sample": "make pictures from a trained model",
-    "edit": "paint holes anew, vary, interpolate or invert pictures",
-    "show": "draw corruption, curves, guesses, trajectories and samples, and write the report",
-    "diagnose": "say why samples are noise, with measured numbers and what to do",
+    "train": "train a model on images, or continue a run",
+    "sample": "sample images from a trained model",
+    "edit": "inpaint, vary, interpolate or invert images",
+    "show": "draw corruption, curves, x0 predictions, trajectories and samples, and write the report",
+    "diagnose": "find out why samples are noise, with measured numbers and what to do",
     "evaluate": "measure how good samples are, beside real images",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",
-    "doctor": "say what this machine can do and what is missing",
+    "doctor": "report what this machine can do and what is missing",
 }
 
 

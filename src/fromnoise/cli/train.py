@@ -1,4 +1,4 @@
-"""Train a model from scratch on images, or go on with a run: the same command continues where it stopped."""
+"""Train a model from scratch on images; the same command again continues where it stopped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags,
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration, process_start
 from fromnoise.common.errors import UsageError
-
-RECIPES = "default, default-tiny, default-small, default-base, default-large, ddpm, chapter-basic, chapter-unet2d"
-
+from fromnoise.recipes.recipes import RECIPES
 
 SAID = ("images", "network", "size", "process", "device", "precision", "memory format", "CUDA graph", "torch.compile")
 
@@ -22,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="DATA",
         help="digits, mnist, ... (`fromnoise data list`), a folder, .zip, .npz, IDX, hf:owner/name",
     )
-    parser.flag("recipe", default="default", metavar="NAME", help=f"{RECIPES} (default: default)")
+    parser.flag("recipe", default="default", metavar="NAME", help=f"{', '.join(RECIPES)} (default: default)")
     parser.flag("output_dir", "outdir", metavar="DIR", help="the run folder (default: runs/<data>-<recipe>-s<seed>)")
     add_setting_flags(parser, TRAIN_FLAGS)
     add_device_flag(parser)

@@ -1,4 +1,4 @@
-"""From names to things: a Settings becomes a process, a denoiser, an objective, a sampler and its grid."""
+"""From settings to objects: the denoiser, the objective, the sampler and its grid that they name."""
 
 from __future__ import annotations
 
@@ -25,33 +25,39 @@ from fromnoise.settings import ObjectiveOptions, SampleOptions, Settings
 from fromnoise.train.hardware import choose_channels_last
 
 
-def model_spec(spec: ImageSpec, config: Settings) -> ImageSpec:
-    """What a model of images of `spec` works with: the process's range, and classes only where it is told them."""
-    classes = spec.classes if config.net.class_conditioning else ()
-    return dataclasses.replace(spec, low=config.process.low, high=1.0, classes=classes)
+def model_spec(spec: ImageSpec, settings: Settings) -> ImageSpec:
+    """The images as a model takes them: in the process's range, with classes only where it is conditioned on them."""
+    classes = spec.classes if settings.net.class_conditioning else ()
+    return dataclasses.replace(spec, low=settings.process.low, high=1.0, classes=classes)
 
 
 def build_denoiser(
-    config: Settings, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None, device: str = "cpu"
+    settings: Settings, spec: ImageSpec, sigma_data: float, autocast: torch.dtype | None = None, device: str = "cpu"
 ) -> Denoiser:
     """A freshly initialised denoiser on the CPU; its weights follow from the seed alone.
 
-    device: where it is to go, by which its layout in memory is chosen.
-    Raises UsageError where the parts of `config` do not go together.
+    Arguments:
+        spec: as `model_spec` gives it.
+        sigma_data: standard deviation of the data, where the settings give none.
+        autocast: the type that the network computes in, None for float32.
+        device: where it will be moved to, by which its memory format is chosen.
+
+    Raises:
+        UsageError: where the parts of `settings` do not go together.
     """
-    process = build_process(config.process)
-    TIME_DISTRIBUTIONS[config.objective.time_sampling].check(process)
-    check_sampling(config.sample, process, spec)
-    if config.sample.guidance_scale != 1 and config.objective.label_dropout == 0:
+    process = build_process(settings.process)
+    TIME_DISTRIBUTIONS[settings.objective.time_sampling].check(process)
+    check_sampling(settings.sample, process, spec)
+    if settings.sample.guidance_scale != 1 and settings.objective.label_dropout == 0:
         raise UsageError(
-            f"guidance_scale is {config.sample.guidance_scale:g}, but with label_dropout 0 no image is shown without "
+            f"guidance_scale is {settings.sample.guidance_scale:g}, but with label_dropout 0 no image is shown without "
             "its class, and guidance needs that; set objective.label_dropout=0.1, or sample.guidance_scale=1"
         )
-    prediction = PREDICTIONS[config.objective.prediction](config.objective.sigma_data or sigma_data)
+    prediction = PREDICTIONS[settings.objective.prediction](settings.objective.sigma_data or sigma_data)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key(config.train.seed, "initial weights"))
-        net = build_net(config.net, spec)
-    if choose_channels_last(config.net.kind, device, config.train.memory_format).on:
+        torch.manual_seed(key(settings.train.seed, "initial weights"))
+        net = build_net(settings.net, spec)
+    if choose_channels_last(settings.net.kind, device, settings.train.memory_format).on:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Denoiser(net, process, prediction, spec, autocast)
 
@@ -101,26 +107,28 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
     if interval is not None and (interval[0] > process.t_max or interval[1] < 0):
         raise UsageError(
             f"guidance_interval is {list(interval)}, but the times of this process are 0 to {process.t_max:g}, so that "
-            "it would never pull; give times among these"
+            "it would never act; give times among these"
         )
 
 
 def build_sampling(
-    options: SampleOptions, denoiser: Estimator, weaker: Estimator | None = None
+    options: SampleOptions, denoiser: Estimator, guide: Estimator | None = None
 ) -> tuple[Estimator, Sampler, Tensor]:
-    """(the denoiser to ask, the sampler, the grid): guidance first, then keeping what guidance says in range.
+    """(estimator, sampler, grid) that `options` name: the denoiser with its guidance, then its x0 kept in range.
 
-    weaker: the model that autoguidance pushes away from, where the options ask for that.
+    guide: the denoiser that autoguidance pushes away from, where the options request that.
     """
     check_sampling(options, denoiser.process, denoiser.spec)
-    asked: Estimator = denoiser
-    if weaker is not None:
-        asked = Autoguidance(asked, weaker, options.autoguidance_scale)
+    estimator: Estimator = denoiser
+    if guide is not None:
+        estimator = Autoguidance(estimator, guide, options.autoguidance_scale)
     if options.guidance_scale != 1:
         low, high = options.guidance_interval or (float("-inf"), float("inf"))
-        asked = ClassifierFreeGuidance(asked, options.guidance_scale, (low, high), options.guidance_rescale)
+        estimator = ClassifierFreeGuidance(estimator, options.guidance_scale, (low, high), options.guidance_rescale)
+    # After guidance, which may leave the range that its two parts are in.
     if options.threshold is not None:
-        asked = DynamicThresholding(asked, options.threshold)
+        estimator = DynamicThresholding(estimator, options.threshold)
     elif options.clip:
-        asked = Clipping(asked)
-    return asked, build_sampler(options), grid_named(options.grid, denoiser.process)(denoiser.process, options.steps)
+        estimator = Clipping(estimator)
+    grid = grid_named(options.grid, denoiser.process)(denoiser.process, options.steps)
+    return estimator, build_sampler(options), grid

@@ -15,7 +15,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, choose_size
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
-BUDGET = "3m"  # of the default recipe, where nothing else is asked
+BUDGET = "3m"  # of the default recipe, where nothing else is requested
 
 
 def _default(size: str, context: TrainingContext) -> Settings:

@@ -76,7 +76,7 @@ class Run:
 
         Arguments:
             data: a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name.
-            output_dir: runs/<data>-<recipe>-s<seed> if not given.
+            output_dir: `runs/<data>-<recipe>-s<seed>` if not given.
             settings: dotted name -> value, such as {"train.budget": "60s"}; they win over config_file, which wins over
                 the recipe.
 
