@@ -41,8 +41,8 @@ def settings_page() -> str:
         "# Settings",
         "",
         "`fromnoise train DATA --set section.name=value` sets one; a TOML file for `--config` has a table for each",
-        "section. From Python: `Run.create(data, settings={'train.budget': '60s'})`. The defaults here are those of the",
-        "options; a recipe chooses its own.",
+        "section. From Python: `Run.create(data, settings={'train.budget': '60s'})`. The defaults here are those of",
+        "the options; a recipe chooses its own.",
     ]
     known = all_settings(Settings)
     for section, kind in sections(Settings).items():

@@ -106,7 +106,8 @@ def parse_seeds(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last >= LARGEST_SEED or last - first >= MOST_SEEDS:
             raise UsageError(
-                f"'{text}' is too much; seeds go up to {LARGEST_SEED - 1}, and at most {MOST_SEEDS:,} samples are made at once"
+                f"'{text}' is too much; seeds go up to {LARGEST_SEED - 1}, and at most {MOST_SEEDS:,} samples are made "
+                "at once"
             )
         seeds += range(first, last + 1)
     return seeds
