@@ -37,7 +37,7 @@ MEASURES = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
-    "label_agreement": "label agreement",
+    "class_accuracy": "class accuracy",
     "frechet_pixels": "Frechet distance, pixels",
     "histogram_distance": "brightness",
     "copy_rate": "copies",
@@ -126,7 +126,7 @@ class Bench:
         train, self.test = load(DataOptions(source)), load(DataOptions(source), "test")
         self.train = subset(train, torch.randperm(len(train), generator=generator(0, "damage"))[:TRAIN])
         whole = referred(train, "auto")
-        self.reference = Reference(self.train, whole.features, whole.pixels, whole.judge)
+        self.reference = Reference(self.train, whole.features, whole.pixels, whole.classifier)
         embedded = whole.features.of(self.test.images)
         self.usual: Baseline = measure_baseline(self.train, self.reference.embedded, self.test, embedded, count=COUNT)
         self.order = torch.randperm(len(self.test), generator=generator(0, "damage draws"))

@@ -98,7 +98,7 @@ def _cells(group: list[dict[str, Any]]) -> list[str]:
         _spread([scores.kid for scores in measures]),
         *(shares(name) for name in ("precision", "recall")),
         _spread([scores.density for scores in measures]),
-        *(shares(name) for name in ("coverage", "label_agreement")),
+        *(shares(name) for name in ("coverage", "class_accuracy")),
         _spread([scores.frechet_pixels for scores in measures]),
         shares("copy_rate"),
         deep("classification_accuracy", 100, " %"),

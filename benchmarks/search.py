@@ -75,7 +75,7 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
             "loss": statistics.mean(losses[-len(losses) // 10 :]),
             "frechet_distance": found.frechet_distance,
             "kid": found.kid,
-            "label_agreement": found.label_agreement,
+            "class_accuracy": found.class_accuracy,
         }
 
 
@@ -96,7 +96,7 @@ def page(data: str, found: dict[str, Any]) -> str:
             _ranged(rows, "cpu_seconds"),
             _ranged(rows, "loss"),
             _ranged(rows, "frechet_distance"),
-            _ranged(rows, "label_agreement", 100),
+            _ranged(rows, "class_accuracy", 100),
         ]
         for (_, name), rows in ordered
     ]

@@ -79,7 +79,7 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
     own = statistics.mean(distances(groups["ours"], count)) if "ours" in groups else None
     lines = [_cells(name, rows, count, own) for name, rows in groups.items()]
     if test:
-        taken, copies = (_share([test[name]]) for name in ("label_agreement", "copy_rate"))
+        taken, copies = (_share([test[name]]) for name in ("class_accuracy", "copy_rate"))
         line = {"contender": TEST, "Frechet distance": plain(test["frechet_distance"]), "own class": taken}
         line |= {"times test's": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
@@ -101,7 +101,7 @@ def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> lis
         plain(max(reached)),
         _spread([one["ratio_to_test"] for one in scores if one["ratio_to_test"] is not None]),
         plain(statistics.mean(reached) / own) if own else "–",
-        _share([one["label_agreement"] for one in scores]),
+        _share([one["class_accuracy"] for one in scores]),
         _share([one["copy_rate"] for one in scores]),
         str(rows[0]["evaluations"]),
         f"{'' if told else 'about '}{statistics.mean(cost):,.0f} s",

@@ -27,7 +27,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.metrics.frechet import frechet_distance, statistics
 from fromnoise.metrics.inception import URL, inception
 from fromnoise.metrics.kid import kernel_distance
-from fromnoise.metrics.precision_recall import manifold
+from fromnoise.metrics.precision_recall import precision_recall
 
 COUNT, DIM = 2000, 64
 
@@ -70,7 +70,7 @@ def manifold_rows() -> list[Row]:
     rows = []
     for k in (3, 5):
         samples, reference = features()
-        found = manifold(reference, samples, k)
+        found = precision_recall(reference, samples, k)
         expected = prc_features_to_metric(samples, reference, prc_neighborhood=k, verbose=False)
         rows.append((f"precision, k = {k}", found.precision, expected["precision"], 1e-6))
         rows.append((f"recall, k = {k}", found.recall, expected["recall"], 1e-6))

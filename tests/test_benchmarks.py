@@ -110,7 +110,7 @@ def test_a_search_says_what_differs_and_keeps_the_newest(tmp_path):
     changes, times = search.settings_of("optimizer=adamw,net.width=24,images*1.5")
     assert changes == {"train.optimizer": "adamw", "net.width": 24} and times == 1.5
     row = {"variant": "v", "seed": 0, "plan": 10, "images": 10, "parameters": 5, "cpu_seconds": 1.0, "loss": 0.1}
-    rows = [{**row, "seed": seed, "frechet_distance": 3.0 + seed, "label_agreement": 0.9} for seed in (0, 1)]
+    rows = [{**row, "seed": seed, "frechet_distance": 3.0 + seed, "class_accuracy": 0.9} for seed in (0, 1)]
     kept = search.merged(rows, [{**rows[0], "frechet_distance": 9.0}])
     assert sorted(one["frechet_distance"] for one in kept) == [4.0, 9.0]
     page = search.page("mnist", {"num": 100, "processor": "a chip", "rows": kept})

@@ -46,9 +46,9 @@ MACHINE = {"processor": "a chip", "cores": 2, "threads": 2, "torch": "2", "devic
 
 
 def row(contender, budget, seed, distance, *, many=None):
-    scores = {"500": {"frechet_distance": distance, "ratio_to_test": distance / 2, "label_agreement": 0.9}}
+    scores = {"500": {"frechet_distance": distance, "ratio_to_test": distance / 2, "class_accuracy": 0.9}}
     if many:
-        scores["10000"] = {"frechet_distance": many, "ratio_to_test": many, "label_agreement": 0.9}
+        scores["10000"] = {"frechet_distance": many, "ratio_to_test": many, "class_accuracy": 0.9}
     for one in scores.values():
         one["copy_rate"] = 0.0
     facts = {"images_seen": 1000, "images_per_second": 50.0, "train_seconds": 0.9 * budget, "sample_seconds": 2.0}
@@ -57,7 +57,7 @@ def row(contender, budget, seed, distance, *, many=None):
 
 
 def found(*rows, data="mnist", machine=MACHINE, version=1):
-    test = {"frechet_distance": 2.0, "label_agreement": 0.99, "copy_rate": 0.001}
+    test = {"frechet_distance": 2.0, "class_accuracy": 0.99, "copy_rate": 0.001}
     counts = {count for one in rows for count in one["scores"]}
     measure = {count: {"version": version, "count": int(count), "features": {"weight_hash": "a"}} for count in counts}
     return {"data": data, "machine": machine, "measure": measure, "test": dict.fromkeys(counts, test), "rows": [*rows]}

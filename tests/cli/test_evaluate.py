@@ -55,7 +55,7 @@ def test_a_sweep_prints_its_table(run, capsys):
 def test_pictures_in_a_file_against_data(run, capsys):
     assert main(["sample", run, "--num", "40", "--steps", "2", "--out", "made.npz"]) == 0
     assert main(["evaluate", "--samples", "made.npz", "--reference", "digits"]) == 0
-    assert MEASURES["label_agreement"] in capsys.readouterr().out
+    assert MEASURES["class_accuracy"] in capsys.readouterr().out
     assert main(["evaluate", "--samples", "made.npz", "--reference", "digits", "--output_dir", "there"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "there/report.html"
 

@@ -335,7 +335,7 @@ def test_samples_that_a_weak_classifier_is_sure_of(trained, what):
         made = images.double().mean(0, keepdim=True).byte().repeat(64, 1, 1, 1)
     case = case_of(trained)
     case.__dict__["samples"] = type(case.trained_on)(made, torch.arange(64) % 10)
-    case.features.judge.temperature.fill_(1e-3)
+    case.features.classifier.temperature.fill_(1e-3)
     found = labels_and_looks(case)[0]
     assert found.numbers["one_class"] > 0.9 * found.numbers["real"], "sure of nearly all"
     assert found.name == "samples" and found.level == "worth knowing" and "hardly look like the data" in found.says

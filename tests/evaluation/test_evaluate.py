@@ -70,7 +70,7 @@ def test_the_report_shows_it(run, evaluation):
 def test_real_images_are_better_than_a_hardly_trained_model_and_that_than_noise(evaluation):
     rows = evaluation.reference_rows
     assert rows["test"].frechet_distance < evaluation.metrics.frechet_distance < rows["noise"].frechet_distance
-    assert rows["train_halves"].label_agreement > 0.95 > evaluation.metrics.label_agreement
+    assert rows["train_halves"].class_accuracy > 0.95 > evaluation.metrics.class_accuracy
     assert rows["noise"].precision < 0.4 and rows["test"].precision > 0.8
     assert evaluation.ratio_to_test == pytest.approx(
         evaluation.metrics.frechet_distance / rows["test"].frechet_distance, rel=1e-9
@@ -142,7 +142,7 @@ def test_real_images_and_copies_are_told_apart(tmp_path):
     assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
     assert "No plain copies were found" in verdict(fresh) and "Copies are among them" in verdict(stolen)
     assert any("no triumph" in note for note in stolen.notes)
-    assert fresh.metrics.label_agreement is None  # no labels came with them
+    assert fresh.metrics.class_accuracy is None  # no labels came with them
 
 
 def test_missing_classes_are_named(tmp_path):
@@ -167,9 +167,9 @@ def test_labels_of_other_classes_are_not_used_and_numbers_are(tmp_path):
     labels = np.arange(40) % 2
     cats = npz(tmp_path / "cats.npz", images, labels=labels, classes=np.array(["cat", "dog"]))
     found, _ = evaluate_pictures(cats, "digits")
-    assert found.metrics.label_agreement is None and any("cat, dog" in note for note in found.notes)
+    assert found.metrics.class_accuracy is None and any("cat, dog" in note for note in found.notes)
     found, _ = evaluate_pictures(npz(tmp_path / "numbers.npz", images, labels=labels), "digits")
-    assert found.metrics.label_agreement is not None
+    assert found.metrics.class_accuracy is not None
 
 
 def test_data_without_a_test_split_and_without_labels(tmp_path):
@@ -184,7 +184,7 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
     assert any("6 of 60 images are held out" in note for note in found.notes)
     assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
     assert any("6 test images are too few" in note for note in found.notes) and found.metrics.copy_rate is not None
-    assert found.protocol["measure"]["features"]["about"].startswith("a classifier of 4 ways")
+    assert found.protocol["measure"]["features"]["about"].startswith("a classifier of 4 orientations")
 
 
 def test_statistics_travel_as_mu_and_sigma(run, evaluation, tmp_path):

@@ -39,7 +39,7 @@ def test_the_rows_are_what_their_names_say(reference, test, tmp_path):
     rows = found.rows
     assert {name: row.count for name, row in rows.items()} == {"test": 200, "train_halves": 200, "noise": 200}
     assert rows["test"].frechet_distance < 0.1 * rows["noise"].frechet_distance
-    assert rows["test"].label_agreement is None and rows["test"].classes == ()
+    assert rows["test"].class_accuracy is None and rows["test"].classes == ()
     assert rows["test"].copy_rate < 0.02 and rows["noise"].copy_rate == 0
     assert rows["noise"].mean[0] == pytest.approx(127.5, abs=1) and rows["noise"].duplicate_rate == 0
 

@@ -10,8 +10,11 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import load
 from fromnoise.data.image_data import ArrayData
-from fromnoise.metrics import classifier as room
-from fromnoise.metrics.classifier import Classifier, accuracy, cached_classifier, recipe_hash, train_classifier
+from fromnoise.metrics import classifier_cache
+from fromnoise.metrics import classifier_training as training
+from fromnoise.metrics.classifier import Classifier, accuracy
+from fromnoise.metrics.classifier_cache import cached_classifier
+from fromnoise.metrics.classifier_training import recipe_hash, train_classifier
 from fromnoise.settings import DataOptions
 
 
@@ -32,7 +35,7 @@ def trained():
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(room, "_LEAST_STEPS", 20)
+    monkeypatch.setattr(training, "_LEAST_STEPS", 20)
 
 
 def same(first, second):
@@ -67,7 +70,7 @@ def test_a_picture_is_judged_alike_in_any_company(trained):
 
 def test_sure_answers_reach_beyond_what_label_smoothing_teaches(trained):
     top = trained.probabilities(stripes().images).max(1).values
-    assert trained.temperature < 1 and top.min() > 1 - room._SMOOTHING / 2
+    assert trained.temperature < 1 and top.min() > 1 - training._SMOOTHING / 2
 
 
 def test_the_seed_decides_the_judge_and_nothing_else_is_touched():
@@ -101,7 +104,7 @@ def test_two_pictures_are_enough():
 
 def test_shifts_move_each_picture_by_its_own_and_repeat_edges():
     ramp = torch.arange(28, dtype=torch.uint8).expand(200, 1, 28, 28)
-    moved = room._shifted(ramp, torch.Generator().manual_seed(0)).int()
+    moved = training._shifted(ramp, torch.Generator().manual_seed(0)).int()
     offsets = moved[:, 0, 14, 14] - 14
     assert sorted(offsets.unique().tolist()) == [-2, -1, 0, 1, 2]
     expected = (torch.arange(28) + offsets[:, None]).clamp(0, 27).int()
@@ -115,7 +118,7 @@ def test_it_is_kept_and_read_back(tmp_path, short, monkeypatch):
     assert said["recipe_hash"] == recipe_hash() and said["weights"] == first.weight_hash and said["notes"] == []
     assert said["fingerprint"] == stripes().fingerprint
     assert len(list((tmp_path / "new").iterdir())) == 2
-    monkeypatch.setattr(room, "train_classifier", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier_cache, "train_classifier", lambda *_, **__: pytest.fail("trained again"))
     again = cached_classifier(stripes(), tmp_path / "new")
     assert same(first, again) and not again.training
 
@@ -125,7 +128,7 @@ def test_other_data_seed_or_recipe_is_another_file(tmp_path, short, monkeypatch)
     cached_classifier(stripes(), tmp_path, seed=1)
     cached_classifier(stripes(63), tmp_path)
     before = recipe_hash()
-    monkeypatch.setattr(room, "_SMOOTHING", 0.2)
+    monkeypatch.setattr(training, "_SMOOTHING", 0.2)
     assert recipe_hash() != before
     cached_classifier(stripes(), tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 4

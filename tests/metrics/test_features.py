@@ -6,8 +6,10 @@ import torch
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
-from fromnoise.metrics import classifier, features
-from fromnoise.metrics.features import domain, pixels, turned
+from fromnoise.metrics import classifier_training, features
+from fromnoise.metrics.classifier import accuracy
+from fromnoise.metrics.classifier_cache import cached_classifier
+from fromnoise.metrics.features import domain, pixels, rotated
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +45,23 @@ def test_the_same_data_give_the_same_space_and_other_data_another(digits, tmp_pa
     other = ArrayData("half", "train", digits.images[::2], digits.labels[::2], digits.spec)
     assert pixels(digits).weight_hash != pixels(other).weight_hash
     first, again = domain(digits, tmp_path / "a"), domain(digits, tmp_path / "a")
-    assert first.weight_hash == again.weight_hash and first.recipe_hash == classifier.recipe_hash()
-    assert first.judge is not None and first.of(digits.images[:3]).shape == (3, first.dim)
+    assert first.weight_hash == again.weight_hash and first.recipe_hash == classifier_training.recipe_hash()
+    assert first.classifier is not None and first.of(digits.images[:3]).shape == (3, first.dim)
 
 
 def test_images_without_labels_are_told_apart_by_how_they_are_turned(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "_TURNED", 400)
+    monkeypatch.setattr(features, "_ROTATED", 400)
     space = domain(unlabelled(digits), tmp_path)
-    assert space.judge is None and "4 ways" in space.about
-    held_out = turned(unlabelled(load(DataOptions("digits"), "test")))
+    assert space.classifier is None and "4 orientations" in space.about
+    held_out = rotated(unlabelled(load(DataOptions("digits"), "test")))
     (path,) = tmp_path.glob("*.safetensors")
-    net = classifier.cached_classifier(turned(unlabelled(digits)), tmp_path)
-    assert path.exists() and classifier.accuracy(net, held_out) > 0.7  # chance is 0.25
+    net = cached_classifier(rotated(unlabelled(digits)), tmp_path)
+    assert path.exists() and accuracy(net, held_out) > 0.7  # chance is 0.25
 
 
 def test_turned_pictures_carry_how_they_were_turned():
     image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
-    square = turned(ArrayData("one", "train", image, None, ImageSpec(1, 4, 4)))
+    square = rotated(ArrayData("one", "train", image, None, ImageSpec(1, 4, 4)))
     assert square.labels.tolist() == [0, 1, 2, 3] and torch.equal(square.images[2], image[0].flip(1, 2))
-    wide = turned(ArrayData("one", "train", image[:, :, :2], None, ImageSpec(1, 2, 4)))
+    wide = rotated(ArrayData("one", "train", image[:, :, :2], None, ImageSpec(1, 2, 4)))
     assert wide.images.shape == (4, 1, 2, 4) and torch.equal(wide.images[1], image[0, :, :2].flip(2))

@@ -14,8 +14,8 @@ from fromnoise.common.errors import DataError, WriteError
 from fromnoise.metrics.frechet import (
     Statistics,
     _weighted,
-    extrapolated,
     frechet_distance,
+    frechet_infinite,
     frechet_interval,
     load_statistics,
     save_statistics,
@@ -101,7 +101,7 @@ def test_unlike_dimensions_are_refused():
     for refused in (
         lambda: frechet_distance(a, b),
         lambda: frechet_interval(normal(10, 3), b),
-        lambda: extrapolated(normal(10, 3), b),
+        lambda: frechet_infinite(normal(10, 3), b),
     ):
         with pytest.raises(DataError, match=r"\b3\b.*\b4\b"):
             refused()
@@ -157,10 +157,10 @@ def test_limit_undoes_what_few_pictures_add():
     reference = gaussian(torch.zeros(20), torch.eye(20))
     features = normal(2000, 20)
     figure = frechet_distance(statistics(features), reference)
-    found = [extrapolated(features, reference, seed=seed) for seed in range(4)]
+    found = [frechet_infinite(features, reference, seed=seed) for seed in range(4)]
     assert figure > 0.05 and all(abs(limit) < figure / 2 for limit in found)
-    assert found[0] == pytest.approx(extrapolated(features, reference, seed=0), rel=1e-12) and found[0] != found[1]
-    shifted = extrapolated(features + 1, reference)
+    assert found[0] == pytest.approx(frechet_infinite(features, reference, seed=0), rel=1e-12) and found[0] != found[1]
+    shifted = frechet_infinite(features + 1, reference)
     assert shifted == pytest.approx(20, rel=0.05)
 
 

@@ -9,7 +9,7 @@ from scipy.stats import mannwhitneyu
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
-from fromnoise.metrics.memorization import copying, measure_baseline, rank_z, recounted
+from fromnoise.metrics.memorization import baseline_for_count, measure_baseline, memorization, rank_z
 from fromnoise.metrics.nearest_neighbours import nearest_features
 
 COUNT = 500
@@ -40,7 +40,7 @@ def baseline():
 
 
 def measured(samples, baseline):
-    return copying(samples, TRAIN, features(samples), TRAIN_FEATURES, baseline)
+    return memorization(samples, TRAIN, features(samples), TRAIN_FEATURES, baseline)
 
 
 def plain(images, others):
@@ -50,16 +50,18 @@ def plain(images, others):
 def test_fresh_pictures_are_neither_copies_nor_duplicates(baseline):
     found = measured(noise(COUNT, 3), baseline)
     assert found.copy_rate <= 0.01 and found.copy_rate_features <= 0.01 and found.duplicate_rate <= 0.01
-    assert found.test_rate == 0.001 and found.test_rate_features == 0.001  # one image of 1,000 lies below no bar but 0
+    assert (
+        found.test_rate == 0.001 and found.test_rate_features == 0.001
+    )  # one image of 1,000 lies below no threshold but 0
     assert abs(found.z) < 3
 
 
 def test_baseline_is_what_a_plain_search_finds(baseline):
     distances = plain(TEST.images, TRAIN.images).amin(1).sort().values
     torch.testing.assert_close(baseline.distances.double(), distances, rtol=1e-5, atol=0)
-    assert baseline.bar == pytest.approx(float(distances[1]), rel=1e-5)
-    assert baseline.bar_features < baseline.bar and baseline.count == COUNT
-    assert baseline.twin > 0
+    assert baseline.copy_below == pytest.approx(float(distances[1]), rel=1e-5)
+    assert baseline.copy_below_features < baseline.copy_below and baseline.count == COUNT
+    assert baseline.duplicate_below > 0
 
 
 def test_planted_copies_are_counted_and_named(baseline):
@@ -83,24 +85,24 @@ def test_a_faded_copy_shows_in_features(baseline):
 
 
 def test_a_third_of_the_second_distance_makes_a_copy_even_above_the_bar(baseline):
-    strict = replace(baseline, bar=0.0, bar_features=0.0)
+    strict = replace(baseline, copy_below=0.0, copy_below_features=0.0)
     samples = noise(COUNT, 3)
     samples[:10] = TRAIN.images[:10] ^ 8  # 8 grey levels off, the second nearest some 70
     assert measured(samples, strict).copy_rate == 10 / COUNT
     crowded = data_of(torch.cat([TRAIN.images, TRAIN.images[:10] ^ 16]))
-    second = copying(samples, crowded, features(samples), features(crowded.images), strict)
+    second = memorization(samples, crowded, features(samples), features(crowded.images), strict)
     assert second.copy_rate == 0  # with twins in the data, one third says nothing
-    usual = copying(samples, crowded, features(samples), features(crowded.images), baseline)
-    assert 10 / COUNT <= usual.copy_rate <= 12 / COUNT  # but the bar does
+    usual = memorization(samples, crowded, features(samples), features(crowded.images), baseline)
+    assert 10 / COUNT <= usual.copy_rate <= 12 / COUNT  # but the threshold does
 
 
 def test_exact_twins_are_copies_where_the_test_images_are_too():
     twice = data_of(torch.cat([TRAIN.images, TRAIN.images[:300]]))
     both = features(twice.images)
     found = measure_baseline(twice, both, data_of(TRAIN.images[:200]), both[:200], count=100)
-    assert found.bar == 0 and found.test_rate == 1
+    assert found.copy_below == 0 and found.test_rate == 1
     samples = torch.cat([TRAIN.images[:10], noise(90, 5)])
-    assert copying(samples, twice, features(samples), both, found).copy_rate == 0.1
+    assert memorization(samples, twice, features(samples), both, found).copy_rate == 0.1
 
 
 def test_duplicates_are_counted(baseline):
@@ -110,18 +112,18 @@ def test_duplicates_are_counted(baseline):
     assert measured(samples, baseline).duplicate_rate == pytest.approx(80 / COUNT, abs=0.005)
     same = noise(1, 7).expand(COUNT, -1, -1, -1)
     assert measured(same, baseline).duplicate_rate == 1
-    assert measured(same, replace(baseline, twin=0.0)).duplicate_rate == 1
+    assert measured(same, replace(baseline, duplicate_below=0.0)).duplicate_rate == 1
 
 
 def test_duplicates_are_held_against_equally_many_training_images(baseline):
     few = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=50)
-    assert few.count == 50 and few.twin > baseline.twin  # fewer pictures lie farther apart
-    again = recounted(baseline, TRAIN, 50)
-    assert (again.count, again.twin, again.bar) == (50, few.twin, baseline.bar)
-    assert recounted(baseline, TRAIN, COUNT) is baseline
+    assert few.count == 50 and few.duplicate_below > baseline.duplicate_below  # fewer pictures lie farther apart
+    again = baseline_for_count(baseline, TRAIN, 50)
+    assert (again.count, again.duplicate_below, again.copy_below) == (50, few.duplicate_below, baseline.copy_below)
+    assert baseline_for_count(baseline, TRAIN, COUNT) is baseline
     chosen = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=5000)
     among = plain(TRAIN.images, TRAIN.images).fill_diagonal_(float("inf")).amin(1).sort().values
-    assert chosen.count == 2000 and chosen.twin == pytest.approx(float(among[2]), rel=1e-5)
+    assert chosen.count == 2000 and chosen.duplicate_below == pytest.approx(float(among[2]), rel=1e-5)
 
 
 def test_without_test_images_only_duplicates_are_told():
@@ -153,13 +155,13 @@ def test_what_does_not_belong_together_is_refused(baseline):
     with pytest.raises(DataError, match=r"\b499\b.*\b500\b"):
         measured(samples[1:], baseline)
     with pytest.raises(DataError, match=r"\b500\b.*\b10\b"):
-        copying(samples, TRAIN, features(samples)[:10], TRAIN_FEATURES, baseline)
+        memorization(samples, TRAIN, features(samples)[:10], TRAIN_FEATURES, baseline)
     with pytest.raises(DataError, match=r"\b2000\b.*\b10\b"):
-        copying(samples, TRAIN, features(samples), TRAIN_FEATURES[:10], baseline)
+        memorization(samples, TRAIN, features(samples), TRAIN_FEATURES[:10], baseline)
     with pytest.raises(DataError, match=r"\b1000\b.*\b2000\b"):
         measure_baseline(TRAIN, TRAIN_FEATURES, TEST, TRAIN_FEATURES, count=COUNT)
     with pytest.raises(DataError, match=r"\b0\b.*at least 1"):
-        copying(samples[:0], TRAIN, TRAIN_FEATURES[:0], TRAIN_FEATURES, replace(baseline, count=0))
+        memorization(samples[:0], TRAIN, TRAIN_FEATURES[:0], TRAIN_FEATURES, replace(baseline, count=0))
     with pytest.raises(DataError, match=r"\b2\b.*\b1 to 1\b"):
         measure_baseline(data_of(noise(1, 1)), TRAIN_FEATURES[:1], TEST, TEST_FEATURES, count=1)
 

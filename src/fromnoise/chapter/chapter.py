@@ -24,7 +24,9 @@ from fromnoise.chapter.record import ChapterRecord
 from fromnoise.data import DataOptions, cache_dir, describe, splits
 from fromnoise.figures.curves import lines, loss_and_samples, loss_curve
 from fromnoise.figures.image_rows import rows, two_columns
-from fromnoise.metrics.classifier import accuracy, cached_classifier, train_classifier
+from fromnoise.metrics.classifier import accuracy
+from fromnoise.metrics.classifier_cache import cached_classifier
+from fromnoise.metrics.classifier_training import train_classifier
 from fromnoise.train.hardware import choose_device
 
 # %% [markdown]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fromnoise.diagnosis.context import LOOKED_AT, Case
 from fromnoise.diagnosis.finding import Finding
-from fromnoise.metrics.class_accuracy import judge
+from fromnoise.metrics.class_accuracy import class_accuracy
 from fromnoise.metrics.classifier import Classifier, accuracy
 
 _LOW = 0.7  # of what could be reached
@@ -21,7 +21,7 @@ def labels_and_looks(case: Case, sound: bool = True) -> list[Finding]:
 
     sound: no fault was found in the network or its sampling; else a wrong class is no fault of its own.
     """
-    classifier = case.features.judge
+    classifier = case.features.classifier
     if classifier is None:
         return []  # the data has no classes
     reached = _accuracy(case, classifier)
@@ -60,8 +60,8 @@ def _looks(case: Case, classifier: Classifier) -> Finding:
     A weak classifier is sure of noise as well, so samples must also be clearly nearer to the training images, by their
     kernel distance, than the mean picture is.
     """
-    real = judge(classifier, _some_real(case)).one_class
-    made = judge(classifier, case.samples.images).one_class
+    real = class_accuracy(classifier, _some_real(case)).one_class
+    made = class_accuracy(classifier, case.samples.images).one_class
     away, mean, truly = case.samples_away, case.mean_away, case.real_away
     numbers = {
         "one_class": made,
@@ -97,8 +97,8 @@ def _obeyed(case: Case, classifier: Classifier, reached: float | None, sound: bo
     """Share of samples taken for the class they were made for; None for a model without classes."""
     if case.samples.labels is None:
         return None
-    found = judge(classifier, case.samples.images, case.samples.labels)
-    agreement = found.agreement or 0.0
+    found = class_accuracy(classifier, case.samples.images, case.samples.labels)
+    agreement = found.accuracy or 0.0
     numbers = {"agreement": agreement, "one_class": found.one_class, "accuracy": reached}
     says = f"{100 * agreement:.0f} % of {len(case.samples.images)} samples are taken for the class they were made for"
     if reached is not None:

@@ -6,7 +6,7 @@ import torch
 
 from fromnoise.diagnosis.context import Case, spread
 from fromnoise.diagnosis.finding import Finding
-from fromnoise.metrics.pixel_statistics import colour
+from fromnoise.metrics.pixel_statistics import pixel_statistics
 
 _DARK = 24  # grey levels: images that never rise above are not what somebody sees when he looks at them
 _NARROW = 96
@@ -39,7 +39,7 @@ def grey_levels(case: Case) -> Finding:
 def tint(case: Case) -> Finding:
     """Brightness, contrast and colour of samples against the training images."""
     reference = case.run.data.fetch(spread(len(case.run.data), _IMAGES))[0].cpu()
-    found = colour(case.samples.images, reference)
+    found = pixel_statistics(case.samples.images, reference)
     mean, std = torch.tensor(found.mean), torch.tensor(found.std)
     true_mean, true_std = torch.tensor(found.reference_mean), torch.tensor(found.reference_std)
     off = mean - true_mean

@@ -131,7 +131,7 @@ def referred(train: ArrayData, features: str, weights: str | Path | None = None)
     makers = {"auto": own, "domain": own, "pixels": lambda: pixels(train)}
     makers |= {"inception": inception, "dinov2": dinov2}
     space = choose("features", features, makers)()
-    return Reference(train, space, pixels(train), own().judge)
+    return Reference(train, space, pixels(train), own().classifier)
 
 
 def say(words: str) -> None:

@@ -95,7 +95,7 @@ MEASURES = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
-    "label_agreement": "taken for their class",
+    "class_accuracy": "taken for their class",
     "frechet_pixels": "Frechet distance, pixels",
     "histogram_distance": "brightness off, grey levels",
     "copy_rate": "copies of training images",
@@ -103,7 +103,7 @@ MEASURES = {
     "copy_z": "  nearer than test images (z)",
     "duplicate_rate": "duplicates",
 }
-_SHARES = {"precision", "recall", "coverage", "label_agreement", "copy_rate", "copy_rate_features", "duplicate_rate"}
+_SHARES = {"precision", "recall", "coverage", "class_accuracy", "copy_rate", "copy_rate_features", "duplicate_rate"}
 
 
 def said(key: str, scores: Scores) -> str:

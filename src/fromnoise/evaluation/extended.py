@@ -13,9 +13,8 @@ from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.evaluation.evaluate import say
 from fromnoise.evaluation.measure import Pictures
 from fromnoise.evaluation.scores import subset
+from fromnoise.metrics.classifier_tests import FEWEST, classification_accuracy_score, two_sample_test
 from fromnoise.metrics.likelihood import bits_per_dimension
-from fromnoise.metrics.two_sample import FEWEST, two_sample_test
-from fromnoise.metrics.usefulness import classification_accuracy_score
 
 if TYPE_CHECKING:
     from fromnoise.run import Run

@@ -22,7 +22,7 @@ from fromnoise.evaluation.reference_rows import RealRows
 from fromnoise.evaluation.scores import Reference, Scores, checked_pictures, score
 from fromnoise.figures.image_rows import rows
 from fromnoise.metrics.frechet import Statistics, frechet_distance, frechet_interval, statistics
-from fromnoise.metrics.memorization import Copying
+from fromnoise.metrics.memorization import Memorization
 
 CLOSEST = 16
 _Z95 = 1.96
@@ -130,9 +130,9 @@ def _remarks(
             f"{100 * noise.precision:.0f} % of plain noise passes for precise in these features, so precision and "
             "density say little here; go by the distances"
         )
-    if row is not None and row.label_agreement is not None and row.label_agreement < _POOR:
+    if row is not None and row.class_accuracy is not None and row.class_accuracy < _POOR:
         yield (
-            f"the classifier behind the features names only {100 * row.label_agreement:.0f} % of test images rightly; "
+            f"the classifier behind the features names only {100 * row.class_accuracy:.0f} % of test images rightly; "
             "its distances are coarse, so look at the pixels' too"
         )
     yield from _missing_classes(scores, reference)
@@ -172,7 +172,7 @@ def at_least(count: int, what: str, fewest: int, remedy: str) -> None:
         raise DataError(f"there are {count} {what}, but at least {fewest} are needed to measure with; {remedy}")
 
 
-def closest(images: Tensor, found: Copying, train: ArrayData) -> Any:
+def closest(images: Tensor, found: Memorization, train: ArrayData) -> Any:
     """The 16 pictures nearest to a training image, above these, with their distances."""
     order = found.distances.argsort()[:CLOSEST]
     titled = []

@@ -31,7 +31,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.protocol import measure
 from fromnoise.evaluation.scores import Reference, Scores, score, subset
-from fromnoise.metrics.memorization import Baseline, measure_baseline, recounted
+from fromnoise.metrics.memorization import Baseline, baseline_for_count, measure_baseline
 
 SEARCHED = 2000
 _FEWEST = 10  # images that make a row
@@ -72,7 +72,7 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> RealR
     noise = _noise(data, count)
 
     def row(pictures: ArrayData, theirs: Tensor, against: Reference, near: Baseline) -> Scores:
-        fitting = recounted(near, against.data, min(SEARCHED, len(pictures)))
+        fitting = baseline_for_count(near, against.data, min(SEARCHED, len(pictures)))
         return score(pictures.images, pictures.labels, theirs, against, fitting, SEARCHED)[0]
 
     rows: dict[str, Scores | None] = {"test": None}
@@ -99,7 +99,7 @@ def _noise(like: ArrayData, count: int) -> ArrayData:
     return ArrayData("noise", "", images, None, like.spec)
 
 
-_PLAIN = ("count", "twin", "bar", "bar_features", "test_rate", "test_rate_features")
+_PLAIN = ("count", "duplicate_below", "copy_below", "copy_below_features", "test_rate", "test_rate_features")
 
 
 def _written(found: RealRows) -> bytes:

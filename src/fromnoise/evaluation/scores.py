@@ -16,24 +16,24 @@ from torch import Tensor
 from fromnoise.common.errors import DataError
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
-from fromnoise.metrics.class_accuracy import judge
+from fromnoise.metrics.class_accuracy import class_accuracy
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.features import Features
-from fromnoise.metrics.frechet import Statistics, extrapolated, frechet_distance, frechet_interval, statistics
+from fromnoise.metrics.frechet import Statistics, frechet_distance, frechet_infinite, frechet_interval, statistics
 from fromnoise.metrics.kid import kernel_distance
-from fromnoise.metrics.memorization import Baseline, Copying, copying
-from fromnoise.metrics.pixel_statistics import colour
-from fromnoise.metrics.precision_recall import manifold
+from fromnoise.metrics.memorization import Baseline, Memorization, memorization
+from fromnoise.metrics.pixel_statistics import pixel_statistics
+from fromnoise.metrics.precision_recall import precision_recall
 
 
 class Reference:
     """The real images `data` in a space of features and in one of pixels; each is worked out once, when needed.
 
-    judge: a classifier of the images' classes, None where they have none.
+    classifier: of the images' classes, None where they have none.
     """
 
-    def __init__(self, data: ArrayData, features: Features, pixels: Features, judge: Classifier | None) -> None:
-        self.data, self.features, self.pixels, self.judge = data, features, pixels, judge
+    def __init__(self, data: ArrayData, features: Features, pixels: Features, classifier: Classifier | None) -> None:
+        self.data, self.features, self.pixels, self.classifier = data, features, pixels, classifier
 
     @cached_property
     def embedded(self) -> Tensor:
@@ -58,7 +58,7 @@ class Reference:
 
     def part(self, indices: Tensor) -> Reference:
         """The reference that holds only the images at `indices`, without embedding them again."""
-        part = Reference(subset(self.data, indices), self.features, self.pixels, self.judge)
+        part = Reference(subset(self.data, indices), self.features, self.pixels, self.classifier)
         part.__dict__["embedded"] = self.embedded[indices]
         return part
 
@@ -70,14 +70,14 @@ class Quick:
     frechet_distance: float
     kid: float
     kid_stderr: float
-    label_agreement: float | None
+    class_accuracy: float | None
 
 
 def quick(images: Tensor, labels: Tensor | None, reference: Reference) -> Quick:
     """Frechet distance, KID and label agreement of uint8 images (N, C, H, W) with labels (N,) or None."""
     embedded = reference.features.of(images)
     kernel = kernel_distance(embedded, reference.embedded)
-    taken = judge(reference.judge, images, labels).agreement if reference.judge else None
+    taken = class_accuracy(reference.classifier, images, labels).accuracy if reference.classifier else None
     return Quick(frechet_distance(statistics(embedded), reference.statistics), kernel.value, kernel.stderr, taken)
 
 
@@ -93,7 +93,7 @@ class Scores:
 
     frechet_distance, with its bootstrap interval and what it would fall to with endless pictures; kid +- kid_stderr;
     precision and density: are the pictures like real ones? recall and coverage: are all kinds of them there?
-    label_agreement: taken for the class they were made for. classes: share taken for each class.
+    class_accuracy: taken for the class they were made for. classes: share taken for each class.
     frechet_pixels: in the pixels' components. mean, std: of each channel. histogram_distance: grey levels by which
     brightness is off. copy_rate(_features), copy_z, duplicate_rate: see `fromnoise.metrics.memorization`.
     """
@@ -108,7 +108,7 @@ class Scores:
     recall: float
     density: float
     coverage: float
-    label_agreement: float | None
+    class_accuracy: float | None
     classes: tuple[float, ...]
     frechet_pixels: float
     mean: tuple[float, ...]
@@ -126,6 +126,9 @@ class Scores:
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Scores:
         """The Scores that `to_json` described; ValueError where a part is missing or no number."""
+        fields = {
+            ("class_accuracy" if name == "label_agreement" else name): v for name, v in fields.items()
+        }  # schema 1
         if missing := [name for name in Scores.__dataclass_fields__ if name not in fields]:
             raise ValueError(f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
@@ -143,7 +146,7 @@ def score(
     reference: Reference,
     usual: Baseline,
     searched: int | None = None,
-) -> tuple[Scores, Copying]:
+) -> tuple[Scores, Memorization]:
     """The Scores of uint8 images (N, C, H, W) with labels (N,) or None, and their nearest training images.
 
     embedded: their features (N, dim), which some networks take hours for. usual: what is usual among real images, for
@@ -153,22 +156,22 @@ def score(
     checked_pictures(images, reference.data)
     found = statistics(embedded)
     kernel = kernel_distance(embedded, reference.embedded)
-    shape = manifold(reference.some(len(images)), embedded)
-    shades = colour(images, reference.data.images)
-    copies = copying(images[:searched], reference.data, embedded[:searched], reference.embedded, usual)
-    taken = judge(reference.judge, images, labels) if reference.judge else None
+    shape = precision_recall(reference.some(len(images)), embedded)
+    shades = pixel_statistics(images, reference.data.images)
+    copies = memorization(images[:searched], reference.data, embedded[:searched], reference.embedded, usual)
+    taken = class_accuracy(reference.classifier, images, labels) if reference.classifier else None
     return Scores(
         count=len(images),
         frechet_distance=frechet_distance(found, reference.statistics),
         frechet_interval=frechet_interval(embedded, reference.statistics),
-        frechet_infinite=extrapolated(embedded, reference.statistics),
+        frechet_infinite=frechet_infinite(embedded, reference.statistics),
         kid=kernel.value,
         kid_stderr=kernel.stderr,
         precision=shape.precision,
         recall=shape.recall,
         density=shape.density,
         coverage=shape.coverage,
-        label_agreement=taken.agreement if taken else None,
+        class_accuracy=taken.accuracy if taken else None,
         classes=taken.histogram if taken else (),
         frechet_pixels=frechet_distance(statistics(reference.pixels.of(images)), reference.pixel_statistics),
         mean=shades.mean,

@@ -43,7 +43,7 @@ class Point:
     frechet_distance: float
     kid: float
     kid_stderr: float
-    label_agreement: float | None
+    class_accuracy: float | None
 
     def name(self) -> str:
         """`sampler=heun, guidance_scale=2`: all but the number of steps."""
@@ -176,6 +176,6 @@ def sweep_table(swept: Sweep) -> list[list[str]]:
 
 
 def _said(found: Point | Quick) -> list[str]:
-    agreement = "-" if found.label_agreement is None else f"{100 * found.label_agreement:.1f} %"
+    agreement = "-" if found.class_accuracy is None else f"{100 * found.class_accuracy:.1f} %"
     kid = f"{plain(found.kid)} ± {plain(found.kid_stderr, 1)}"
     return [plain(found.frechet_distance), kid, agreement]

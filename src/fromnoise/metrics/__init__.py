@@ -1,1 +1,1 @@
-"""Metrics: how good pictures are, told by what was learned from the real ones. Nothing here knows of training."""
+"""Metrics: features in, a number out. Nothing here knows of models, runs or how results are shown."""

@@ -1,4 +1,4 @@
-"""Features as rows of numbers: what every measure asks of them first, and how they are taken piece by piece."""
+"""Checks of feature matrices that all metrics share, and slices to work on them piece by piece."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def checked(features: Tensor, least: int) -> Tensor:
     """
     if features.ndim != 2 or not features.is_floating_point() or features.shape[1] < 1:
         given = f"{str(features.dtype).removeprefix('torch.')} {tuple(features.shape)}"
-        raise DataError(f"the features are {given}, but floats (N, d) are needed; give one row for each picture")
+        raise DataError(f"the features are {given}, but floats (N, d) are needed; give one row for each image")
     if len(features) < least:
-        raise DataError(f"there are features of {len(features)} pictures, but at least {least} are needed; give more")
+        raise DataError(f"there are features of {len(features)} images, but at least {least} are needed; give more")
     features = features.detach().cpu()
     if not all(bool(features[part].isfinite().all()) for part in parts(len(features), _CHUNK)):
-        raise DataError("some features are no finite numbers, so nothing can be measured; look for NaN in the pictures")
+        raise DataError("some features are not finite, so nothing can be measured; look for NaN in the images")
     return features
 
 
@@ -30,7 +30,7 @@ def alike(first: int, second: int) -> None:
     """DataError unless both numbers of dimensions are the same."""
     if first != second:
         raise DataError(
-            f"one set has {first} features a picture and the other {second}, so they lie in different spaces; "
+            f"one set has {first} features per image and the other {second}, so they lie in different spaces; "
             "embed both with the same network"
         )
 

@@ -1,4 +1,6 @@
-"""What a classifier makes of pictures: is each what it was made for, and is it anything at all?"""
+"""Class accuracy and confidence of samples under a classifier of the real images.
+
+class accuracy = share of samples whose most probable class is the class that they were conditioned on"""
 
 from __future__ import annotations
 
@@ -9,50 +11,58 @@ from torch import Tensor
 from fromnoise.common.errors import DataError
 from fromnoise.metrics.classifier import Classifier
 
-SURE = 0.9  # a picture with a class above this probability is taken for one class
+CONFIDENT = 0.9  # an image with a class above this probability counts as recognisable
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """confidence: mean probability of the likeliest class. one_class: share of pictures whose likeliest class has
-    more than 0.9. histogram: share of pictures by likeliest class. agreement: share of pictures taken for the
-    class they were made for, None where they were made for none. All are 0..1.
+class ClassAccuracy:
+    """What a classifier finds in images; all are 0 to 1.
+
+    confidence: mean probability of the most probable class. one_class: share of images whose most probable class has
+    more than 0.9. histogram: share of images by most probable class. accuracy: share of images whose most probable
+    class is their label, None without labels.
     """
 
     confidence: float
     one_class: float
     histogram: tuple[float, ...]
-    agreement: float | None = None
+    accuracy: float | None = None
 
 
-def judge(classifier: Classifier, images: Tensor, labels: Tensor | None = None) -> Judgement:
-    """The Judgement on uint8 images (N, C, H, W), made for `labels` (N,) if given.
+def class_accuracy(classifier: Classifier, images: Tensor, labels: Tensor | None = None) -> ClassAccuracy:
+    """Classify images.
 
-    Raises DataError for no pictures, labels of another number, or labels that are none of the classes.
+    Arguments:
+        classifier: of the real images.
+        images: uint8 (N, C, H, W).
+        labels: the classes that they were conditioned on, (N,), or None.
+
+    Raises:
+        DataError: for no images, another number of labels, or labels outside the classes.
     """
     probabilities = _probabilities(classifier, images)
-    top, guess = probabilities.max(1)
-    counts = guess.bincount(minlength=probabilities.shape[1]).double() / len(images)
-    return Judgement(
+    top, predicted = probabilities.max(1)
+    counts = predicted.bincount(minlength=probabilities.shape[1]).double() / len(images)
+    return ClassAccuracy(
         confidence=float(top.double().mean()),
-        one_class=float((top > SURE).double().mean()),
+        one_class=float((top > CONFIDENT).double().mean()),
         histogram=tuple(counts.tolist()),
-        agreement=None if labels is None else _agreement(guess, labels.cpu(), probabilities.shape[1]),
+        accuracy=None if labels is None else _accuracy(predicted, labels.cpu(), probabilities.shape[1]),
     )
 
 
 def _probabilities(classifier: Classifier, images: Tensor) -> Tensor:
     if not len(images):
-        raise DataError("there are 0 pictures to judge, but at least 1 is needed; make some samples first")
+        raise DataError("there are 0 images to classify, but at least 1 is needed; make some samples first")
     return classifier.probabilities(images)
 
 
-def _agreement(guess: Tensor, labels: Tensor, classes: int) -> float:
-    if labels.shape != guess.shape:
-        raise DataError(f"there are {len(guess)} pictures, but labels {tuple(labels.shape)}; give one for each picture")
+def _accuracy(predicted: Tensor, labels: Tensor, classes: int) -> float:
+    if labels.shape != predicted.shape:
+        raise DataError(f"there are {len(predicted)} images, but labels {tuple(labels.shape)}; give one for each image")
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise DataError(
             f"labels go from {int(labels.min())} to {int(labels.max())}, but the classifier knows classes 0 to "
-            f"{classes - 1}; judge pictures without a class by leaving labels out"
+            f"{classes - 1}; leave labels out for images without a class"
         )
-    return float((guess == labels).double().mean())
+    return float((predicted == labels).double().mean())

@@ -1,8 +1,9 @@
-"""DINOv2's features: a vision transformer that learned without labels, which agrees with people better than Inception.
+"""DINOv2 features: of a self-supervised vision transformer, closer to human judgement than Inception features.
 
-Oquab et al. 2023; as a space for Frechet distances, Stein et al. 2023. The class token after the last normalisation, of
-pictures resized to 224x224 and normalised with ImageNet's mean and deviation. Needs the extra "dino" (transformers) and
-weights: a folder as the Hub keeps them (config.json, model.safetensors).
+Oquab et al. 2023, https://arxiv.org/abs/2304.07193; as a space for Fréchet distances, Stein et al. 2023,
+https://arxiv.org/abs/2306.04675. The class token after the last normalisation, of images resized to 224x224 and
+normalised with ImageNet's mean and standard deviation. Needs the extra "dino" (transformers) and weights: a folder as
+the Hub keeps them (config.json, model.safetensors).
 """
 
 from __future__ import annotations
@@ -30,22 +31,32 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def recipe_hash() -> str:
-    """Sixteen hex digits that change with the way pictures are prepared."""
+    """Sixteen hex digits that change with the way images are prepared."""
     about = {"version": 1, "side": SIDE, "resize": "bicubic, antialiased", "mean": _MEAN, "std": _STD, "token": "class"}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def dinov2(weights: str | Path | None = None) -> Features:
-    """The space "dinov2"; weights: a folder of them, else the Hub's facebook/dinov2-small, cached or downloaded.
+    """The feature space "dinov2", 384 dimensions with the default weights.
 
-    Raises UsageError without the extra "dino", DataError for weights that are missing or no DINOv2.
+    Arguments:
+        weights: a folder of them, else the Hub's facebook/dinov2-small, cached or downloaded.
+
+    Raises:
+        UsageError: without the extra "dino".
+        DataError: for weights that are missing or not those of DINOv2.
+
+    References:
+        Oquab et al. 2023, https://arxiv.org/abs/2304.07193
     """
     with extra("dino", "feature space dinov2"):
         from transformers import Dinov2Model
     if weights is not None and not (Path(weights) / "config.json").is_file():
-        raise DataError(f"{weights} is no folder with config.json and weights; give one as the Hub keeps {NAME}")
+        raise DataError(f"{weights} is not a folder with config.json and weights; give one as the Hub keeps {NAME}")
     source = NAME if weights is None else str(weights)
-    at_hand = weights is not None or offline() or not within_reach(HUB)  # else the library asks it for a minute
+    at_hand = (
+        weights is not None or offline() or not within_reach(HUB)
+    )  # else the library tries to reach it for a minute
     try:
         net = Dinov2Model.from_pretrained(source, local_files_only=at_hand).eval()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -53,7 +64,7 @@ def dinov2(weights: str | Path | None = None) -> Features:
             f"DINOv2 could not be read from {source} ({str(error).splitlines()[0]}); give --feature_weights FOLDER "
             f"with the files of {NAME}, or measure in the features 'domain', which need no download"
         ) from error
-    about = "DINOv2, which learned without labels from photographs"
+    about = "DINOv2, a self-supervised network of photographs"
     return Features(
         "dinov2", about, net.config.hidden_size, recipe_hash(), _hash(net), lambda images: _features(net, images)
     )

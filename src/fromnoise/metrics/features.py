@@ -1,11 +1,12 @@
-"""Spaces to compare pictures in: what a classifier of these very images looks at, or plain pixels.
+"""Feature spaces in which images are compared: those of a classifier of this dataset, and pixels.
 
-    domain   128 features of a classifier that the package trains on the training split (fixed recipe and seed);
-             without labels it learns to tell which way up a picture is (Gidaris et al. 2018), which needs none
-    pixels   the 64 principal components of the training images: blind to meaning, but no classifier can be fooled
-             into passing what differs here (background, contrast, noise)
+    domain   dataset-classifier features: the 128 of a classifier that the package trains on the training split (fixed
+             recipe and seed); without labels it learns to predict how an image was rotated (Gidaris et al. 2018,
+             https://arxiv.org/abs/1803.07728)
+    pixels   the first 64 principal components of the training images: they know nothing of content, but show what a
+             classifier may overlook (background, contrast, noise)
 
-A distance is a distance in one space: its name, recipe and weights belong to every figure.
+A distance holds in one space only: the name, recipe and weights of the space belong to every number.
 """
 
 from __future__ import annotations
@@ -22,22 +23,24 @@ from torch import Tensor
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
-from fromnoise.metrics import classifier
-from fromnoise.metrics.classifier import Classifier, cached_classifier
+from fromnoise.metrics.classifier import FEATURES, Classifier
+from fromnoise.metrics.classifier_cache import cached_classifier
+from fromnoise.metrics.classifier_training import recipe_hash
 
 COMPONENTS = 64
-_SIDE = 32  # pixels a side; larger pictures are averaged down before their components are found
+_SIDE = 32  # pixels a side; larger images are averaged down before their components are computed
 _PCA_IMAGES = 20_000  # more change the components by less than their rounding to grey levels
-_TURNED = 25_000  # pictures that are shown turned; four copies of each are held in memory
+_ROTATED = 25_000  # images that are rotated; four versions of each are held in memory
 _PART = 1024
 
 
 @dataclass(frozen=True)
 class Features:
-    """A space. about: what spans it, in words. dim: its dimensions.
+    """A feature space.
 
-    recipe_hash, weight_hash: what made it and what it became; equal spaces have equal ones. of: uint8 (N, C, H, W)
-    to float32 (N, dim) on the CPU. judge: the classifier behind it where that knows the data's own classes.
+    about: what spans it, in words. dim: its dimensions. recipe_hash, weight_hash: of how it was made and of the
+    result; equal spaces have equal ones. of: uint8 (N, C, H, W) to float32 (N, dim) on the CPU. classifier: the
+    classifier behind it where that knows the classes of the data.
     """
 
     name: str
@@ -46,23 +49,27 @@ class Features:
     recipe_hash: str
     weight_hash: str
     of: Callable[[Tensor], Tensor]
-    judge: Classifier | None = None
+    classifier: Classifier | None = None
+
+    @property
+    def space(self) -> str:
+        """Name and weights in one word, by which statistics of other features are noticed."""
+        return f"{self.name} {self.weight_hash}"
 
 
 def domain(data: ArrayData, cache_dir: Path, seed: int = 0) -> Features:
     """The 128 features of the classifier for `data`, trained once and kept in `cache_dir`."""
     labelled = data.labels is not None and int((data.label_counts > 0).sum()) >= 2
-    task = data if labelled else turned(data)
+    task = data if labelled else rotated(data)
     net = cached_classifier(task, cache_dir, seed=seed)
-    about = f"a classifier of {len(task.spec.classes)} {'classes' if labelled else 'ways to turn a picture'}"
-    judge = net if labelled else None
-    recipe = classifier.recipe_hash()
-    return Features("domain", about, classifier.FEATURES, recipe, net.weight_hash[:16], net.features, judge)
+    about = f"a classifier of {len(task.spec.classes)} {'classes' if labelled else 'orientations'}"
+    own = net if labelled else None
+    return Features("domain", about, FEATURES, recipe_hash(), net.weight_hash[:16], net.features, own)
 
 
-def turned(data: ArrayData) -> ArrayData:
-    """Up to 25,000 images four times over, labelled by how each was turned: by quarters, or mirrored if not square."""
-    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:_TURNED].sort().values
+def rotated(data: ArrayData) -> ArrayData:
+    """Up to 25,000 images four times, labelled by rotation: quarter turns, or mirrored where they are not square."""
+    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:_ROTATED].sort().values
     images = data.fetch(chosen)[0].cpu()
     spec, square = data.spec, data.spec.height == data.spec.width
     if square:

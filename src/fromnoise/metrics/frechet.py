@@ -1,10 +1,11 @@
-"""The Frechet distance of two sets of features, each taken for a Gaussian.
+"""Fréchet distance (FD) between two sets of features, each approximated by a Gaussian.
 
 FD = |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
 
-Dowson & Landau 1982; of Inception features: Heusel et al. 2017. It depends on how many pictures there are: few give
-too large a distance, by about a / n (Chong & Forsyth 2020). The root in the middle is that of a symmetric matrix, so
-its trace is the sum of the roots of its eigenvalues, also where a covariance has no full rank.
+Dowson & Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X; as FID, with the features of an Inception network,
+Heusel et al. 2017, https://arxiv.org/abs/1706.08500. It is biased: n samples give a distance that is too large by
+about a / n (Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023). The root in the middle is that of a symmetric
+matrix, so its trace is the sum of the roots of its eigenvalues, also where a covariance is rank-deficient.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _WORK = 2e12  # multiplications that all resampling may cost: a minute or so
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean mu (d,) and covariance sigma (d, d) of features, float64. count: of how many pictures, 0 if unknown."""
+    """Mean mu (d,) and covariance sigma (d, d) of features, float64. count: of how many images, 0 if unknown."""
 
     mu: Tensor
     sigma: Tensor
@@ -55,7 +56,16 @@ def statistics(features: Tensor) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """FD >= 0 in squared units of the features; 0 for equal statistics. Raises DataError for unlike dimensions."""
+    """FD >= 0 in squared units of the features; 0 for equal statistics.
+
+    FD = |mu_a - mu_b|^2 + tr(S_a + S_b - 2 (S_a^1/2 S_b S_a^1/2)^1/2)
+
+    Raises:
+        DataError: for unlike dimensions.
+
+    References:
+        Dowson & Landau 1982; Heusel et al. 2017, https://arxiv.org/abs/1706.08500
+    """
     alike(len(a.mu), len(b.mu))
     return _distance(a.mu, a.sigma, b, _root(b.sigma))
 
@@ -63,15 +73,24 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
 def frechet_interval(
     features: Tensor, reference: Statistics, *, level: float = 0.95, repeats: int = 100, seed: int = 0
 ) -> tuple[float, float]:
-    """Between which two values the FD of as many other pictures of the same kind would lie, in `level` of cases.
+    """Bootstrap confidence interval of the FD of `features` to `reference`.
 
-    A bootstrap: `repeats` sets of N rows are drawn from the N of `features` (N, d), with replacement. A drawn set
-    holds fewer different rows, so its distance lies higher by about as much again as N pictures lie above endlessly
-    many; the percentiles are shifted so that the mean of the drawn distances falls on the measured one, then clipped
-    at 0. The reference counts as exact. Well above the distance of real images the interval holds; near it, where the
-    drawn sets' own scatter is most of the distance, it is up to twice too wide. Where N d^2 is large (10,000 x 2048),
-    fewer sets are drawn, but at least 20.
-    Raises DataError for fewer than 2 rows, values that are not finite, or unlike dimensions.
+    `repeats` sets of N rows are drawn from the N rows with replacement. A drawn set holds fewer different rows, so its
+    FD is higher by about the bias of N samples; the percentiles are shifted so that the mean of the drawn distances
+    falls on the measured one, then clipped at 0. The reference counts as exact. Well above the FD of real images the
+    interval has its nominal coverage; near it, where the scatter of the drawn sets makes most of the distance, it is up
+    to twice too wide.
+
+    Arguments:
+        features: float (N, d).
+        level: of confidence, 0 to 1.
+        repeats: sets to draw; fewer, but at least 20, where N d^2 is large (10,000 x 2048).
+
+    Raises:
+        DataError: for fewer than 2 rows, values that are not finite, or unlike dimensions.
+
+    References:
+        Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13
     """
     here = statistics(features)
     alike(len(here.mu), len(reference.mu))
@@ -89,12 +108,20 @@ def frechet_interval(
     return max(0.0, float(low)), max(0.0, float(high))
 
 
-def extrapolated(features: Tensor, reference: Statistics, *, points: int = 6, seed: int = 0) -> float:
-    """FD_inf, the distance that endlessly many pictures would have: the best fit FD(n) = FD_inf + a / n.
+def frechet_infinite(features: Tensor, reference: Statistics, *, points: int = 6, seed: int = 0) -> float:
+    """FD∞: the FD extrapolated to infinitely many samples, by a least-squares fit of FD(n) = FD∞ + a / n.
 
-    n takes `points` values from N/2 to N; each subset is drawn by itself (Chong & Forsyth 2020). The reference keeps
-    its own share of the bias. Scatter may bring it a little below 0. Raises DataError for fewer than 4 rows, values
-    that are not finite, or unlike dimensions.
+    The bias that comes from the size of the reference stays in it. Scatter may bring it a little below 0.
+
+    Arguments:
+        features: float (N, d).
+        points: values of n, from N/2 to N; each subset is drawn independently.
+
+    Raises:
+        DataError: for fewer than 4 rows, values that are not finite, or unlike dimensions.
+
+    References:
+        Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023
     """
     features = checked(features, 4)
     alike(features.shape[1], len(reference.mu))
@@ -114,7 +141,7 @@ def extrapolated(features: Tensor, reference: Statistics, *, points: int = 6, se
 def save_statistics(path: str | Path, statistics: Statistics, space: str = "") -> None:
     """Write an .npz with `mu`, `sigma` and `count`, whole or not at all; WriteError where that cannot be.
 
-    space: the name of the features, kept so that statistics of others are noticed.
+    space: `Features.space`, kept so that statistics of other features are noticed.
     """
     held = io.BytesIO()
     np.savez(
@@ -130,7 +157,7 @@ def save_statistics(path: str | Path, statistics: Statistics, space: str = "") -
 def load_statistics(path: str | Path) -> tuple[Statistics, str]:
     """(statistics, the name of their features or "") of what `save_statistics`, EDM or pytorch-fid wrote.
 
-    Raises DataError for a file that is missing, no .npz, damaged or without these, and for values that do not fit.
+    Raises DataError for a file that is missing, damaged, not an .npz or without these, and for values that do not fit.
     """
     try:
         content = Path(path).read_bytes()
@@ -153,12 +180,14 @@ def _arrays(path: str | Path, content: bytes) -> tuple[np.ndarray, np.ndarray, i
         space = str(opened["space"]) if "space" in opened.files else ""
         held = {key: np.asarray(opened[key]) for key in ("mu", "sigma", "count") if key in opened.files}
     except Exception as error:  # zipfile and numpy stumble over damage in a dozen ways
-        raise DataError(f"{path} is no .npz file of numbers, or is damaged; compute the statistics again") from error
+        raise DataError(
+            f"{path} is not an .npz file of numbers, or is damaged; compute the statistics again"
+        ) from error
     if missing := [key for key in ("mu", "sigma") if key not in held]:
-        raise DataError(f"{path} holds no {' and no '.join(missing)}; give an .npz file with mu and sigma")
+        raise DataError(f"{path} lacks {' and '.join(missing)}; give an .npz file with mu and sigma")
     count = held.pop("count", np.zeros((), np.int64))
     if any(array.dtype.kind not in "iuf" for array in held.values()) or count.dtype.kind not in "iu" or count.size != 1:
-        raise DataError(f"{path} holds something else than numbers in mu, sigma or count; compute the statistics again")
+        raise DataError(f"{path} has values in mu, sigma or count that are not numbers; compute the statistics again")
     mu, sigma = (np.ascontiguousarray(held[key], dtype=np.float64) for key in ("mu", "sigma"))
     return mu, sigma, max(0, int(count.item())), space
 

@@ -1,8 +1,9 @@
-"""The 2048 features of the Inception network that published Frechet distances are measured in, through torch-fidelity.
+"""Inception features, those of published FID values: 2048 dimensions, through torch-fidelity.
 
-Szegedy et al. 2016, with the weights of 2015-12-05 that Heusel et al. 2017 chose; pictures are resized to 299x299 as
-TensorFlow 1 did it. With other weights or another resize, figures cannot be compared with published ones. Needs the
-extra "fid" (torch-fidelity and torchvision) and a file of weights, 91 MB.
+Szegedy et al. 2016, https://arxiv.org/abs/1512.00567, with the weights of 2015-12-05 that Heusel et al. 2017
+(https://arxiv.org/abs/1706.08500) chose; images are resized to 299x299 as TensorFlow 1 did it. With other weights or
+another resize, values cannot be compared with published ones. Needs the extra "fid" (torch-fidelity and torchvision)
+and a file of weights, 91 MB.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 DIM = 2048
 _NETWORK = "inception-v3-compat"
-_AT_ONCE = 16  # pictures of 299x299; the first layers hold 90 MB for them
+_AT_ONCE = 16  # images of 299x299; the first layers hold 90 MB for them
 
 
 def recipe() -> dict[str, Any]:
@@ -48,11 +49,19 @@ def recipe_hash() -> str:
 
 
 def inception(weights: str | Path | None = None) -> Features:
-    """The space "inception" of 2048 dimensions; works on the CPU, about 5 pictures a second and core.
+    """The feature space "inception" of 2048 dimensions; on a CPU about 5 images a second and core.
 
-    weights: torch-fidelity's file. Without it, the file is looked for where torch-fidelity keeps it (torch.hub's
-    checkpoints), else downloaded to there. Raises UsageError without the extra "fid", DataError for weights that are
-    missing or no Inception; without a network within seconds, with FROMNOISE_OFFLINE at once.
+    Arguments:
+        weights: torch-fidelity's file. Without it, the file is looked for where torch-fidelity keeps it (torch.hub's
+            checkpoints), else downloaded to there.
+
+    Raises:
+        UsageError: without the extra "fid".
+        DataError: for weights that are missing or not those of Inception; without a network connection within seconds,
+            with FROMNOISE_OFFLINE at once.
+
+    References:
+        Heusel et al. 2017, https://arxiv.org/abs/1706.08500
     """
     build = _builder()
     path = _found(weights)
@@ -60,9 +69,7 @@ def inception(weights: str | Path | None = None) -> Features:
     try:
         net = build(_NETWORK, [str(DIM)], feature_extractor_weights_path=str(path))
     except RuntimeError as error:  # names or shapes that do not fit
-        raise DataError(
-            f"{path} holds other weights than torch-fidelity's Inception; give {FILE} from {URL}"
-        ) from error
+        raise DataError(f"{path} has other weights than torch-fidelity's Inception; give {FILE} from {URL}") from error
     about = "Inception, trained on photographs (ImageNet)"
     return Features("inception", about, DIM, recipe_hash(), _hash(net), lambda images: _features(net, images))
 
@@ -92,7 +99,7 @@ def _found(weights: str | Path | None) -> Path:
     if offline():
         raise _missing(path, "FROMNOISE_OFFLINE is set")
     if not within_reach(URL):
-        raise _missing(path, "github.com does not answer")
+        raise _missing(path, "github.com cannot be reached")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(URL, str(path))
@@ -109,14 +116,14 @@ def _missing(path: Path, why: str) -> DataError:
 
 
 def _check(path: Path) -> None:
-    """DataError for a file that is no plain dict of tensors: torch-fidelity would run whatever code it holds."""
+    """DataError for a file that is not a plain dict of tensors: torch-fidelity would run whatever code it holds."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         sound = isinstance(state, dict) and all(isinstance(value, Tensor) for value in state.values())
-    except Exception as error:  # zip, pickle and torch each have their own words for damage
+    except Exception as error:  # zip, pickle and torch each raise errors of their own
         raise DataError(f"{path} cannot be read as weights, or is damaged; give {FILE} from {URL}") from error
     if not sound:
-        raise DataError(f"{path} holds something else than weights; give {FILE} from {URL}")
+        raise DataError(f"{path} does not hold weights; give {FILE} from {URL}")
 
 
 def _hash(net: nn.Module) -> str:
@@ -133,7 +140,7 @@ def _features(net: nn.Module, images: Tensor) -> Tensor:
     """float32 (N, 2048) on the CPU for uint8 images (N, C, H, W) of 1, 3 or 4 channels."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3, 4):
         given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
-        raise DataError(f"the pictures are {given}, but Inception takes uint8 (N, 1, 3 or 4, H, W); convert them first")
+        raise DataError(f"the images are {given}, but Inception takes uint8 (N, 1, 3 or 4, H, W); convert them first")
     if not len(images):
         return torch.zeros(0, DIM)
     return torch.cat([net(rgb(part.cpu()))[0] for part in torch.split(images, _AT_ONCE)])

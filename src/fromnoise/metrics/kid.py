@@ -1,10 +1,10 @@
-"""The kernel distance (KID): how far apart two sets of features are, without taking them for Gaussians.
+"""Kernel distance (KID): squared maximum mean discrepancy (MMD) with a cubic kernel between two sets of features.
 
 KID = E k(x, x') + E k(y, y') - 2 E k(x, y)     k(x, y) = (x.y / d + 1)^3
 
-Binkowski et al. 2018. The estimate is unbiased: it means the same at any number of pictures, and for two sets of one
-kind it scatters around 0, also below. Here it is taken over all pairs at once, which scatters less than the usual
-mean over subsets; its standard error is a jackknife that leaves out one group of rows after the other.
+Binkowski et al. 2018, https://arxiv.org/abs/1801.01401. The estimate is unbiased: its expectation is the same at any
+number of samples, and for two sets of one distribution it scatters around 0, also below. Here it is taken over all
+pairs at once, which scatters less than the usual mean over subsets; its standard error is a grouped jackknife.
 """
 
 from __future__ import annotations
@@ -22,18 +22,28 @@ _GROUPS = 20
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """value, and its standard error over sets of as many pictures."""
+    """value, and its standard error over sets of equally many images."""
 
     value: float
     stderr: float
 
 
 def kernel_distance(features: Tensor, reference: Tensor, *, most: int = 10_000, seed: int = 0) -> KernelDistance:
-    """KID of float features (N, d) and (M, d), over all pairs of up to `most` rows of each.
+    """KID of two sets of features, over all pairs.
 
-    stderr^2 = (g - 1) / g * sum over the g = 20 groups of (estimate without the group - their mean)^2; on two sets of
-    one kind it comes out too large, by up to two thirds. Raises DataError for fewer than 4 rows on a side, values that
-    are not finite, or unlike dimensions.
+    stderr^2 = (g - 1) / g * sum over the g = 20 groups of (estimate without the group - their mean)^2, which is up to
+    two thirds too large where both sets have one distribution.
+
+    Arguments:
+        features: float (N, d).
+        reference: float (M, d).
+        most: rows of each side that count; of more, a random part is taken.
+
+    Raises:
+        DataError: for fewer than 4 rows on a side, values that are not finite, or unlike dimensions.
+
+    References:
+        Binkowski et al. 2018, https://arxiv.org/abs/1801.01401; Efron & Stein 1981, for the jackknife
     """
     x, y = _some(checked(features, 4), most, seed, 0), _some(checked(reference, 4), most, seed, 1)
     alike(x.shape[1], y.shape[1])
@@ -45,10 +55,10 @@ def kernel_distance(features: Tensor, reference: Tensor, *, most: int = 10_000, 
 
 
 def kernel_difference(first: Tensor, second: Tensor, reference: Tensor) -> KernelDistance:
-    """KID of `first` less KID of `second`, float features (N, d) each, against a reference (M, d) taken as given.
+    """KID of `first` minus KID of `second`, float features (N, d) each, to one `reference` (M, d).
 
-    Row i of both was made from the same noise, so the groups that are left out are the same rows of both: the
-    difference is known far better than either. Raises what `kernel_distance` raises.
+    Row i of both comes from the same noise, and the jackknife leaves out the same rows of both, so the difference has a
+    far smaller standard error than either. Raises what `kernel_distance` raises.
     """
     x1, x2, y = (checked(rows, 4).double() for rows in (first, second, reference))
     alike(x1.shape[1], y.shape[1])

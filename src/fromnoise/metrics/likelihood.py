@@ -1,15 +1,15 @@
-"""Bits per dimension: what an image costs to send when the denoiser is the code; a bound on -log2 p(image).
+"""Bits per dimension: a variational upper bound on -log2 p(image), per pixel and channel.
 
 -log p(x) <= KL(q(z_1|x) || p(z_1))  +  1/2 int E |eps - eps_hat(z_l)|^2 dl  +  E -log p(x|z_0)
              prior                      diffusion                              reconstruction
 
-Kingma et al. 2021 (VDM), in continuous time. z_l is the image under noise of l = ln SNR, and SNR |x0 - x0_hat|^2 =
-|eps - eps_hat|^2, so over l the diffusion term needs no weight and knows nothing of the process: only its ends do.
+Kingma et al. 2021 (VDM), https://arxiv.org/abs/2107.00630, in continuous time. z_l is the image with noise at l = ln
+SNR, and SNR |x0 - x0_hat|^2 = |eps - eps_hat|^2, so over l the diffusion term needs no weight and depends on the
+process only through its ends.
 
-The image is the uint8 one: no noise is added to make it continuous. p(x|z_0) is a softmax over the 256 grey levels,
-of the normal density of z_0 / alpha_0 around each: unknown is only what noise of strength sigma_0 / alpha_0 hides.
-Where z_0 lies is part of the code, and the cheapest place is taken, as VDM learns it: a network that has seen that
-grey levels are whole numbers (or a background black) gains from less noise, one that has not only pays for it.
+The image is the uint8 one, without dequantisation noise. p(x|z_0) is a softmax over the 256 grey levels of the normal
+density of z_0 / alpha_0 around each. Where z_0 lies is part of the code, and the cheapest place is taken, as VDM learns
+it: a network that has learned that grey levels are whole numbers (or that a background is black) gains from less noise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion.denoiser import Estimator
 from fromnoise.diffusion.process import Process
 
-_FINEST = 1 / 6  # grey levels of noise: one pixel in 370 is taken for its neighbour, and the rest costs 0.02 bits
+_FINEST = 1 / 6  # grey levels of noise: one pixel in 370 is rounded to a neighbour, and the rest costs 0.02 bits
 _ROUGHEST = 4.0  # grey levels: with more noise the softmax alone costs above 4 bits
 _STRONGEST = 150.0  # noise beside half the range; what is left of the image costs 0.00003 bits
 _AT_ONCE = 128  # images
@@ -37,7 +37,7 @@ _REACH = 8  # standard deviations of noise around z_0 in which grey levels are w
 class Likelihood:
     """bits = prior + reconstruction + diffusion, in bits per dimension (pixel and channel); less is better.
 
-    stderr: of bits, over images. end: the noise at which the image is read, in grey levels. count: of how many images.
+    stderr: of bits, over images. end: the noise of z_0 in grey levels. count: of how many images.
     """
 
     bits: float
@@ -58,15 +58,26 @@ def bits_per_dimension(
     seed: int = 0,
     device: str | torch.device = "cpu",
 ) -> Likelihood:
-    """The bound on `count` random images of `data` (all, if fewer), with `draws` questions to the denoiser for each.
+    """Bits per dimension of images of `data`, an upper bound on their negative log2-likelihood.
 
-    One draw falls into each of `draws` equal slices of ln SNR, spread over the images; the slices' borders are the
-    places at which an image may be read, between 1/6 and 4 grey levels of noise or at the process's t_min where that
-    leaves more. Nothing is asked below t_min. On a table (VP) the network is asked between entries too. p(z_1) is
-    N(0, sigma_1^2), what samplers start from. Labels are told where the model has classes.
+    bits = prior + reconstruction + diffusion      (see the module)
 
-    Ask a network in float32: a prediction of x0 in bfloat16 loses fine grey levels. Raises UsageError for a process
-    whose noise is not normal, DataError for images or labels unlike the model's, or fewer than 2 images.
+    One evaluation falls into each of `draws` equal slices of ln SNR, spread over the images; the borders of the slices
+    are the candidates for z_0, between 1/6 and 4 grey levels of noise or at the process's t_min where that leaves
+    more. The network is never evaluated below t_min; on a table (VP) it is evaluated between entries too. p(z_1) is
+    N(0, sigma_1^2), what samplers start from. A model with classes is conditioned on the images' labels.
+
+    Arguments:
+        denoiser: in float32; an x0 prediction in bfloat16 loses fine grey levels.
+        count: random images to measure, all if there are fewer.
+        draws: network evaluations per image (NFE).
+
+    Raises:
+        UsageError: for a process whose noise is not normal.
+        DataError: for images or labels unlike the model's, or fewer than 2 images.
+
+    References:
+        Kingma et al. 2021, https://arxiv.org/abs/2107.00630
     """
     _check(denoiser, data, count, draws)
     spec = denoiser.spec
@@ -89,14 +100,14 @@ def _check(denoiser: Estimator, data: ArrayData, count: int, draws: int) -> None
             f"{type(process.prior).__name__.lower()} noise here; train with normal noise to measure them"
         )
     if draws < 1:
-        raise UsageError(f"draws = {draws}, but the denoiser must be asked at least once an image; give 1 or more")
+        raise UsageError(f"draws = {draws}, but the network must be evaluated at least once per image; give 1 or more")
     if min(count, len(data)) < 2:
         raise DataError(f"{min(count, len(data))} images were given, but an average needs at least 2; give more")
     if data.spec.shape != spec.shape:
         raise DataError(f"the images are {data.spec.shape}, but the model makes {spec.shape}; give images of its shape")
     if spec.classes and data.labels is not None and int(data.labels.max()) >= len(spec.classes):
         raise DataError(
-            f"labels go up to {int(data.labels.max())}, but the model knows classes 0 to {len(spec.classes) - 1}; give "
+            f"labels go up to {int(data.labels.max())}, but the model has classes 0 to {len(spec.classes) - 1}; give "
             "data with its classes"
         )
 
@@ -134,8 +145,8 @@ def _errors(
         x0, t = denoiser.spec.encode(images[part]), times[part]
         eps = _noise(tuple(x0.shape[1:]), part, seed, number)
         label = None if labels is None else labels[part].to(device)
-        said = denoiser(denoiser.process.corrupt(x0, eps, t).to(device), t.to(device), label).eps
-        found.append((said.cpu().double() - eps.double()).square().flatten(1).mean(1))
+        predicted = denoiser(denoiser.process.corrupt(x0, eps, t).to(device), t.to(device), label).eps
+        found.append((predicted.cpu().double() - eps.double()).square().flatten(1).mean(1))
     return torch.cat(found)
 
 

@@ -1,4 +1,4 @@
-"""Nearest training images, in pixels or in features: twins would mean copying.
+"""Nearest training images, in pixels or in features, exactly.
 
 d(a, b) = sqrt(mean over pixels of (a - b)^2)     in grey levels, 0..255
 
@@ -42,15 +42,20 @@ class _Rows:
 def nearest(samples: Tensor, data: ImageData, k: int = 1, chunk: int = _CHUNK) -> tuple[Tensor, Tensor]:
     """(distances float32 (N, k), indices int64 (N, k)) of the k images of `data` nearest to each sample, nearest first.
 
-    samples: uint8 (N, C, H, W), of data's shape. Distances are root mean squares in grey levels, 0..255, and exactly
-    0 for twins. chunk: training images at once, fewer where they are large; each is fetched once, and memory stays
-    below 200 MB. Raises DataError for samples of another shape or kind, or for fewer than k images.
+    d(a, b) = sqrt(mean over pixels of (a - b)^2), in grey levels 0 to 255, exactly 0 for identical images
+
+    Arguments:
+        samples: uint8 (N, C, H, W), of data's shape.
+        chunk: training images at once, fewer where they are large; each is fetched once, and memory stays below 200 MB.
+
+    Raises:
+        DataError: for samples of another shape or kind, or for fewer than k images.
     """
     if samples.dtype != torch.uint8 or tuple(samples.shape[1:]) != data.spec.shape:
         given = f"{str(samples.dtype).removeprefix('torch.')} {tuple(samples.shape)}"
         raise DataError(
             f"the samples are {given}, but the data is uint8 (N, {', '.join(map(str, data.spec.shape))}); "
-            "compare pictures of one shape"
+            "compare images of one shape"
         )
     width = samples.shape[1:].numel()
     ours = _Rows(len(samples), width, lambda indices: _centred(samples[indices.to(samples.device)]))
@@ -74,7 +79,7 @@ def nearest_features(features: Tensor, others: Tensor, k: int = 1, chunk: int = 
 def _search(ours: _Rows, theirs: _Rows, k: int, chunk: int) -> tuple[Tensor, Tensor]:
     if not 1 <= k <= theirs.count:
         raise DataError(
-            f"{k} nearest images were asked for, but the data has {theirs.count}; ask for 1 to {theirs.count}"
+            f"{k} nearest images were requested, but the data has {theirs.count}; request 1 to {theirs.count}"
         )
     found = _candidates(ours, theirs, min(theirs.count, k + _SPARE), chunk)
     rows = ours.fit(_VALUES // found.shape[1])

@@ -1,13 +1,14 @@
-"""Are samples where real pictures are, and are they everywhere there? Balls around each, up to its k-th neighbour.
+"""Precision, recall, density and coverage: balls around each image, with its k-th nearest neighbour on the rim.
 
-precision   share of samples inside a real ball
-recall      share of real pictures inside a sample's ball
-density     real balls that a sample lies in, over k, on average
+precision   share of samples inside the ball of a real image
+recall      share of real images inside the ball of a sample
+density     real balls that a sample lies in, divided by k, on average
 coverage    share of real balls with a sample inside
 
-Kynkaanniemi et al. 2019; Naeem et al. 2020. |a - b|^2 / 2 = |a|^2 / 2 + |b|^2 / 2 - a.b, centred and in float64, or
-near pictures far from the origin would cancel. A picture on the rim of a ball is outside: so it is wherever
-rounding falls, as when samples are copies of real pictures.
+Precision and recall: Kynkaanniemi et al. 2019, https://arxiv.org/abs/1904.06991. Density and coverage: Naeem et al.
+2020, https://arxiv.org/abs/2002.09797. |a - b|^2 / 2 = |a|^2 / 2 + |b|^2 / 2 - a.b, centred and in float64, because
+near rows far from the origin would cancel. A row on the rim of a ball counts as outside, whichever way it is rounded,
+as where samples are copies of real images.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _RIM = 1e-12  # of the squares that a distance is the difference of: a thousand 
 
 
 @dataclass(frozen=True)
-class Manifold:
-    """precision, recall, coverage: 0..1. density: 0 or more, about 1 for pictures like the real ones."""
+class PrecisionRecall:
+    """precision, recall, coverage: 0 to 1. density: 0 or more, about 1 for samples of the real distribution."""
 
     precision: float
     recall: float
@@ -33,11 +34,19 @@ class Manifold:
     coverage: float
 
 
-def manifold(reference: Tensor, samples: Tensor, k: int = 5) -> Manifold:
-    """The Manifold of float features `samples` (M, d) against `reference` (N, d), by their k-th neighbours.
+def precision_recall(reference: Tensor, samples: Tensor, k: int = 5) -> PrecisionRecall:
+    """Precision, recall, density and coverage of `samples`; all four depend on N and M, so compare equal numbers.
 
-    Memory: float64 copies of both and about 100 MB. All four grow or shrink with N and M: compare equal numbers.
-    Raises DataError for k or fewer rows on a side, values that are not finite, or unlike dimensions.
+    Arguments:
+        reference: float features of real images (N, d).
+        samples: float features (M, d). Memory: float64 copies of both and about 100 MB.
+        k: the neighbour that lies on the rim of a ball.
+
+    Raises:
+        DataError: for k or fewer rows on a side, values that are not finite, or unlike dimensions.
+
+    References:
+        Kynkaanniemi et al. 2019, https://arxiv.org/abs/1904.06991; Naeem et al. 2020, https://arxiv.org/abs/2002.09797
     """
     reference, samples = checked(reference, k + 1), checked(samples, k + 1)
     alike(reference.shape[1], samples.shape[1])
@@ -54,7 +63,7 @@ def manifold(reference: Tensor, samples: Tensor, k: int = 5) -> Manifold:
         balls += int(inside.sum())
         covered += int(inside.any(1).sum())
         recalled += int((distances < fake_reach).any(1).sum())
-    return Manifold(
+    return PrecisionRecall(
         precision=float(held.double().mean()),
         recall=recalled / len(real),
         density=balls / (k * len(fake)),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from fromnoise.data import cache_dir
-from fromnoise.metrics.class_accuracy import Judgement, judge
-from fromnoise.metrics.classifier import cached_classifier
+from fromnoise.metrics.class_accuracy import ClassAccuracy, class_accuracy
+from fromnoise.metrics.classifier_cache import cached_classifier
 from fromnoise.model.legacy import make
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ SAMPLES = 200
 class Verdict:
     """The judgement on `count` samples."""
 
-    judgement: Judgement
+    judgement: ClassAccuracy
     count: int
 
     def words(self) -> str:
         """`96.5 % of 200 samples, by a classifier trained on the real images`."""
-        share = 100 * (self.judgement.agreement or 0.0)
+        share = 100 * (self.judgement.accuracy or 0.0)
         return f"{share:.1f} % of {self.count} samples, by a classifier trained on the real images"
 
 
@@ -45,4 +45,4 @@ def judged(run: Run) -> Verdict | None:
     labels = torch.arange(SAMPLES) % classes
     samples = make(run, run.denoiser(), list(range(SAMPLES)), labels, run.settings.sample)
     pictures = torch.from_numpy(samples.images).permute(0, 3, 1, 2)
-    return Verdict(judge(classifier, pictures, labels), SAMPLES)
+    return Verdict(class_accuracy(classifier, pictures, labels), SAMPLES)
