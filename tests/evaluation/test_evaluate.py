@@ -1,6 +1,7 @@
 """Evaluations: what is written and shown, what real images and foreign pictures get, what is refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,7 +15,7 @@ from fromnoise.evaluation.evaluation import MEASURES, Evaluation, plain
 from fromnoise.evaluation.external_samples import evaluate_pictures
 from fromnoise.evaluation.report import verdict
 from fromnoise.evaluation.scores import Scores
-from fromnoise.evaluation.sweep import Sweep, parse_axes
+from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
 from fromnoise.figures.grid import save
 from fromnoise.report.compare_runs import compare
 from fromnoise.run import Run
@@ -61,10 +62,11 @@ def test_everything_is_written_with_its_protocol(run, evaluation):
 
 def test_the_report_shows_it(run, evaluation):
     report = run.folder.report.read_text()
-    assert "How good" in report and "Closest pairs" in report and "The protocol" in report
+    assert MEASURES["frechet_distance"] in report
+    assert evaluation.protocol["measure"]["features"]["weight_hash"] in report
     assert (run.folder.figures / "closest.png").stat().st_size > 1000
     run.show(with_judge=False)
-    assert "How good" in run.folder.report.read_text()  # showing again keeps it
+    assert MEASURES["frechet_distance"] in run.folder.report.read_text()  # showing again keeps it
 
 
 def test_real_images_are_better_than_a_hardly_trained_model_and_that_than_noise(evaluation):
@@ -84,11 +86,11 @@ def test_the_table_and_the_verdict_hold_the_figures(evaluation):
     assert {row[0] for row in table[1:]} <= set(MEASURES.values()) and len(table) == len(MEASURES) + 1
     low, high = evaluation.ratio_interval
     assert low < evaluation.ratio_to_test < high
-    assert f"{plain(evaluation.ratio_to_test, 2)} times that of test images" in verdict(evaluation)
+    assert plain(evaluation.ratio_to_test, 2) in verdict(evaluation)
 
 
 def test_few_pictures_are_measured_with_a_word_of_warning(evaluation):
-    assert any("60 pictures are no more than the 128 dimensions" in note for note in evaluation.notes)
+    assert any("60" in note and "128" in note for note in evaluation.notes)
 
 
 def test_it_is_the_same_the_next_time(run, evaluation):
@@ -106,7 +108,8 @@ def test_a_sweep_measures_every_combination(run):
     assert [point.evaluations for point in points] == [2, 3, 4, 7]
     assert Sweep.from_json(json.loads(run.folder.sweep.read_text())) == swept and swept.count == 40
     assert swept.floor.frechet_distance < min(point.frechet_distance for point in points)
-    assert "Quality against cost" in run.folder.report.read_text() and "sweep-seconds" not in run.folder.report.name
+    report = run.folder.report.read_text()
+    assert all(cell in report for row in sweep_table(swept) for cell in row)
     assert (run.folder.figures / "sweep-seconds.png").exists()
 
 
@@ -117,8 +120,8 @@ def test_a_sweep_takes_pairs_in_brackets():
 
 @pytest.mark.parametrize(
     ("words", "named"),
-    [(["steps"], "names no values"), (["stepps=1"], "did you mean"), (["steps=0"], "least allowed is 1"),
-     (["steps=2", "steps=3"], "twice"), (["sampler=hein"], "did you mean 'heun'"), (["churn=0.1"], "has none")],
+    [(["steps"], "--sweep steps"), (["stepps=1"], "stepps.*steps"), (["steps=0"], r"steps.*\b0\b.*\b1\b"),
+     (["steps=2", "steps=3"], r"\bsteps\b"), (["sampler=hein"], "'hein'.*'heun'"), (["churn=0.1"], "churn.*'edm'")],
 )  # fmt: skip
 def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
     with pytest.raises(UsageError, match=named):
@@ -130,7 +133,7 @@ def test_pictures_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_p
     path = samples.save(tmp_path / "samples.npz")
     found, page = evaluate_pictures(str(path), "digits", output_dir=tmp_path / "out")
     assert found.metrics == evaluation.metrics  # the same pictures, labels and reference
-    assert page == tmp_path / "out" / "report.html" and "How good" in page.read_text()
+    assert page == tmp_path / "out" / "report.html" and MEASURES["frechet_distance"] in page.read_text()
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["schema"] == 1
 
 
@@ -140,8 +143,9 @@ def test_real_images_and_copies_are_told_apart(tmp_path):
     stolen, _ = evaluate_pictures(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
     assert fresh.metrics.copy_rate < 0.05 and stolen.metrics.copy_rate == 1.0
     assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
-    assert "No plain copies were found" in verdict(fresh) and "Copies are among them" in verdict(stolen)
-    assert any("no triumph" in note for note in stolen.notes)
+    sentences = {re.sub(r"[\d.,]+", "", verdict(found)) for found in (fresh, stolen)}
+    assert len(sentences) == 2 and "100 %" in verdict(stolen) and "100 %" not in verdict(fresh)
+    assert len(stolen.notes) > len(fresh.notes)
     assert fresh.metrics.class_accuracy is None  # no labels came with them
 
 
@@ -149,7 +153,7 @@ def test_missing_classes_are_named(tmp_path):
     train = load(DataOptions("digits"))
     ones = train.images[train.labels == 1]
     found, _ = evaluate_pictures(npz(tmp_path / "ones.npz", torch.cat([ones, ones])), "digits")
-    assert any("9 of 10 classes are missing" in note for note in found.notes)
+    assert any("9 of 10 classes" in note for note in found.notes)
     assert found.metrics.duplicate_rate > 0.9 and found.metrics.recall < 0.5
 
 
@@ -181,10 +185,10 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
 
         save(Image.fromarray(picture.permute(1, 2, 0).numpy()), folder / f"{i}.png")
     found, _ = evaluate_pictures(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
-    assert any("6 of 60 images are held out" in note for note in found.notes)
+    assert any("6 of 60 images" in note for note in found.notes)
     assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
-    assert any("6 test images are too few" in note for note in found.notes) and found.metrics.copy_rate is not None
-    assert found.protocol["measure"]["features"]["about"].startswith("a classifier of 4 orientations")
+    assert any("6 test images" in note for note in found.notes) and found.metrics.copy_rate is not None
+    assert "4 " in found.protocol["measure"]["features"]["about"]
 
 
 def test_statistics_travel_as_mu_and_sigma(run, evaluation, tmp_path):
@@ -204,7 +208,7 @@ def test_pixels_are_a_space_of_their_own_and_not_comparable(run, evaluation, tmp
     shutil.copytree(run.path, other)
     run.evaluate(60)
     Run(other).evaluate(60, how=How(features="pixels"))
-    with pytest.raises(UsageError, match=r"features\.name: domain against pixels"):
+    with pytest.raises(UsageError, match=r"features\.name.*domain.*pixels"):
         compare([run, Run(other)], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
     found = compare([run, Run(other)], tmp_path / "page.html", with_measures=False)
@@ -215,16 +219,16 @@ def test_runs_side_by_side(run, evaluation, tiny_run, tmp_path):
     run.evaluate(60)
     found = compare([run, tiny_run], tmp_path / "page.html")
     assert found.facts[0][0] == "" and len(found.facts[0]) == 3
-    assert {row[0]: row[1:] for row in found.measures}["pictures"] == ["60", "-", "60"]
-    assert any("not evaluated yet" in note for note in found.notes)
+    assert ["60", "-", "60"] in [row[1:] for row in found.measures]
+    assert any(tiny_run.path.name in note for note in found.notes)
     page = found.report.read_text()
-    assert "Samples" in page and "Loss" in page and "How good" in page
+    assert page.count("data:image/png;base64") >= 2 and MEASURES["frechet_distance"] in page
     with pytest.raises(UsageError, match="at least 2"):
         compare([run], tmp_path / "alone.html")
 
 
 def test_unknown_features_are_refused(run):
-    with pytest.raises(UsageError, match="did you mean 'pixels'"):
+    with pytest.raises(UsageError, match=r"'pixel'.*'pixels'"):
         run.evaluate(10, how=How(features="pixel"))
 
 
@@ -235,7 +239,7 @@ def test_the_order_of_pictures_does_not_matter(tmp_path):
     mixed, _ = evaluate_pictures(npz(tmp_path / "mixed.npz", train.images[:600]), "digits")
     assert by_class.metrics.frechet_distance == pytest.approx(mixed.metrics.frechet_distance, rel=1e-6)
     assert by_class.ratio_to_test == pytest.approx(mixed.ratio_to_test, rel=0.7)  # other random parts of the same
-    assert any("the samples are 600" in note for note in mixed.notes)
+    assert any("600" in note for note in mixed.notes)
 
 
 @pytest.mark.parametrize("change", [{"metrics": 3}, {"protocol": {}}, {"schema": 7}, {"reference_rows": {}}])
@@ -244,8 +248,8 @@ def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_need
     shutil.copytree(run.path, damaged)
     (damaged / "evaluation.json").write_text(json.dumps({**evaluation.to_json(), **change}))
     (damaged / "sweep.json").write_text('{"schema": 1}')
-    assert "How good" not in Run(damaged).show(with_judge=False).read_text()
-    with pytest.raises(DataError, match="evaluate again"):
+    assert MEASURES["frechet_distance"] not in Run(damaged).show(with_judge=False).read_text()
+    with pytest.raises(DataError, match=r"evaluation\.json"):
         compare([run, Run(damaged)], tmp_path / "page.html")
 
 

@@ -1,5 +1,6 @@
 """A run folder from begin to end: resume, refusal, samples by seed, figures and report."""
 
+import html
 import json
 import re
 import signal
@@ -42,13 +43,13 @@ def test_a_finished_run_has_nothing_left_to_do(tiny_run, tiny_settings):
 
 
 def test_another_run_in_the_same_folder_is_refused_with_the_differences(tiny_run, tiny_settings):
-    with pytest.raises(UsageError, match=r"net.width: 8 there, 16"):
+    with pytest.raises(UsageError, match=r"net\.width.*\b8\b.*\b16\b"):
         Run.create("digits", output_dir=tiny_run.path, settings={**tiny_settings, "net.width": 16})
 
 
 def test_stopped_and_resumed_is_uninterrupted(tmp_path, tiny_run, tiny_settings):
     run = Run.create("digits", output_dir=tmp_path / "r", settings=tiny_settings)
-    with pytest.raises(Interrupted, match="run the same command again") as stop:
+    with pytest.raises(Interrupted, match=r"\b320 images.*r\b") as stop:
         for step in run.steps():
             if step.step == 4:
                 signal.raise_signal(signal.SIGINT)
@@ -71,7 +72,7 @@ def test_sigterm_and_max_time_save_too(tmp_path, tiny_settings):
 
 
 def test_two_processes_do_not_share_a_folder(tiny_run):
-    with tiny_run.folder.locked(), pytest.raises(BusyError, match="another process"):
+    with tiny_run.folder.locked(), pytest.raises(BusyError, match="train"):
         list(Run(tiny_run.path).steps())
 
 
@@ -106,7 +107,7 @@ def test_labels_follow_the_training_set_unless_asked(tiny_run):
     labels = np.array(tiny_run.sample(num=300, steps=1).labels)
     assert set(labels.tolist()) == set(range(10))
     assert tiny_run.sample(num=4, label="7").labels == [7] * 4
-    with pytest.raises(UsageError, match="unknown class 'x'"):
+    with pytest.raises(UsageError, match=r"class.*'x'"):
         tiny_run.sample(num=1, label="x")
 
 
@@ -116,16 +117,16 @@ def test_a_model_that_is_not_told_the_class_has_none(tmp_path, tiny_settings):
     run = Run.create("digits", output_dir=tmp_path / "r", settings=settings).train()
     assert run.spec.classes == () and run.metadata["data"]["about"] == "16x16 grey, 10 classes"
     assert run.sample(num=2).labels is None and judged(run) is None
-    with pytest.raises(UsageError, match="trained without classes"):
+    with pytest.raises(UsageError, match="label"):
         run.sample(num=2, label=3)
-    with pytest.raises(UsageError, match="trained without classes"):
+    with pytest.raises(UsageError, match="guidance_scale"):
         run.sample(num=2, guidance_scale=2.0)
 
 
 def test_raw_and_averaged_weights_differ(tiny_run):
     averaged, raw = (tiny_run.sample(num=2, weights=weights).images for weights in ("ema", "raw"))
     assert not np.array_equal(averaged, raw)
-    with pytest.raises(CheckpointError, match="choose last, best or one of 640"):
+    with pytest.raises(CheckpointError, match=r"'7'.*last, best or one of 640"):
         tiny_run.sample(num=1, checkpoint="7")
 
 
@@ -164,18 +165,7 @@ def test_show_draws_everything_and_the_report_stands_alone(tiny_run):
     report = tiny_run.show().read_text(encoding="utf-8")
     drawn = {path.stem for path in tiny_run.folder.figures.glob("*.png")}
     assert drawn == {"samples", "loss", "loss-by-noise", "corruption", "guesses", "trajectory", "nearest"}
-    for words in (
-        "What was trained",
-        "Loss",
-        "Corruption",
-        "One-step guesses",
-        "From noise to image",
-        "Samples",
-        "Nearest training images",
-        "How to go on",
-        "640",
-    ):
-        assert words in report
+    assert "640" in report and f"fromnoise sample {tiny_run.path}" in report
     assert report.count("data:image/png;base64") >= 6 and 'src="http' not in report
 
 
@@ -184,9 +174,8 @@ def test_every_recipe_trains_and_samples(tmp_path, recipe):
     settings = {"train.num_images": 16, "train.train_batch_size": 8, "train.previews": 0, "net.channels": (32, 32)}
     run = Run.create("digits", recipe=recipe, output_dir=tmp_path / "r", settings=settings).train()
     samples = run.sample(num=2, steps=2)
-    assert samples.images.shape == (2, 16, 16, 1) and samples.labels is (
-        None if not run.spec.classes else samples.labels
-    )
+    assert samples.images.shape == (2, 16, 16, 1)
+    assert (samples.labels is None) == (not run.spec.classes)
 
 
 @pytest.mark.parametrize(
@@ -215,25 +204,25 @@ def test_any_process_with_any_prediction(tmp_path, tiny_settings, process, predi
 
 
 @pytest.mark.parametrize(
-    "settings, words",
+    "settings, named",
     [
-        ({"objective.prediction": "eps"}, "divides by alpha = 0"),
-        ({"objective.time_sampling": "discrete"}, "needs process 'vp'"),
-        ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "a deterministic one"),
-        ({"objective.label_dropout": 0.0, "sample.guidance_scale": 2.0}, "no image is shown without its class"),
-        ({"net.kind": "unet2d", "net.channels": (30, 60)}, "multiples of 32"),
-        ({"train.train_batch_size": 5000}, "only 1500 training images"),
-        ({"train.num_epochs": 1.0, "train.budget": "3m"}, "both given"),
+        ({"objective.prediction": "eps"}, "'eps'.*alpha = 0.*'v'"),
+        ({"objective.time_sampling": "discrete"}, "'discrete'.*'vp'"),
+        ({"sample.sampler": "ddpm", "process.prior": "uniform"}, "Uniform.*'ddim'"),
+        ({"objective.label_dropout": 0.0, "sample.guidance_scale": 2.0}, "guidance_scale.*label_dropout"),
+        ({"net.kind": "unet2d", "net.channels": (30, 60)}, r"channels.*30.*\b32\b"),
+        ({"train.train_batch_size": 5000}, r"train_batch_size.*\b5000\b.*\b1500\b"),
+        ({"train.num_epochs": 1.0, "train.budget": "3m"}, "num_epochs.*budget"),
     ],
 )
-def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_path, settings, words):
-    with pytest.raises(UsageError, match=words):
+def test_what_does_not_go_together_is_refused_before_anything_is_written(tmp_path, settings, named):
+    with pytest.raises(UsageError, match=named):
         Run.create("digits", output_dir=tmp_path / "r", settings=settings)
     assert not (tmp_path / "r").exists()
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(CheckpointError, match=r"config\.json"):
+    with pytest.raises(CheckpointError, match=re.escape(str(tmp_path))):
         Run(tmp_path)
     with pytest.raises(WriteError, match=r"config\.toml"):
         (tmp_path / "file").write_text("")
@@ -256,17 +245,17 @@ def test_somebodys_config_is_not_written_over(tmp_path):
     own = tmp_path / "exp" / "config.toml"
     own.parent.mkdir()
     own.write_text("# mine\n[train]\nnum_images = 64\n")
-    with pytest.raises(UsageError, match="choose another --output_dir"):
+    with pytest.raises(UsageError, match=r"config\.toml.*--output_dir"):
         Run.create("digits", output_dir=own.parent, config_file=own)
     assert own.read_text().startswith("# mine") and len(list(own.parent.iterdir())) == 1
     own.write_text("train = 3\n")
-    with pytest.raises(UsageError, match=r"write it as a table, \[train\]"):
+    with pytest.raises(UsageError, match=r"train.*\[train\]"):
         Run.create("digits", output_dir=tmp_path / "r", config_file=own)
 
 
 def test_a_record_with_missing_parts_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"format": 1}')
-    with pytest.raises(CheckpointError, match="parts are missing"):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
         Run(tmp_path)
 
 
@@ -289,10 +278,10 @@ def test_changed_images_are_noticed(tmp_path, tiny_settings):
     run.train()
     (folder / "0.png").unlink()
     assert run.spec.classes == () and run.sample(num=2).labels is None
-    with pytest.raises(DataError, match="not the ones"):
+    with pytest.raises(DataError, match=f"'{re.escape(str(folder))}'.*{re.escape(str(run.path))}") as caught:
         _ = Run(run.path).data
     Run(run.path).show()
-    assert "What is missing" in run.folder.report.read_text()
+    assert str(caught.value) in html.unescape(run.folder.report.read_text())
 
 
 @pytest.mark.parametrize("name", ["pictures", "./pictures"])
@@ -304,7 +293,7 @@ def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_setting
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(f"pictures/{i}.png")
     run = Run.create(name, output_dir="r", settings=tiny_settings).train()
     Path("pictures").rename("elsewhere")
-    with pytest.raises(DataError, match=rf"r was trained on are no longer at '{name}'; put them back") as caught:
+    with pytest.raises(DataError, match=rf"\br\b.*'{re.escape(name)}'") as caught:
         _ = Run("r").data
     assert caught.value.exit_code == 3
     Run("r").show()
@@ -314,4 +303,4 @@ def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_setting
         "loss-by-noise",
         "trajectory",
     }
-    assert "no longer at" in run.folder.report.read_text()
+    assert str(caught.value) in html.unescape(run.folder.report.read_text())
