@@ -52,7 +52,7 @@ def _cell(match: re.Match[str], lines: Sequence[str]) -> Cell:
 
 
 def filled(cells: Sequence[Cell], values: Mapping[str, Any]) -> list[Cell]:
-    """The cells with `values` in place of the parameters' own; UsageError for a name that is no parameter."""
+    """The cells with `values` in place of the parameters' own; UsageError for a name that the script lacks."""
     unused = set(values)
 
     def assigned(match: re.Match[str]) -> str:

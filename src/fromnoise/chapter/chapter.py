@@ -245,8 +245,8 @@ record.losses("3.4.2", unet2d_history)
 start = uniform_noise(min(64, UNET2D_NUM_SAMPLES)).to(device.name)
 made, _, _ = fn.sample_with_step(unet2d.denoiser().net, start, 40)
 top = 0.1 if unet2d_history.last()[1] < 0.1 else None
-picture = loss_and_samples(unet2d_history.losses, pixels(made), y_max=top, invert=INK)
-record.figure("3.4.2-unet2d", picture, f"Loss, and {len(made)} samples in 40 steps ({unet2d_history.part}).")
+figure = loss_and_samples(unet2d_history.losses, pixels(made), y_max=top, invert=INK)
+record.figure("3.4.2-unet2d", figure, f"Loss, and {len(made)} samples in 40 steps ({unet2d_history.part}).")
 
 # %% [markdown]
 # ## 3.5 The DDPM corruption
@@ -310,8 +310,8 @@ for which, history in histories.items():
     name = f"BasicUNet {which} time conditioning, mean loss of the last {count:,} images"
     record.measure("3.6", name, last, note=both)
 curves = {which: history.curve() for which, history in histories.items()}
-picture = lines(curves, "images seen", "mean loss", "Training loss without and with time conditioning")
-record.figure("3.6-time-conditioning", picture, f"Each point is the mean over a twentieth of the training ({both}).")
+figure = lines(curves, "images seen", "mean loss", "Training loss without and with time conditioning")
+record.figure("3.6-time-conditioning", figure, f"Each point is the mean over a twentieth of the training ({both}).")
 
 # %% [markdown]
 # The training loss is a mean over all amounts. On images that neither network was trained on, with the same noise for
@@ -345,8 +345,8 @@ for which, values in errors.items():
     record.measure("3.6", f"BasicUNet {which} time conditioning, error", float(np.mean(values)), note=note)
 change = [100 * (b / a - 1) for a, b in zip(errors["without"], errors["with"], strict=True)]
 curves = {"without": (AMOUNTS, [0.0] * len(AMOUNTS)), "with": (AMOUNTS, change)}
-picture = lines(curves, "amount of noise", "difference in %", "Error with and without time conditioning")
-record.figure("3.6-error-by-amount", picture, f"{where} at each amount, relative to the network without ({both}).")
+figure = lines(curves, "amount of noise", "difference in %", "Error with and without time conditioning")
+record.figure("3.6-error-by-amount", figure, f"{where} at each amount, relative to the network without ({both}).")
 
 # %% [markdown]
 # ## 3.6 Further: the number of steps
@@ -394,9 +394,9 @@ else:
 if labelled:
     for i, what in enumerate(SCORES[:2]):
         curves = {name: (STEP_COUNTS, [values[i] for values in table]) for name, table in found.items()}
-        picture = lines(curves, "steps", what, f"{what.capitalize()} by number of steps", log_x=True)
+        figure = lines(curves, "steps", what, f"{what.capitalize()} by number of steps", log_x=True)
         caption = f"BasicUNet ({basic_history.part}), UNet2DModel ({unet2d_history.part}) and {where}."
-        record.figure(f"3.6-{what.replace(' ', '-')}", picture, caption)
+        record.figure(f"3.6-{what.replace(' ', '-')}", figure, caption)
     columns = [[" / ".join(f"{value:.3f}" for value in values) for values in table] for table in found.values()]
     record.table([("steps", *found), *zip(map(str, STEP_COUNTS), *columns, strict=True)], " / ".join(SCORES))
 

@@ -46,7 +46,7 @@ class Output:
         kept, self.kept = self.kept, []
         for item in kept:
             if isinstance(item, Shown):
-                yield Section("", image=item.picture, table=item.table, caption=item.caption)
+                yield Section("", image=item.figure, table=item.table, caption=item.caption)
             elif item.strip():
                 yield Section("", output=item)
 

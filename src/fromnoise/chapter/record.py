@@ -54,7 +54,7 @@ class Shown:
     """A figure or a table on the page."""
 
     caption: str
-    picture: FigureLike | None = None
+    figure: FigureLike | None = None
     table: Table | None = None
 
 
@@ -127,10 +127,10 @@ class ChapterRecord:
         beside += [f"difference {kept.difference}"] * bool(kept.difference) + [note] * bool(note)
         print(f"{name}: {readable(ours)}" + (f" ({'; '.join(beside)})" if beside else ""), flush=True)
 
-    def figure(self, name: str, picture: FigureLike, caption: str) -> None:
+    def figure(self, name: str, figure: FigureLike, caption: str) -> None:
         """Write a figure as figures/<name>.png and show it, on the page or in the notebook."""
-        save(picture, self.folder / "figures" / f"{name}.png")
-        _show(Shown(caption, picture=picture))
+        save(figure, self.folder / "figures" / f"{name}.png")
+        _show(Shown(caption, figure=figure))
 
     def table(self, rows: Table, caption: str = "") -> None:
         """Show a table whose first row is the heading."""
@@ -220,6 +220,6 @@ def _show(shown: Shown) -> None:
     elif "ipykernel" in sys.modules:
         from IPython.display import display
 
-        if shown.picture is not None:
-            display(as_image(shown.picture))  # type: ignore[no-untyped-call]
+        if shown.figure is not None:
+            display(as_image(shown.figure))  # type: ignore[no-untyped-call]
         print(*["  ".join(map(str, row)) for row in shown.table or ()], shown.caption, sep="\n")
