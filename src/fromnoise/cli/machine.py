@@ -19,6 +19,7 @@ from fromnoise.common.errors import FromNoiseError
 from fromnoise.common.files import check_writable
 
 LEAST_FREE = 2**30  # bytes; a run of small images with its checkpoints stays below this
+_OURS = ("dev", "docs")  # extras for working on fromnoise itself
 _HERE = Path(__file__).resolve().parent.parent
 _INSTALL = f"{sys.executable} -m pip install"
 
@@ -91,10 +92,10 @@ def _libraries() -> Fact:
 
 
 def _extras() -> list[Fact]:
-    """One fact for each extra that adds abilities; "dev" is for working on fromnoise itself."""
+    """One fact for each extra that adds abilities."""
     facts = []
     for extra, (names, missing) in sorted(_missing().items()):
-        if extra not in ("", "dev"):
+        if extra not in ("", *_OURS):
             value = f"lacks {', '.join(missing)}" if missing else f"installed: {', '.join(names)}"
             advice = f'install it: {_INSTALL} "fromnoise[{extra}]"' if missing else ""
             facts.append(Fact(f"extra [{extra}]", value, advice=advice))

@@ -9,7 +9,7 @@ from fromnoise.common.errors import UsageError, closest, unknown
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError and never guesses at shortened flags."""
+    """An ArgumentParser that raises UsageError and accepts no shortened flags."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)

@@ -17,8 +17,14 @@ from fromnoise.data.image_data import ImageData
 class Batches:
     """Shuffled batches of a set of images; `batch(step)` depends on (seed, step) and the data alone.
 
-    device: where the images are, so that the order is kept there too and no batch waits for it. UsageError when
-    `batch_size` is less than 1 or more than there are images.
+    Arguments:
+        data: the images.
+        batch_size: images a batch; the last one of an epoch may be smaller.
+        random_flip: mirror each image with probability 1/2.
+        device: where the images are, so that the order is kept there too and no batch waits for it.
+
+    Raises:
+        UsageError: when `batch_size` is less than 1 or more than there are images.
     """
 
     def __init__(

@@ -144,7 +144,7 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) to 8; 1 as well when the EXIF block itself is damaged."""
     try:
         turn = image.getexif().get(0x0112, 1)
-    except Exception:  # a broken note beside good pixels is no reason to lose them
+    except Exception:  # damaged metadata beside good pixels should not lose them
         return 1
     return turn if isinstance(turn, int) and turn in _UPRIGHT else 1
 

@@ -63,7 +63,7 @@ class Idx:
         if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
             raise _damaged(images_path, f"holds an array of shape {images.shape}, not images (N, H, W)")
         if labels_path is None:
-            notes += ("there is no labels file, so the images have no classes",)
+            notes += ("no labels file was found, so the images have no classes",)
             return from_arrays(images, None, (), options, notes)
         values = self._labels(labels_path, len(images))
         notes += self._strange(labels_path, values)

@@ -64,9 +64,11 @@ class Inspection:
 
 
 def inspect(options: DataOptions) -> Inspection:
-    """Reads every split once; files that cannot be read are listed rather than refused.
+    """What `options` name, in numbers; every split is read once, and files that cannot be read are listed, not refused.
 
-    Raises UsageError and DataError as `load` does.
+    Raises:
+        UsageError: for an unknown name or resolution.
+        DataError: for data that is missing or without images to train on.
     """
     options = replace(options, on_bad_image="skip")
     source = open_source(options)

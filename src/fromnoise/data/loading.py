@@ -146,7 +146,9 @@ def _named(name: str, dataset: Dataset) -> Source:
 def _nothing_there(name: str) -> DataError | UsageError:
     looks_like_path = any(mark in name for mark in "/\\~") or name.lower().endswith((".zip", ".npz", ".gz"))
     if looks_like_path or name.startswith("."):
-        return DataError(f"there is no file or folder {printable(name)}; expected images there; check the path")
+        return DataError(
+            f"{printable(name)} does not exist, but a file or folder of images was expected; check the path"
+        )
     sentence = unknown("data set", printable(name), DATASETS)
     return UsageError(f"{sentence}; the path of a folder, .zip, .npz or IDX file, or hf:owner/name, would do too")
 

@@ -3,6 +3,14 @@
 Every download is checked against a SHA-256 published by TensorFlow Datasets (the `url_checksums` and
 `checksums.tsv` files of github.com/tensorflow/datasets), whatever mirror it came from. The MNIST sums of the
 unpacked files are the ones in wide use for the canonical IDX files.
+
+References:
+    digits: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits (1998), https://doi.org/10.24432/C50P49
+    mnist: Y. LeCun, C. Cortes, C. Burges (1998), http://yann.lecun.com/exdb/mnist/
+    fashion_mnist: H. Xiao, K. Rasul, R. Vollgraf (2017), https://arxiv.org/abs/1708.07747
+    kmnist: T. Clanuwat et al., Deep Learning for Classical Japanese Literature (2018), https://arxiv.org/abs/1812.01718
+    cifar10: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images (2009),
+        https://www.cs.toronto.edu/~kriz/cifar.html
 """
 
 from __future__ import annotations

@@ -28,9 +28,13 @@ def animate(
 ) -> Path:
     """Write `frames` as a GIF that loops for ever and rests on its last frame for `hold` seconds; returns the path.
 
-    frames: Pillow images of one size, or uint8 (N, H, W, C) arrays that become grids.
-    Raises UsageError for no frames, sizes that differ, times that are not positive, or a name without .gif;
-    WriteError when the place cannot be written.
+    Arguments:
+        frames: Pillow images of one size, or uint8 (N, H, W, C) arrays that become grids.
+        seconds_per_frame, hold: how long each frame, and the last one, is shown.
+
+    Raises:
+        UsageError: for no frames, sizes that differ, times that are not positive, or a name without .gif.
+        WriteError: when the place cannot be written.
     """
     if Path(path).suffix.lower() != ".gif":
         raise UsageError(f"'{path}' does not end in .gif, the format of animations; name the file so")

@@ -38,10 +38,15 @@ def loss_curve(
 ) -> Figure:
     """The loss against images seen (or steps): every value faint, their running mean on top.
 
-    images_seen, losses: (N,). smooth: draw the running mean. y_max: the top of the axis, which starts at 0; found
-    from what follows the first steps when not given. epoch_marks: where epochs end, in units of images_seen.
-    held_out: the same of images that training does not see, (M,) and (M,), drawn as points and their line.
-    Values that are not finite are left out. Raises UsageError when lengths differ.
+    Arguments:
+        images_seen, losses: (N,); values that are not finite are left out.
+        smooth: draw the running mean.
+        y_max: the top of the axis, which starts at 0; found from what follows the first steps when not given.
+        epoch_marks: where epochs end, in units of images_seen.
+        held_out: images seen and loss on validation images, (M,) and (M,), drawn as points and their line.
+
+    Raises:
+        UsageError: when lengths differ.
     """
     figure = style.new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
@@ -80,7 +85,9 @@ def loss_and_samples(
 ) -> Figure:
     """The loss by step beside a grid of samples, the chapter's figure for its second network.
 
-    losses: (N,). images: uint8 (M, H, W, C), each of their pixels a whole number of the PNG's.
+    Arguments:
+        losses: (N,).
+        images: uint8 (M, H, W, C), each of their pixels a whole number of the PNG's.
     """
     # A figure's pixel is 1 / 200 inch when it is encoded, so these sizes give every image its own pixels exactly.
     drawn = np.asarray(grid(images, invert=invert, side=_SAMPLES_SIDE).convert("RGB"))
@@ -110,9 +117,13 @@ def lines(
 ) -> Figure:
     """Named lines through points, such as quality against the number of steps.
 
-    series: name -> (x, y) or (x, y, err), each (N,); err is drawn as bars of +-err. log_x: a logarithmic x axis with
-    ticks at the points themselves. log_y: a logarithmic y axis, for positive y. Raises UsageError for no series or
-    lengths that differ.
+    Arguments:
+        series: name -> (x, y) or (x, y, err), each (N,); err is drawn as bars of +-err.
+        log_x: a logarithmic x axis with ticks at the points themselves.
+        log_y: a logarithmic y axis, for positive y.
+
+    Raises:
+        UsageError: for no series or lengths that differ.
     """
     if not series:
         raise UsageError("no series was given, but a figure of lines needs at least one; give name -> (x, y)")

@@ -34,11 +34,19 @@ def grid(
 ) -> Image.Image:
     """`images`, uint8 (N, H, W, C), row by row on white.
 
-    columns: found from N when not given. scale: a whole number of final pixels for each of the image's; found so
-    that the longer side comes near `side` pixels (600 to 900 for most sizes of image). gap: white pixels between
-    and around tiles. captions: one short line below each image (shortened to its width). invert: grey on white,
-    for grey images.
-    Returns an "L" image for grey images, "RGB" otherwise. Raises UsageError for what cannot be drawn.
+    Arguments:
+        columns: found from N when not given.
+        scale: a whole number of final pixels for each of the image's; found so that the longer side comes near `side`
+            pixels (600 to 900 for most sizes of image).
+        gap: white pixels between and around tiles.
+        captions: one short line below each image, shortened to its width.
+        invert: grey on white, for grey images.
+
+    Returns:
+        An "L" image for grey images, "RGB" otherwise.
+
+    Raises:
+        UsageError: for what cannot be drawn.
     """
     check_images(images)
     count, height, width, _ = images.shape
@@ -67,7 +75,9 @@ def grid(
 def save(figure: FigureLike, path: str | os.PathLike[str]) -> Path:
     """Write a figure as PNG, whole or not at all; missing folders are created. Returns the path.
 
-    Raises UsageError for a name that does not end in .png, WriteError when the place cannot be written.
+    Raises:
+        UsageError: for a name that does not end in .png.
+        WriteError: when the place cannot be written.
     """
     if Path(path).suffix.lower() != ".png":
         raise UsageError(f"'{path}' does not end in .png, the format of figures; name the file so")

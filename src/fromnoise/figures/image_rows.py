@@ -38,9 +38,14 @@ def rows(
 ) -> Image.Image:
     """Rows of (title, images), images uint8 (N, H, W, C) with the same N, H and W in every row, on white.
 
-    column_titles: N short headings above the images. scale, gap, invert: as for `grid`; the width is brought to
-    about 600 to 900 pixels. beside: titles to the left of their rows (good for many rows) instead of above.
-    Raises UsageError when rows differ in number or size of images.
+    Arguments:
+        titled: (title, images) of each row; an empty title joins the row to the one above it.
+        column_titles: N short headings above the images.
+        scale, gap, invert: as for `grid`; the width is brought to about 600 to 900 pixels.
+        beside: titles to the left of their rows (good for many rows) instead of above.
+
+    Raises:
+        UsageError: when rows differ in number or size of images.
     """
     plan = _planned(titled, column_titles, scale, gap, beside)
     spots, height = _spots(plan)
@@ -151,10 +156,15 @@ def two_columns(
     scale: int | None = None,
     invert: bool = False,
 ) -> Image.Image:
-    """One row a step: strips `left[i]` and `right[i]`, each uint8 (N, H, W, C) of one shape, below two titles.
+    """One row a step, numbered from 1: strips `left[i]` and `right[i]` below two titles.
 
-    The rows are numbered from 1. scale, invert: as for `grid`.
-    Raises UsageError when the two lists differ in length or the strips in shape.
+    Arguments:
+        left, right: one strip a step, each uint8 (N, H, W, C) of one shape.
+        titles: above the two columns.
+        scale, invert: as for `grid`.
+
+    Raises:
+        UsageError: when the two lists differ in length or the strips in shape.
     """
     count, height, width = _step_shape(left, right)
 
