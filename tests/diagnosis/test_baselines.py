@@ -1,11 +1,11 @@
-"""What plain statistics reach, against closed forms."""
+"""The baselines without a network, against closed forms."""
 
 import pytest
 import torch
 
 from fromnoise.common.seeds import generator
 from fromnoise.diagnosis.baselines import _Tiling, linear_filter, look_up
-from fromnoise.diagnosis.noise_levels import choose_levels, errors
+from fromnoise.diagnosis.noise_levels import choose_levels, denoising_errors
 from fromnoise.diffusion.process import Linear, Uniform
 from fromnoise.diffusion.vp import VPLinear
 
@@ -13,7 +13,7 @@ SHAPE = (1, 4, 4)
 
 
 def gaussian(count, seed=0):
-    """Images (N, 1, 4, 4) of a normal law with spread variances, and those variances."""
+    """Images (N, 1, 4, 4) of a normal distribution with spread variances, and those variances."""
     random = generator(seed, "gaussian images")
     axes, _ = torch.linalg.qr(torch.randn(16, 16, generator=generator(0, "axes"), dtype=torch.float64))
     spread = torch.logspace(-2, 0, 16, dtype=torch.float64)
@@ -26,7 +26,7 @@ def test_the_linear_filter_reaches_wieners_error(process):
     known, spread = gaussian(20_000)
     fresh, _ = gaussian(1500, seed=1)
     levels = choose_levels(process, 0.5)
-    found = errors(process, levels, fresh, None, linear_filter(process, known)).mean(1)
+    found = denoising_errors(process, levels, fresh, None, linear_filter(process, known)).mean(1)
     alpha, sigma = process.scales(levels.times)
     noise = (sigma**2 * (1.0 if process.prior.gaussian else 1 / 12))[:, None]
     expected = (spread * noise / (alpha[:, None] ** 2 * spread + noise)).mean(1)
@@ -36,17 +36,17 @@ def test_the_linear_filter_reaches_wieners_error(process):
 def test_the_look_up_is_the_posterior_mean():
     process, levels = Linear(), choose_levels(Linear(), 0.5)
     known = torch.stack([torch.full(SHAPE, -0.5), torch.full(SHAPE, 0.5)])
-    guess = look_up(process, known)
+    predict = look_up(process, known)
     t = levels.times[3].repeat(1)
     xt = torch.full((1, *SHAPE), 0.04)
     alpha, sigma = process.scales(t)
     expected = 0.5 * torch.tanh(16 * 0.5 * alpha * 0.04 / sigma**2)
-    assert guess(xt, t, None).mean() == pytest.approx(float(expected), rel=1e-4)
+    assert predict(xt, t, None).mean() == pytest.approx(float(expected), rel=1e-4)
     assert look_up(Linear(Uniform()), known) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 20, 37)])
-def test_tiles_come_back_as_the_images_they_were(shape):
+def test_tiling_and_back_is_the_identity(shape):
     x = torch.arange(2 * shape[0] * shape[1] * shape[2], dtype=torch.float32).view(2, *shape)
     tiling = _Tiling(shape)
     rows = tiling.rows(x)
@@ -57,4 +57,6 @@ def test_levels_of_a_table_are_its_entries():
     levels = choose_levels(VPLinear(), 0.5)
     assert torch.equal(levels.times, levels.times.round()) and len(levels.times) >= 8
     assert bool((levels.times[1:] < levels.times[:-1]).all())
-    assert levels.words([0]) == "high noise" and levels.words(list(range(len(levels.times)))) == "all noise levels"
+    assert (
+        levels.describe([0]) == "high noise" and levels.describe(list(range(len(levels.times)))) == "all noise levels"
+    )

@@ -19,7 +19,7 @@ VERBS = {
     "sample": "sample images from a trained model",
     "edit": "inpaint, vary, interpolate or invert images",
     "show": "draw corruption, curves, x0 predictions, trajectories and samples, and write the report",
-    "diagnose": "find out why samples are noise, with measured numbers and what to do",
+    "diagnose": "find out why samples are noise, with measured numbers and advice",
     "evaluate": "measure how good samples are, beside real images",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",

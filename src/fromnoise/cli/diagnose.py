@@ -1,9 +1,8 @@
-"""Say why samples are noise: what was measured on a run, what is wrong with it, and what to do next."""
+"""Diagnose a run: check data, training, network and samples, and print what is wrong and what to do."""
 
 from __future__ import annotations
 
 import argparse
-import json
 
 from fromnoise.cli.flags import (
     SAMPLE_FLAGS,
@@ -27,14 +26,14 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the findings, faults first, and where they lie; with --json - the JSON instead."""
+    """Print the findings, errors first, and where the report lies; with --json alone the JSON instead."""
     settings = sample_settings(args)
 
     from fromnoise.run import Run
 
-    patient = Run(args.run_folder, device=args.device)
-    diagnosis = patient.diagnose(checkpoint=args.checkpoint, weights=args.weights, **settings)
-    if write_json(args.json, json.loads(diagnosis.path.read_bytes())):
+    opened = Run(args.run_folder, device=args.device)
+    diagnosis = opened.diagnose(checkpoint=args.checkpoint, weights=args.weights, **settings)
+    if write_json(args.json, diagnosis.to_json()):
         return
     print(diagnosis)
-    print(patient.folder.report)
+    print(opened.folder.report)

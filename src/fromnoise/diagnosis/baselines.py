@@ -1,11 +1,11 @@
-"""What plain statistics make of a noisy image, without any network: the floor that a trained one should be below.
+"""Baselines without a network: x0 predictions from statistics of the training images, which a network should beat.
 
     linear filter   m + sum_i  alpha l_i / (alpha^2 l_i + sigma^2 v)  <u_i, x_t - alpha m - sigma n> u_i
     look-up         sum_j w_j x_j,   w = softmax_j( -|x_t - alpha x_j|^2 / (2 sigma^2) )
 
 m, l, u: mean, eigenvalues and eigenvectors of the training images; n, v: mean and variance of the noise (Wiener
-1949). The look-up is the best answer if there were no images but the training images (Vincent 2011); it needs
-normal noise. The first is strong at little noise, the second at much.
+1949). The look-up is the posterior mean if there were no images but the training images (Vincent 2011,
+https://doi.org/10.1162/NECO_a_00142); it needs normal noise. The first is strong at low noise, the second at high.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fromnoise.diagnosis.noise_levels import Guess
+from fromnoise.diagnosis.noise_levels import X0Prediction
 from fromnoise.diffusion.process import Process, broadcast_like
 
 _WHOLE = 1024  # values in an image that is filtered as a whole; a larger one is filtered in tiles
@@ -50,8 +50,8 @@ class _Tiling:
         return tiles.reshape(-1, channels, down * high, across * wide)[..., :height, :width]
 
 
-def linear_filter(process: Process, x0: Tensor) -> Guess:
-    """The best linear guess learned from training images x0, float (N, C, H, W) in the model's range.
+def linear_filter(process: Process, x0: Tensor) -> X0Prediction:
+    """The best linear prediction, from training images x0, float (N, C, H, W) in the model's range.
 
     Images of more than 1,024 values are filtered in tiles of 16x16 pixels, whose statistics are shared.
     """
@@ -59,30 +59,30 @@ def linear_filter(process: Process, x0: Tensor) -> Guess:
     rows = tiling.rows(x0)
     rows = rows[:: max(1, -(-len(rows) // _MOST_TILES))].double()
     mean = rows.mean(0)
-    spread, axes = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
-    spread, axes, mean = spread.clamp(min=0).float(), axes.float(), mean.float()
+    variances, axes = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
+    variances, axes, mean = variances.clamp(min=0).float(), axes.float(), mean.float()
     noise_mean, noise_variance = (0.0, 1.0) if process.prior.gaussian else (0.5, 1 / 12)
 
-    def guess(xt: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+    def predict(xt: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         alpha, sigma = (float(value[0]) for value in process.scales(t))
-        gain = alpha * spread / (alpha**2 * spread + sigma**2 * noise_variance)
+        gain = alpha * variances / (alpha**2 * variances + sigma**2 * noise_variance)
         inner = (tiling.rows(xt) - alpha * mean - sigma * noise_mean) @ axes
         return tiling.images(mean + (gain * inner) @ axes.T)
 
-    return guess
+    return predict
 
 
-def look_up(process: Process, x0: Tensor) -> Guess | None:
-    """The posterior mean over training images x0, float (N, C, H, W); None where the noise is not normal."""
+def look_up(process: Process, x0: Tensor) -> X0Prediction | None:
+    """The posterior mean over training images x0, float (N, C, H, W); None for other than normal noise."""
     if not process.prior.gaussian:
         return None
     most = max(1, min(_LOOKED_UP, _VALUES // x0[0].numel()))
     known = x0[:: max(1, -(-len(x0) // most))].flatten(1)
     half = known.square().sum(1) / 2
 
-    def guess(xt: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
+    def predict(xt: Tensor, t: Tensor, label: Tensor | None) -> Tensor:
         alpha, sigma = (broadcast_like(value, xt).flatten(1) for value in process.scales(t))
         score = (alpha * (xt.flatten(1) @ known.T) - alpha**2 * half) / sigma**2
         return (score.softmax(1) @ known).view_as(xt)
 
-    return guess
+    return predict

@@ -1,4 +1,4 @@
-"""A finding: one thing that was looked at, how serious it is, what was measured, and what to do about it."""
+"""A finding: what was checked, how severe the result is, what was measured, and what to do."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Level = Literal["fault", "worth knowing", "good"]
-ORDER: tuple[Level, ...] = ("fault", "worth knowing", "good")
+Level = Literal["error", "warning", "ok"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "ok")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """name: two or three words. says: one or two sentences with the numbers. do: what to do next, or "".
+    """The result of one check.
 
-    numbers: the same figures for programs, plain JSON.
+    Arguments:
+        name: two or three words.
+        level: "error", "warning" or "ok".
+        message: one or two sentences with the measured numbers.
+        advice: what to do next, or "".
+        numbers: the same numbers for programs, plain JSON.
     """
 
     name: str
     level: Level
-    says: str
-    do: str = ""
+    message: str
+    advice: str = ""
     numbers: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -28,6 +33,6 @@ class Finding:
         return asdict(self)
 
 
-def by_weight(findings: Sequence[Finding]) -> list[Finding]:
-    """Faults first, then what is worth knowing, then what is good; in each the order of the checks, causes first."""
-    return sorted(findings, key=lambda finding: ORDER.index(finding.level))
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors first, then warnings, then ok; within each the order of the checks."""
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))

@@ -1,9 +1,9 @@
-"""Errors by noise level: the same images and the same noise, asked of everything that can guess the clean image.
+"""Denoising error by noise level: the same images and the same noise for everything that predicts x0.
 
-    error = mean over pixels of (x0 - guess)^2 / variance of the data      0 is perfect, 1 is the mean picture's
+    error = mean over pixels of (x0 - prediction)^2 / variance of the data    0 is perfect, 1 is that of the mean image
 
 Levels are equally spaced in ln SNR. The noise is from 1/20 to 20 times as strong as the image (standard deviations,
-at equal brightness), as far as the process reaches: with less there is nothing to do, with more nothing to see.
+at equal brightness), as far as the process reaches: with less there is nothing to remove, with more nothing to see.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.vp import VP
 
 LEVELS = 10
-FAINTEST, STRONGEST = 0.05, 20.0  # noise beside image, in standard deviations
+FAINTEST, STRONGEST = 0.05, 20.0  # noise / image, in standard deviations
 _UNIFORM = 1 / math.sqrt(12)  # the standard deviation of uniform noise
-_AT_ONCE = 64
+_BATCH = 64
 
-Guess = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""(x_t (B, C, H, W), t (B,), label (B,) or None) -> the guess at x0 (B, C, H, W)."""
+X0Prediction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(x_t (B, C, H, W), t (B,), label (B,) or None) -> the prediction of x0 (B, C, H, W)."""
 
 
 @dataclass(frozen=True)
-class Levels:
-    """Times float64 (L,), falling noise; strength (L,): noise beside image, in standard deviations."""
+class NoiseLevels:
+    """times: float64 (L,), most noise first. strength: (L,), noise / image in standard deviations."""
 
     times: Tensor
     strength: Tensor
 
-    def words(self, chosen: list[int]) -> str:
-        """Which of high, middle and little noise the levels `chosen` belong to."""
-        names = {self._name(i): None for i in chosen}
+    def describe(self, indices: list[int]) -> str:
+        """Which of high, medium and low noise the levels `indices` belong to."""
+        names = {self._name(i): None for i in indices}
         return " and ".join(names) if len(names) < 3 else "all noise levels"
 
     def _name(self, i: int) -> str:
         strength = float(self.strength[i])
-        return "high noise" if strength > 3 else "middle noise" if strength > 0.4 else "little noise"
+        return "high noise" if strength > 3 else "medium noise" if strength > 0.4 else "low noise"
 
 
-def choose_levels(process: Process, sigma_data: float) -> Levels:
-    """The levels to look at on `process` for images of standard deviation `sigma_data`, most noise first."""
-    spread = 1.0 if process.prior.gaussian else _UNIFORM
+def choose_levels(process: Process, sigma_data: float) -> NoiseLevels:
+    """The levels to measure on `process` for images of standard deviation `sigma_data`, most noise first."""
+    noise_std = 1.0 if process.prior.gaussian else _UNIFORM
     ratio = torch.linspace(math.log(STRONGEST), math.log(FAINTEST), LEVELS, dtype=torch.float64).exp()
-    times = process.time_at_log_snr(-2 * (ratio * sigma_data / spread).log()).clamp(min=process.t_min)
+    times = process.time_at_log_snr(-2 * (ratio * sigma_data / noise_std).log()).clamp(min=process.t_min)
     if isinstance(process, VP):
-        times = times.round()  # a network of the table was never asked between its entries
+        times = times.round()  # the network was only trained at the entries of the table
     times = torch.unique(times).flip(0)
     alpha, sigma = process.scales(times)
-    keep = alpha > 1e-4  # a network that says the noise cannot be read where no image is left
-    return Levels(times[keep], (sigma * spread / (alpha * sigma_data))[keep])
+    keep = alpha > 1e-4  # an eps prediction determines no x0 where no image is left
+    return NoiseLevels(times[keep], (sigma * noise_std / (alpha * sigma_data))[keep])
 
 
 def noise_for(process: Process, shape: tuple[int, ...], level: int) -> Tensor:
@@ -65,19 +65,21 @@ def noise_for(process: Process, shape: tuple[int, ...], level: int) -> Tensor:
 
 
 @torch.no_grad()
-def errors(process: Process, levels: Levels, x0: Tensor, labels: Tensor | None, guess: Guess) -> Tensor:
-    """Squared error of `guess`, the mean over an image's pixels: float64 (L, B), on the CPU.
+def denoising_errors(
+    process: Process, levels: NoiseLevels, x0: Tensor, labels: Tensor | None, predict: X0Prediction
+) -> Tensor:
+    """Squared error of `predict`, the mean over an image's pixels: float64 (L, B), on the CPU.
 
     x0: float (B, C, H, W) in the model's range, on the CPU. labels: int64 (B,) or None.
     """
-    found = []
+    errors = []
     for level, time in enumerate(levels.times):
         t = time.repeat(len(x0))
         noisy = process.corrupt(x0, noise_for(process, tuple(x0.shape), level), t)
         parts = []
-        for begin in range(0, len(x0), _AT_ONCE):
-            part = slice(begin, begin + _AT_ONCE)
-            said = guess(noisy[part], t[part], None if labels is None else labels[part])
-            parts.append((said.cpu().double() - x0[part].double()).square().flatten(1).mean(1))
-        found.append(torch.cat(parts))
-    return torch.stack(found)
+        for begin in range(0, len(x0), _BATCH):
+            part = slice(begin, begin + _BATCH)
+            predicted = predict(noisy[part], t[part], None if labels is None else labels[part])
+            parts.append((predicted.cpu().double() - x0[part].double()).square().flatten(1).mean(1))
+        errors.append(torch.cat(parts))
+    return torch.stack(errors)

@@ -1,45 +1,47 @@
-"""Do the images use the range they are stored in, and do samples have the data's brightness and contrast?"""
+"""The grey levels that the training images use, and the brightness, contrast and colour of samples beside them."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-from fromnoise.diagnosis.context import Case, spread
+from fromnoise.data.image_data import ArrayData
 from fromnoise.diagnosis.finding import Finding
+from fromnoise.diagnosis.images import choose_images
 from fromnoise.metrics.pixel_statistics import pixel_statistics
 
-_DARK = 24  # grey levels: images that never rise above are not what somebody sees when he looks at them
+_DARK = 24  # grey levels: images that stay below look black
 _NARROW = 96
 _IMAGES = 4096
 
 
-def grey_levels(case: Case) -> Finding:
-    """The grey levels that the training images use."""
-    images = case.run.data.fetch(spread(len(case.run.data), _IMAGES))[0].cpu()
+def grey_levels(data: ArrayData) -> Finding:
+    """The grey levels that the training images `data` use."""
+    images = choose_images(data, _IMAGES).images
     low, high = int(images.min()), int(images.max())
     numbers = {"lowest": low, "highest": high}
     used = f"The training images use grey levels {low} to {high} of 0 to 255"
     if high <= _DARK or high - low <= _DARK:
         if high <= 1:
-            says = f"{used}: they seem to hold 0 to 1 where 0 to 255 is expected, so all of them are black."
-            do = "multiply them by 255 before saving them as uint8, and train again"
+            message = f"{used}: they seem to hold 0 to 1 where 0 to 255 is expected, so all of them are black."
+            advice = "multiply them by 255 before saving them as uint8, and train again"
         elif high in (15, 16):
-            says = f"{used}: nothing is above 6 % of the range, as in 12-bit pictures kept in 16-bit files."
-            do = "multiply the files' values by 16 (4,095 becomes 65,520), and train again"
+            message = f"{used}: nothing is above 6 % of the range, as in 12-bit images stored in 16-bit files."
+            advice = "multiply the values in the files by 16 (4,095 becomes 65,520), and train again"
         else:
-            says = f"{used}: nearly nothing of the range, so noise and image cannot be told apart."
-            do = "stretch the images to the whole range (`fromnoise data inspect` shows them), and train again"
-        return Finding("grey levels", "fault", says, do, numbers)
+            message = f"{used}: a small part of the range, so noise hides them."
+            advice = "stretch the images to the whole range (`fromnoise data inspect` shows them), and train again"
+        return Finding("grey levels", "error", message, advice, numbers)
     if high - low <= _NARROW:
-        do = "stretch the images to the whole range, if their contrast does not matter"
-        return Finding("grey levels", "worth knowing", f"{used}, so their contrast is low.", do, numbers)
-    return Finding("grey levels", "good", f"{used}.", "", numbers)
+        advice = "stretch the images to the whole range, if their contrast does not matter"
+        return Finding("grey levels", "warning", f"{used}, so their contrast is low.", advice, numbers)
+    return Finding("grey levels", "ok", f"{used}.", "", numbers)
 
 
-def tint(case: Case) -> Finding:
-    """Brightness, contrast and colour of samples against the training images."""
-    reference = case.run.data.fetch(spread(len(case.run.data), _IMAGES))[0].cpu()
-    found = pixel_statistics(case.samples.images, reference)
+def sample_colour(samples: Tensor, data: ArrayData) -> Finding:
+    """Brightness, contrast and colour of `samples`, uint8 (N, C, H, W), beside the training images `data`."""
+    reference = choose_images(data, _IMAGES).images
+    found = pixel_statistics(samples, reference)
     mean, std = torch.tensor(found.mean), torch.tensor(found.std)
     true_mean, true_std = torch.tensor(found.reference_mean), torch.tensor(found.reference_std)
     off = mean - true_mean
@@ -53,22 +55,22 @@ def tint(case: Case) -> Finding:
         "reference_std": true_std.tolist(),
         "histogram_distance": found.histogram_distance,
     }
-    spread_of_means = max(8.0, 0.25 * float(true_std.mean()))
-    said = []
-    if tinted > spread_of_means:
-        said.append(f"tinted (a channel is {tinted:.0f} grey levels off the others)")
-    if abs(shift) > spread_of_means:
-        said.append(f"{'brighter' if shift > 0 else 'darker'} by {abs(shift):.0f} grey levels")
+    tolerance = max(8.0, 0.25 * float(true_std.mean()))
+    differences = []
+    if tinted > tolerance:
+        differences.append(f"tinted (a channel is {tinted:.0f} grey levels off the others)")
+    if abs(shift) > tolerance:
+        differences.append(f"{'brighter' if shift > 0 else 'darker'} by {abs(shift):.0f} grey levels")
     if contrast < 0.75:
-        said.append(f"washed out ({100 * contrast:.0f} % of the contrast)")
+        differences.append(f"washed out ({100 * contrast:.0f} % of the contrast)")
     elif contrast > 1.25:
-        said.append(f"over-saturated ({100 * contrast:.0f} % of the contrast)")
-    if not said:
-        says = (
+        differences.append(f"over-saturated ({100 * contrast:.0f} % of the contrast)")
+    if not differences:
+        message = (
             f"Samples have the data's brightness (off by {shift:+.1f} grey levels) and {100 * contrast:.0f} % of its "
             "contrast."
         )
-        return Finding("colour", "good", says, "", numbers)
-    says = f"Compared with the training images, samples are {', '.join(said)}."
-    do = "train longer; with strong guidance try --guidance_rescale 0.7 or a lower --guidance_scale"
-    return Finding("colour", "worth knowing", says, do, numbers)
+        return Finding("colour", "ok", message, "", numbers)
+    message = f"Compared with the training images, samples are {', '.join(differences)}."
+    advice = "train longer; with strong guidance try --guidance_rescale 0.7 or a lower --guidance_scale"
+    return Finding("colour", "warning", message, advice, numbers)

@@ -1,54 +1,63 @@
-"""Are there steps enough? The run's own sampling against the same with four times the steps, from the same seeds.
+"""Whether the sampling steps are enough: the same seeds with four times as many steps.
 
-Both are held against training images, by their kernel distance in the features of a classifier of these images.
+Both sets of samples are compared with training images, by their kernel distance in the features of a classifier.
 """
 
 from __future__ import annotations
 
-from fromnoise.diagnosis.context import Case
 from fromnoise.diagnosis.finding import Finding
+from fromnoise.diagnosis.sample_comparison import SampleComparison, make_samples
+from fromnoise.diagnosis.time_budget import finer_sampling
 from fromnoise.metrics.kid import kernel_difference, kernel_distance
+from fromnoise.model.trained_model import TrainedModel
 
-_ENOUGH = 200  # steps of which four times as many would tell nothing new
+_ENOUGH = 200  # steps beyond which four times as many change nothing
 _NOTED, _CERTAIN = 2.0, 3.0  # standard errors
-_MORE = 0.5  # of the finer distance: what is worth its steps
+_GAIN = 0.5  # of the finer distance: a gain that is worth the steps
 
 
-def steps(case: Case) -> Finding:
-    """What the number of steps costs."""
-    sampler, finer = case.options.sampler, case.finer.steps
-    few = case.options.grid.count(",") or case.options.steps
-    if few >= _ENOUGH or finer <= few:
-        return Finding("steps", "good", f"{few} steps of {sampler} are many: more would hardly change a picture.")
-    if not case.sample_count:
-        says = (
-            f"Not looked at: this network looks at {case.evaluations_per_second:.0f} images in a second here, too few "
-            f"for samples in {finer} steps."
-        )
-        return Finding("steps", "worth knowing", says, "use a faster --device, or fewer --steps")
-    ours, finest = (case.features.of(made.images) for made in (case.samples, case.sampled(case.finer)))
-    first, second = case.samples_away.value, kernel_distance(finest, case.reference_features).value
-    difference = kernel_difference(ours, finest, case.reference_features)
-    real = case.real_away
+def step_count(model: TrainedModel, comparison: SampleComparison, speed: float, affordable: bool) -> Finding:
+    """The cost of the number of steps.
+
+    Arguments:
+        comparison: of the samples of `model`.
+        speed: network evaluations in a second.
+        affordable: whether samples in four times the steps can be made in reasonable time.
+    """
+    options, finer = model.sampling, finer_sampling(model)
+    steps, sampler = options.grid.count(",") or options.steps, options.sampler
+    if steps >= _ENOUGH or finer.steps <= steps:
+        message = f"{steps} steps of {sampler} are many: more would hardly change a sample."
+        return Finding("steps", "ok", message)
+    if not affordable:
+        message = f"Not checked: at {speed:.0f} network evaluations in a second, {finer.steps} steps take too long."
+        return Finding("steps", "warning", message, "use a faster --device, or fewer --steps")
+    count = len(comparison.samples.images)
+    samples = make_samples(model.with_sampling(steps=finer.steps, grid=finer.grid), count)
+    finest = comparison.features.of(samples.images)
+    first, second = comparison.distance.value, kernel_distance(finest, comparison.reference).value
+    difference = kernel_difference(comparison.of_samples, finest, comparison.reference)
+    real = comparison.held_out_distance
     numbers = {
-        "steps": few,
+        "steps": steps,
         "kernel_distance": first,
-        "finer_steps": finer,
+        "finer_steps": finer.steps,
         "finer_kernel_distance": second,
         "difference_stderr": difference.stderr,
         "held_out_kernel_distance": real,
-        "samples": len(case.samples.images),
+        "samples": count,
     }
-    says = (
-        f"{len(case.samples.images)} samples in {few} steps of {sampler} are at kernel distance {first:.3g} from "
-        f"the training images; in {finer} steps, at {second:.3g} (the difference is known to {difference.stderr:.2g})"
+    message = (
+        f"{count} samples in {steps} steps of {sampler} have kernel distance {first:.3g} from the training images; in "
+        f"{finer.steps} steps, {second:.3g} (standard error of the difference: {difference.stderr:.2g})"
     )
     if real is not None:
-        says += f"; real held-out images, at {real:.3g}"
+        message += f"; real held-out images, {real:.3g}"
     cost = first - max(0.0, second)
-    if cost < _NOTED * difference.stderr or cost < _MORE * second:
-        return Finding("steps", "good", f"{says}. More steps would not help clearly.", "", numbers)
-    do = f"sample with `--steps {finer}`; `fromnoise show RUN --compare {sampler} --steps {few},{2 * few},{finer}`"
+    if cost < _NOTED * difference.stderr or cost < _GAIN * second:
+        return Finding("steps", "ok", f"{message}. More steps would not clearly help.", "", numbers)
+    more = f"{steps},{2 * steps},{finer.steps}"
+    advice = f"sample with `--steps {finer.steps}`; `fromnoise show RUN --compare {sampler} --steps {more}`"
     if cost < _CERTAIN * difference.stderr:
-        return Finding("steps", "worth knowing", f"{says}. More steps seem to help a little.", do, numbers)
-    return Finding("steps", "fault", f"{says}. There are too few steps.", do, numbers)
+        return Finding("steps", "warning", f"{message}. More steps seem to help a little.", advice, numbers)
+    return Finding("steps", "error", f"{message}. There are too few steps.", advice, numbers)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromnoise.common.durations import format_duration
-from fromnoise.diagnosis import diagnosis_section
 from fromnoise.evaluation.report import evaluation_sections
 from fromnoise.recipes.recipes import size_of
+from fromnoise.report.diagnosis_sections import diagnosis_sections
 from fromnoise.report.html import Section, page, write_page
 from fromnoise.run.metadata import context_of
 from fromnoise.settings import guidance_words
@@ -68,7 +68,10 @@ def report(run: Run) -> Path:
     if shown["missing"]:
         sections.append(Section("What is missing", text=shown["missing"]))
     sections += evaluation_sections(run.folder)
-    sections += diagnosis_section(run)
+    noise_levels = run.folder.figures / "noise-levels.png"
+    sections += diagnosis_sections(
+        run.folder.read_json(run.folder.diagnosis), noise_levels.read_bytes() if noise_levels.is_file() else None
+    )
     sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
     lead = f"The `{run.settings.recipe}` recipe on {run.metadata['data']['name']}, {run.metadata['data']['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in run.metadata["versions"].items())

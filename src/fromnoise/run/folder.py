@@ -66,6 +66,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def diagnosis(self) -> Path:
+        """diagnosis.json: what was found wrong, and what to do."""
+        return self.path / "diagnosis.json"
+
+    @property
     def sweep(self) -> Path:
         """sweep.json: quality against ways of sampling."""
         return self.path / "sweep.json"

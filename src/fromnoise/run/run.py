@@ -29,7 +29,7 @@ from fromnoise.train.hardware import choose_device, choose_precision
 
 if TYPE_CHECKING:
     from fromnoise.data.image_data import ArrayData
-    from fromnoise.diagnosis import Diagnosis
+    from fromnoise.diagnosis.diagnosis import Diagnosis
     from fromnoise.diffusion.denoiser import Denoiser
     from fromnoise.editing.editor import Editor
     from fromnoise.evaluation.compare_samplers import Compared
@@ -246,14 +246,36 @@ class Run:
     def diagnose(
         self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]
     ) -> Diagnosis:
-        """Say why samples are noise, with measured numbers: see `fromnoise.diagnosis.diagnose`."""
-        from fromnoise.diagnosis import diagnose
+        """Check data, training, network and samples for what is wrong: see `fromnoise.diagnosis`.
+
+        Writes diagnosis.json, figures/noise-levels.png and report.html. Weights that are not finite are an error that
+        leaves only the data and the training to check, and no curves. About a minute on a CPU.
+
+        checkpoint, weights, settings: as for `model`. Raises UsageError, CheckpointError, and DataError where the
+        training images are gone.
+        """
+        from fromnoise.common.options import changed
+        from fromnoise.diagnosis.diagnose import diagnose, diagnose_broken_weights
         from fromnoise.report.run_figures import add_guesses
         from fromnoise.report.run_report import report
+        from fromnoise.run.diagnosis import training_record, write_diagnosis
+        from fromnoise.train.checkpoint import BrokenWeightsError
 
-        found = diagnose(self, settings, checkpoint, weights)
-        if found.curves:
-            add_guesses(self, checkpoint, weights)  # what the curves say, in images
+        averaged = self.settings.train.use_ema
+        chosen = "raw" if weights == "ema" and not averaged else weights
+        names = dict.fromkeys(("ema", "raw", chosen) if averaged else ("raw", chosen))
+        try:
+            models = {name: self.model(checkpoint, name, **settings) for name in names}
+        except BrokenWeightsError:
+            models = {}
+        record = training_record(self.folder, self.settings, self.spec, self.data, self.held_out, checkpoint)
+        if models:
+            found = diagnose(models, chosen, record)
+        else:
+            found = diagnose_broken_weights(chosen, record, changed(self.settings.sample, settings, "sample"))
+        write_diagnosis(self.folder, found)
+        if models:
+            add_guesses(self, checkpoint, weights)  # the one-step predictions, of which the curves are the errors
         report(self)
         return found
 

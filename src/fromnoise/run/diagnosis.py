@@ -1,0 +1,40 @@
+"""What a diagnosis reads from a run folder and writes into it: diagnosis.json and figures/noise-levels.png."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fromnoise.common.files import write_bytes
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.image_data import ArrayData
+from fromnoise.diagnosis.diagnosis import Diagnosis
+from fromnoise.diagnosis.training_record import TrainingRecord
+from fromnoise.figures.grid import save
+from fromnoise.recipes.recipes import images_needed
+from fromnoise.run.checkpoints import checkpoint_named, newest_checkpoint
+from fromnoise.run.folder import RunFolder
+from fromnoise.settings import Settings
+from fromnoise.train.checkpoint import read_state
+from fromnoise.train.checkpoint_files import read_checkpoint
+
+
+def training_record(
+    folder: RunFolder, settings: Settings, spec: ImageSpec, data: ArrayData, held_out: ArrayData | None, checkpoint: str
+) -> TrainingRecord:
+    """How the model of `folder` was trained, up to the checkpoint of the name `checkpoint`."""
+    newest = newest_checkpoint(folder)
+    state: dict[str, Any] = read_state(read_checkpoint(newest)) if newest else {}
+    seen = int(checkpoint_named(folder, checkpoint).name) if newest else 0
+    needed = images_needed(settings.recipe, spec)
+    return TrainingRecord(settings, spec, data, held_out, seen, needed, folder.read_metrics(), state)
+
+
+def write_diagnosis(folder: RunFolder, diagnosis: Diagnosis) -> None:
+    """Write the JSON and the figure; without curves an older figure is removed. WriteError where that cannot be."""
+    place, figure = folder.figures / "noise-levels.png", diagnosis.figure()
+    if figure is not None:
+        save(figure, place)
+    else:
+        place.unlink(missing_ok=True)
+    write_bytes(folder.diagnosis, json.dumps(diagnosis.to_json(), indent=1).encode())
