@@ -18,27 +18,6 @@ from fromnoise.diffusion.time_grids import (
     recommended_grid,
 )
 from fromnoise.diffusion.vp import VPCosine, VPLinear
-from fromnoise.testing.cases import PROCESS_CASES
-
-
-def fits(part, process):
-    try:
-        part.check(process)
-    except UsageError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name, grid", GRIDS.items())
-@pytest.mark.parametrize("steps", [1, 2, 5, 40, 1000])
-def test_grids_fall_from_the_start_to_zero(name, grid, steps):
-    for process in filter(lambda p: fits(grid, p), PROCESS_CASES.values()):
-        times = grid(process, steps)
-        assert times.shape == (steps + 1,) and times.dtype == torch.float64
-        assert times[-1] == 0 and times[0] <= process.t_max
-        assert (times[1:] < times[:-1]).all()
-        if name != "leading":
-            assert times[0] == pytest.approx(process.t_max, rel=1e-12)
 
 
 @pytest.mark.parametrize("name, grid", [("trailing", TrailingGrid()), ("leading", LeadingGrid())])

@@ -8,23 +8,6 @@ from fromnoise.common.seeds import generator
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS, DiscreteTimes, LogitNormal, LogNormal
 from fromnoise.diffusion.vp import VPContinuous, VPLinear
-from fromnoise.testing.cases import PROCESS_CASES
-
-
-def fits(part, process):
-    try:
-        part.check(process)
-    except UsageError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("name, law", TIME_DISTRIBUTIONS.items())
-def test_draws_stay_in_range_and_never_reach_the_clean_image(name, law):
-    for process in filter(lambda p: fits(law, p), PROCESS_CASES.values()):
-        t = law.sample(4096, process, generator(0, "test"))
-        assert t.dtype == torch.float64
-        assert t.min() >= process.t_min and t.min() > 0 and t.max() <= process.t_max
 
 
 def test_stratified_puts_one_draw_in_each_slice():

@@ -1,22 +1,20 @@
-"""Networks: the chapter's sizes, any image size, blind and told, one picture at a time."""
-
-from typing import get_args, get_type_hints
+"""Networks: the chapter's sizes, any image size, a start at zero; tests/test_contracts.py has what all of them keep."""
 
 import pytest
 import torch
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets import build_net
+from fromnoise.nets import NETWORKS, build_net
 from fromnoise.nets.basic_unet import BasicUNet
 from fromnoise.nets.blocks import fold_factor
 from fromnoise.nets.dit import DiT, positions
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import NetOptions
+from fromnoise.testing.networks import stirred
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
-BLIND = ImageSpec(1, 28, 28)
-KINDS = list(get_args(get_type_hints(NetOptions)["kind"]))
+UNCONDITIONAL = ImageSpec(1, 28, 28)
 
 
 def small(kind, **changes):
@@ -25,10 +23,10 @@ def small(kind, **changes):
 
 def test_the_chapters_networks_have_its_parameters():
     assert sum(p.numel() for p in BasicUNet().parameters()) == 309_057
-    assert sum(p.numel() for p in UNet2D(BLIND).parameters()) == 1_707_009
+    assert sum(p.numel() for p in UNet2D(UNCONDITIONAL).parameters()) == 1_707_009
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 17, 30), (4, 9, 64), (1, 5, 5)])
 def test_any_size_and_channels(kind, shape):
     spec = ImageSpec(*shape, classes=("a", "b"))
@@ -38,58 +36,25 @@ def test_any_size_and_channels(kind, shape):
     assert out.shape == x.shape and out.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_told_and_blind(kind):
-    x, early, late = torch.randn(1, 1, 28, 28), torch.tensor([10.0]), torch.tensor([900.0])
-    for told in (True, False):
-        torch.manual_seed(0)
-        net = build_net(small(kind, time_conditioning=told), MNIST)
-        torch.nn.init.normal_(next(p for p in reversed(list(net.parameters())) if p.ndim > 1), std=0.1)
-        _stir(net)
-        assert torch.equal(net(x, early), net(x, late)) != told
-
-
-def _stir(net):
-    """Layers that start at zero hide what lies behind them."""
-    for p in net.parameters():
-        if not p.any():
-            torch.nn.init.normal_(p, std=0.1)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_pictures_do_not_see_each_other(kind):
-    net = build_net(small(kind), MNIST).eval()
-    _stir(net)
-    x, code = torch.randn(3, 1, 28, 28), torch.tensor([1.0, 500.0, 999.0])
-    label = torch.tensor([1, 2, 3])
-    alone = net(x[1:2], code[1:2], label[1:2])
-    torch.testing.assert_close(net(x, code, label)[1:2], alone, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", ["unet", "dit"])
-def test_our_networks_start_at_zero_and_every_weight_learns(kind):
+def test_our_networks_start_at_zero(kind):
     net = build_net(small(kind), MNIST)
     x, code, label = torch.randn(2, 1, 28, 28), torch.tensor([1.0, 900.0]), torch.tensor([3, MNIST.null_label])
-    assert not net(x, code, label).any()
-    _stir(net)
-    net(x, code, label).square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    assert not net(x, code, label).any() and stirred(net)(x, code, label).any()
 
 
 def test_adaln_zero_is_zero():
-    """Each block of a fresh DiT gives back its tokens, bit for bit, whatever the embedding says; a gate opens it."""
+    """Each block of a fresh DiT gives back its tokens, bit for bit, whatever the embedding; a gate opens it."""
     net = DiT(MNIST, width=32, depth=2)
     tokens, embedding = torch.randn(2, 9, 32), torch.randn(2, 128)
     for block in net.blocks:
         assert torch.equal(block(tokens, embedding), tokens)
         assert not block.condition.weight.any() and not block.condition.bias.any()
-        _stir(block)
-        assert not torch.equal(block(tokens, embedding), tokens)
+        assert not torch.equal(stirred(block)(tokens, embedding), tokens)
 
 
 def test_a_transformer_knows_where_its_tokens_are():
-    net = DiT(BLIND, width=32, depth=1)
-    _stir(net)
+    net = stirred(DiT(UNCONDITIONAL, width=32, depth=1))
     x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
     moved = net(x.roll(2, dims=3), code).roll(-2, dims=3)
     assert not torch.allclose(net(x, code), moved, atol=1e-3)
@@ -99,26 +64,16 @@ def test_a_transformer_knows_where_its_tokens_are():
         DiT(MNIST, width=50)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_network_that_is_not_told_the_class_ignores_it(kind):
-    net = build_net(small(kind, class_conditioning=False), MNIST).eval()
-    _stir(net)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_network_without_class_conditioning_ignores_the_class(kind):
+    net = stirred(build_net(small(kind, class_conditioning=False), MNIST).eval())
     x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
     assert torch.equal(net(x, code, torch.tensor([3])), net(x, code))
-    told, blind = (
-        sum(p.numel() for p in build_net(small(kind, class_conditioning=t), MNIST).parameters()) for t in (1, 0)
+    larger, smaller = (
+        sum(p.numel() for p in build_net(small(kind, class_conditioning=on), MNIST).parameters())
+        for on in (True, False)
     )
-    assert told > blind
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_class_matters_and_no_label_is_the_null_label(kind):
-    net = build_net(small(kind), MNIST).eval()
-    _stir(net)
-    x, code = torch.randn(1, 1, 28, 28), torch.tensor([500.0])
-    null = net(x, code, torch.tensor([MNIST.null_label]))
-    assert torch.equal(net(x, code), null)
-    assert not torch.equal(net(x, code, torch.tensor([3])), null)
+    assert larger > smaller
 
 
 def test_folding_keeps_the_work_at_low_resolution():

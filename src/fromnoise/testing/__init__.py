@@ -13,6 +13,7 @@ from fromnoise.testing.networks import check_dataset, check_network
 from fromnoise.testing.objectives import check_objective
 from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
 from fromnoise.testing.orders import attained_order, nominal_order
+from fromnoise.testing.pairs import compatible_pairs, is_compatible
 from fromnoise.testing.processes import check_process
 from fromnoise.testing.samplers import check_sampler
 
@@ -27,5 +28,7 @@ __all__ = [
     "check_objective",
     "check_process",
     "check_sampler",
+    "compatible_pairs",
+    "is_compatible",
     "nominal_order",
 ]

@@ -16,7 +16,7 @@ def expect_close(got: Tensor, wanted: Tensor, within: float, what: str) -> None:
     """AssertionError unless the two differ by at most `within` everywhere; `what` begins its sentence."""
     expect(got.shape == wanted.shape, f"{what}: shape {tuple(got.shape)}, expected {tuple(wanted.shape)}")
     expect(bool(torch.isfinite(got).all()), f"{what}: there are values that are not finite")
-    difference = float((got - wanted).abs().max()) if got.numel() else 0.0
+    difference = float((got - wanted).detach().abs().max()) if got.numel() else 0.0
     expect(difference <= within, f"{what}: differs by {difference:.3g}, allowed are {within:g}")
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.prediction import PREDICTIONS, Prediction, prediction_target, solve_x0_eps
 from fromnoise.diffusion.process import Process
-from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.expect import expect, expect_close, random
+from fromnoise.testing.pairs import compatible_pairs, is_compatible
 
 SPEC = ImageSpec(1, 3, 3, ("a", "b"))
 COUNT = 2000
@@ -23,17 +22,13 @@ def check_objective(objective: Objective) -> None:
     labels are dropped image by image, the right output has no loss, and a wrong one w(SNR) times its x0 error.
     """
     taken = 0
-    for kind, process in PROCESS_CASES.items():
-        for name, make in PREDICTIONS.items():
-            try:
-                objective.times.check(process)
-                make().check(process)
-            except UsageError:
-                continue
-            taken += 1
-            where = f"{type(objective.weighting).__name__} with {type(objective.times).__name__} on {kind}, {name}"
-            _check_draw(objective, process, where)
-            _check_loss(objective, process, make(), where)
+    for pair, (prediction, process) in compatible_pairs({name: make() for name, make in PREDICTIONS.items()}).items():
+        if not is_compatible(objective.times, process):
+            continue
+        taken += 1
+        where = f"{type(objective.weighting).__name__} with {type(objective.times).__name__}, {pair}"
+        _check_draw(objective, process, where)
+        _check_loss(objective, process, prediction, where)
     expect(taken > 0, f"{objective}: it refuses every process and prediction")
 
 

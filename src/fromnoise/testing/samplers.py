@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.samplers.base import Sampler
@@ -15,6 +14,7 @@ from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.expect import expect, expect_close
 from fromnoise.testing.oracles import Gaussian, Oracle, Point, TwoPoints
 from fromnoise.testing.orders import attained_order, nominal_order, start
+from fromnoise.testing.pairs import is_compatible
 
 TOLERANCE = 0.2  # how far an order may lie below what is stated
 
@@ -28,7 +28,7 @@ def check_sampler(sampler: Sampler) -> None:
     """
     name, taken = type(sampler).__name__, 0
     for kind, process in PROCESS_CASES.items():
-        if not _accepts(sampler, process):
+        if not is_compatible(sampler, process):
             continue
         taken += 1
         where = f"{name} on {kind}"
@@ -42,14 +42,6 @@ def check_sampler(sampler: Sampler) -> None:
             _check_orders(sampler, process, where)
             _check_two_points(sampler, process, where)
     expect(taken > 0, f"{name}: it refuses every process")
-
-
-def _accepts(sampler: Sampler, process: Process) -> bool:
-    try:
-        sampler.check(process)
-    except UsageError:
-        return False
-    return True
 
 
 def _middle(process: Process, *levels: float) -> list[Tensor]:

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import typing
 
 import pytest
 import torch
@@ -18,7 +17,6 @@ from fromnoise.diffusion.samplers.registry import ORDERS, STATED_ON
 from fromnoise.diffusion.samplers.stochastic import EDMStochastic
 from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPCosine, VPLinear
-from fromnoise.settings import SampleOptions
 from fromnoise.testing import Gaussian, Point, TwoPoints, attained_order, check_sampler
 from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.orders import start
@@ -40,12 +38,6 @@ def end(denoiser, sampler, grid, x):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_keeps_its_promises(name):
     check_sampler(SAMPLERS[name])
-
-
-def test_the_command_line_knows_every_sampler():
-    (choices,) = (typing.get_args(typing.get_type_hints(SampleOptions)["sampler"]),)
-    assert choices == tuple(SAMPLERS)
-    assert set(ORDERS) == set(DETERMINISTIC)
 
 
 @pytest.mark.parametrize("kind", STATED_FOR)
