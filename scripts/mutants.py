@@ -89,8 +89,8 @@ MUTANTS = (
     Mutant(
         "clip before guidance",
         "model/build.py",
-        "    asked: Estimator = denoiser\n",
-        "    asked: Estimator = Clipping(denoiser) if options.clip else denoiser\n",
+        "    estimator: Estimator = denoiser\n",
+        "    estimator: Estimator = Clipping(denoiser) if options.clip else denoiser\n",
         "tests/model/test_build.py",
     ),
     Mutant(
@@ -153,7 +153,7 @@ MUTANTS = (
     Mutant(
         "sigma_data of the data ignored by EDM's prediction",
         "model/build.py",
-        "(config.objective.sigma_data or sigma_data)",
+        "(settings.objective.sigma_data or sigma_data)",
         "()",
         "tests/model/test_build.py",
     ),
