@@ -32,10 +32,9 @@ from fromnoise.figures.encode import data_uri
 from fromnoise.recipes.recipes import images_needed
 from fromnoise.report.diagnosis_sections import diagnosis_sections
 from fromnoise.report.html import page
-from fromnoise.report.run_figures import add_guesses
-from fromnoise.report.run_report import report
 from fromnoise.run import Run
 from fromnoise.run.diagnosis import training_record
+from fromnoise.run.report import add_predictions, write_report
 
 LEARNS = {
     "net.width": 16,
@@ -152,16 +151,16 @@ def test_a_run_that_was_not_diagnosed_has_no_section():
     assert diagnosis_sections(None, None) == []
 
 
-def test_the_report_has_the_guesses_beside_the_curves(tmp_path, healthy, trained):
-    assert data_uri((trained.folder.figures / "guesses.png").read_bytes()) in trained.folder.report.read_text()
-    path = copied(trained, tmp_path)
-    drawn = path / "figures" / "guesses.png"
+def test_the_report_has_the_predictions_beside_the_curves(tmp_path, healthy, trained):
+    assert data_uri((trained.folder.figures / "predictions.png").read_bytes()) in trained.folder.report.read_text()
+    run = Run(copied(trained, tmp_path))
+    drawn = run.folder.figures / "predictions.png"
     kept = drawn.read_bytes()
     drawn.write_bytes(b"of `show`")
-    add_guesses(Run(path), "last", "ema")
+    add_predictions(run, run.model())
     assert drawn.read_bytes() == b"of `show`"
     drawn.unlink()
-    add_guesses(Run(path), "last", "ema")
+    add_predictions(run, run.model())
     assert drawn.read_bytes() == kept
 
 
@@ -185,7 +184,7 @@ def test_a_damaged_or_older_diagnosis_is_ignored(tmp_path, trained, content):
     path = copied(trained, tmp_path)
     (path / "diagnosis.json").write_text(json.dumps(content))
     assert diagnosis_sections(content, None) == []
-    assert report(Run(path)).is_file()
+    assert write_report(Run(path)).is_file()
 
 
 # -- planted errors -----------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from fromnoise.evaluation.report import verdict
 from fromnoise.evaluation.scores import Scores
 from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
 from fromnoise.figures.grid import save
-from fromnoise.report.compare_runs import compare
 from fromnoise.run import Run
 
 
@@ -65,7 +64,7 @@ def test_the_report_shows_it(run, evaluation):
     assert MEASURES["frechet_distance"] in report
     assert evaluation.protocol["measure"]["features"]["weight_hash"] in report
     assert (run.folder.figures / "closest.png").stat().st_size > 1000
-    run.show(with_judge=False)
+    run.show()
     assert MEASURES["frechet_distance"] in run.folder.report.read_text()  # showing again keeps it
 
 
@@ -203,30 +202,6 @@ def test_statistics_travel_as_mu_and_sigma(run, evaluation, tmp_path):
         run.evaluate(60, how=How(statistics=path))
 
 
-def test_pixels_are_a_space_of_their_own_and_not_comparable(run, evaluation, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(run.path, other)
-    run.evaluate(60)
-    Run(other).evaluate(60, how=How(features="pixels"))
-    with pytest.raises(UsageError, match=r"features\.name.*domain.*pixels"):
-        compare([run, Run(other)], tmp_path / "page.html")
-    assert not (tmp_path / "page.html").exists()
-    found = compare([run, Run(other)], tmp_path / "page.html", with_measures=False)
-    assert found.measures == [] and found.report.exists()
-
-
-def test_runs_side_by_side(run, evaluation, tiny_run, tmp_path):
-    run.evaluate(60)
-    found = compare([run, tiny_run], tmp_path / "page.html")
-    assert found.facts[0][0] == "" and len(found.facts[0]) == 3
-    assert ["60", "-", "60"] in [row[1:] for row in found.measures]
-    assert any(tiny_run.path.name in note for note in found.notes)
-    page = found.report.read_text()
-    assert page.count("data:image/png;base64") >= 2 and MEASURES["frechet_distance"] in page
-    with pytest.raises(UsageError, match="at least 2"):
-        compare([run], tmp_path / "alone.html")
-
-
 def test_unknown_features_are_refused(run):
     with pytest.raises(UsageError, match=r"'pixel'.*'pixels'"):
         run.evaluate(10, how=How(features="pixel"))
@@ -248,9 +223,7 @@ def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_need
     shutil.copytree(run.path, damaged)
     (damaged / "evaluation.json").write_text(json.dumps({**evaluation.to_json(), **change}))
     (damaged / "sweep.json").write_text('{"schema": 1}')
-    assert MEASURES["frechet_distance"] not in Run(damaged).show(with_judge=False).read_text()
-    with pytest.raises(DataError, match=r"evaluation\.json"):
-        compare([run, Run(damaged)], tmp_path / "page.html")
+    assert MEASURES["frechet_distance"] not in Run(damaged).show().read_text()
 
 
 def test_statistics_of_other_features_are_refused_before_the_work(run, tmp_path):

@@ -13,8 +13,8 @@ from fromnoise.diffusion.time_grids import GRIDS
 from fromnoise.recipes.model_sizes import SECONDS_LIMIT, SIZES, TrainingContext, choose_size
 from fromnoise.recipes.recipes import recipe, size_of
 from fromnoise.recipes.resolve import Request
-from fromnoise.report.run_report import facts
 from fromnoise.run import Run
+from fromnoise.run.facts import facts
 from fromnoise.train.hardware import choose_precision
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
@@ -69,8 +69,8 @@ def test_steps_are_of_fewer_images_where_there_would_be_few_of_them_or_memory_wo
 def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, monkeypatch):
     settings = {"train.budget": "30s"}
     run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
-    said = dict(facts(run))["size"]
-    assert said.startswith("small, 24 channels") and "64 images" in said
+    said = dict(facts(run))["model size"]
+    assert said.startswith("small: 24 channels") and "batch size 64" in said
     bf16 = choose_precision("cpu").autocast is not None
     assert run.metadata["context"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
     monkeypatch.setattr("fromnoise.run.create.kind_of_device", lambda name: "cuda")
@@ -132,7 +132,7 @@ def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):
     del record["context"]
     run.folder.config.write_text(json.dumps(record))
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
-    assert again.settings.net.width == 20 and "size" not in dict(facts(again))
+    assert again.settings.net.width == 20 and "model size" not in dict(facts(again))
     with pytest.raises(UsageError, match=r"net\.width.*20.*24"):
         Run.create("digits", settings={**settings, "train.seed": 1}, output_dir=tmp_path / "r", device="cpu")
 
@@ -146,4 +146,4 @@ def test_what_cannot_be_is_refused_before_there_is_a_folder(tmp_path):
 
 def test_a_width_of_ones_own_has_no_size(tmp_path):
     run = Run.create("digits", settings={"net.width": 20}, output_dir=tmp_path / "r")
-    assert "size" not in dict(facts(run))
+    assert "model size" not in dict(facts(run))

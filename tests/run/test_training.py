@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fromnoise.common.errors import CheckpointError, Interrupted
-from fromnoise.report.training_curves import curves
+from fromnoise.report.training_curves import training_curves
 from fromnoise.run import Run
 from fromnoise.train import budget, session
 from fromnoise.train.best_checkpoint import Score, best_score
@@ -173,10 +173,10 @@ def test_a_short_budget_is_not_spent_on_validations(tmp_path, tiny_settings, mon
 
 
 def test_the_curve_shows_both_losses(tiny_run):
-    found = curves(tiny_run.folder.read_metrics())
+    found = training_curves(tiny_run.folder.read_metrics())
     assert set(found) == {"loss", "loss-by-noise"}
     axes = found["loss"].axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "held out"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["training", "validation"]
     assert axes.lines[-1].get_xdata().tolist() == [256, 448, 640]
     assert axes.lines[-1].get_ydata().tolist() == [event["loss"] for event in validations(tiny_run)]
 
@@ -202,12 +202,12 @@ def test_quick_evaluations_are_drawn_over_images_seen():
     lines = [
         {"event": "evaluation", "images": n, "count": 1000, "frechet_distance": d} for n, d in ((10, 9.0), (20, 4.0))
     ]
-    axes = curves(lines)["progress"].axes[0]
+    axes = training_curves(lines)["progress"].axes[0]
     assert axes.lines[0].get_xdata().tolist() == [10, 20] and "1,000 samples" in axes.get_title(loc="left")
-    assert curves(lines[:1]) == {}
+    assert training_curves(lines[:1]) == {}
 
 
 def test_validation_losses_of_runs_made_before_are_drawn():
     """Their events have the former name."""
     lines = [{"step": 1, "images": 8, "loss": 1.0}, {"event": "heldout", "images": 8, "loss": 0.5}]
-    assert curves(lines)["loss"].axes[0].lines[-1].get_ydata().tolist() == [0.5]
+    assert training_curves(lines)["loss"].axes[0].lines[-1].get_ydata().tolist() == [0.5]

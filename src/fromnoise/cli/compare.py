@@ -14,23 +14,25 @@ from fromnoise.common.text import columns
 def add_arguments(parser: Parser) -> None:
     """RUN RUN ..., --metrics, --out, --json."""
     parser.add_argument("run_folders", metavar="RUN", nargs="+", help="folders that `fromnoise train` made, at least 2")
-    parser.switch("metrics", "put what `fromnoise evaluate` measured side by side (--no_metrics: do not)")
-    parser.flag("out", default="compare.html", metavar="FILE.html", help="where the page goes (default: compare.html)")
+    parser.switch("metrics", "compare what `fromnoise evaluate` measured (--no_metrics: do not)")
+    parser.flag(
+        "out", default="compare.html", metavar="FILE.html", help="where to write the page (default: compare.html)"
+    )
     add_json_flag(parser)
     add_device_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the tables, and say where the page lies."""
+    """Print the tables and where the page was written."""
     if Path(args.out).suffix not in (".html", ".htm"):
-        raise UsageError(f"--out is {args.out}, but the comparison is a page; give a name that ends in .html")
+        raise UsageError(f"--out is {args.out}, but an HTML page is written; give a name that ends in .html")
 
-    from fromnoise.report.compare_runs import compare
     from fromnoise.run import Run
+    from fromnoise.run.compare import compare
 
     runs = [Run(folder, device=args.device) for folder in args.run_folders]
     found = compare(runs, Path(args.out), args.metrics is not False)
-    if write_json(args.json, found.to_json()):
+    if write_json(args.json, {**found.to_json(), "report": args.out}):
         return
     print(columns(found.facts))
     if found.measures:
@@ -38,4 +40,4 @@ def run(args: argparse.Namespace) -> None:
         print(columns(found.measures))
     for note in found.notes:
         print(f"note: {note}")
-    print(found.report)
+    print(args.out)

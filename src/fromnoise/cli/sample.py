@@ -1,4 +1,4 @@
-"""Make pictures from a trained run: a grid, a film of the steps, arrays, or one file a picture."""
+"""Sample from a trained run: a PNG grid, an animation of the steps, an .npz, or one PNG per sample."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
-    """RUN, which pictures, how, and where to."""
+    """RUN, --list, which samples, how to sample, and --out."""
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a folder that `fromnoise train` made")
-    parser.flag("list", action="store_true", help="only list the samplers: order, cost, noise, paper")
-    parser.flag("num", type=int, metavar="N", help="how many pictures: seeds 0 to N-1 (default: 64)")
-    parser.flag("seeds", metavar="RANGE", help="which pictures, such as 0-63 (both ends) or 1,5,8-10")
-    parser.flag("label", "class", dest="label", metavar="CLASS", help="make this class only (a name or a number)")
-    parser.flag("out", metavar="PATH", help=".png a grid, .gif the steps, .npz arrays, else a folder of PNGs")
+    parser.flag("list", action="store_true", help="only list the samplers: order, NFE, noise, paper")
+    parser.flag("num", type=int, metavar="N", help="number of samples: seeds 0 to N-1 (default: 64)")
+    parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-63 (both ends) or 1,5,8-10")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
+    parser.flag("out", metavar="PATH", help=".png: a grid; .gif: the steps; .npz: arrays; else a folder of PNGs")
     add_setting_flags(parser, SAMPLE_FLAGS)
     add_weights_flags(parser)
     add_device_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the pictures and say where they lie."""
+    """Sample, and print where the samples were written."""
     if args.list:
         _list()
         return
@@ -48,9 +48,9 @@ def run(args: argparse.Namespace) -> None:
 
     from fromnoise.run import Run
 
-    model = Run(args.run_folder, device=args.device)
-    out = Path(args.out) if args.out else model.folder.samples / _name(seeds, args.label)
-    made = model.sample(
+    trained = Run(args.run_folder, device=args.device)
+    out = Path(args.out) if args.out else trained.folder.samples / _name(seeds, args.label)
+    samples = trained.sample(
         seeds=seeds,
         label=args.label,
         checkpoint=args.checkpoint,
@@ -58,26 +58,27 @@ def run(args: argparse.Namespace) -> None:
         keep_steps=out.suffix == ".gif",
         **settings,
     )
-    print(made.save(out))
+    print(samples.save(out))
 
 
 def _name(seeds: list[int], label: str | None) -> str:
     """samples-0-63.png, or samples-0-63-label3.png."""
     span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-    plain = re.sub(r"[^\w.-]", "-", label or "")  # a class such as T-shirt/top is no folder
+    plain = re.sub(r"[^\w.-]", "-", label or "")  # a class such as T-shirt/top is not a folder
     return f"samples-{span}{f'-label{plain}' if label is not None else ''}.png"
 
 
 def _list() -> None:
-    """A line a sampler: the order it attains on each process, evaluations a step, whether it adds noise, the paper."""
+    """One line a sampler: the order it attains on each process, NFE per step, whether it adds noise, the paper."""
     from fromnoise.diffusion.samplers.registry import ORDERS, SAMPLERS, STATED_ON
 
-    print(f"{'':16}order attained on{'':{10 * len(STATED_ON) - 17}}  evaluations  adds")
-    print(f"{'sampler':16}{''.join(f'{name:10}' for name in STATED_ON)}  a step       noise  from")
+    print(f"{'':16}order attained on{'':{10 * len(STATED_ON) - 17}}  NFE per  adds")
+    print(f"{'sampler':16}{''.join(f'{name:10}' for name in STATED_ON)}  step     noise   paper")
     for name, sampler in SAMPLERS.items():
         stated = ORDERS.get(name, (None,) * len(STATED_ON))
         orders = "".join(f"{'-' if order is None else f'{order:.1f}':10}" for order in stated)
         noise = "biased" if sampler.biased else "yes" if sampler.stochastic else "no"
-        print(f"{name:16}{orders}  {sampler.evaluations:<11}  {noise:6} {sampler.paper}")
+        print(f"{name:16}{orders}  {sampler.evaluations:<7}  {noise:6}  {sampler.paper}")
     print("Orders are measured from 40 to 160 steps on normal images, each process with its recommended grid (auto).")
-    print("mix is ddim under the chapter's name; euler_ancestral is ddpm; guidance doubles the evaluations.")
+    print("NFE: network evaluations per image; guidance doubles them. mix is ddim under the chapter's name, and")
+    print("euler_ancestral is ddpm.")

@@ -1,4 +1,4 @@
-"""Draw a run: its whole report, or the trajectory of chosen seeds, or samplers side by side."""
+"""Show a run: its report, or the trajectory of chosen seeds, or samplers side by side."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ from fromnoise.common.errors import UsageError
 
 
 def add_arguments(parser: Parser) -> None:
-    """RUN, and which view of it."""
+    """RUN, --trajectory, --compare, and how to sample for these."""
     parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
-    parser.switch("judge", "say what share of samples a classifier takes for their class (--no_judge: do not)")
-    parser.flag("trajectory", action="store_true", help="only x, guess and change of --seeds, as strip, film and steps")
-    parser.flag("compare", metavar="A,B,...", help="only these samplers side by side, with --steps 5,10,20")
-    parser.flag("steps", metavar="N,...", help="how many steps: one number, or several for --compare (5,10,20)")
-    parser.flag("seeds", metavar="RANGE", help="which pictures, such as 0-3 or 1,5")
-    parser.flag("label", "class", dest="label", metavar="CLASS", help="of this class only (a name or a number)")
+    parser.flag("trajectory", action="store_true", help="only x, x0 prediction and change of each step, drawn")
+    parser.flag("compare", metavar="A,B,...", help="only these samplers side by side, from the same noise")
+    parser.flag("steps", metavar="N,...", help="sampling steps: one number, or several for --compare (5,10,20)")
+    parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-3 or 1,5")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
     add_setting_flags(parser, {name: setting for name, setting in SAMPLE_FLAGS.items() if name != "steps"})
     add_weights_flags(parser)
     add_device_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw what is asked for, and say where it lies."""
+    """Draw the chosen view and print where it was written."""
     if args.trajectory and args.compare:
         raise UsageError("--trajectory and --compare were both given; use one of them at a time")
     settings = {name: value for name, value in sample_settings(args).items() if name != "steps"}
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     seeds = parse_seeds(args.seeds) if args.seeds else None
     view = {"label": args.label, "checkpoint": args.checkpoint, "weights": args.weights, **settings}
     if not (args.trajectory or args.compare):
-        _refuse_what_only_views_take(args, bool(settings))
+        _refuse_sampling_flags(args, bool(settings))
 
     from fromnoise.run import Run
 
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
             print(one)
         print(path)
     else:
-        print(shown.show(with_judge=args.judge is not False))
+        print(shown.show())
 
 
 def _counts(text: str) -> list[int]:
@@ -69,8 +68,8 @@ def _counts(text: str) -> list[int]:
         raise UsageError(f"--steps is '{text}', but numbers are expected; write 20 or 5,10,20") from error
 
 
-def _refuse_what_only_views_take(args: argparse.Namespace, settings: bool) -> None:
-    """The report shows a run as it samples by itself."""
+def _refuse_sampling_flags(args: argparse.Namespace, settings: bool) -> None:
+    """UsageError for flags that the report does not take: it samples with the run's own settings."""
     other = args.checkpoint != "last" or args.weights != "ema"
     if settings or other or args.steps or args.seeds or args.label is not None:
-        raise UsageError("flags of sampling go with --trajectory or --compare; the report shows the run's own way")
+        raise UsageError("sampling flags need --trajectory or --compare; add one of these, or leave the flags out")

@@ -10,8 +10,6 @@ from fromnoise.common.durations import format_duration, parse_duration, process_
 from fromnoise.common.errors import UsageError
 from fromnoise.recipes.recipes import RECIPES
 
-SAID = ("images", "network", "size", "process", "device", "precision", "memory format", "CUDA graph", "torch.compile")
-
 
 def add_arguments(parser: Parser) -> None:
     """DATA, --recipe and the headline flags."""
@@ -37,8 +35,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     max_time = parse_duration(args.max_time) if args.max_time else None
 
     from fromnoise.cli.progress import TrainProgress
-    from fromnoise.report.run_report import facts
     from fromnoise.run import Run
+    from fromnoise.run.facts import decisions
 
     training = Run.create(
         args.data,
@@ -50,9 +48,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     )
     for note in training.metadata["data"]["notes"]:
         print(note)
-    for name, value in facts(training)[1:]:
-        if name in SAID:
-            print(f"{name}: {value}")
+    for name, value in decisions(training):
+        print(f"{name}: {value}")
     with TrainProgress(training) as progress:
         for step in training.steps(started=process_start() + waited + training.download_seconds, max_time=max_time):
             progress.update(step)

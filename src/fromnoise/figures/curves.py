@@ -34,7 +34,7 @@ def loss_curve(
     title: str = "Training loss",
     x_label: str = "images seen",
     epoch_marks: Sequence[float] = (),
-    held_out: tuple[ArrayLike, ArrayLike] | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Figure:
     """The loss against images seen (or steps): every value faint, their running mean on top.
 
@@ -43,17 +43,17 @@ def loss_curve(
         smooth: draw the running mean.
         y_max: the top of the axis, which starts at 0; found from what follows the first steps when not given.
         epoch_marks: where epochs end, in units of images_seen.
-        held_out: images seen and loss on validation images, (M,) and (M,), drawn as points and their line.
+        validation: images seen and loss on validation images, (M,) and (M,), drawn as points and their line.
 
     Raises:
         UsageError: when lengths differ.
     """
     figure = style.new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
-    if held_out is None or not np.size(held_out[0]):
+    if validation is None or not np.size(validation[0]):
         _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
         return style.settled(figure)
-    seen, values = _pair(*held_out, "held_out")
+    seen, values = _pair(*validation, "validation")
     if y_max is None:  # a rise at the end must be seen, the first steep fall need not
         late = values[len(values) // 2 :]
         y_max = max(sensible_top(losses), 1.1 * float(np.max(late[np.isfinite(late)], initial=0.0)))
@@ -68,7 +68,7 @@ def loss_curve(
         "linewidth": 1.6,
     }
     (line,) = axes.plot(seen, values, color=style.COLOURS[1], clip_on=not inside, zorder=3, **drawing)
-    pad = style.legend_above(figure, axes, [training, line], ["training", "held out"])
+    pad = style.legend_above(figure, axes, [training, line], ["training", "validation"])
     style.dress(axes, title=title, x_label=x_label, y_label="loss", pad=pad)
     return style.settled(figure)
 

@@ -1,1 +1,1 @@
-"""Pages and figures about runs: the report, and runs side by side."""
+"""Pages and figures about trained models: the report of a run, a sampling trajectory, runs side by side."""

@@ -1,11 +1,10 @@
-"""Runs side by side: what each is, how its loss fell, what it makes of the same seeds, and how good that is."""
+"""Runs side by side: what each is, its loss, its samples from the same seeds, and its evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,26 +14,42 @@ from fromnoise.evaluation.protocol import comparable
 from fromnoise.figures.curves import lines
 from fromnoise.figures.image_rows import rows
 from fromnoise.figures.smoothing import running_mean
-from fromnoise.report.html import Section, page, write_page
-from fromnoise.report.run_report import facts
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.report.html import Section, page
+from fromnoise.report.training_curves import MetricsLines
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
-
-SEEDS = 8  # pictures of each run, from the same noise
+SEEDS = 8  # samples of each run, from the same noise
 POINTS = 40  # of each loss curve, closer together at the start, where it falls
-_NOT_A_FACT = ("samples below",)
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class ComparedRun:
+    """One run of a comparison.
+
+    Arguments:
+        name: unlike the others' names.
+        facts: what -> value.
+        model: what samples.
+        metrics: the lines of metrics.jsonl.
+        evaluation: None where it was not evaluated, or where that is not compared.
+    """
+
+    name: str
+    facts: Mapping[str, str]
+    model: TrainedModel
+    metrics: MetricsLines
+    evaluation: Evaluation | None = None
+
+
+@dataclass(frozen=True)
+class RunComparison:
     """facts and measures: tables whose first row names the runs; measures is empty before anything was evaluated."""
 
     facts: list[list[str]]
     measures: list[list[str]]
     evaluations: tuple[Evaluation | None, ...]
     notes: tuple[str, ...]
-    report: Path
+    page: str
 
     def to_json(self) -> dict[str, Any]:
         """The runs in order, each with its name, facts and evaluation (None where there is none)."""
@@ -46,110 +61,89 @@ class SideBySide:
             }
             for place, (name, evaluation) in enumerate(zip(self.facts[0][1:], self.evaluations, strict=True), start=1)
         ]
-        return {"runs": runs, "notes": list(self.notes), "report": str(self.report)}
+        return {"runs": runs, "notes": list(self.notes)}
 
 
-def compare(runs: Sequence[Run], out: Path, with_measures: bool = True) -> SideBySide:
-    """Compare `runs` and write the page `out`.
+def compare_runs(runs: Sequence[ComparedRun], with_metrics: bool = True) -> RunComparison:
+    """Compare `runs`.
 
-    Raises UsageError for fewer than two runs, and for evaluations made under different protocols (with_measures
-    False leaves these out), CheckpointError for a run that was never trained.
+    with_metrics: whether runs without an evaluation are noted. Raises UsageError for fewer than two runs, and for
+    evaluations made under different protocols.
     """
     if len(runs) < 2:
         raise UsageError(f"{len(runs)} run was given, but at least 2 are compared; name more folders")
-    names = _names(runs)
-    evaluations = [_evaluation(run) if with_measures else None for run in runs]
-    notes = _notes(names, evaluations, with_measures)
-    table = _facts_table(names, runs)
-    measures = _measures_table(names, evaluations)
-    sections = [Section("What was trained", table=table)]
-    if len(measures) > 1:
-        sections.append(Section("How good", text="\n\n".join(notes), table=measures))
-    elif notes:
-        sections.append(Section("How good", text="\n\n".join(notes)))
-    sections += _pictures(names, runs)
-    if curves := _curves(names, runs):
+    notes = _notes(runs, with_metrics)
+    facts, measures = _facts_table(runs), _measures_table(runs)
+    sections = [Section("What was trained", table=facts)]
+    if measures or notes:
+        sections.append(Section("Evaluation", text="\n\n".join(notes), table=measures or None))
+    sections += _samples(runs)
+    if curves := _curves(runs):
         sections.append(Section("Loss", text=_LOSS, image=curves))
-    written = write_page(out, page("Runs side by side", ", ".join(f"`{name}`" for name in names), sections))
-    return SideBySide(table, measures, tuple(evaluations), tuple(notes), written)
+    html = page("Runs side by side", ", ".join(f"`{run.name}`" for run in runs), sections)
+    return RunComparison(facts, measures, tuple(run.evaluation for run in runs), tuple(notes), html)
 
 
 _LOSS = (
-    "The running mean of each training loss. Losses of unlike predictions, weightings or processes are in unlike "
-    "units: compare their courses, not their heights."
+    "The running mean of each training loss. Losses of different predictions, weightings or processes have different "
+    "units: compare how they fall, not how high they are."
 )
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
-    """The folders' names, or their paths where two folders have one name."""
-    short = [run.path.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.path) for run in runs]
-
-
-def _evaluation(run: Run) -> Evaluation | None:
-    content = run.folder.read_json(run.folder.evaluation)
-    return None if content is None else Evaluation.from_json(content, str(run.folder.evaluation))
-
-
-def _notes(names: Sequence[str], evaluations: Sequence[Evaluation | None], wanted: bool) -> list[str]:
-    """What to know of the figures; UsageError where two of them are in different units."""
-    there = [(name, found) for name, found in zip(names, evaluations, strict=True) if found is not None]
+def _notes(runs: Sequence[ComparedRun], with_metrics: bool) -> list[str]:
+    """What to know about the numbers; UsageError where two of them have different units."""
+    first, *others = [(run.name, run.evaluation.protocol) for run in runs if run.evaluation] or [("", {})]
     notes: list[str] = []
-    for name, found in there[1:]:
+    for name, protocol in others:
         try:
-            notes += comparable(there[0][1].protocol["measure"], found.protocol["measure"])
+            notes += comparable(first[1]["measure"], protocol["measure"])
         except UsageError as error:
-            raise UsageError(f"{there[0][0]} and {name}: {error} (or compare without: --no_metrics)") from error
-    missing = [name for name, found in zip(names, evaluations, strict=True) if found is None]
-    if wanted and missing:
-        notes.append(f"not evaluated yet: {', '.join(missing)} (`fromnoise evaluate RUN` does it)")
+            raise UsageError(f"{first[0]} and {name}: {error} (or compare without: --no_metrics)") from error
+    missing = [run.name for run in runs if run.evaluation is None]
+    if with_metrics and missing:
+        notes.append(f"not evaluated yet: {', '.join(missing)} (run `fromnoise evaluate RUN`)")
     return list(dict.fromkeys(notes))
 
 
-def _facts_table(names: Sequence[str], runs: Sequence[Run]) -> list[list[str]]:
-    columns = [dict(facts(run)[1:]) for run in runs]
-    known = dict.fromkeys(key for column in columns for key in column if key not in _NOT_A_FACT)
-    rows_ = [[key, *(column.get(key, "-") for column in columns)] for key in known]
-    samplers = [f"{o.sampler}, {o.steps} steps" for o in (run.settings.sample for run in runs)]
-    return [["", *names], *rows_, ["sampled with", *samplers]]
+def _facts_table(runs: Sequence[ComparedRun]) -> list[list[str]]:
+    known = dict.fromkeys(key for run in runs for key in run.facts)
+    return [["", *(run.name for run in runs)], *([key, *(run.facts.get(key, "-") for run in runs)] for key in known)]
 
 
-def _measures_table(names: Sequence[str], evaluations: Sequence[Evaluation | None]) -> list[list[str]]:
-    there = [found for found in evaluations if found is not None]
-    if not there:
+def _measures_table(runs: Sequence[ComparedRun]) -> list[list[str]]:
+    evaluations = [run.evaluation for run in runs]
+    known = [found for found in evaluations if found is not None]
+    if not known:
         return []
-    test = there[0].reference_rows["test"]
+    test = known[0].reference_rows["test"]
     columns = [found.metrics if found else None for found in evaluations] + ([test] if test else [])
-    heading = ["", *names, *(["test images"] if test else [])]
-    body = [[about, *(said(key, scores) if scores else "-" for scores in columns)] for key, about in MEASURES.items()]
+    body = [[title, *(said(key, scores) if scores else "-" for scores in columns)] for key, title in MEASURES.items()]
     ratios = [
         "-" if found is None or found.ratio_to_test is None else f"{found.ratio_to_test:.3g}" for found in evaluations
     ]
-    body.append(["Frechet distance over test row's", *ratios, *(["1"] if test else [])])
+    body.append(["FD / FD(test)", *ratios, *(["1"] if test else [])])
     cost = ["-" if found is None else str(found.protocol["sampling"]["evaluations"]) for found in evaluations]
-    body.append(["network evaluations a picture", *cost, *(["-"] if test else [])])
-    return [heading, *body]
+    body.append(["NFE", *cost, *(["-"] if test else [])])
+    return [["", *(run.name for run in runs), *(["test images"] if test else [])], *body]
 
 
-def _pictures(names: Sequence[str], runs: Sequence[Run]) -> list[Section]:
-    """Pictures of every run from the same seeds: one figure where they have one shape, else one a run."""
-    made = [run.sample(seeds=range(SEEDS)).images for run in runs]
-    text = f"Seeds 0 to {SEEDS - 1} of each run, none chosen; runs of one shape and noise start from the same noise."
-    if len({pictures.shape for pictures in made}) == 1:
-        return [Section("Samples", text=text, image=rows(list(zip(names, made, strict=True)), beside=True))]
-    return [
-        Section("Samples" if i == 0 else "", text=text if i == 0 else "", image=rows([(name, pictures)], beside=True))
-        for i, (name, pictures) in enumerate(zip(names, made, strict=True))
-    ]
+def _samples(runs: Sequence[ComparedRun]) -> list[Section]:
+    """Samples of every run from the same seeds: one figure where they have one shape, else one a run."""
+    made = [(run.name, run.model.sample(SEEDS).images) for run in runs]
+    text = f"Seeds 0 to {SEEDS - 1} of each run, not selected. Runs of one image shape start from the same noise."
+    if len({images.shape for _, images in made}) == 1:
+        return [Section("Samples", text=text, image=rows(made, beside=True))]
+    first, *others = [rows([one], beside=True) for one in made]
+    return [Section("Samples", text=text, image=first), *(Section("", image=image) for image in others)]
 
 
-def _curves(names: Sequence[str], runs: Sequence[Run]) -> Any:
+def _curves(runs: Sequence[ComparedRun]) -> Any:
     """The running means of the training losses over images seen, None where no run has any."""
     series: dict[str, tuple[Any, ...]] = {}
-    for name, run in zip(names, runs, strict=True):
-        read = [(line["images"], line["loss"]) for line in run.folder.read_metrics() if "step" in line]
+    for run in runs:
+        read = [(line["images"], line["loss"]) for line in run.metrics if "step" in line]
         if len(read) > 1:
             seen, losses = (np.array(column, dtype=np.float64) for column in zip(*read, strict=True))
             some = np.unique(np.geomspace(1, len(seen), POINTS).round().astype(int)) - 1
-            series[name] = (seen[some], running_mean(losses)[some])
+            series[run.name] = (seen[some], running_mean(losses)[some])
     return lines(series, "images seen", "loss", "Training loss", log_x=True) if series else None

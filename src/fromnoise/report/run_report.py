@@ -1,156 +1,105 @@
-"""report.html: one self-contained page that tells what was trained and shows it."""
+"""The report of a run: one self-contained page with what was trained, how it went, and how good the samples are."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fromnoise.common.durations import format_duration
-from fromnoise.evaluation.report import evaluation_sections
-from fromnoise.recipes.recipes import size_of
 from fromnoise.report.diagnosis_sections import diagnosis_sections
-from fromnoise.report.html import Section, page, write_page
-from fromnoise.run.metadata import context_of
-from fromnoise.settings import guidance_words
-from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
+from fromnoise.report.html import Section, page
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
-
-_WORDS = {
+_FIGURES = {
+    "samples": ("Samples", "Seeds 0 to 63, not selected."),
     "loss": (
         "Loss",
-        "The training loss against images seen: each line of `metrics.jsonl` faint, their running mean on top. It "
-        "averages over all noise levels, so it flattens long before the pictures stop getting better.",
+        "The training loss against images seen: the lines of `metrics.jsonl` faint, their running mean on top. It "
+        "averages over all noise levels, so it flattens long before the samples stop improving.",
     ),
     "loss-by-noise": (
-        "Loss by noise level",
-        "The loss on images that training does not see, always with the same noise, in eight parts of the times. Where "
-        "it stops falling, the network has learned what can be known at that noise.",
+        "Validation loss by noise level",
+        "The loss on validation images, always with the same noise, in eight parts of the times. Where it stops "
+        "falling, the network has learned what can be predicted at that noise level.",
     ),
     "progress": (
-        "While training",
-        "Quick evaluations on the way: fewer pictures than an evaluation, so higher values.",
+        "Evaluations during training",
+        "The Fréchet distance (FD) of fewer samples than in a full evaluation, and therefore higher.",
     ),
-    "corruption": ("Corruption", "Training images, and the same images with noise growing from none to all of it."),
-    "guesses": (
-        "One-step guesses",
-        "What the network says the clean image is, asked once. At little noise it should see through it; at pure "
-        "noise all it can know is the average picture (of the class, where it is told one).",
+    "corruption": ("Corruption", "Training images, and the same images with noise increasing from none to all."),
+    "predictions": (
+        "One-step x0 predictions",
+        "The clean image that the network predicts from a noisy one, in one evaluation. At low noise the prediction "
+        "should match the image; at pure noise the best prediction is the mean image (of the class, where the network "
+        "is conditioned on it).",
     ),
     "trajectory": (
-        "From noise to image",
-        "Sampling asks many times. Each pair of rows follows one seed: the picture as it stands, and below it the "
-        "guess at the clean image that the next step moves towards.",
+        "From noise to samples",
+        "Sampling repeats the prediction. Each pair of rows follows one seed: x after a step, and the x0 prediction "
+        "that the step moves towards. The numbers above are the step and the time after it.",
     ),
-    "samples": ("Samples", "Made from seeds 0 to 63, none of them chosen."),
     "nearest": (
         "Nearest training images",
-        "Each sample above the training image nearest to it in pixels. Twins would mean copying; relatives are good.",
+        "Each sample above the training image nearest to it in pixels. A near-duplicate would mean memorisation.",
     ),
 }
-FIGURES = ("samples", "loss", "loss-by-noise", "progress", "corruption", "guesses", "trajectory", "nearest")
+FIGURES = tuple(_FIGURES)
+"""The names of a report's figures, in its order."""
 
 
-def report(run: Run) -> Path:
-    """Write report.html from what lies in the run folder: figures, evaluation, diagnosis; each verb adds its part."""
-    shown = run.folder.read_json(run.folder.figures / "show.json") or {"missing": "", "verdict": ""}
-    rows = facts(run)
-    if shown["verdict"]:
-        rows.append(("taken for their class", shown["verdict"]))
-    sections = [Section("What was trained", table=rows, text="\n\n".join(run.metadata["data"]["notes"]))]
-    for name in FIGURES:
-        picture = run.folder.figures / f"{name}.png"
-        if picture.is_file():
-            title, text = _WORDS[name]
-            sections.append(Section(title, text=text, image=picture.read_bytes()))
-    if shown["missing"]:
-        sections.append(Section("What is missing", text=shown["missing"]))
-    sections += evaluation_sections(run.folder)
-    noise_levels = run.folder.figures / "noise-levels.png"
-    sections += diagnosis_sections(
-        run.folder.read_json(run.folder.diagnosis), noise_levels.read_bytes() if noise_levels.is_file() else None
-    )
-    sections.append(Section("How to go on", text=_GO_ON, code=_commands(run)))
-    lead = f"The `{run.settings.recipe}` recipe on {run.metadata['data']['name']}, {run.metadata['data']['about']}."
-    versions = ", ".join(f"{name} {version}" for name, version in run.metadata["versions"].items())
-    return write_page(run.folder.report, page(run.path.name, lead, sections, f"Made by {versions}."))
+@dataclass(frozen=True)
+class RunContents:
+    """What a report shows.
+
+    Arguments:
+        path: the run folder, as commands name it.
+        metadata: the content of config.json.
+        facts: rows of (what, value).
+        figures: the bytes of PNG files by name: FIGURES, and those of the other parts; what is missing is left out.
+        missing: why some figures could not be drawn, or "".
+        evaluation: sections on what was measured.
+        diagnosis: the content of diagnosis.json.
+    """
+
+    path: Path
+    metadata: Mapping[str, Any]
+    facts: Sequence[tuple[str, str]]
+    figures: Mapping[str, bytes]
+    missing: str = ""
+    evaluation: Sequence[Section] = ()
+    diagnosis: Mapping[str, Any] | None = None
 
 
-_GO_ON = "A run folder is all that these commands need. The command that began the run goes on where it stopped."
+def run_page(contents: RunContents) -> str:
+    """The report as HTML."""
+    data, recipe = contents.metadata["data"], contents.metadata["settings"]["recipe"]
+    facts = [("", "value"), *contents.facts]
+    sections = [Section("What was trained", table=facts, text="\n\n".join(data["notes"]))]
+    for name, (title, text) in _FIGURES.items():
+        if name in contents.figures:
+            sections.append(Section(title, text=text, image=contents.figures[name]))
+    if contents.missing:
+        sections.append(Section("What is missing", text=contents.missing))
+    sections += contents.evaluation
+    sections += diagnosis_sections(contents.diagnosis, contents.figures.get("noise-levels"))
+    sections.append(Section("Next steps", text=_NEXT, code=_commands(contents)))
+    lead = f"The recipe `{recipe}` on {data['name']}: {data['count']:,} images, {data['about']}."
+    versions = ", ".join(f"{name} {version}" for name, version in contents.metadata["versions"].items())
+    return page(contents.path.name, lead, sections, f"Made by {versions}.")
 
 
-def _commands(run: Run) -> str:
-    path = shlex.quote(str(run.path))
+_NEXT = "These commands need the run folder alone. The command that started the run also continues it."
+
+
+def _commands(contents: RunContents) -> str:
+    path, classes = shlex.quote(str(contents.path)), contents.metadata["spec"]["classes"]
     lines = [
         f"fromnoise sample {path} --num 64 --out samples.png",
-        f"fromnoise sample {path} --seeds 0-15 --out film.gif",
+        f"fromnoise sample {path} --seeds 0-15 --out steps.gif",
+        f"fromnoise sample {path} --num 10000 --out samples.npz",
+        f"fromnoise evaluate {path}",
     ]
-    if run.spec.classes:
-        last = run.spec.classes[-1]
-        lines.append(f"fromnoise sample {path} --label {shlex.quote(last)} --out one-class.png")
-    lines.append(f"fromnoise sample {path} --num 10000 --out samples.npz")
+    if classes:
+        lines.insert(2, f"fromnoise sample {path} --label {shlex.quote(classes[-1])} --out one-class.png")
     return "\n".join(lines)
-
-
-def facts(run: Run) -> list[tuple[str, str]]:
-    """(what, value) rows about a run, the first a heading."""
-    config, lines = run.settings, run.folder.read_metrics()
-    newest = run.newest_checkpoint()
-    seen = int(newest.name) if newest else 0
-    steps = [line for line in lines if "step" in line]
-    parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
-    epochs = seen / run.metadata["data"]["count"]
-    rows = [
-        ("", "value"),
-        ("images", f"{run.metadata['data']['count']:,}, {run.metadata['data']['about']}"),
-        ("network", f"{config.net.kind}, {parameters:,} parameters"),
-        *_size(run),
-        ("process", _process(run)),
-        ("the network says", f"{config.objective.prediction}; times {config.objective.time_sampling}"),
-        ("images seen", f"{seen:,} ({epochs:.1f} epochs)"),
-    ]
-    if steps:
-        speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]
-        rows.append(("training time", f"{format_duration(steps[-1]['seconds'])}, {speed:,.0f} images/s"))
-        rows.append(("last loss", f"{steps[-1]['loss']:.5f}"))
-    rows.append(("device", f"{run.device} ({run.chosen_device.reason})"))
-    rows.append(("precision", f"{run.precision.dtype_name} ({run.precision.reason})"))
-    rows += _launching(run)
-    sample = config.sample
-    said = [f"{sample.sampler}, {sample.steps} steps, {sample.grid} grid"]
-    said.append(guidance_words(sample.guidance_scale, sample.guidance_interval))
-    rows.append(("samples below", ", ".join(filter(None, said))))
-    return rows
-
-
-def _size(run: Run) -> list[tuple[str, str]]:
-    """Which size the recipe chose and why, unless the network's width was set to another."""
-    size, train = size_of(run.settings.recipe, context_of(run.metadata)), run.settings.train
-    if size is None or size.width != run.settings.net.width:
-        return []
-    return [("size", f"{size.name}, {size.width} channels and {train.train_batch_size} images a step ({size.reason})")]
-
-
-def _launching(run: Run) -> list[tuple[str, str]]:
-    """How memory is laid out and kernels are launched; of the latter, what there is a choice of on the device."""
-    train = run.settings.train
-    layout = choose_channels_last(run.settings.net.kind, run.device, train.memory_format)
-    rows = [("memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})")]
-    if run.device.startswith("cuda"):
-        rows.append(("CUDA graph", str(choose_graph(run.device, train.cuda_graph))))
-    if run.device.startswith("cuda") or train.compile != "auto":
-        rows.append(("torch.compile", str(choose_compile(run.device, train.compile))))
-    return rows
-
-
-def _process(run: Run) -> str:
-    options = run.settings.process
-    if options.kind == "linear":
-        return f"linear mix with {options.prior} noise, images in [{options.low:g}, 1]"
-    if options.kind in ("vp", "vp_continuous"):
-        how = f"{options.steps} steps" if options.kind == "vp" else "continuous"
-        end = ", ending in pure noise" if options.zero_terminal_snr else ""
-        return f"variance preserving, {options.betas} betas, {how}{end}"
-    return "variance exploding"

@@ -237,11 +237,11 @@ class Run:
         model = self.model(checkpoint, weights, **settings)
         return Editor(model, lambda: self.data, self.settings.data.center_crop, requested=settings)
 
-    def show(self, with_judge: bool = True) -> Path:
-        """Draw the run's figures into figures/ and write report.html: see `fromnoise.report.run_figures.show`."""
-        from fromnoise.report.run_figures import show
+    def show(self) -> Path:
+        """Draw the run's figures into figures/ and write report.html; returns its path."""
+        from fromnoise.run.report import show
 
-        return show(self, with_judge)
+        return show(self)
 
     def diagnose(
         self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]
@@ -256,9 +256,8 @@ class Run:
         """
         from fromnoise.common.options import changed
         from fromnoise.diagnosis.diagnose import diagnose, diagnose_broken_weights
-        from fromnoise.report.run_figures import add_guesses
-        from fromnoise.report.run_report import report
         from fromnoise.run.diagnosis import training_record, write_diagnosis
+        from fromnoise.run.report import add_predictions, write_report
         from fromnoise.train.checkpoint import BrokenWeightsError
 
         averaged = self.settings.train.use_ema
@@ -275,8 +274,8 @@ class Run:
             found = diagnose_broken_weights(chosen, record, changed(self.settings.sample, settings, "sample"))
         write_diagnosis(self.folder, found)
         if models:
-            add_guesses(self, checkpoint, weights)  # the one-step predictions, of which the curves are the errors
-        report(self)
+            add_predictions(self, models[chosen])  # the one-step predictions, of which the curves are the errors
+        write_report(self)
         return found
 
     def evaluate(
@@ -295,10 +294,10 @@ class Run:
         settings: as for `model`. Raises UsageError, CheckpointError and DataError.
         """
         from fromnoise.evaluation.evaluate import How, evaluate
-        from fromnoise.report.run_report import report
+        from fromnoise.run.report import write_report
 
         found = evaluate(self, num, settings, how or How(), extended, checkpoint, weights)
-        report(self)
+        write_report(self)
         return found
 
     def sweep(
@@ -313,10 +312,10 @@ class Run:
     ) -> Sweep:
         """Quality against cost for every combination of `axes`: see `fromnoise.evaluation.sweep.sweep`."""
         from fromnoise.evaluation.sweep import sweep
-        from fromnoise.report.run_report import report
+        from fromnoise.run.report import write_report
 
         found = sweep(self, axes, num, settings, features, checkpoint, weights)
-        report(self)
+        write_report(self)
         return found
 
     def trajectory(
@@ -328,10 +327,13 @@ class Run:
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> list[Path]:
-        """Draw the way from noise to samples: see `fromnoise.report.trajectory.trajectory`."""
-        from fromnoise.report.trajectory import trajectory
+        """Draw the path from noise to samples into figures/, as strip, animation and every step; returns the files.
 
-        return trajectory(self, seeds, label, settings, checkpoint, weights)
+        label: as for `sample`. checkpoint, weights, settings: as for `model`.
+        """
+        from fromnoise.run.report import write_trajectory
+
+        return write_trajectory(self, self.model(checkpoint, weights, **settings), seeds, label)
 
     def compare_samplers(
         self,

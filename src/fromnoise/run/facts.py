@@ -1,0 +1,93 @@
+"""What a run is and what its training decided, as rows of (what, value) for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from fromnoise.common.durations import format_duration
+from fromnoise.recipes.recipes import size_of
+from fromnoise.run.metadata import context_of
+from fromnoise.settings import ProcessOptions, guidance_words
+from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
+
+if TYPE_CHECKING:
+    from fromnoise.run.run import Run
+
+Facts = list[tuple[str, str]]
+
+
+def facts(run: Run) -> Facts:
+    """All that a report says about a run before its figures."""
+    objective = run.settings.objective
+    return [
+        *_model(run),
+        ("network predicts", objective.prediction),
+        ("training times", objective.time_sampling),
+        *_progress(run),
+        *_hardware(run),
+        ("sampling", _sampling(run)),
+    ]
+
+
+def decisions(run: Run) -> Facts:
+    """What is decided when training begins, each with its reason: data, network, device, precision and the like."""
+    return [*_model(run), *_hardware(run)]
+
+
+def _model(run: Run) -> Facts:
+    data, net = run.metadata["data"], run.settings.net
+    parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
+    return [
+        ("images", f"{data['count']:,}, {data['about']}"),
+        ("network", f"{net.kind}, {parameters:,} parameters"),
+        *_size(run),
+        ("process", _process(run.settings.process)),
+    ]
+
+
+def _size(run: Run) -> Iterator[tuple[str, str]]:
+    """The model size that the recipe chose and its reason, unless the network's width was set to another."""
+    size, train = size_of(run.settings.recipe, context_of(run.metadata)), run.settings.train
+    if size is not None and size.width == run.settings.net.width:
+        yield "model size", f"{size.name}: {size.width} channels, batch size {train.train_batch_size} ({size.reason})"
+
+
+def _process(options: ProcessOptions) -> str:
+    if options.kind == "linear":
+        return f"linear interpolation to {options.prior} noise, images in [{options.low:g}, 1]"
+    if options.kind in ("vp", "vp_continuous"):
+        steps = f"{options.steps} steps" if options.kind == "vp" else "continuous"
+        end = ", zero terminal SNR" if options.zero_terminal_snr else ""
+        return f"variance preserving, {options.betas} betas, {steps}{end}"
+    return "variance exploding"
+
+
+def _progress(run: Run) -> Iterator[tuple[str, str]]:
+    newest = run.newest_checkpoint()
+    seen = int(newest.name) if newest else 0
+    yield "images seen", f"{seen:,} ({seen / run.metadata['data']['count']:.1f} epochs)"
+    steps = [line for line in run.folder.read_metrics() if "step" in line]
+    if steps:
+        speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]
+        yield "training time", f"{format_duration(steps[-1]['seconds'])}, {speed:,.0f} images/s"
+        yield "last training loss", f"{steps[-1]['loss']:.5f}"
+
+
+def _hardware(run: Run) -> Iterator[tuple[str, str]]:
+    """Device, precision, memory format and how kernels are launched, where the device leaves a choice."""
+    train = run.settings.train
+    yield "device", f"{run.device} ({run.chosen_device.reason})"
+    yield "precision", f"{run.precision.dtype_name} ({run.precision.reason})"
+    layout = choose_channels_last(run.settings.net.kind, run.device, train.memory_format)
+    yield "memory format", f"channels {'last' if layout.on else 'first'} ({layout.reason})"
+    if run.device.startswith("cuda"):
+        yield "CUDA graph", str(choose_graph(run.device, train.cuda_graph))
+    if run.device.startswith("cuda") or train.compile != "auto":
+        yield "torch.compile", str(choose_compile(run.device, train.compile))
+
+
+def _sampling(run: Run) -> str:
+    sample = run.settings.sample
+    guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
+    return ", ".join(filter(None, [sample.sampler, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))
