@@ -253,7 +253,7 @@ MUTANTS = (
         "train/lr_schedule.py",
         "fall = 1 - done if",
         "fall = 1 - done / 2 if",
-        "tests/train/test_optimizer.py",
+        "tests/train/test_lr_schedule.py",
     ),
 )
 

@@ -22,5 +22,5 @@ def test_the_average_has_its_closed_form():
 
 @pytest.mark.parametrize(("length", "gamma"), [(0.05, 16.97), (0.1, 6.94)])
 def test_the_power_of_a_length_is_the_published_one(length, gamma):
-    """Karras et al. 2024b, section 3.1."""
+    """Karras et al. 2024a, section 3.1."""
     assert power_for(length) == pytest.approx(gamma, abs=0.01)

@@ -21,9 +21,13 @@ def test_the_cosine_rises_and_falls():
     assert all(a >= b for a, b in itertools.pairwise(found[10:]))
 
 
-def test_the_line_falls_evenly_to_zero_and_the_constant_stays():
-    line = rates("linear")
-    assert line[55] == pytest.approx(0.5) and line[-1] == pytest.approx(0)
+def test_the_linear_schedule_is_half_at_half_way_and_zero_at_the_end():
+    options = TrainOptions(learning_rate=2.0, lr_schedule="linear", lr_warmup_images=0)
+    rates = [learning_rate(options, images, 1000) for images in (0, 250, 500, 750, 1000, 1200)]
+    assert rates == pytest.approx([2.0, 1.5, 1.0, 0.5, 0.0, 0.0])
+
+
+def test_the_constant_stays_at_its_peak():
     assert rates("constant")[10:] == [1.0] * 91
 
 

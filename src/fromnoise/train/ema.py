@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights whose length grows with training (Karras et al. 2024b, section 3.1).
+"""An exponential moving average of the weights whose length grows with training (Karras et al. 2024a, section 3.1).
 
     average <- beta average + (1 - beta) weights,   beta(n) = (1 - 1/n)^(gamma + 1) after n steps
 

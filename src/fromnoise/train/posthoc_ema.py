@@ -1,4 +1,4 @@
-"""The length of the weight average, chosen after training (Karras et al. 2024b, "EDM2", section 3.2).
+"""The length of the weight average, chosen after training (Karras et al. 2024a, "EDM2", section 3.2).
 
 An average over steps (0, T] weighs the weights at time tau by its profile; `Ema` does so exactly, step by step:
 
