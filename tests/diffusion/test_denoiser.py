@@ -1,4 +1,4 @@
-"""Denoisers and their wrappers: what they ask of the network and what they make of its answer."""
+"""Denoisers and their wrappers: what the network is given and what becomes of its output."""
 
 import pytest
 import torch
@@ -19,14 +19,14 @@ SPEC = ImageSpec(1, 4, 4, ("a", "b"))
 
 
 class Echo(nn.Module):
-    """Remembers what it was asked, and answers with the label's number everywhere."""
+    """Keeps its inputs, and returns the label's number everywhere."""
 
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, x, code, label=None):
-        self.asked = (x, code, label)
+        self.inputs = (x, code, label)
         answer = torch.zeros(len(x)) if label is None else label.float()
         return answer.view(-1, 1, 1, 1).expand_as(x) + self.weight
 
@@ -35,7 +35,7 @@ def test_the_network_sees_the_scaled_input_and_the_code():
     net = Echo()
     xt, t = torch.randn(3, 1, 4, 4), torch.tensor([0.1, 1.0, 50.0], dtype=torch.float64)
     Denoiser(net, VE(), EDM(0.5), SPEC)(xt, t, torch.tensor([0, 1, 2]))
-    x, code, label = net.asked
+    x, code, label = net.inputs
     torch.testing.assert_close(x, xt / (0.25 + t.float() ** 2).sqrt().view(-1, 1, 1, 1))
     torch.testing.assert_close(code, (t.log() / 4).float())
     assert label.tolist() == [0, 1, 2]
@@ -138,7 +138,7 @@ def test_training_loss_is_the_chapters():
     noise = objective.draw(denoiser.process, tuple(x0.shape), seed=3, step=5)
     loss = training_loss(denoiser, objective, x0, None, noise)
     amount = noise.t.float().view(-1, 1, 1, 1)
-    torch.testing.assert_close(net.asked[0], x0 * (1 - amount) + noise.eps * amount)
+    torch.testing.assert_close(net.inputs[0], x0 * (1 - amount) + noise.eps * amount)
     torch.testing.assert_close(loss.per_image, (x0**2).flatten(1).mean(1))
     assert loss.t is noise.t
 
@@ -157,4 +157,4 @@ def test_draws_are_functions_and_labels_are_dropped_one_by_one():
     net = Echo()
     denoiser = Denoiser(net, Linear(), X0(), SPEC)
     training_loss(denoiser, objective, torch.zeros(4000, 1, 1, 1), torch.ones(4000, dtype=torch.long), first)
-    assert torch.equal(net.asked[2] == SPEC.null_label, first.drop_label)
+    assert torch.equal(net.inputs[2] == SPEC.null_label, first.drop_label)

@@ -22,7 +22,7 @@ from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.oracles import Oracle
 
 DETERMINISTIC = [name for name, sampler in SAMPLERS.items() if not sampler.stochastic and name != "mix"]
-PICTURES = torch.linspace(-0.6, 1.4, 8, dtype=torch.float64).view(2, 1, 2, 2)
+IMAGES = torch.linspace(-0.6, 1.4, 8, dtype=torch.float64).view(2, 1, 2, 2)
 UNIFORM = Linear(Uniform())
 
 
@@ -35,8 +35,8 @@ def draws(*shape):
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def round_trip(oracle, name, steps, x0=PICTURES):
-    """Errors: of the noise against the exact flow, of the picture where both ways meet, and of it at 0."""
+def round_trip(oracle, name, steps, x0=IMAGES):
+    """Errors: of the noise against the exact flow, of the image where both ways meet, and of it at 0."""
     process = oracle.process
     grid = GRIDS[recommended_grid(process)](process, steps)
     up = last(invert(oracle, x0, sampler=SAMPLERS[name], grid=grid))
@@ -56,7 +56,7 @@ def order(few, many):
 
 
 @pytest.mark.parametrize("name, power", [("ddim", 1), ("heun", 2), ("dpmpp_2m", 2), ("unipc_2", 2), ("ipndm_4", 2)])
-def test_inversion_then_sampling_returns_the_picture_at_the_samplers_order(name, power):
+def test_inversion_then_sampling_returns_the_image_at_the_samplers_order(name, power):
     """To 0, on a uniform grid, whose last step is of first order and 1 / n long: hence 2 at most (see ORDERS)."""
     few, many = (round_trip(Gaussian(Linear()), name, steps)[2] for steps in (40, 160))
     assert order(few, many) == pytest.approx(power, abs=0.3) and many < 0.03
@@ -64,7 +64,7 @@ def test_inversion_then_sampling_returns_the_picture_at_the_samplers_order(name,
 
 @pytest.mark.parametrize("kind", ["linear", "vp", "ve"])
 @pytest.mark.parametrize("name", ["ddim", "heun", "dpmpp_2m"])
-def test_the_noise_of_a_picture_comes_near_at_the_samplers_order(name, kind):
+def test_the_noise_of_a_image_comes_near_at_the_samplers_order(name, kind):
     """Upwards as downwards: at the order that ORDERS states."""
     few, many = (round_trip(Gaussian(PROCESS_CASES[kind]), name, steps)[0] for steps in (40, 160))
     assert order(few, many) == pytest.approx(ORDERS[name][STATED_ON.index(kind)], abs=0.3)
@@ -78,7 +78,7 @@ def test_every_deterministic_sampler_comes_back_on_every_process(name, kind):
     assert max(meeting, end) < 0.1
 
 
-def test_a_law_with_two_points_comes_back_too():
+def test_a_distribution_of_two_points_comes_back_too():
     oracle = TwoPoints(Linear(), low=-1.0, high=1.0)
     x0 = torch.tensor([-1.0, 1, 1, -1], dtype=torch.float64).view(1, 1, 2, 2)
     noise, _, end = round_trip(oracle, "heun", 80, x0)
@@ -86,7 +86,7 @@ def test_a_law_with_two_points_comes_back_too():
 
 
 def test_inversion_refuses_chance_and_a_grid_without_a_way():
-    x0, grid = PICTURES, UniformGrid()(Linear(), 5)
+    x0, grid = IMAGES, UniformGrid()(Linear(), 5)
     for name in ("ddpm", "edm", "renoise"):
         with pytest.raises(UsageError, match=f"{type(SAMPLERS[name]).__name__}.*'ddim'"):
             invert(Gaussian(Linear()), x0, sampler=SAMPLERS[name], grid=grid)
@@ -99,18 +99,18 @@ def test_inversion_refuses_chance_and_a_grid_without_a_way():
 
 @pytest.mark.parametrize("kind", PROCESS_CASES)
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "heun"])
-def test_at_strength_1_nothing_of_the_picture_is_used(name, kind):
+def test_at_strength_1_nothing_of_the_image_is_used(name, kind):
     process = PROCESS_CASES[kind]
     if SAMPLERS[name].stochastic and not process.prior.gaussian:
         return
     grid, how = GRIDS[recommended_grid(process)](process, 6), {"seeds": [3, 8], "sampler": SAMPLERS[name]}
     oracle = Gaussian(process)
-    varied = last(img2img(oracle, PICTURES[:1], strength=1.0, grid=grid, **how)).x
+    varied = last(img2img(oracle, IMAGES[:1], strength=1.0, grid=grid, **how)).x
     assert torch.equal(varied, last(sample(oracle, grid=grid, **how)).x)
 
 
 def test_the_stronger_the_further():
-    """On two points the picture comes back from little noise; the distance then grows."""
+    """On two points the image comes back from little noise; the distance then grows."""
     oracle = TwoPoints(Linear(), low=-1.0, high=1.0, spec=ImageSpec(1, 16, 16))
     x0, grid = torch.sign(draws(1, 1, 16, 16)).float(), UniformGrid()(Linear(), 20)
     off = []
@@ -125,10 +125,10 @@ def test_the_stronger_the_further():
             img2img(oracle, x0, strength=strength, seeds=[0], sampler=DDIM(), grid=grid)
 
 
-def test_a_variation_starts_from_its_picture_and_its_own_noise():
+def test_a_variation_starts_from_its_image_and_its_own_noise():
     grid = UniformGrid()(Linear(), 10)
-    first = next(img2img(Point(Linear()), PICTURES, strength=0.5, seeds=[1, 2], sampler=DDIM(), grid=grid))
-    start = 0.5 * PICTURES + 0.5 * start_noise(Linear(), (1, 2, 2), [1, 2])
+    first = next(img2img(Point(Linear()), IMAGES, strength=0.5, seeds=[1, 2], sampler=DDIM(), grid=grid))
+    start = 0.5 * IMAGES + 0.5 * start_noise(Linear(), (1, 2, 2), [1, 2])
     torch.testing.assert_close(0.5 * first.estimate.x0 + 0.5 * first.estimate.eps, start, rtol=0, atol=1e-12)
 
 
@@ -160,7 +160,7 @@ class Pairs(Oracle):
 
 
 def told_by_the_neighbour(process, name, resample):
-    """(slope, variance about it) of the painted pixels over the known ones; the law says 0.9 and 0.19."""
+    """(slope, variance about it) of the painted pixels over the known ones; the distribution has 0.9 and 0.19."""
     oracle, known = Pairs(process), draws(1, 1, 1, 4000)
     x0, mask = torch.cat([known, torch.zeros_like(known)], 2), torch.tensor([0, 1]).view(1, 1, 2, 1)
     grid = GRIDS[recommended_grid(process)](process, 20)
@@ -187,11 +187,11 @@ def test_what_is_known_stays_exactly(name, kind):
         return
     mask = torch.tensor([[True, False], [False, True]]).view(1, 1, 2, 2)
     how = {"sampler": SAMPLERS[name], "grid": GRIDS[recommended_grid(process)](process, 6)}
-    x = last(inpaint(Gaussian(process), PICTURES[:1], mask, seeds=[0, 1], **how)).x
-    assert torch.equal(x[:, 0, 0, 1], PICTURES[0, 0, 0, 1].expand(2))
-    assert torch.equal(x[:, 0, 1, 0], PICTURES[0, 0, 1, 0].expand(2))
+    x = last(inpaint(Gaussian(process), IMAGES[:1], mask, seeds=[0, 1], **how)).x
+    assert torch.equal(x[:, 0, 0, 1], IMAGES[0, 0, 0, 1].expand(2))
+    assert torch.equal(x[:, 0, 1, 0], IMAGES[0, 0, 1, 0].expand(2))
     assert x[:, 0, 0, 0].isfinite().all() and x[0, 0, 0, 0] != x[1, 0, 0, 0]
-    everything = last(inpaint(Gaussian(process), PICTURES[:1], mask | True, seeds=[0, 1], **how)).x
+    everything = last(inpaint(Gaussian(process), IMAGES[:1], mask | True, seeds=[0, 1], **how)).x
     if name in ("ddim", "heun"):  # with memory or chance the steps differ from those of `sample`
         torch.testing.assert_close(
             everything, last(sample(Gaussian(process), seeds=[0, 1], **how)).x, check_dtype=False, rtol=0, atol=1e-5
@@ -199,7 +199,7 @@ def test_what_is_known_stays_exactly(name, kind):
 
 
 @pytest.mark.parametrize("kind", PROCESS_CASES)
-def test_the_way_back_up_has_the_right_law(kind):
+def test_the_way_back_up_has_the_right_distribution(kind):
     """A sampler that leaves x alone: after each return x_t must again be alpha_t x0 + sigma_t eps."""
     process, seen = PROCESS_CASES[kind], []
     if not process.prior.gaussian:
@@ -234,14 +234,14 @@ def test_resampling_is_counted_and_draws_anew():
             return super().step(estimate, process, x, t, s, carry, noise)
 
     how = {"seeds": [0], "sampler": Watching(), "grid": UniformGrid()(Linear(), 4)}
-    steps = list(inpaint(Gaussian(Linear()), PICTURES[:1], torch.ones(1, 1, 2, 2), resample=3, **how))
+    steps = list(inpaint(Gaussian(Linear()), IMAGES[:1], torch.ones(1, 1, 2, 2), resample=3, **how))
     assert [step.evaluations for step in steps] == [3, 6, 9, 10] and [step.s for step in steps] == [0.75, 0.5, 0.25, 0]
     assert len({tuple(draw.flatten().tolist()) for draw in drawn}) == 10
 
 
 def test_what_is_known_has_other_noise_after_each_step():
     """x = alpha x0 + sigma eps outside of the mask, so eps can be read off each step."""
-    process, x0 = Linear(), PICTURES[:1].float()
+    process, x0 = Linear(), IMAGES[:1].float()
     how = {"seeds": [0], "sampler": DDIM(), "grid": UniformGrid()(process, 4)}
     steps = list(inpaint(Gaussian(process), x0, torch.zeros(1, 1, 2, 2), **how))[:-1]
     noises = [(step.x - (1 - step.s) * x0) / step.s for step in steps]
@@ -254,12 +254,12 @@ def test_holes_that_cannot_be_painted():
     how = {"seeds": [0], "grid": UniformGrid()(UNIFORM, 4)}
     mask = torch.ones(1, 1, 2, 2)
     with pytest.raises(UsageError, match=r"resample.*Uniform"):
-        inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, resample=2, sampler=DDIM(), **how)
+        inpaint(TwoPoints(UNIFORM), IMAGES[:1], mask, resample=2, sampler=DDIM(), **how)
     with pytest.raises(UsageError, match=r"resample.*\b0\b"):
-        inpaint(Gaussian(Linear()), PICTURES[:1], mask, resample=0, sampler=DDIM(), **how)
+        inpaint(Gaussian(Linear()), IMAGES[:1], mask, resample=0, sampler=DDIM(), **how)
     with pytest.raises(UsageError, match=r"Uniform.*'ddim'"):
-        inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, sampler=SAMPLERS["ddpm"], **how)
-    assert last(inpaint(TwoPoints(UNIFORM), PICTURES[:1], mask, sampler=DDIM(), **how)).x.isfinite().all()
+        inpaint(TwoPoints(UNIFORM), IMAGES[:1], mask, sampler=SAMPLERS["ddpm"], **how)
+    assert last(inpaint(TwoPoints(UNIFORM), IMAGES[:1], mask, sampler=DDIM(), **how)).x.isfinite().all()
 
 
 # -- between two -------------------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_one_direction_is_a_straight_line():
         torch.testing.assert_close(slerp(a, b, shares), lerp(a, b, shares), rtol=0, atol=1e-9)
 
 
-def test_halfway_noise_has_its_law_where_the_prior_is_normal():
+def test_halfway_noise_has_its_distribution_where_the_prior_is_normal():
     half = torch.tensor([0.5], dtype=torch.float64)
     a, b = draws(2, 1, 64, 64)
     assert float(between(Linear(Normal()), a, b, half).std()) == pytest.approx(1, abs=0.03)
@@ -291,7 +291,7 @@ def test_halfway_noise_has_its_law_where_the_prior_is_normal():
 
 
 @pytest.mark.parametrize("process", [Linear(), UNIFORM, VE(), VPLinear()], ids=str)
-def test_interpolation_begins_and_ends_with_the_pictures_of_its_ends(process):
+def test_interpolation_begins_and_ends_with_the_images_of_its_ends(process):
     oracle = TwoPoints(process) if process is UNIFORM else Gaussian(process)
     how = {"sampler": DDIM(), "grid": GRIDS[recommended_grid(process)](process, 6)}
     ends = starting_point(process, start_noise(process, oracle.spec.shape, [3, 17]))
@@ -304,8 +304,8 @@ def test_interpolation_begins_and_ends_with_the_pictures_of_its_ends(process):
 
 
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "unipc_2"])
-def test_picture_i_comes_from_seed_i_alone(name):
-    process, x0 = VPLinear(), PICTURES[:1].float()
+def test_sample_i_comes_from_seed_i_alone(name):
+    process, x0 = VPLinear(), IMAGES[:1].float()
     oracle, mask = Gaussian(process), torch.tensor([[1, 0], [0, 1]]).view(1, 1, 2, 2)
     how = {"sampler": SAMPLERS[name], "grid": GRIDS["trailing"](process, 5)}
     for edit in (
@@ -319,21 +319,21 @@ def test_picture_i_comes_from_seed_i_alone(name):
 
 
 def test_labels_reach_the_denoiser():
-    told = []
+    given = []
 
     class Listening(Gaussian):
         def __call__(self, xt, t, label=None):
-            told.append(label.tolist())
+            given.append(label.tolist())
             return super().__call__(xt, t, label)
 
     oracle, label = Listening(Linear()), torch.tensor([4, 7])
     how = {"sampler": DDIM(), "grid": UniformGrid()(Linear(), 2), "label": label}
     for steps in (
-        img2img(oracle, PICTURES, strength=1.0, seeds=[0, 1], **how),
-        inpaint(oracle, PICTURES, torch.ones(1, 1, 2, 2), seeds=[0, 1], **how),
-        invert(oracle, PICTURES, **how),
-        interpolate(oracle, *PICTURES, shares=torch.tensor([0.0, 1.0]), **how),
+        img2img(oracle, IMAGES, strength=1.0, seeds=[0, 1], **how),
+        inpaint(oracle, IMAGES, torch.ones(1, 1, 2, 2), seeds=[0, 1], **how),
+        invert(oracle, IMAGES, **how),
+        interpolate(oracle, *IMAGES, shares=torch.tensor([0.0, 1.0]), **how),
     ):
-        told.clear()
+        given.clear()
         last(steps)
-        assert told and all(labels == [4, 7] for labels in told)
+        assert given and all(labels == [4, 7] for labels in given)

@@ -94,7 +94,7 @@ def test_edm_weighting_is_edms_and_sigmoid_is_a_soft_min_snr():
     level = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
     published = (level**2 + 0.3**2) / (level * 0.3) ** 2
     torch.testing.assert_close(EDMWeighting(0.3)(1 / level**2), published)
-    # EDM's own loss is its weight times the x0 error, which is the plain error of what its network says.
+    # EDM's own loss is its weight times the x0 error, which is the plain error of its network's output.
     t = torch.tensor([0.01, 0.5, 10.0], dtype=torch.float64)
     torch.testing.assert_close(
         output_weight(EDMWeighting(0.3), EDM(0.3), VE(), t), torch.ones(3, dtype=torch.float64), rtol=1e-9, atol=0

@@ -95,7 +95,7 @@ def test_vp_keeps_the_variance_between_entries(process):
     assert (sigma[1:] >= sigma[:-1]).all()
 
 
-def test_what_networks_are_told():
+def test_time_codes():
     t = torch.tensor([1.0, 400.0, 1000.0], dtype=torch.float64)
     assert VPLinear().code(t).tolist() == [0, 399, 999]  # diffusers counts from 0
     for process in (Linear(), VPContinuous()):

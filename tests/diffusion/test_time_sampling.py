@@ -1,4 +1,4 @@
-"""Laws of training times: draws stay in range and follow their law."""
+"""Distributions of training times follow their formulas."""
 
 import pytest
 import torch

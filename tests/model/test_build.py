@@ -19,7 +19,7 @@ from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))
 
 
-class Says(nn.Module):
+class LabelNumber(nn.Module):
     """The label's number everywhere, in units of 0.6: 0, 0.6, and 1.2 for no class."""
 
     def forward(self, x, code, label=None):
@@ -27,22 +27,22 @@ class Says(nn.Module):
 
 
 def denoiser():
-    return Denoiser(Says(), Linear(), X0(), SPEC)
+    return Denoiser(LabelNumber(), Linear(), X0(), SPEC)
 
 
-def test_what_guidance_says_is_clipped_and_not_what_it_is_told():
+def test_the_guided_estimate_is_clipped_and_not_its_inputs():
     """without 1.2, with 0.6, scale 2: guided 0.0; clipped first it would be 2 x 0.6 - 1.0 = 0.2."""
-    asked, _, _ = build_sampling(SampleOptions(guidance_scale=2.0, clip=True), denoiser())
+    guided, _, _ = build_sampling(SampleOptions(guidance_scale=2.0, clip=True), denoiser())
     x, t = torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double()
-    torch.testing.assert_close(asked(x, t, torch.tensor([1])).x0, torch.zeros(1, 1, 4, 4))
-    asked, _, _ = build_sampling(SampleOptions(guidance_scale=4.0, clip=True), denoiser())
-    torch.testing.assert_close(asked(x, t, torch.tensor([0])).x0, torch.full((1, 1, 4, 4), -1.0))
+    torch.testing.assert_close(guided(x, t, torch.tensor([1])).x0, torch.zeros(1, 1, 4, 4))
+    guided, _, _ = build_sampling(SampleOptions(guidance_scale=4.0, clip=True), denoiser())
+    torch.testing.assert_close(guided(x, t, torch.tensor([0])).x0, torch.full((1, 1, 4, 4), -1.0))
 
 
 def test_guidance_pulls_in_its_interval_only():
     options = SampleOptions(guidance_scale=2.0, guidance_interval=(0.2, 0.6))
-    asked, _, _ = build_sampling(options, denoiser())
-    costs = [asked.num_evaluations(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
+    guided, _, _ = build_sampling(options, denoiser())
+    costs = [guided.num_evaluations(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
     assert costs == [1, 2, 2, 1]
 
 
@@ -73,7 +73,7 @@ def test_edms_weighting_knows_the_data():
     assert objective.weighting.sigma_data == 0.3
 
 
-def test_a_model_has_classes_where_it_is_told_them():
+def test_a_model_has_classes_where_it_is_conditioned_on_them():
     config = replaced(Settings(), {"process.low": 0.0})
     assert model_spec(SPEC, config) == ImageSpec(1, 4, 4, ("a", "b"), 0.0, 1.0)
     assert model_spec(SPEC, replaced(config, {"net.class_conditioning": False})).classes == ()

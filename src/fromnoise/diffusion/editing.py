@@ -10,11 +10,6 @@
 
 Each yields the Steps of a walk, as `samplers.loop.sample` does: the caller draws, stops and records. Sample i depends
 on seeds[i] and its own x0, mask and label alone.
-
-References: Meng et al. 2022, SDEdit, https://arxiv.org/abs/2108.01073
-    Lugmayr et al. 2022, RePaint, https://arxiv.org/abs/2201.09865
-    Song et al. 2021, DDIM, https://arxiv.org/abs/2010.02502
-    Shoemake 1985, slerp, https://doi.org/10.1145/325334.325242
 """
 
 from __future__ import annotations
@@ -48,9 +43,18 @@ def img2img(
 ) -> Iterator[Step]:
     """Variations of x0, one a seed: x_t = alpha_t x0 + sigma_t eps at the grid's time t, then down from there.
 
-    x0: (1 or B, C, H, W). strength, above 0 and at most 1, is the share of the grid's n steps that are walked, at least
-    one; on a uniform grid that is t / t_max. At 1 nothing of x0 is used: the samples are those of `sample`. label:
-    int64 (B,) or None. Raises UsageError for any other strength.
+    Arguments:
+        x0: images (1 or B, C, H, W).
+        strength: above 0 and at most 1, the share of the grid's n steps that are walked, at least one; on a uniform
+            grid that is t / t_max. At 1 nothing of x0 is used: the samples are those of `sample`.
+        seeds: one a sample, for the noise it starts from and any fresh noise on the way.
+        grid: float64 (n + 1,), falling to 0.
+        label: int64 (B,) or None.
+
+    Raises:
+        UsageError: for any other strength.
+
+    References: Meng et al. 2022, SDEdit, https://arxiv.org/abs/2108.01073
     """
     if not 0 < strength <= 1:
         raise UsageError(
@@ -86,7 +90,12 @@ def invert(
     `samplers.loop.walk` from the noise down `grid` returns the image, up to an error that falls at the sampler's
     order, and in the step to 0 the denoiser's x0 prediction at t. `denoiser` should have no guidance: on
     one way only it changes the image, and on both the error grows with it (MNIST, DDIM in 20 steps: 6, 12 and 39 grey
-    levels at scales 1, 2 and 5). Raises UsageError for a sampler that adds noise, and for a grid of one step.
+    levels at scales 1, 2 and 5).
+
+    Raises:
+        UsageError: for a sampler that adds noise, and for a grid of one step.
+
+    References: Song et al. 2021, DDIM, section 4.3, https://arxiv.org/abs/2010.02502
     """
     if sampler.stochastic:
         raise UsageError(
@@ -124,13 +133,26 @@ def inpaint(
 ) -> Iterator[Step]:
     """Sample again where mask (1 or B, 1, H, W) is true, one image a seed; elsewhere the last x is exactly x0.
 
-    After each step to s the known part becomes alpha_s x0 + sigma_s eps, eps fresh each time. resample: how often each
-    step is taken; in between x goes back up (not from 0), which needs noise whose sums have its own distribution:
+    After each step to s the known part becomes alpha_s x0 + sigma_s eps, eps fresh each time. With resample > 1 a step
+    is taken that often; in between x goes back up (not from 0), which needs noise whose sums have its own distribution:
 
         x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2) z
 
     x is changed between steps, so multistep samplers start again at each. A Step is the last taken from its t; its
-    `evaluations` counts all. Raises UsageError for resample below 1, or above on a prior that is not normal.
+    `evaluations` counts all.
+
+    Arguments:
+        x0: images (1 or B, C, H, W), used outside of the mask.
+        mask: bool (1 or B, 1, H, W), true where new pixels are sampled.
+        seeds: one a sample.
+        grid: float64 (n + 1,), falling to 0.
+        label: int64 (B,) or None.
+        resample: how often each step is taken.
+
+    Raises:
+        UsageError: for resample below 1, or above 1 on a prior that is not normal.
+
+    References: Lugmayr et al. 2022, RePaint, https://arxiv.org/abs/2201.09865
     """
     process = denoiser.process
     sampler.check(process)
@@ -193,8 +215,10 @@ def _back_up(process: Process, xs: Tensor, s: Tensor, t: Tensor, noise: Tensor) 
 def slerp(a: Tensor, b: Tensor, shares: Tensor) -> Tensor:
     """The points at `shares` (N,) of the great circle from a to b (C, H, W): a at 0, b at 1; (N, C, H, W).
 
-    (sin((1 - u) w) a + sin(u w) b) / sin w, w the angle between them (Shoemake 1985). Where a and b are of one length,
-    so is every point. Along one direction, where there is no one circle, it is the straight line.
+    (sin((1 - u) w) a + sin(u w) b) / sin w, w the angle between them. Where a and b are of one length, so is every
+    point. Along one direction, where the circle is not unique, it is the straight line.
+
+    References: Shoemake 1985, slerp, https://doi.org/10.1145/325334.325242
     """
     cosine = torch.nn.functional.cosine_similarity(a.double().flatten(), b.double().flatten(), dim=0)
     angle = torch.arccos(cosine.clamp(-1, 1))
@@ -238,8 +262,12 @@ def interpolate(
 ) -> Iterator[Step]:
     """Images from noises `between` a and b (C, H, W), which are x at grid[0]: from `invert`, or a `starting_point`.
 
-    shares: float64 (N,), 0 is a's image and 1 is b's. label: int64 (N,) or None. seed: of the fresh noise that a
-    stochastic sampler adds, the same for all images, so that they differ by their share alone.
+    Arguments:
+        a, b: noises (C, H, W).
+        shares: float64 (N,), 0 is a's image and 1 is b's.
+        label: int64 (N,) or None.
+        seed: of the fresh noise that a stochastic sampler adds, the same for all images, so that they differ by their
+            share alone.
     """
     x = between(denoiser.process, a, b, shares.to(a.device))
     return walk(denoiser, x, seeds=[seed] * len(shares), sampler=sampler, grid=grid, label=label, device=device)

@@ -54,7 +54,7 @@ class ClassifierFreeGuidance(DenoiserWrapper):
             made in one batch.
         interval: the least and greatest t at which guidance acts; None for all.
         rescale: how far x0 is brought back to the standard deviation of the conditional x0, 0 not at all, 1 wholly.
-            Lin et al. rescale the network's output instead; on x0 the result is another.
+            Lin et al. rescale the network's output instead, which is another image. `out` stays without rescale.
 
     Raises:
         UsageError: for a model without classes.

@@ -216,9 +216,14 @@ def recommended_grid(process: Process) -> str:
 
 
 def grid_named(text: str, process: Process) -> TimeGrid:
-    """The grid that `text` means: a name of GRIDS, "auto" (the recommended one), or times such as "1,0.5,0".
+    """The grid that `text` names.
 
-    Raises UsageError for anything else, and for a grid that makes no sense on `process`.
+    Arguments:
+        text: a name of GRIDS, "auto" (the recommended one), or times such as "1,0.5,0".
+        process: the process that it is for.
+
+    Raises:
+        UsageError: for anything else, and for a grid that makes no sense on `process`.
     """
     parts = text.split(",")
     if len(parts) > 1:

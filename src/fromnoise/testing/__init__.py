@@ -4,7 +4,7 @@
 
     check_sampler(MySampler())
 
-Each check raises an AssertionError whose sentence says what was expected and what came out, and on what. The built-in
+Each check raises an AssertionError whose sentence states what was expected and what came out, and on what. The built-in
 components go through the same checks, from the tables that the command line reads. `docs/adding-a-sampler.md` shows it
 from the first line to the last.
 """

@@ -16,8 +16,12 @@ def check_network(net: nn.Module, spec: ImageSpec, *, time_conditioning: bool = 
     """AssertionError where `net`, made for images of `spec`, breaks a promise of the call net(x, code, label).
 
     It keeps shapes of any size, images do not see each other, every weight learns, time and class matter where the
-    network is conditioned on them, and no label means spec.null_label. time_conditioning: whether the network uses its
-    code. `net` itself is not changed.
+    network is conditioned on them, and no label means spec.null_label.
+
+    Arguments:
+        net: the network; it is not changed.
+        spec: the images it was made for.
+        time_conditioning: whether it uses its time code.
     """
     name, net = type(net).__name__, stirred(net)
     for shape in ((2, *spec.shape), (1, spec.channels, spec.height + 3, spec.width + 5), (1, spec.channels, 5, 9)):

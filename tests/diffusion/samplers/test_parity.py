@@ -29,7 +29,7 @@ PREDICTIONS = {"epsilon": Eps, "sample": X0, "v_prediction": V}
 
 
 class Wavy(nn.Module):
-    """A smooth stand-in for a network, told the time."""
+    """A smooth stand-in for a network, conditioned on the time."""
 
     def forward(self, x, code, label=None):
         return 0.6 * x + 0.1 * torch.sin(3 * x + broadcast_like(code, x) / 300)
@@ -99,7 +99,7 @@ SPACES = [
 def test_samplers_that_walk_noise_levels(scheduler, sampler, said, monkeypatch):
     """diffusers holds y = x / alpha there, and scales it down again for the network."""
     if sampler.stochastic and said == "sample":
-        pytest.skip("diffusers has no ancestral Euler for a network that says the image")
+        pytest.skip("diffusers has no ancestral Euler for a network that predicts the image")
     process, g = VPLinear(), draws()
     theirs = scheduler(beta_schedule="linear", beta_start=1e-4, beta_end=0.02, timestep_spacing="trailing")
     theirs.register_to_config(prediction_type=said)

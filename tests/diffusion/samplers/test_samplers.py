@@ -91,7 +91,7 @@ def test_churn_without_churn_is_heun():
 
 
 @pytest.mark.parametrize("h", [0.05, 1.0, 7.0])
-def test_the_mean_through_guesses_is_exact_for_polynomials(h):
+def test_the_mean_through_x0_predictions_is_exact_for_polynomials(h):
     """int w u^k du by parts: m_k = 1 / (1 - e^-h) - k m_(k-1) / h."""
     nodes, moments = [0.0, -0.7, -1.9], [1.0]
     for k in (1, 2):
@@ -102,16 +102,16 @@ def test_the_mean_through_guesses_is_exact_for_polynomials(h):
 
 
 def test_unipc_mends_at_no_further_evaluation():
-    asked, process = [], VPLinear()
+    evaluated, process = [], VPLinear()
 
     class Counting(Gaussian):
         def __call__(self, xt, t, label=None):
-            asked.append(float(t[0]))
+            evaluated.append(float(t[0]))
             return super().__call__(xt, t, label)
 
     grid = GRIDS["karras"](process, 6)
     steps = list(walk(Counting(process), start(Gaussian(process), 1000.0), seeds=[0, 1], sampler=UniPC(2), grid=grid))
-    assert asked == grid[:-1].tolist() and [step.evaluations for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert evaluated == grid[:-1].tolist() and [step.evaluations for step in steps] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("process", [VPCosine(), Linear()], ids=str)
@@ -133,8 +133,8 @@ def test_the_uniform_prior_carries_the_weights_of_two_points():
         assert (got > 0.5).double().mean().item() == pytest.approx(0.7, abs=0.01), name
 
 
-def test_renoising_halves_the_variance_and_says_so():
-    """With a denoiser that answers with the mean, the last guess is all that is left: its variance, not the law's."""
+def test_renoising_halves_the_variance_and_states_it():
+    """With a denoiser that returns the mean, only the last x0 prediction is left: its variance, not the data's."""
     process, oracle = Linear(), Gaussian(Linear())
     x = torch.randn(4000, 1, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     made = end(oracle, SAMPLERS["renoise"], UniformGrid()(process, 20), x)
@@ -143,16 +143,16 @@ def test_renoising_halves_the_variance_and_says_so():
 
 
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "edm", "unipc_2", "renoise"])
-def test_picture_i_comes_from_seed_i_alone(name):
+def test_sample_i_comes_from_seed_i_alone(name):
     denoiser = Gaussian(VPLinear())
     grid = GRIDS["trailing"](VPLinear(), 5)
 
-    def pictures(seeds):
+    def samples(seeds):
         return list(sample(denoiser, seeds=seeds, sampler=SAMPLERS[name], grid=grid))[-1].x
 
-    together = pictures(range(6))
-    torch.testing.assert_close(pictures([4]), together[4:5], rtol=0, atol=1e-6)
-    torch.testing.assert_close(pictures([5, 0]), together[[5, 0]], rtol=0, atol=1e-6)
+    together = samples(range(6))
+    torch.testing.assert_close(samples([4]), together[4:5], rtol=0, atol=1e-6)
+    torch.testing.assert_close(samples([5, 0]), together[[5, 0]], rtol=0, atol=1e-6)
     assert not torch.equal(start_noise(Linear(), (1, 2, 2), [0]), start_noise(Linear(), (1, 2, 2), [1]))
 
 

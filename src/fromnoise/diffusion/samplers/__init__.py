@@ -1,6 +1,6 @@
 """Samplers. Each is one pure step; `loop.sample` is the only loop, `registry.SAMPLERS` the names.
 
-Names load when first asked for, so that the options can be read without torch.
+Names load when they are first used, so that the options can be read without torch.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class DDIM(Sampler):
         ratio = alpha_t / alpha_s
         tau2 = self.eta**2 * (sigma_s / sigma_t) ** 2 * (sigma_t**2 - ratio**2 * sigma_s**2)
         tau2 = tau2.clamp(min=0)  # rounding may leave -1e-17
-        # `transfer` with less noise kept: what is left out, tau, is drawn anew.
+        # `transfer` with less noise kept: what is left out, tau, is fresh noise.
         kept = (sigma_s**2 - tau2).clamp(min=0).sqrt() / sigma_t
         moved = broadcast_like(kept, x) * x + broadcast_like(alpha_s - alpha_t * kept, x) * here.x0
         return moved + broadcast_like(tau2.sqrt(), x) * noise(), here, None

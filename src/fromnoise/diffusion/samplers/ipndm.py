@@ -24,6 +24,9 @@ _WEIGHTS = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 
 class IPNDM(Sampler):
     """Up to four slopes; carry is those of the steps before, newest first. The first step is DDIM's.
 
+    The slope jumps where a guidance interval begins or ends, and the memory of four steps reaches across: with such an
+    interval and few steps prefer a lower order.
+
     References: Liu et al. 2022, PNDM, https://arxiv.org/abs/2202.09778
         Zhang & Chen 2023, DEIS, section 3.3, https://arxiv.org/abs/2204.13902
     """

@@ -83,6 +83,8 @@ class UniPC(Sampler):
     """UniPC: predict through the last `predictor_order` x0 predictions, then correct with the one at the step's end.
 
     carry: the predictions so far, newest first, and the time and x (corrected) that the last step began at.
+    At predictor_order 3 the memory reaches across the ends of a guidance interval, where x0 predictions jump: with such
+    an interval and few steps prefer 2.
 
     References: Zhao et al. 2023, UniPC, https://arxiv.org/abs/2302.04867
     """
