@@ -9,10 +9,10 @@ from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.report.compare_runs import ComparedRun, RunComparison, compare_runs
 from fromnoise.report.html import write_page
 from fromnoise.run.facts import facts
-from fromnoise.run.run import Run
+from fromnoise.run.opened import OpenedRun
 
 
-def compare(runs: Sequence[Run], out: Path, with_metrics: bool = True) -> RunComparison:
+def compare(runs: Sequence[OpenedRun], out: Path, with_metrics: bool = True) -> RunComparison:
     """Compare `runs` and write the page `out`.
 
     with_metrics: also compare what `fromnoise evaluate` measured. Raises UsageError for fewer than two runs and for
@@ -25,13 +25,13 @@ def compare(runs: Sequence[Run], out: Path, with_metrics: bool = True) -> RunCom
     return found
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def _names(runs: Sequence[OpenedRun]) -> list[str]:
     """The folders' names, or their paths where two folders have one name."""
     short = [run.path.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run.path) for run in runs]
 
 
-def _gathered(run: Run, name: str, with_metrics: bool) -> ComparedRun:
+def _gathered(run: OpenedRun, name: str, with_metrics: bool) -> ComparedRun:
     content = run.folder.read_json(run.folder.evaluation) if with_metrics else None
     evaluation = None if content is None else Evaluation.from_json(content, str(run.folder.evaluation))
     return ComparedRun(name, dict(facts(run)), run.model(), run.folder.read_metrics(), evaluation)

@@ -12,12 +12,12 @@ from fromnoise.settings import ProcessOptions, guidance_words
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
 
 if TYPE_CHECKING:
-    from fromnoise.run.run import Run
+    from fromnoise.run.opened import OpenedRun
 
 Facts = list[tuple[str, str]]
 
 
-def facts(run: Run) -> Facts:
+def facts(run: OpenedRun) -> Facts:
     """All that a report says about a run before its figures."""
     objective = run.settings.objective
     return [
@@ -30,12 +30,12 @@ def facts(run: Run) -> Facts:
     ]
 
 
-def decisions(run: Run) -> Facts:
+def decisions(run: OpenedRun) -> Facts:
     """What is decided when training begins, each with its reason: data, network, device, precision and the like."""
     return [*_model(run), *_hardware(run)]
 
 
-def _model(run: Run) -> Facts:
+def _model(run: OpenedRun) -> Facts:
     data, net = run.metadata["data"], run.settings.net
     parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
     return [
@@ -46,7 +46,7 @@ def _model(run: Run) -> Facts:
     ]
 
 
-def _size(run: Run) -> Iterator[tuple[str, str]]:
+def _size(run: OpenedRun) -> Iterator[tuple[str, str]]:
     """The model size that the recipe chose and its reason, unless the network's width was set to another."""
     size, train = size_of(run.settings.recipe, context_of(run.metadata)), run.settings.train
     if size is not None and size.width == run.settings.net.width:
@@ -63,7 +63,7 @@ def _process(options: ProcessOptions) -> str:
     return "variance exploding"
 
 
-def _progress(run: Run) -> Iterator[tuple[str, str]]:
+def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
     newest = run.newest_checkpoint()
     seen = int(newest.name) if newest else 0
     yield "images seen", f"{seen:,} ({seen / run.metadata['data']['count']:.1f} epochs)"
@@ -74,7 +74,7 @@ def _progress(run: Run) -> Iterator[tuple[str, str]]:
         yield "last training loss", f"{steps[-1]['loss']:.5f}"
 
 
-def _hardware(run: Run) -> Iterator[tuple[str, str]]:
+def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:
     """Device, precision, memory format and how kernels are launched, where the device leaves a choice."""
     train = run.settings.train
     yield "device", f"{run.device} ({run.chosen_device.reason})"
@@ -87,7 +87,7 @@ def _hardware(run: Run) -> Iterator[tuple[str, str]]:
         yield "torch.compile", str(choose_compile(run.device, train.compile))
 
 
-def _sampling(run: Run) -> str:
+def _sampling(run: OpenedRun) -> str:
     sample = run.settings.sample
     guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
     return ", ".join(filter(None, [sample.sampler, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))

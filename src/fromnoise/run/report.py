@@ -19,12 +19,12 @@ from fromnoise.run.facts import facts
 
 if TYPE_CHECKING:
     from fromnoise.model.trained_model import TrainedModel
-    from fromnoise.run.run import Run
+    from fromnoise.run.opened import OpenedRun
 
 SHOWN = "show.json"  # in figures/: what is to be said beside the figures
 
 
-def show(run: Run) -> Path:
+def show(run: OpenedRun) -> Path:
     """Draw every figure into figures/ and write report.html; returns its path.
 
     Where the training images are gone, the figures that need them are left out.
@@ -45,7 +45,7 @@ def show(run: Run) -> Path:
     return write_report(run)
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: OpenedRun) -> Path:
     """Write report.html from what lies in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
     shown = run.folder.read_json(run.folder.figures / SHOWN) or {}
     rows = facts(run)
@@ -63,13 +63,13 @@ def write_report(run: Run) -> Path:
     return write_page(run.folder.report, run_page(contents))
 
 
-def add_predictions(run: Run, model: TrainedModel) -> None:
+def add_predictions(run: OpenedRun, model: TrainedModel) -> None:
     """Draw figures/predictions.png with `model` where `show` has not drawn it yet."""
     if not _figure(run, "predictions").is_file():
         save(one_step_predictions(model, run.data), _figure(run, "predictions"))
 
 
-def write_trajectory(run: Run, model: TrainedModel, seeds: Sequence[int], label: str | int | None) -> list[Path]:
+def write_trajectory(run: OpenedRun, model: TrainedModel, seeds: Sequence[int], label: str | int | None) -> list[Path]:
     """Write figures/trajectory.png, .gif and trajectory-steps.png for `seeds`; returns their paths."""
     drawn = trajectory_figures(model, seeds, label)
     return [
@@ -79,5 +79,5 @@ def write_trajectory(run: Run, model: TrainedModel, seeds: Sequence[int], label:
     ]
 
 
-def _figure(run: Run, name: str) -> Path:
+def _figure(run: OpenedRun, name: str) -> Path:
     return run.folder.figures / f"{name}.png"
