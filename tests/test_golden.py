@@ -1,7 +1,7 @@
 """Numbers of tiny runs that must not change: three recipes, three samplers each, in float32 with one thread.
 
-The values were stored before the second layout of the packages. Whoever changes one on purpose says so in the commit and
-writes tests/golden/values.json again from what this test measures.
+Whoever changes a value on purpose says so in the commit, and writes tests/golden/values.json again from what this test
+measures.
 """
 
 from __future__ import annotations
