@@ -17,13 +17,13 @@ def run(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path, monkeypatch):
-    """A picture, masks, what is no picture, and a file where a folder would have to be."""
+    """An image, masks, a file that is not an image, and one where a folder would have to be."""
     monkeypatch.chdir(tmp_path)
     half = np.zeros((16, 16), np.uint8)
     half[8:] = 255
     for name, pixels in {"seven": half, "mask": half, "small": half[:12, :12], "black": half * 0}.items():
         Image.fromarray(pixels).save(f"{name}.png")
-    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
     (tmp_path / "file").write_text("")
 
 
