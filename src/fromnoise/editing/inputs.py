@@ -73,7 +73,7 @@ def training_image(number: int, data: ArrayData, spec: ImageSpec) -> InputImage:
     """The training image `number` of `data`; UsageError for a number out of range."""
     if not 0 <= number < len(data):
         raise UsageError(
-            f"training image {number} does not exist: they are numbered 0 to {len(data) - 1}; give one of those, or "
+            f"image {number} is not a training image: they are numbered 0 to {len(data) - 1}; give one of those, or "
             f"./{number} for a file of that name"
         )
     pixels, labels = data.fetch(torch.tensor([number]))
