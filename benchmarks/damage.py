@@ -23,8 +23,8 @@ from torch import Tensor
 from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import referred
-from fromnoise.evaluation.scores import Reference, Scores, score, subset
+from fromnoise.evaluation.reference import Reference, build_reference, subset
+from fromnoise.evaluation.scores import Scores, score
 from fromnoise.metrics.memorization import Baseline, measure_baseline
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
@@ -125,7 +125,7 @@ class Bench:
     def __init__(self, source: str) -> None:
         train, self.test = load(DataOptions(source)), load(DataOptions(source), "test")
         self.train = subset(train, torch.randperm(len(train), generator=generator(0, "damage"))[:TRAIN])
-        whole = referred(train, "auto")
+        whole = build_reference(train)
         self.reference = Reference(self.train, whole.features, whole.pixels, whole.classifier)
         embedded = whole.features.of(self.test.images)
         self.usual: Baseline = measure_baseline(self.train, self.reference.embedded, self.test, embedded, count=COUNT)

@@ -22,8 +22,9 @@ from typing import Any
 from common import processor
 
 from fromnoise.common.errors import FromNoiseError, UsageError
-from fromnoise.evaluation.evaluation import Evaluation, plain
+from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.protocol import comparable
+from fromnoise.evaluation.summary import format_number
 from fromnoise.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
@@ -83,7 +84,7 @@ def _cells(group: list[dict[str, Any]]) -> list[str]:
         return _spread([100 * getattr(scores, name) for scores in measures if getattr(scores, name) is not None], " %")
 
     def deep(name: str, scale: float = 1.0, unit: str = "") -> str:
-        return _spread([scale * one.deep[name] for one in found if one.deep and name in one.deep], unit)
+        return _spread([scale * one.extended[name] for one in found if name in (one.extended or {})], unit)
 
     return [
         group[0]["recipe"],
@@ -110,8 +111,8 @@ def _cells(group: list[dict[str, Any]]) -> list[str]:
 def _spread(values: Sequence[float], unit: str = "") -> str:
     if not values:
         return "–"
-    mean = plain(statistics.mean(values))
-    return f"{mean}{f' ± {plain(statistics.stdev(values), 2)}' if len(values) > 1 else ''}{unit}"
+    mean = format_number(statistics.mean(values))
+    return f"{mean}{f' ± {format_number(statistics.stdev(values), 2)}' if len(values) > 1 else ''}{unit}"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What scoring costs, and what chance and copies do to a Frechet distance. Nothing is trained but the judge.
+"""What scoring costs, and what chance and copies do to a Fréchet distance. Only the classifier is trained.
 
     python benchmarks/scoring.py --data mnist
 
@@ -25,10 +25,10 @@ from common import processor
 from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import referred
-from fromnoise.evaluation.measure import Pictures, measured
-from fromnoise.evaluation.reference_rows import real_rows
-from fromnoise.evaluation.scores import Reference
+from fromnoise.evaluation.measure import measure
+from fromnoise.evaluation.reference import Reference, build_reference
+from fromnoise.evaluation.reference_rows import reference_rows
+from fromnoise.evaluation.samples import SampleSet
 from fromnoise.metrics.frechet import frechet_distance, statistics
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
@@ -41,9 +41,9 @@ def timed(reference: Reference, test: ArrayData, count: int, cache: Path) -> dic
     images = test.images[torch.randint(0, len(test), (count,), generator=g)].float()
     noisy = (images + 8 * torch.randn(images.shape, generator=g)).round().clamp(0, 255).byte()
     began = time.perf_counter()
-    rows = real_rows(reference, test, count, cache)
+    rows = reference_rows(reference, test, count, cache)
     between = time.perf_counter()
-    measured(Pictures(noisy, None, {"evaluations": 0}), reference, rows, test)
+    measure(SampleSet(noisy, None, {"evaluations": 0}), reference, rows, test)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {"count": count, "rows": round(between - began, 1), "scoring": round(ended - between, 1), "peak_gb": peak}
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--counts", default="10000,50000", help="how many pictures to score")
     args = parser.parse_args()
     train, test = load(DataOptions(args.data)), load(DataOptions(args.data), "test")
-    reference = referred(train, "auto")
+    reference = build_reference(train)
     with tempfile.TemporaryDirectory() as cache:
         costs = [timed(reference, test, int(count), Path(cache)) for count in args.counts.split(",")]
     drawn = min(DRAWN, len(test) // 2)  # all of them would be one set, drawn again and again

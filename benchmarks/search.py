@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,9 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
     import torch
 
     torch.set_num_threads(1)
-    from fromnoise.evaluation.evaluate import drawn, referred
-    from fromnoise.evaluation.scores import quick
+    from fromnoise.evaluation.reference import build_reference
+    from fromnoise.evaluation.samples import draw_samples
+    from fromnoise.evaluation.scores import quick_scores
     from fromnoise.run import Run
 
     changes, times = settings_of(variant)
@@ -60,11 +60,11 @@ def one(data: str, variant: str, seed: int, images: int, num: int) -> dict[str, 
         run.train()
         seconds = time.process_time() - began
         losses = [line["loss"] for line in run.folder.read_metrics() if "step" in line]
-        sample = run.settings.sample
-        if sample.guidance_scale != 1 and "sample.guidance_scale" not in changes:
-            sample = replace(sample, guidance_scale=1.5)  # alike for all: the recipe's goes by the number of images
-        made = drawn(run, run.denoiser(), num, sample)
-        found = quick(made.images, made.labels, referred(run.data, "auto"))
+        model = run.model()
+        if model.sampling.guidance_scale != 1 and "sample.guidance_scale" not in changes:
+            model = model.with_sampling(guidance_scale=1.5)  # the same for all: the recipe's follows the image count
+        made = draw_samples(model, num)
+        found = quick_scores(made.images, made.labels, build_reference(run.data))
         return {
             "variant": variant or "the recipe",
             "seed": seed,

@@ -29,9 +29,10 @@ from time_to_quality_page import drawing, key, merged, page
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import FromNoiseError, UsageError
 from fromnoise.data import DataOptions, cache_dir, load, unseen
-from fromnoise.evaluation.evaluate import How, prepared
+from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
 from fromnoise.evaluation.evaluation import Evaluation
-from fromnoise.evaluation.measure import Pictures, measured
+from fromnoise.evaluation.measure import measure as measure_samples
+from fromnoise.evaluation.samples import SampleSet
 from fromnoise.figures.grid import save
 
 WITHOUT_MANY = ("chapter-unet2d",)  # of ours: 10,000 of its samples take most of an hour
@@ -49,11 +50,11 @@ class Judge:
     def evaluation(self, made: Made, count: int) -> Evaluation:
         """Of the first `count` of the samples."""
         if count not in self._prepared:
-            self._prepared[count] = prepared(self.train, self.test, count, How())
+            self._prepared[count] = prepare(self.train, self.test, count, EvaluationSpec())
         reference, real, _ = self._prepared[count]
         images = torch.from_numpy(made.images[:count]).permute(0, 3, 1, 2).contiguous()
         labels = None if made.labels is None else torch.from_numpy(made.labels[:count])
-        return measured(Pictures(images, labels, {}), reference, real, self.test)[0]
+        return measure_samples(SampleSet(images, labels, {}), reference, real, self.test).evaluation
 
     @cached_property
     def arrays(self) -> dict[str, Any]:

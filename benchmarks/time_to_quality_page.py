@@ -9,8 +9,8 @@ from typing import Any
 from common import in_words, table
 
 from fromnoise.common.errors import UsageError
-from fromnoise.evaluation.evaluation import plain
 from fromnoise.evaluation.protocol import comparable
+from fromnoise.evaluation.summary import format_number
 
 TEST = "test images"
 CHAPTER = "chapter-basic"
@@ -80,7 +80,7 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
     lines = [_cells(name, rows, count, own) for name, rows in groups.items()]
     if test:
         taken, copies = (_share([test[name]]) for name in ("class_accuracy", "copy_rate"))
-        line = {"contender": TEST, "Frechet distance": plain(test["frechet_distance"]), "own class": taken}
+        line = {"contender": TEST, "Frechet distance": format_number(test["frechet_distance"]), "own class": taken}
         line |= {"times test's": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
     return table(_COLUMNS, lines)
@@ -98,9 +98,9 @@ def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> lis
         _spread([row["images_per_second"] for row in rows]),
         f"{100 * statistics.mean(row['train_seconds'] / row['budget'] for row in rows):.0f} %",
         _spread(reached),
-        plain(max(reached)),
+        format_number(max(reached)),
         _spread([one["ratio_to_test"] for one in scores if one["ratio_to_test"] is not None]),
-        plain(statistics.mean(reached) / own) if own else "–",
+        format_number(statistics.mean(reached) / own) if own else "–",
         _share([one["class_accuracy"] for one in scores]),
         _share([one["copy_rate"] for one in scores]),
         str(rows[0]["evaluations"]),
@@ -111,8 +111,8 @@ def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> lis
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return "–"
-    deviation = f" ± {plain(statistics.stdev(values), 2)}" if len(values) > 1 else ""
-    return plain(statistics.mean(values)) + deviation
+    deviation = f" ± {format_number(statistics.stdev(values), 2)}" if len(values) > 1 else ""
+    return format_number(statistics.mean(values)) + deviation
 
 
 def _share(values: Sequence[float | None]) -> str:
@@ -126,7 +126,8 @@ def against_chapter(found: Mapping[str, Any], budget: float, count: str) -> str:
     if "ours" not in groups or CHAPTER not in groups:
         return ""
     ours, chapter = (statistics.mean(distances(groups[name], count)) for name in ("ours", CHAPTER))
-    return f"The chapter's BasicUNet is {plain(chapter / ours)} times as far from the data as ours after {budget:g} s."
+    ratio = format_number(chapter / ours)
+    return f"The chapter's BasicUNet is {ratio} times as far from the data as ours after {budget:g} s."
 
 
 def settings_table(found: Mapping[str, Any]) -> str:

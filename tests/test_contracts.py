@@ -15,7 +15,7 @@ from fromnoise.diffusion import denoiser, guidance, prediction, process, time_gr
 from fromnoise.diffusion.samplers import ddim, euler, ipndm, loop, multistep, registry, stochastic
 from fromnoise.metrics.frechet import frechet_distance, statistics
 from fromnoise.metrics.kid import kernel_distance
-from fromnoise.metrics.precision_recall import manifold
+from fromnoise.metrics.precision_recall import precision_recall
 from fromnoise.nets import NETWORKS, build_net
 from fromnoise.settings import NetOptions
 from fromnoise.testing import check_network, check_process, compatible_pairs
@@ -205,5 +205,5 @@ def test_a_distance_is_symmetric_and_does_not_see_the_order(distance, dtype):
 
 def test_precision_and_recall_of_a_set_and_itself_are_whole():
     a = noise(200, 4)
-    itself, apart = manifold(a, a), manifold(a, a + 100)
+    itself, apart = precision_recall(a, a), precision_recall(a, a + 100)
     assert (itself.precision, itself.recall) == (1.0, 1.0) and (apart.precision, apart.recall) == (0.0, 0.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fromnoise.cli import main
-from fromnoise.evaluation.evaluation import MEASURES
+from fromnoise.evaluation.summary import MEASURES
 
 TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "0"]
 
@@ -43,16 +43,16 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
 
 def test_json_on_standard_output_is_nothing_but_json(run, capsys):
     assert main(["evaluate", run, "--num", "40", "--steps", "2", "--json", "-"]) == 0
-    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert json.loads(capsys.readouterr().out)["schema"] == 2
 
 
 def test_a_sweep_prints_its_table(run, capsys):
     assert main(["evaluate", run, "--num", "40", "--sweep", "steps=2,3", "guidance_scale=1,2"]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[0].split()[:3] == ["steps", "guidance_scale", "evaluations"] and len(out) == 7
+    assert out[0].split()[:3] == ["steps", "guidance_scale", "NFE"] and len(out) == 7
 
 
-def test_pictures_in_a_file_against_data(run, capsys):
+def test_images_in_a_file_against_data(run, capsys):
     assert main(["sample", run, "--num", "40", "--steps", "2", "--out", "made.npz"]) == 0
     assert main(["evaluate", "--samples", "made.npz", "--reference", "digits"]) == 0
     assert MEASURES["class_accuracy"] in capsys.readouterr().out
@@ -60,7 +60,7 @@ def test_pictures_in_a_file_against_data(run, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "there/report.html"
 
 
-def test_deep(run, capsys):
+def test_the_old_spelling_of_extended_measures_works(run, capsys):
     assert main(["evaluate", run, "--num", "60", "--steps", "2", "--deep"]) == 0
     out = capsys.readouterr().out
     assert "bits per dimension" in out

@@ -1,4 +1,4 @@
-"""Evaluations: what is written and shown, what real images and foreign pictures get, what is refused."""
+"""Evaluations: what is written and shown, what real images and external samples score, what is refused."""
 
 import json
 import re
@@ -10,14 +10,14 @@ import torch
 
 from fromnoise.common.errors import BusyError, DataError, UsageError
 from fromnoise.data import DataOptions, load
-from fromnoise.evaluation.evaluate import How
-from fromnoise.evaluation.evaluation import MEASURES, Evaluation, plain
-from fromnoise.evaluation.external_samples import evaluate_pictures
-from fromnoise.evaluation.report import verdict
+from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
+from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.scores import Scores
+from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_number, verdict
 from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
 from fromnoise.figures.grid import save
 from fromnoise.run import Run
+from fromnoise.run.evaluations import evaluate_files
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_everything_is_written_with_its_protocol(run, evaluation):
         "ratio_interval",
         "protocol",
         "statistics",
-        "deep",
+        "extended",
         "notes",
     }
     assert set(content["reference_rows"]) == {"test", "train_halves", "noise"}
@@ -80,15 +80,15 @@ def test_real_images_are_better_than_a_hardly_trained_model_and_that_than_noise(
 
 
 def test_the_table_and_the_verdict_hold_the_figures(evaluation):
-    table = evaluation.table()
+    table = evaluation_table(evaluation)
     assert table[0] == ["", "samples", "test", "train halves", "noise"]
     assert {row[0] for row in table[1:]} <= set(MEASURES.values()) and len(table) == len(MEASURES) + 1
     low, high = evaluation.ratio_interval
     assert low < evaluation.ratio_to_test < high
-    assert plain(evaluation.ratio_to_test, 2) in verdict(evaluation)
+    assert format_number(evaluation.ratio_to_test, 2) in verdict(evaluation)
 
 
-def test_few_pictures_are_measured_with_a_word_of_warning(evaluation):
+def test_a_note_warns_of_fewer_samples_than_dimensions(evaluation):
     assert any("60" in note and "128" in note for note in evaluation.notes)
 
 
@@ -127,19 +127,19 @@ def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
         run.sweep(parse_axes(words), 40)
 
 
-def test_pictures_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_path):
+def test_images_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_path):
     samples = run.sample(60)
     path = samples.save(tmp_path / "samples.npz")
-    found, page = evaluate_pictures(str(path), "digits", output_dir=tmp_path / "out")
-    assert found.metrics == evaluation.metrics  # the same pictures, labels and reference
+    found, page = evaluate_files(str(path), "digits", output_dir=tmp_path / "out")
+    assert found.metrics == evaluation.metrics  # the same images, labels and reference
     assert page == tmp_path / "out" / "report.html" and MEASURES["frechet_distance"] in page.read_text()
-    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["schema"] == 1
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["schema"] == 2
 
 
-def test_real_images_and_copies_are_told_apart(tmp_path):
+def test_copies_are_distinguished_from_unseen_real_images(tmp_path):
     train, test = load(DataOptions("digits")), load(DataOptions("digits"), "test")
-    fresh, _ = evaluate_pictures(npz(tmp_path / "fresh.npz", test.images[:150]), "digits")
-    stolen, _ = evaluate_pictures(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
+    fresh, _ = evaluate_files(npz(tmp_path / "fresh.npz", test.images[:150]), "digits")
+    stolen, _ = evaluate_files(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
     assert fresh.metrics.copy_rate < 0.05 and stolen.metrics.copy_rate == 1.0
     assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
     sentences = {re.sub(r"[\d.,]+", "", verdict(found)) for found in (fresh, stolen)}
@@ -151,7 +151,7 @@ def test_real_images_and_copies_are_told_apart(tmp_path):
 def test_missing_classes_are_named(tmp_path):
     train = load(DataOptions("digits"))
     ones = train.images[train.labels == 1]
-    found, _ = evaluate_pictures(npz(tmp_path / "ones.npz", torch.cat([ones, ones])), "digits")
+    found, _ = evaluate_files(npz(tmp_path / "ones.npz", torch.cat([ones, ones])), "digits")
     assert any("9 of 10 classes" in note for note in found.notes)
     assert found.metrics.duplicate_rate > 0.9 and found.metrics.recall < 0.5
 
@@ -159,19 +159,19 @@ def test_missing_classes_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "named"), [((40, 3, 16, 16), "3 channels"), ((40, 1, 20, 16), "20x16"), ((40, 1, 8, 8), "8x8")]
 )
-def test_pictures_of_another_shape_are_refused(tmp_path, shape, named):
+def test_samples_of_another_shape_are_refused(tmp_path, shape, named):
     images = torch.zeros(shape, dtype=torch.uint8)
     with pytest.raises(DataError, match=named):
-        evaluate_pictures(npz(tmp_path / "others.npz", images), "digits")
+        evaluate_files(npz(tmp_path / "others.npz", images), "digits")
 
 
 def test_labels_of_other_classes_are_not_used_and_numbers_are(tmp_path):
     images = load(DataOptions("digits")).images[:40]
     labels = np.arange(40) % 2
     cats = npz(tmp_path / "cats.npz", images, labels=labels, classes=np.array(["cat", "dog"]))
-    found, _ = evaluate_pictures(cats, "digits")
+    found, _ = evaluate_files(cats, "digits")
     assert found.metrics.class_accuracy is None and any("cat, dog" in note for note in found.notes)
-    found, _ = evaluate_pictures(npz(tmp_path / "numbers.npz", images, labels=labels), "digits")
+    found, _ = evaluate_files(npz(tmp_path / "numbers.npz", images, labels=labels), "digits")
     assert found.metrics.class_accuracy is not None
 
 
@@ -183,7 +183,7 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
         from PIL import Image
 
         save(Image.fromarray(picture.permute(1, 2, 0).numpy()), folder / f"{i}.png")
-    found, _ = evaluate_pictures(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
+    found, _ = evaluate_files(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
     assert any("6 of 60 images" in note for note in found.notes)
     assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
     assert any("6 test images" in note for note in found.notes) and found.metrics.copy_rate is not None
@@ -192,33 +192,35 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
 
 def test_statistics_travel_as_mu_and_sigma(run, evaluation, tmp_path):
     path = tmp_path / "train.npz"
-    run.evaluate(60, how=How(save_statistics=path))
+    run.evaluate(60, statistics_to=path)
     with np.load(path) as kept:
         assert kept["mu"].shape == (128,) and kept["sigma"].shape == (128, 128)
-    again = run.evaluate(60, how=How(statistics=path))
+    again = run.evaluate(60, spec=EvaluationSpec(statistics=path))
     assert again.statistics["frechet_distance"] == pytest.approx(evaluation.metrics.frechet_distance, rel=1e-9)
     path.write_bytes(b"PK")
     with pytest.raises(DataError, match=r"train\.npz"):
-        run.evaluate(60, how=How(statistics=path))
+        run.evaluate(60, spec=EvaluationSpec(statistics=path))
 
 
 def test_unknown_features_are_refused(run):
     with pytest.raises(UsageError, match=r"'pixel'.*'pixels'"):
-        run.evaluate(10, how=How(features="pixel"))
+        run.evaluate(10, spec=EvaluationSpec(features="pixel"))
 
 
-def test_the_order_of_pictures_does_not_matter(tmp_path):
+def test_the_order_of_samples_does_not_matter(tmp_path):
     train = load(DataOptions("digits"))
     order = train.labels[:600].argsort()
-    by_class, _ = evaluate_pictures(npz(tmp_path / "sorted.npz", train.images[:600][order]), "digits")
-    mixed, _ = evaluate_pictures(npz(tmp_path / "mixed.npz", train.images[:600]), "digits")
+    by_class, _ = evaluate_files(npz(tmp_path / "sorted.npz", train.images[:600][order]), "digits")
+    mixed, _ = evaluate_files(npz(tmp_path / "mixed.npz", train.images[:600]), "digits")
     assert by_class.metrics.frechet_distance == pytest.approx(mixed.metrics.frechet_distance, rel=1e-6)
     assert by_class.ratio_to_test == pytest.approx(mixed.ratio_to_test, rel=0.7)  # other random parts of the same
     assert any("600" in note for note in mixed.notes)
 
 
 @pytest.mark.parametrize("change", [{"metrics": 3}, {"protocol": {}}, {"schema": 7}, {"reference_rows": {}}])
-def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_needed(run, evaluation, tmp_path, change):
+def test_a_damaged_evaluation_is_left_out_of_the_report_and_refused_when_it_is_needed(
+    run, evaluation, tmp_path, change
+):
     damaged = tmp_path / "damaged"
     shutil.copytree(run.path, damaged)
     (damaged / "evaluation.json").write_text(json.dumps({**evaluation.to_json(), **change}))
@@ -228,9 +230,9 @@ def test_a_damaged_evaluation_is_left_out_of_the_report_and_said_when_it_is_need
 
 def test_statistics_of_other_features_are_refused_before_the_work(run, tmp_path):
     path = tmp_path / "pixels.npz"
-    run.evaluate(60, how=How(features="pixels", save_statistics=path))
+    run.evaluate(60, spec=EvaluationSpec("pixels"), statistics_to=path)
     with pytest.raises(DataError, match=r"64 .*128|128 .*64"):
-        run.evaluate(60, how=How(statistics=path))
+        run.evaluate(60, spec=EvaluationSpec(statistics=path))
 
 
 def test_two_evaluations_of_one_run_do_not_mix(run):
@@ -244,8 +246,31 @@ def test_every_setting_of_sampling_is_in_the_protocol(run):
     assert set(vars(run.settings.sample)) - {"batch_size"} <= set(about)
 
 
-def test_too_few_pictures_are_refused(run, tmp_path):
+def test_too_few_samples_are_refused(run, tmp_path):
     with pytest.raises(UsageError, match="at least 10"):
         run.evaluate(9)
     with pytest.raises(DataError, match="at least 10"):
-        evaluate_pictures(npz(tmp_path / "few.npz", torch.zeros(5, 1, 16, 16, dtype=torch.uint8)), "digits")
+        evaluate_files(npz(tmp_path / "few.npz", torch.zeros(5, 1, 16, 16, dtype=torch.uint8)), "digits")
+
+
+def test_an_evaluation_of_schema_1_still_opens(evaluation):
+    old = json.loads(json.dumps(evaluation.to_json()))
+    old |= {"schema": 1, "deep": old.pop("extended")}
+    for scores in (old["metrics"], *old["reference_rows"].values()):
+        scores["label_agreement"] = scores.pop("class_accuracy")
+    assert Evaluation.from_json(old) == evaluation
+
+
+def test_a_sweep_of_schema_1_still_opens():
+    scores = {"frechet_distance": 2.0, "kid": 0.1, "kid_stderr": 0.01, "label_agreement": 0.9}
+    point = {"settings": {"steps": 2}, "evaluations": 2, "seconds": 1.0, **scores}
+    swept = Sweep.from_json({"schema": 1, "count": 40, "checkpoint": 640, "points": [point], "floor": scores})
+    assert swept.points[0].class_accuracy == swept.floor.class_accuracy == 0.9
+
+
+def test_evaluating_writes_nothing(run, evaluation, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*")}
+    measured = evaluate(run.model(), run.data, run.held_out, 60)
+    assert measured.evaluation.metrics == evaluation.metrics and len(measured.samples.images) == 60
+    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*")} == before and not list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ import torch
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.protocol import comparable, measure
+from fromnoise.evaluation.protocol import comparable, measurement
 from fromnoise.metrics.features import Features
 
 
@@ -16,7 +16,7 @@ from fromnoise.metrics.features import Features
 def protocol():
     images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
     data = ArrayData("zeros", "train", images, None, ImageSpec(1, 4, 4))
-    return measure(100, data, None, Features("domain", "a judge", 8, "recipe", "weights", lambda x: x))
+    return measurement(100, data, None, Features("domain", "a classifier", 8, "recipe", "weights", lambda x: x))
 
 
 def test_the_same_protocol_is_comparable(protocol):

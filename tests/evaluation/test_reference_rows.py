@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from fromnoise.data import DataOptions, load
-from fromnoise.evaluation import reference_rows as real
-from fromnoise.evaluation.reference_rows import real_rows
-from fromnoise.evaluation.scores import Reference, quick, score, subset
+from fromnoise.evaluation import reference_rows as rows_module
+from fromnoise.evaluation.reference import Reference, subset
+from fromnoise.evaluation.reference_rows import reference_rows
+from fromnoise.evaluation.scores import quick_scores, score
 from fromnoise.metrics.features import Features, pixels
 
 
@@ -15,7 +16,7 @@ def first_pixels(images):
 
 
 def scored(images, reference, rows):
-    return score(images, None, reference.features.of(images), reference, rows.usual)
+    return score(images, None, reference.features.of(images), reference, rows.baseline)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,8 @@ def reference(train):
     return Reference(train, space, pixels(train), None)
 
 
-def test_the_rows_are_what_their_names_say(reference, test, tmp_path):
-    found = real_rows(reference, test, 200, tmp_path)
+def test_each_row_measures_what_its_name_means(reference, test, tmp_path):
+    found = reference_rows(reference, test, 200, tmp_path)
     rows = found.rows
     assert {name: row.count for name, row in rows.items()} == {"test": 200, "train_halves": 200, "noise": 200}
     assert rows["test"].frechet_distance < 0.1 * rows["noise"].frechet_distance
@@ -44,18 +45,20 @@ def test_the_rows_are_what_their_names_say(reference, test, tmp_path):
     assert rows["noise"].mean[0] == pytest.approx(127.5, abs=1) and rows["noise"].duplicate_rate == 0
 
 
-def test_the_same_scores_come_from_the_cache_and_a_damaged_file_is_made_anew(reference, test, tmp_path, monkeypatch):
-    first = real_rows(reference, test, 100, tmp_path)
+def test_the_same_scores_come_from_the_cache_and_a_damaged_file_is_written_again(
+    reference, test, tmp_path, monkeypatch
+):
+    first = reference_rows(reference, test, 100, tmp_path)
     (path,) = tmp_path.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(real, "_measured", lambda *_: pytest.fail("this was worked out before"))
-        again = real_rows(reference, test, 100, tmp_path)
-    assert again.rows == first.rows and torch.equal(again.usual.distances, first.usual.distances)
+        patch.setattr(rows_module, "_measured", lambda *_: pytest.fail("this was worked out before"))
+        again = reference_rows(reference, test, 100, tmp_path)
+    assert again.rows == first.rows and torch.equal(again.baseline.distances, first.baseline.distances)
     for content in (b"", b"PK\x03\x04", path.read_bytes()[:-200]):
         path.write_bytes(content)
-        anew = real_rows(reference, test, 100, tmp_path).rows
-        assert anew.keys() == first.rows.keys()
-        for name, scores in anew.items():  # worked out again on several threads, so the last bits may differ
+        rewritten = reference_rows(reference, test, 100, tmp_path).rows
+        assert rewritten.keys() == first.rows.keys()
+        for name, scores in rewritten.items():  # worked out again on several threads, so the last bits may differ
             before = first.rows[name].to_json()
             assert before.keys() == scores.to_json().keys()
             for field, value in scores.to_json().items():
@@ -65,41 +68,41 @@ def test_the_same_scores_come_from_the_cache_and_a_damaged_file_is_made_anew(ref
 
 
 def test_another_count_or_space_has_rows_of_its_own(reference, test, tmp_path):
-    real_rows(reference, test, 100, tmp_path)
-    real_rows(reference, test, 120, tmp_path)
+    reference_rows(reference, test, 100, tmp_path)
+    reference_rows(reference, test, 120, tmp_path)
     other = Reference(reference.data, reference.pixels, reference.pixels, None)
-    real_rows(other, test, 100, tmp_path)
+    reference_rows(other, test, 100, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_a_folder_that_cannot_be_written_only_costs_time(reference, test, tmp_path):
     (tmp_path / "file").write_text("")
-    assert real_rows(reference, test, 50, tmp_path / "file").rows["test"].count == 50
+    assert reference_rows(reference, test, 50, tmp_path / "file").rows["test"].count == 50
 
 
-def test_without_test_images_there_is_no_test_row_and_nothing_to_tell_copies_by(reference, tmp_path):
-    found = real_rows(reference, None, 100, tmp_path)
+def test_without_test_images_there_is_neither_test_row_nor_copy_rate(reference, tmp_path):
+    found = reference_rows(reference, None, 100, tmp_path)
     assert found.rows["test"] is None and found.rows["train_halves"].copy_rate is None
     scores, _ = scored(reference.data.images[:100], reference, found)
     assert scores.copy_rate is None and scores.copy_z is None
 
 
-def test_more_pictures_than_images_are_measured_too(reference, test, tmp_path):
-    found = real_rows(reference, test, 4000, tmp_path)
+def test_more_samples_than_images_are_measured_too(reference, test, tmp_path):
+    found = reference_rows(reference, test, 4000, tmp_path)
     assert found.rows["test"].count == len(test) and found.rows["train_halves"].count == 750
     many = reference.data.images.repeat(3, 1, 1, 1)[:4000]
     assert scored(many, reference, found)[0].count == 4000
 
 
-def test_the_quick_measures_are_those_of_the_whole_pass(reference, test, tmp_path):
-    scores, _ = scored(test.images[:100], reference, real_rows(reference, test, 100, tmp_path))
-    few = quick(test.images[:100], None, reference)
+def test_quick_scores_are_those_of_the_whole_pass(reference, test, tmp_path):
+    scores, _ = scored(test.images[:100], reference, reference_rows(reference, test, 100, tmp_path))
+    few = quick_scores(test.images[:100], None, reference)
     assert (few.frechet_distance, few.kid, few.kid_stderr) == (scores.frechet_distance, scores.kid, scores.kid_stderr)
 
 
 def test_a_part_of_the_reference_needs_no_new_features(reference, monkeypatch):
     whole = reference.embedded
-    part = reference.part(torch.arange(0, 1500, 3))
+    part = reference.subset(torch.arange(0, 1500, 3))
     monkeypatch.setattr(Features, "of", property(lambda self: pytest.fail("embedded again")), raising=False)
     assert torch.equal(part.embedded, whole[::3]) and len(part.data) == 500
     assert torch.equal(part.data.images, subset(reference.data, torch.arange(0, 1500, 3)).images)

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from fromnoise.common.errors import CheckpointError, DataError, UsageError
-from fromnoise.evaluation.evaluate import How
+from fromnoise.evaluation.evaluate import EvaluationSpec
 from fromnoise.run import Run
 from fromnoise.run.compare import compare
 
@@ -37,7 +37,7 @@ def test_the_tables_have_a_column_a_run(evaluated, tiny_run, tmp_path):
 def test_evaluations_under_different_protocols_are_refused(evaluated, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(evaluated.path, other)
-    Run(other).evaluate(60, how=How(features="pixels"))
+    Run(other).evaluate(60, spec=EvaluationSpec(features="pixels"))
     with pytest.raises(UsageError, match="pixels"):
         compare([evaluated, Run(other)], tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()

@@ -1,4 +1,4 @@
-"""Measure how good samples are, beside real images, offline; or quality against cost (--sweep); or any pictures."""
+"""Measure how good samples are, beside real images, offline; or quality against cost (--sweep); or any images."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from fromnoise.evaluation.evaluate import How
+    from fromnoise.evaluation.evaluate import EvaluationSpec
     from fromnoise.evaluation.evaluation import Evaluation
 
 
 def add_arguments(parser: Parser) -> None:
-    """RUN, or --samples with --reference; how many, in which features, and how they are sampled."""
+    """RUN, or --samples with --reference; how many samples, in which features, sampled how."""
     parser.add_argument("run_folder", metavar="RUN", nargs="?", help="a folder that `fromnoise train` made")
-    parser.flag("samples", metavar="PATH", help="measure these pictures (.npz, folder, .zip) instead of a run's")
+    parser.flag("samples", metavar="PATH", help="measure these images (.npz, folder, .zip) instead of samples of a run")
     parser.flag("reference", metavar="DATA", help="the real images that --samples are measured against")
     parser.flag("num", type=int, metavar="N", help="how many samples (default: 10000; 2000 for each of a sweep)")
     parser.flag(
-        "features", default="auto", metavar="{auto,domain,pixels,inception,dinov2}", help="the space to measure in"
+        "features",
+        default="auto",
+        metavar="{auto,domain,pixels,inception,dinov2}",
+        help="the feature space",
     )
     parser.flag("feature_weights", metavar="PATH", help="weights of inception or dinov2, instead of a download")
-    parser.flag("statistics", metavar="FILE.npz", help="also the distance to these statistics (keys mu and sigma)")
-    parser.flag("save_statistics", metavar="FILE.npz", help="keep the training images' statistics (keys mu and sigma)")
+    parser.flag("statistics", metavar="FILE.npz", help="also give the FD to these statistics (keys mu and sigma)")
+    parser.flag("save_statistics", metavar="FILE.npz", help="write the training images' statistics (keys mu and sigma)")
     parser.flag(
         "extended",
         "deep",
         action="store_true",
-        help="also what takes minutes: usefulness, two-sample test, bits per dimension",
+        help="also measure what takes minutes: classification accuracy score, two-sample test, bits per dimension",
     )
     parser.flag("sweep", nargs="+", metavar="NAME=A,B", help="only quality against cost: steps=5,10 sampler=euler,heun")
     add_json_flag(parser)
@@ -50,16 +53,17 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure what is asked for, print it, and say where it lies."""
+    """Measure, print the table and the verdict, and last where the report is."""
     settings = sample_settings(args)
     if args.num is not None:
         positive("num", args.num)
     if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
-        raise UsageError("--feature_weights are another network's; they go with --features inception or dinov2")
-    if args.json not in (None, "-"):
+        raise UsageError("--feature_weights go with --features inception or dinov2 only; leave them out")
+    if targets := [path for path in (args.json, args.save_statistics) if path not in (None, "-")]:
         from fromnoise.common.files import check_writable
 
-        check_writable(args.json)
+        for path in targets:
+            check_writable(path)
     if args.samples is not None:
         _files(args, settings)
     elif args.run_folder is None:
@@ -74,40 +78,43 @@ def run(args: argparse.Namespace) -> None:
         _run(args, settings)
 
 
-def _how(args: argparse.Namespace) -> How:
-    from fromnoise.evaluation.evaluate import How
+def _spec(args: argparse.Namespace) -> EvaluationSpec:
+    from fromnoise.evaluation.evaluate import EvaluationSpec
 
-    return How(args.features, args.feature_weights, args.statistics, args.save_statistics)
+    return EvaluationSpec(args.features, args.feature_weights, args.statistics)
 
 
 def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     from fromnoise.run import Run
 
-    model = Run(args.run_folder, device=args.device)
-    found = model.evaluate(
+    opened = Run(args.run_folder, device=args.device)
+    evaluation = opened.evaluate(
         args.num or 10_000,
-        how=_how(args),
+        spec=_spec(args),
         extended=args.extended,
+        statistics_to=args.save_statistics,
         checkpoint=args.checkpoint,
         weights=args.weights,
         **settings,
     )
-    _say(found, args.json)
+    _print(evaluation, args.json)
     if args.json != "-":
-        print(model.folder.report)
+        print(opened.folder.report)
 
 
 def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     given = [name for name in ("num", "sweep", "extended") if getattr(args, name)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
-        raise UsageError("--samples measures pictures that are made already; leave RUN and the flags of sampling out")
+        raise UsageError("--samples measures images that exist already; leave RUN and the sampling flags out")
     if args.reference is None:
         raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
 
-    from fromnoise.evaluation.external_samples import evaluate_pictures
+    from fromnoise.run.evaluations import evaluate_files
 
-    found, path = evaluate_pictures(args.samples, args.reference, _how(args), output_dir=args.output_dir)
-    _say(found, args.json)
+    evaluation, path = evaluate_files(
+        args.samples, args.reference, _spec(args), output_dir=args.output_dir, statistics_to=args.save_statistics
+    )
+    _print(evaluation, args.json)
     if path is not None and args.json != "-":
         print(path)
 
@@ -120,26 +127,26 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     from fromnoise.evaluation.sweep import parse_axes, sweep_table
     from fromnoise.run import Run
 
-    model, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
-    swept = model.sweep(
+    opened, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
+    swept = opened.sweep(
         axes, args.num or 2000, features=args.features, checkpoint=args.checkpoint, weights=args.weights, **settings
     )
     if not write_json(args.json, swept.to_json()):
         print(columns(sweep_table(swept)))
-        print(model.folder.report)
+        print(opened.folder.report)
 
 
-def _say(found: Evaluation, json_to: str | None) -> None:
-    """The table, the verdict and the notes; the JSON where it is wanted."""
+def _print(evaluation: Evaluation, json_to: str | None) -> None:
+    """The table, the verdict and the notes, or the JSON."""
     from fromnoise.common.text import columns
-    from fromnoise.evaluation.report import deep_table, protocol_line, verdict
+    from fromnoise.evaluation.summary import evaluation_table, extended_table, protocol_line, verdict
 
-    if write_json(json_to, found.to_json()):
+    if write_json(json_to, evaluation.to_json()):
         return
-    print(columns(found.table()))
-    if found.deep:
-        print(columns(deep_table(found.deep)))
-    print(protocol_line(found))
-    print(verdict(found))
-    for note in found.notes:
+    print(columns(evaluation_table(evaluation)))
+    if evaluation.extended:
+        print(columns(extended_table(evaluation.extended)))
+    print(protocol_line(evaluation))
+    print(verdict(evaluation))
+    for note in evaluation.notes:
         print(f"note: {note}")

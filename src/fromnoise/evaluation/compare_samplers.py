@@ -1,32 +1,28 @@
-"""Samplers side by side: the same noise, fewer and more steps, and how far each ends from where the flow leads."""
+"""Samplers side by side: their error from the same noise, with fewer and more steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.options import replaced
-from fromnoise.figures.grid import save
 from fromnoise.figures.image_rows import rows
 from fromnoise.model.build import build_sampler
-from fromnoise.model.legacy import labels_asked, walk
 from fromnoise.model.samples import to_arrays
-from fromnoise.settings import SampleOptions
+from fromnoise.model.trained_model import TrainedModel
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
-
-REFERENCE = 200  # steps of Heun on the recommended grid: its own error is far below what is compared
+REFERENCE_STEPS = 200  # of Heun on the recommended grid: its own error is far below those that are compared
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One sampler with one number of steps. error: RMS distance from the reference, in grey levels."""
+class SamplerError:
+    """Error of one sampler with one number of steps.
+
+    evaluations: NFE. error: root mean square distance from the reference, in grey levels.
+    """
 
     sampler: str
     steps: int
@@ -34,50 +30,53 @@ class Compared:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.sampler}, {self.steps} steps ({self.evaluations} evaluations): error {self.error:.2f}"
+        return f"{self.sampler}, {self.steps} steps (NFE {self.evaluations}): error {self.error:.2f}"
 
 
-def compare(
-    run: Run,
+def compare_samplers(
+    model: TrainedModel,
     samplers: Sequence[str],
     step_counts: Sequence[int],
     seeds: Sequence[int],
-    label: str | int | None,
-    settings: Mapping[str, Any],
-    at: str,
-    weights: str,
-) -> tuple[list[Compared], Path]:
-    """Every sampler with every number of steps from the same noise; figures/compare.png shows them above a reference.
+    label: str | int | None = None,
+) -> tuple[list[SamplerError], Any]:
+    """Every sampler with every number of steps from the same noise, against 200 steps of Heun.
 
-    The reference is 200 steps of Heun. Raises UsageError for a sampler that adds noise of its own: it leads elsewhere.
+    Returns:
+        The errors, and a figure of the samples above those of the reference.
+
+    Raises:
+        UsageError: for a sampler that adds noise, which has no reference to converge to, and for a grid with a fixed
+            number of steps.
     """
-    base = replaced(run.settings, {f"sample.{name}": value for name, value in settings.items()}).sample
-    base = replace(base, eta=None, churn=None)  # what one sampler has is nothing to the others
-    if "," in base.grid:
-        raise UsageError(f"grid '{base.grid}' has one number of steps, but several are compared; give a grid by name")
-    plans = []
-    for name in samplers:
-        changed = replaced(run.settings, {"sample.sampler": name}).sample.sampler
-        for steps in step_counts:
-            options = replace(base, sampler=changed, steps=steps)
-            if build_sampler(options).stochastic:
-                raise UsageError(f"sampler '{name}' adds noise of its own, so it has no reference; leave it out")
-            plans.append(options)
-    labels = labels_asked(seeds, label, run.spec, run.label_counts)
-    denoiser = run.denoiser(at, weights)
+    if "," in model.sampling.grid:
+        raise UsageError(
+            f"grid '{model.sampling.grid}' has one number of steps, but several are compared; give a grid by name"
+        )
+    plans = [_plain_sampler(model, sampler, steps) for sampler in samplers for steps in step_counts]
+    labels = model.labels(seeds, label)
+    exact, _ = _last(_plain_sampler(model, "heun", REFERENCE_STEPS, grid="auto"), seeds, labels)
+    grey_levels = 255 / (model.spec.high - model.spec.low)
+    errors, titled = [], []
+    for plan in plans:
+        x, evaluations = _last(plan, seeds, labels)
+        error = float((x - exact).square().mean().sqrt()) * grey_levels
+        errors.append(SamplerError(plan.sampling.sampler, plan.sampling.steps, evaluations, error))
+        titled.append((f"{plan.sampling.sampler}, {plan.sampling.steps} steps: {error:.1f}", to_arrays(model.spec, x)))
+    titled.append((f"reference: heun, {REFERENCE_STEPS}", to_arrays(model.spec, exact)))
+    return errors, rows(titled, [f"seed {seed}" for seed in seeds], beside=True)
 
-    def end(options: SampleOptions) -> tuple[Tensor, int]:
-        *_, last = walk(run, denoiser, seeds, labels, options)
-        return last.x, last.evaluations
 
-    truth, _ = end(replace(base, sampler="heun", grid="auto", steps=REFERENCE))
-    grey = 255 / (run.spec.high - run.spec.low)
-    found, titled = [], []
-    for options in plans:
-        x, evaluations = end(options)
-        error = float((x - truth).square().mean().sqrt()) * grey
-        found.append(Compared(options.sampler, options.steps, evaluations, error))
-        titled.append((f"{options.sampler}, {options.steps} steps: {error:.1f}", to_arrays(run.spec, x)))
-    titled.append((f"reference: heun, {REFERENCE}", to_arrays(run.spec, truth)))
-    picture = rows(titled, [f"seed {seed}" for seed in seeds], beside=True)
-    return found, save(picture, run.folder.figures / "compare.png")
+def _plain_sampler(model: TrainedModel, sampler: str, steps: int, grid: str | None = None) -> TrainedModel:
+    """The model with this sampler; eta and churn, which only some samplers have, are left at their defaults."""
+    changes: Any = {"sampler": sampler, "steps": steps, "grid": grid or model.sampling.grid}
+    plan = model.with_sampling(**changes, eta=None, churn=None)
+    if build_sampler(plan.sampling).stochastic:
+        raise UsageError(f"sampler '{sampler}' adds noise, so it has no reference to converge to; leave it out")
+    return plan
+
+
+def _last(model: TrainedModel, seeds: Sequence[int], labels: Tensor | None) -> tuple[Tensor, int]:
+    """(the samples as x, NFE)."""
+    *_, last = model.steps(seeds, labels)
+    return last.x, last.evaluations

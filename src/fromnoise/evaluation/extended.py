@@ -1,59 +1,80 @@
-"""What takes minutes: are samples useful, can they be told from real images, what do real images cost to send?"""
+"""Measures that take minutes: classification accuracy score, two-sample test, bits per dimension."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
-from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.evaluation.evaluate import say
-from fromnoise.evaluation.measure import Pictures
-from fromnoise.evaluation.scores import subset
+from fromnoise.evaluation.reference import subset
+from fromnoise.evaluation.samples import SampleSet
 from fromnoise.metrics.classifier_tests import FEWEST, classification_accuracy_score, two_sample_test
 from fromnoise.metrics.likelihood import bits_per_dimension
-
-if TYPE_CHECKING:
-    from fromnoise.run import Run
+from fromnoise.model.trained_model import TrainedModel
 
 
-def deeper(run: Run, denoiser: Denoiser, made: Pictures) -> dict[str, Any]:
-    """The deep measures by name, as plain JSON; what this run has no images, labels or noise for is left out.
+def measure_extended(
+    model: TrainedModel, train: ArrayData, test: ArrayData | None, samples: SampleSet
+) -> dict[str, Any]:
+    """The extended measures by name, as plain JSON; without test images, labels or normal noise some are left out.
 
     classification_accuracy beside real_accuracy, the same of equally many training images; two_sample_accuracy
     +- stderr, its p value and count; bits_per_dimension +- stderr, its three terms and how many images it is of.
     """
-    test = run.held_out
     if test is None:
         return {}
-    found: dict[str, Any] = {}
-    if made.labels is not None and test.labels is not None and int(made.labels.min()) < int(made.labels.max()):
-        say("deep: a classifier that learns from samples alone ...")
-        samples = ArrayData("samples", "", made.images, made.labels, run.data.spec)
-        found["classification_accuracy"] = classification_accuracy_score(samples, test)
-        equally_many = subset(
-            run.data, torch.randperm(len(run.data), generator=generator(0, "equally many"))[: len(made.images)]
-        )
-        found["real_count"] = len(equally_many)
-        found["real_accuracy"] = classification_accuracy_score(equally_many, test)
-    if min(len(made.images), len(test)) >= FEWEST:
-        say("deep: a classifier that tells samples from test images ...")
-        told = two_sample_test(made.images, test.images)
-        found |= {"two_sample_accuracy": told.accuracy, "two_sample_accuracy_stderr": told.stderr}
-        found |= {"two_sample_p_value": told.p_value, "two_sample_count": told.count}
-    if denoiser.process.prior.gaussian:
-        say("deep: bits per dimension of test images ...")
-        exact = copy.copy(denoiser)
-        exact.autocast = None  # bfloat16 loses fine grey levels
-        bits = bits_per_dimension(exact, test, device=run.device)
-        found |= {"bits_per_dimension": bits.bits, "bits_per_dimension_stderr": bits.stderr}
-        found |= {
-            "bits_prior": bits.prior,
-            "bits_reconstruction": bits.reconstruction,
-            "bits_diffusion": bits.diffusion,
-        }
-        found |= {"bits_images": bits.count, "bits_end": bits.end}
-    return found
+    return {
+        **_classification_accuracy(train, test, samples),
+        **_two_sample(test, samples),
+        **_bits_per_dimension(model, test),
+    }
+
+
+def _classification_accuracy(train: ArrayData, test: ArrayData, samples: SampleSet) -> dict[str, Any]:
+    labels = samples.labels
+    if labels is None or test.labels is None or int(labels.min()) == int(labels.max()):
+        return {}
+    report_progress("extended: a classifier trained on samples alone ...")
+    generated = ArrayData("samples", "", samples.images, labels, train.spec)
+    order = torch.randperm(len(train), generator=generator(0, "equally many"))
+    equally_many = subset(train, order[: len(samples.images)])
+    return {
+        "classification_accuracy": classification_accuracy_score(generated, test),
+        "real_count": len(equally_many),
+        "real_accuracy": classification_accuracy_score(equally_many, test),
+    }
+
+
+def _two_sample(test: ArrayData, samples: SampleSet) -> dict[str, Any]:
+    if min(len(samples.images), len(test)) < FEWEST:
+        return {}
+    report_progress("extended: a classifier of samples against test images ...")
+    result = two_sample_test(samples.images, test.images)
+    return {
+        "two_sample_accuracy": result.accuracy,
+        "two_sample_accuracy_stderr": result.stderr,
+        "two_sample_p_value": result.p_value,
+        "two_sample_count": result.count,
+    }
+
+
+def _bits_per_dimension(model: TrainedModel, test: ArrayData) -> dict[str, Any]:
+    if not model.process.prior.gaussian:
+        return {}
+    report_progress("extended: bits per dimension of test images ...")
+    exact = copy.copy(model.denoiser)
+    exact.autocast = None  # bfloat16 loses fine grey levels
+    bits = bits_per_dimension(exact, test, device=model.device)
+    return {
+        "bits_per_dimension": bits.bits,
+        "bits_per_dimension_stderr": bits.stderr,
+        "bits_prior": bits.prior,
+        "bits_reconstruction": bits.reconstruction,
+        "bits_diffusion": bits.diffusion,
+        "bits_images": bits.count,
+        "bits_end": bits.end,
+    }

@@ -1,7 +1,7 @@
-"""What a figure was measured with, and whether two figures may stand side by side.
+"""The protocol of an evaluation, and whether two evaluations can be compared.
 
-A Frechet distance is worth nothing without its count, its reference and its space: change one, and it is another
-unit. `measure` holds those; `sampling` holds how the pictures were made, which is what comparisons are about.
+A Fréchet distance has a meaning only with its count, its reference and its feature space. The part `measure` of the
+protocol holds these; the part `sampling` holds how the samples were made, which may differ.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from fromnoise.common.errors import UsageError
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.features import Features
 
-VERSION = 1  # of everything below metrics/ that changes a figure
+VERSION = 1  # of everything in metrics/ that changes a number
 
 
-def measure(count: int, train: ArrayData, test: ArrayData | None, features: Features) -> dict[str, Any]:
-    """All that decides a figure besides the pictures, as plain JSON."""
+def measurement(count: int, train: ArrayData, test: ArrayData | None, features: Features) -> dict[str, Any]:
+    """The part `measure`: all that decides the numbers besides the samples, as plain JSON."""
     return {
         "version": VERSION,
         "count": count,
@@ -43,23 +43,23 @@ def _split(data: ArrayData) -> dict[str, Any]:
 
 
 def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    """Notes on comparing two `measure`s; UsageError, with the differences named, where that would mean nothing.
+    """Notes on comparing two `measurement`s; UsageError that names the differences where they cannot be compared.
 
-    Another weight hash of the same recipe is another training of the same judge: noted, not refused.
+    Another weight hash of the same recipe is another training of the same classifier: noted, not refused.
     """
     ours, theirs = flat(first), flat(second)
     unlike = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
     harmless = {"features.weight_hash", "features.about", "reference.name", "test.name"}
-    if grave := [name for name in unlike if name not in harmless]:
-        listed = "; ".join(f"{name}: {ours.get(name)} against {theirs.get(name)}" for name in grave)
+    if decisive := [name for name in unlike if name not in harmless]:
+        listed = "; ".join(f"{name}: {ours.get(name)} against {theirs.get(name)}" for name in decisive)
         raise UsageError(
-            f"these evaluations were made under different protocols ({listed}), so their figures are different units; "
+            f"these evaluations were made under different protocols ({listed}), so their numbers cannot be compared; "
             "evaluate both in the same way first"
         )
     if "features.weight_hash" in unlike:
         return [
-            "the judges have the same recipe but other weights "
-            f"({first['features']['weight_hash']} and {second['features']['weight_hash']}): small gaps mean nothing"
+            "the classifiers have the same recipe but other weights "
+            f"({first['features']['weight_hash']} and {second['features']['weight_hash']}): ignore small differences"
         ]
     return []
 

@@ -1,71 +1,29 @@
-"""Every measure of one set of pictures against the real ones, in one pass.
+"""All metrics of one set of images against the real ones, in one pass.
 
-The pictures may be samples, or real images themselves: the rows that a figure is read beside come from the very
-same function.
+The images may be samples, or real images themselves: the reference rows come from the same function.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.reference import Reference
 from fromnoise.metrics.class_accuracy import class_accuracy
-from fromnoise.metrics.classifier import Classifier
-from fromnoise.metrics.features import Features
-from fromnoise.metrics.frechet import Statistics, frechet_distance, frechet_infinite, frechet_interval, statistics
+from fromnoise.metrics.frechet import frechet_distance, frechet_infinite, frechet_interval, statistics
 from fromnoise.metrics.kid import kernel_distance
 from fromnoise.metrics.memorization import Baseline, Memorization, memorization
 from fromnoise.metrics.pixel_statistics import pixel_statistics
 from fromnoise.metrics.precision_recall import precision_recall
 
 
-class Reference:
-    """The real images `data` in a space of features and in one of pixels; each is worked out once, when needed.
-
-    classifier: of the images' classes, None where they have none.
-    """
-
-    def __init__(self, data: ArrayData, features: Features, pixels: Features, classifier: Classifier | None) -> None:
-        self.data, self.features, self.pixels, self.classifier = data, features, pixels, classifier
-
-    @cached_property
-    def embedded(self) -> Tensor:
-        """The images' features, float32 (N, dim)."""
-        return self.features.of(self.data.images)
-
-    @cached_property
-    def statistics(self) -> Statistics:
-        """Mean and covariance of the features."""
-        return statistics(self.embedded)
-
-    @cached_property
-    def pixel_statistics(self) -> Statistics:
-        """The same of the pixels' components."""
-        return statistics(self.pixels.of(self.data.images))
-
-    def some(self, count: int) -> Tensor:
-        """The features of up to `count` images, always the same ones: precision to coverage want equal numbers."""
-        if count >= len(self.data):
-            return self.embedded
-        return self.embedded[torch.randperm(len(self.data), generator=generator(0, "some real images"))[:count]]
-
-    def part(self, indices: Tensor) -> Reference:
-        """The reference that holds only the images at `indices`, without embedding them again."""
-        part = Reference(subset(self.data, indices), self.features, self.pixels, self.classifier)
-        part.__dict__["embedded"] = self.embedded[indices]
-        return part
-
-
 @dataclass(frozen=True)
-class Quick:
-    """The few measures that are cheap enough to take often."""
+class QuickScores:
+    """The few metrics that are cheap enough to measure often."""
 
     frechet_distance: float
     kid: float
@@ -73,29 +31,24 @@ class Quick:
     class_accuracy: float | None
 
 
-def quick(images: Tensor, labels: Tensor | None, reference: Reference) -> Quick:
-    """Frechet distance, KID and label agreement of uint8 images (N, C, H, W) with labels (N,) or None."""
+def quick_scores(images: Tensor, labels: Tensor | None, reference: Reference) -> QuickScores:
+    """Fréchet distance, KID and class accuracy of uint8 images (N, C, H, W) with labels (N,) or None."""
     embedded = reference.features.of(images)
-    kernel = kernel_distance(embedded, reference.embedded)
-    taken = class_accuracy(reference.classifier, images, labels).accuracy if reference.classifier else None
-    return Quick(frechet_distance(statistics(embedded), reference.statistics), kernel.value, kernel.stderr, taken)
-
-
-def subset(data: ArrayData, indices: Tensor) -> ArrayData:
-    """The images at `indices` (N,) alone."""
-    images, labels = data.fetch(indices)
-    return ArrayData(data.name, data.split, images, labels, data.spec)
+    kid = kernel_distance(embedded, reference.embedded)
+    classified = class_accuracy(reference.classifier, images, labels).accuracy if reference.classifier else None
+    return QuickScores(frechet_distance(statistics(embedded), reference.statistics), kid.value, kid.stderr, classified)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What is measured; shares are 0..1, grey levels 0..255, None where there is nothing to measure it by.
+    """The metrics of one set of images; shares are 0 to 1, grey levels 0 to 255, None where one cannot be measured.
 
-    frechet_distance, with its bootstrap interval and what it would fall to with endless pictures; kid +- kid_stderr;
-    precision and density: are the pictures like real ones? recall and coverage: are all kinds of them there?
-    class_accuracy: taken for the class they were made for. classes: share taken for each class.
-    frechet_pixels: in the pixels' components. mean, std: of each channel. histogram_distance: grey levels by which
-    brightness is off. copy_rate(_features), copy_z, duplicate_rate: see `fromnoise.metrics.memorization`.
+    frechet_distance with its bootstrap interval; frechet_infinite: FD∞, its limit for infinitely many samples. kid +-
+    kid_stderr. precision and density: fidelity; recall and coverage: diversity. class_accuracy: share that a classifier
+    of the real images assigns to the class that it was conditioned on; classes: share assigned to each class.
+    frechet_pixels: FD in principal components of the pixels. mean, std: of each channel; histogram_distance: grey
+    levels by which the histogram is off. copy_rate(_features), copy_z, duplicate_rate: see
+    `fromnoise.metrics.memorization`.
     """
 
     count: int
@@ -125,7 +78,7 @@ class Scores:
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Scores:
-        """The Scores that `to_json` described; ValueError where a part is missing or no number."""
+        """The inverse of `to_json`; ValueError where a part is missing or not a number."""
         fields = {
             ("class_accuracy" if name == "label_agreement" else name): v for name, v in fields.items()
         }  # schema 1
@@ -144,39 +97,43 @@ def score(
     labels: Tensor | None,
     embedded: Tensor,
     reference: Reference,
-    usual: Baseline,
+    baseline: Baseline,
     searched: int | None = None,
 ) -> tuple[Scores, Memorization]:
-    """The Scores of uint8 images (N, C, H, W) with labels (N,) or None, and their nearest training images.
+    """Measure images against the real ones; returns the scores and the nearest training images.
 
-    embedded: their features (N, dim), which some networks take hours for. usual: what is usual among real images, for
-    as many as are searched for copies: the first `searched`, or all N. Raises DataError for pictures of another shape
-    or kind.
+    Arguments:
+        images: uint8 (N, C, H, W), with labels (N,) or None.
+        embedded: their features (N, dim), which some networks take hours for.
+        baseline: of real images, for as many as are searched for copies.
+        searched: search only the first so many for copies; all if not given.
+
+    Raises:
+        DataError: for images of another shape or kind.
     """
-    checked_pictures(images, reference.data)
-    found = statistics(embedded)
-    kernel = kernel_distance(embedded, reference.embedded)
-    shape = precision_recall(reference.some(len(images)), embedded)
-    shades = pixel_statistics(images, reference.data.images)
-    copies = memorization(images[:searched], reference.data, embedded[:searched], reference.embedded, usual)
-    taken = class_accuracy(reference.classifier, images, labels) if reference.classifier else None
+    check_shape(images, reference.data)
+    kid = kernel_distance(embedded, reference.embedded)
+    shares = precision_recall(reference.random_part(len(images)), embedded)
+    levels = pixel_statistics(images, reference.data.images)
+    copies = memorization(images[:searched], reference.data, embedded[:searched], reference.embedded, baseline)
+    classified = class_accuracy(reference.classifier, images, labels) if reference.classifier else None
     return Scores(
         count=len(images),
-        frechet_distance=frechet_distance(found, reference.statistics),
+        frechet_distance=frechet_distance(statistics(embedded), reference.statistics),
         frechet_interval=frechet_interval(embedded, reference.statistics),
         frechet_infinite=frechet_infinite(embedded, reference.statistics),
-        kid=kernel.value,
-        kid_stderr=kernel.stderr,
-        precision=shape.precision,
-        recall=shape.recall,
-        density=shape.density,
-        coverage=shape.coverage,
-        class_accuracy=taken.accuracy if taken else None,
-        classes=taken.histogram if taken else (),
+        kid=kid.value,
+        kid_stderr=kid.stderr,
+        precision=shares.precision,
+        recall=shares.recall,
+        density=shares.density,
+        coverage=shares.coverage,
+        class_accuracy=classified.accuracy if classified else None,
+        classes=classified.histogram if classified else (),
         frechet_pixels=frechet_distance(statistics(reference.pixels.of(images)), reference.pixel_statistics),
-        mean=shades.mean,
-        std=shades.std,
-        histogram_distance=shades.histogram_distance,
+        mean=levels.mean,
+        std=levels.std,
+        histogram_distance=levels.histogram_distance,
         copy_rate=copies.copy_rate,
         copy_rate_features=copies.copy_rate_features,
         copy_z=copies.z,
@@ -184,11 +141,11 @@ def score(
     ), copies
 
 
-def checked_pictures(images: Tensor, data: ArrayData) -> None:
+def check_shape(images: Tensor, data: ArrayData) -> None:
     """DataError unless `images` are of the shape of `data`."""
     if tuple(images.shape[1:]) != data.spec.shape:
         channels, height, width = images.shape[1:]
         raise DataError(
-            f"the pictures are {height}x{width} with {channels} channels, but {data.name} is {data.spec.height}x"
+            f"the samples are {height}x{width} with {channels} channels, but {data.name} is {data.spec.height}x"
             f"{data.spec.width} with {data.spec.channels}; bring both to one shape, such as with --resolution"
         )

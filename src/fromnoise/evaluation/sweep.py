@@ -1,41 +1,39 @@
-"""Quality against cost: the same seeds sampled in many ways, each with its distance, evaluations and seconds."""
+"""Quality against cost: the same seeds sampled with many settings, each with its FD, NFE and seconds."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from fromnoise.common.errors import DataError, UsageError
-from fromnoise.common.files import write_bytes
-from fromnoise.common.options import parse_value, replaced
+from fromnoise.common.options import parse_value
+from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
-from fromnoise.evaluation.evaluate import FEWEST, drawn, referred, say
-from fromnoise.evaluation.evaluation import plain
-from fromnoise.evaluation.scores import Quick, Reference, quick
+from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.evaluate import FEWEST, check_num
+from fromnoise.evaluation.reference import Reference, build_reference
+from fromnoise.evaluation.samples import draw_samples
+from fromnoise.evaluation.scores import QuickScores, quick_scores
+from fromnoise.evaluation.summary import format_number
 from fromnoise.figures.curves import lines
-from fromnoise.figures.grid import save
-from fromnoise.model.build import check_sampling
-from fromnoise.settings import Settings
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.settings import SampleSettings, Settings
 
-if TYPE_CHECKING:
-    from fromnoise.run import Run
-
-SCHEMA = 1
+SCHEMA = 2
 NUM = 2000
 FLOOR = "test images"
 FAR = 20  # times the least distance, beyond which a logarithmic axis is needed to tell the others apart
-WEIGHTS = "weights"  # the one axis that is no sampling setting
+WEIGHTS = "weights"  # the one axis that is not a sampling setting
 
 
 @dataclass(frozen=True)
-class Point:
-    """One way of sampling and what came of it. seconds: for all pictures; evaluations: of the network, a picture."""
+class SweepPoint:
+    """Scores with one combination of settings. evaluations: NFE; seconds: for all samples."""
 
     settings: dict[str, Any]
     evaluations: int
@@ -52,12 +50,12 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """sweep.json: points of `count` pictures each, and the same measures of up to as many test images, or None."""
+    """sweep.json: points of `count` samples each; floor: scores of up to as many test images, or None."""
 
     count: int
     checkpoint: int
-    points: tuple[Point, ...]
-    floor: Quick | None
+    points: tuple[SweepPoint, ...]
+    floor: QuickScores | None
 
     def to_json(self) -> dict[str, Any]:
         """The content of sweep.json."""
@@ -65,20 +63,28 @@ class Sweep:
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Sweep:
-        """The Sweep that `to_json` described; DataError for another schema or damage."""
+        """The inverse of `to_json`, also of schema 1; DataError for another schema or damage."""
         try:
-            if content["schema"] != SCHEMA:
+            if content["schema"] not in (1, SCHEMA):
                 raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
-            points = tuple(Point(**point) for point in content["points"])
-            floor = None if content["floor"] is None else Quick(**content["floor"])
-            sweep_table(found := Sweep(content["count"], content["checkpoint"], points, floor))
+            points = tuple(SweepPoint(**_renamed(point)) for point in content["points"])
+            floor = None if content["floor"] is None else QuickScores(**_renamed(content["floor"]))
+            sweep_table(swept := Sweep(content["count"], content["checkpoint"], points, floor))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DataError(f"the sweep cannot be read ({error}); make it again") from error
-        return found
+        return swept
+
+
+def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of schema 1 with the names of today."""
+    return {("class_accuracy" if name == "label_agreement" else name): value for name, value in fields.items()}
 
 
 def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
-    """{"steps": [5, 10], "sampler": ["euler", "heun"]} from "steps=5,10" and "sampler=euler,heun"; UsageError else."""
+    """{"steps": [5, 10], "sampler": ["euler", "heun"]} from "steps=5,10" and "sampler=euler,heun".
+
+    Raises UsageError for unknown settings and values.
+    """
     axes: dict[str, list[Any]] = {}
     for word in words:
         name, equals, values = word.partition("=")
@@ -92,90 +98,91 @@ def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def sweep(
-    run: Run,
+    models: Mapping[str, TrainedModel],
     axes: Mapping[str, Sequence[Any]],
-    num: int,
-    settings: Mapping[str, Any],
-    features: str,
-    at: str,
-    weights: str,
+    train: ArrayData,
+    test: ArrayData | None,
+    num: int = NUM,
+    *,
+    settings: SampleSettings | None = None,
+    features: str = "auto",
 ) -> Sweep:
-    """Every combination of `axes` (sampling setting -> values), over `settings`, measured on the same `num` seeds.
+    """Measure every combination of `axes` on the same `num` seeds.
 
-    The axis "weights" sweeps what `weights` is for `Run.denoiser`, such as ["ema:0.05", "ema:0.15"].
+    Arguments:
+        models: the model by the name of its weights; the axis "weights", where there is one, chooses among them.
+        axes: sampling setting -> values.
+        train, test: as for `evaluate`; test images show what a perfect model would get.
+        settings: sampling settings of all combinations, on top of the models' own.
+        features: as in `EvaluationSpec`.
 
-    Writes sweep.json, figures/sweep.png and sweep-seconds.png. Raises UsageError for a combination that cannot be,
-    before any work.
+    Raises:
+        UsageError: for a combination that cannot be, before any work.
     """
-    if num < FEWEST:
-        raise UsageError(f"--num is {num}, but at least {FEWEST} pictures are needed to measure; give a larger number")
-    denoisers = {name: run.denoiser(at, name) for name in axes.get(WEIGHTS, (weights,))}
-    plans = []
+    check_num(num)
+    plans: list[tuple[dict[str, Any], TrainedModel]] = []
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
-        changes = {f"sample.{name}": value for name, value in {**settings, **chosen}.items() if name != WEIGHTS}
-        options, denoiser = replaced(run.settings, changes).sample, denoisers[chosen.get(WEIGHTS, weights)]
-        check_sampling(options, denoiser.process, denoiser.spec)
-        plans.append((chosen, options, denoiser))
-    with run.folder.locked("sweep"):
-        reference = referred(run.data, features)
-        points = []
-        for number, (chosen, options, denoiser) in enumerate(plans, start=1):
-            say(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
-            made = drawn(run, denoiser, num, options)
-            found = quick(made.images, made.labels, reference)
-            points.append(Point(chosen, made.about["evaluations"], made.about["seconds"], **asdict(found)))
-        swept = Sweep(num, int(run.checkpoint(at).name), tuple(points), _floor(run, reference, num))
-        write_bytes(run.folder.sweep, json.dumps(swept.to_json(), indent=1).encode())
-        for name, figure in _figures(swept).items():
-            save(figure, run.folder.figures / f"{name}.png")
-    return swept
+        model = models[chosen[WEIGHTS]] if WEIGHTS in chosen else next(iter(models.values()))
+        changes: Any = {name: value for name, value in {**(settings or {}), **chosen}.items() if name != WEIGHTS}
+        plans.append((chosen, model.with_sampling(**changes)))
+    reference = build_reference(train, features)
+    points = []
+    for number, (chosen, model) in enumerate(plans, start=1):
+        report_progress(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
+        samples = draw_samples(model, num)
+        scores = quick_scores(samples.images, samples.labels, reference)
+        cost = samples.sampling
+        points.append(SweepPoint(chosen, cost["evaluations"], cost["seconds"], **asdict(scores)))
+    return Sweep(num, plans[0][1].images, tuple(points), _floor(test, reference, num))
 
 
-def _floor(run: Run, reference: Reference, num: int) -> Quick | None:
-    """What test images would get in the samples' place; None without enough of them."""
-    test = run.held_out
+def _floor(test: ArrayData | None, reference: Reference, num: int) -> QuickScores | None:
+    """The scores of test images in the samples' place; None without enough of them."""
     if test is None or len(test) < FEWEST:
         return None
     images, labels = test.fetch(torch.randperm(len(test), generator=generator(0, "some test images"))[:num])
-    return quick(images, labels, reference)
+    return quick_scores(images, labels, reference)
 
 
-def _figures(swept: Sweep) -> dict[str, Any]:
-    """Frechet distance over evaluations of the network and over seconds, one line for each way."""
-    shown = {"sweep": ("evaluations", "network evaluations for a picture")}
-    shown["sweep-seconds"] = ("seconds", f"seconds for {swept.count:,} pictures")
-    figures = {}
-    for name, (key, label) in shown.items():
-        series: dict[str, list[tuple[float, float]]] = {}
-        for point in swept.points:
-            series.setdefault(point.name(), []).append((float(getattr(point, key)), point.frechet_distance))
-        drawn = {way: tuple(zip(*sorted(found), strict=True)) for way, found in series.items()}
-        if swept.floor is not None:
-            ends = (
-                [min(x for x, _ in found) for found in series.values()],
-                [max(x for x, _ in f) for f in series.values()],
-            )
-            drawn[FLOOR] = ((min(ends[0]), max(ends[1])), (swept.floor.frechet_distance,) * 2)
-        heights = [y for _, found in drawn.values() for y in found]
-        far = 0 < FAR * min(heights) < max(heights)
-        figures[name] = lines(drawn, label, "Frechet distance", "Quality against cost", log_x=True, log_y=far)
-    return figures
+def sweep_figures(swept: Sweep) -> dict[str, Any]:
+    """The Fréchet distance over NFE ("sweep") and over seconds ("sweep-seconds"), one line for each combination."""
+    shown = {"sweep": ("evaluations", "network evaluations per image (NFE)")}
+    shown["sweep-seconds"] = ("seconds", f"seconds for {swept.count:,} samples")
+    return {name: _figure(swept, key, label) for name, (key, label) in shown.items()}
+
+
+def _figure(swept: Sweep, key: str, label: str) -> Any:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for point in swept.points:
+        series.setdefault(point.name(), []).append((float(getattr(point, key)), point.frechet_distance))
+    curves = {name: tuple(zip(*sorted(points), strict=True)) for name, points in series.items()}
+    if swept.floor is not None:
+        places = [x for points in series.values() for x, _ in points]
+        curves[FLOOR] = ((min(places), max(places)), (swept.floor.frechet_distance,) * 2)
+    heights = [y for _, ys in curves.values() for y in ys]
+    far = 0 < FAR * min(heights) < max(heights)
+    return lines(curves, label, "Fréchet distance", "Quality against cost", log_x=True, log_y=far)
 
 
 def sweep_table(swept: Sweep) -> list[list[str]]:
     """Rows of text, the first a heading, the last the test images."""
     names = list(swept.points[0].settings)
     body = [
-        [*(str(point.settings[name]) for name in names), str(point.evaluations), f"{point.seconds:.1f}", *_said(point)]
+        [
+            *(str(point.settings[name]) for name in names),
+            str(point.evaluations),
+            f"{point.seconds:.1f}",
+            *_score_cells(point),
+        ]
         for point in swept.points
     ]
     if swept.floor is not None:
-        body.append([FLOOR, *[""] * (len(names) + 1), *_said(swept.floor)])
-    return [[*names, "evaluations", "seconds", "Frechet distance", "KID", "taken for their class"], *body]
+        body.append([FLOOR, *[""] * (len(names) + 1), *_score_cells(swept.floor)])
+    return [[*names, "NFE", "seconds", "Fréchet distance", "KID", "class accuracy"], *body]
 
 
-def _said(found: Point | Quick) -> list[str]:
-    agreement = "-" if found.class_accuracy is None else f"{100 * found.class_accuracy:.1f} %"
-    kid = f"{plain(found.kid)} ± {plain(found.kid_stderr, 1)}"
-    return [plain(found.frechet_distance), kid, agreement]
+def _score_cells(scores: SweepPoint | QuickScores) -> list[str]:
+    accuracy = "-" if scores.class_accuracy is None else f"{100 * scores.class_accuracy:.1f} %"
+    kid = f"{format_number(scores.kid)} ± {format_number(scores.kid_stderr, 1)}"
+    return [format_number(scores.frechet_distance), kid, accuracy]

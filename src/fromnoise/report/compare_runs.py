@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fromnoise.common.errors import UsageError
-from fromnoise.evaluation.evaluation import MEASURES, Evaluation, said
+from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.protocol import comparable
+from fromnoise.evaluation.summary import MEASURES, format_measure
 from fromnoise.figures.curves import lines
 from fromnoise.figures.image_rows import rows
 from fromnoise.figures.smoothing import running_mean
@@ -117,7 +118,10 @@ def _measures_table(runs: Sequence[ComparedRun]) -> list[list[str]]:
         return []
     test = known[0].reference_rows["test"]
     columns = [found.metrics if found else None for found in evaluations] + ([test] if test else [])
-    body = [[title, *(said(key, scores) if scores else "-" for scores in columns)] for key, title in MEASURES.items()]
+    body = [
+        [title, *(format_measure(key, scores) if scores else "-" for scores in columns)]
+        for key, title in MEASURES.items()
+    ]
     ratios = [
         "-" if found is None or found.ratio_to_test is None else f"{found.ratio_to_test:.3g}" for found in evaluations
     ]

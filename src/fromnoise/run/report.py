@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.files import write_bytes
-from fromnoise.evaluation.report import evaluation_sections
 from fromnoise.figures.grid import save
+from fromnoise.report.evaluation_sections import stored_sections
 from fromnoise.report.html import write_page
 from fromnoise.report.run_figures import one_step_predictions, run_figures
 from fromnoise.report.run_report import FIGURES, RunContents, run_page
@@ -51,13 +51,15 @@ def write_report(run: OpenedRun) -> Path:
     rows = facts(run)
     if shown.get("nfe"):
         rows.append(("NFE", f"{shown['nfe']} network evaluations per image"))
+    figures = {path.stem: path.read_bytes() for path in run.folder.figures.glob("*.png")}
+    stored = run.folder.read_json(run.folder.evaluation), run.folder.read_json(run.folder.sweep)
     contents = RunContents(
         path=run.path,
         metadata=run.metadata,
         facts=rows,
-        figures={path.stem: path.read_bytes() for path in run.folder.figures.glob("*.png")},
+        figures=figures,
         missing=shown.get("missing", ""),
-        evaluation=evaluation_sections(run.folder),
+        evaluation=stored_sections(*stored, figures),
         diagnosis=run.folder.read_json(run.folder.diagnosis),
     )
     return write_page(run.folder.report, run_page(contents))

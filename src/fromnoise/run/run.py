@@ -23,8 +23,8 @@ from fromnoise.settings import SampleSettings
 if TYPE_CHECKING:
     from fromnoise.diagnosis.diagnosis import Diagnosis
     from fromnoise.editing.editor import Editor
-    from fromnoise.evaluation.compare_samplers import Compared
-    from fromnoise.evaluation.evaluate import How
+    from fromnoise.evaluation.compare_samplers import SamplerError
+    from fromnoise.evaluation.evaluate import EvaluationSpec
     from fromnoise.evaluation.evaluation import Evaluation
     from fromnoise.evaluation.sweep import Sweep
     from fromnoise.model.samples import Samples
@@ -162,23 +162,25 @@ class Run(OpenedRun):
         self,
         num: int = 10_000,
         *,
-        how: How | None = None,
+        spec: EvaluationSpec | None = None,
         extended: bool = False,
+        statistics_to: str | Path | None = None,
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Evaluation:
         """Measure `num` samples beside real images; writes evaluation.json, figures/closest.png and report.html.
 
-        how: in which features, and against which statistics. extended: also what takes minutes. checkpoint, weights,
-        settings: as for `model`. Raises UsageError, CheckpointError and DataError.
+        spec: in which features. extended: also measure what takes minutes. statistics_to: an .npz file for the
+        training images' statistics. The rest: as for `model`. Raises UsageError, CheckpointError and DataError.
         """
-        from fromnoise.evaluation.evaluate import How, evaluate
+        from fromnoise.run.evaluations import evaluate_into
         from fromnoise.run.report import write_report
 
-        found = evaluate(self, num, settings, how or How(), extended, checkpoint, weights)
+        model, images = self.model(checkpoint, weights, **settings), (self.data, self.held_out)
+        evaluation = evaluate_into(self.folder, model, *images, num, spec, extended, statistics_to)
         write_report(self)
-        return found
+        return evaluation
 
     def sweep(
         self,
@@ -190,13 +192,18 @@ class Run(OpenedRun):
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Sweep:
-        """Quality against cost for every combination of `axes`: see `fromnoise.evaluation.sweep.sweep`."""
-        from fromnoise.evaluation.sweep import sweep
+        """Measure quality against cost for every combination of `axes`; writes sweep.json, its figures and report.html.
+
+        axes: sampling setting -> values; the axis "weights" takes what `model` takes. features: as in `EvaluationSpec`.
+        checkpoint, weights, settings: as for `model`.
+        """
+        from fromnoise.run.evaluations import sweep_into
         from fromnoise.run.report import write_report
 
-        found = sweep(self, axes, num, settings, features, checkpoint, weights)
+        models = {name: self.model(checkpoint, name) for name in axes.get("weights", (weights,))}
+        swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
         write_report(self)
-        return found
+        return swept
 
     def trajectory(
         self,
@@ -225,8 +232,11 @@ class Run(OpenedRun):
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
-    ) -> tuple[list[Compared], Path]:
-        """Samplers side by side from the same noise: see `fromnoise.evaluation.compare_samplers.compare`."""
-        from fromnoise.evaluation.compare_samplers import compare
+    ) -> tuple[list[SamplerError], Path]:
+        """(errors, path of figures/compare.png) of samplers: see `fromnoise.evaluation.compare_samplers`."""
+        from fromnoise.evaluation.compare_samplers import compare_samplers
+        from fromnoise.figures.grid import save
 
-        return compare(self, samplers, step_counts, seeds, label, settings, checkpoint, weights)
+        model = self.model(checkpoint, weights, **settings)
+        errors, figure = compare_samplers(model, samplers, step_counts, seeds, label)
+        return errors, save(figure, self.folder.figures / "compare.png")

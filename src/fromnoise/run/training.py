@@ -17,8 +17,8 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.progress import report_progress
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import referred
-from fromnoise.evaluation.scores import Reference, quick
+from fromnoise.evaluation.reference import Reference, build_reference
+from fromnoise.evaluation.scores import quick_scores
 from fromnoise.figures.grid import grid, save
 from fromnoise.model.build import build_objective
 from fromnoise.model.samples import Samples
@@ -137,7 +137,7 @@ class QuickEvaluator:
     @cached_property
     def reference(self) -> Reference:
         """The training images in the features of their classifier, which may have to be trained first."""
-        return referred(self.data, "auto")
+        return build_reference(self.data)
 
     def estimate_seconds(self, net: nn.Module) -> float:
         """About how long an evaluation takes, from the time of 32 samples."""
@@ -154,7 +154,7 @@ class QuickEvaluator:
             samples = _samples(model, self.count)
         images = torch.from_numpy(samples.images).permute(0, 3, 1, 2).contiguous()
         labels = None if samples.labels is None else torch.tensor(samples.labels)
-        return asdict(quick(images, labels, self.reference))
+        return asdict(quick_scores(images, labels, self.reference))
 
 
 @contextmanager

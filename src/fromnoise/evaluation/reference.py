@@ -1,0 +1,95 @@
+"""The real images that samples are compared with, embedded once in each feature space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import choose
+from fromnoise.common.progress import report_progress
+from fromnoise.common.seeds import generator
+from fromnoise.data import cache_dir
+from fromnoise.data.image_data import ArrayData
+from fromnoise.metrics.classifier import Classifier
+from fromnoise.metrics.features import Features, domain, pixels
+from fromnoise.metrics.frechet import Statistics, statistics
+
+
+class Reference:
+    """The real images `data` in a feature space and in that of pixels; each is computed once, when it is needed.
+
+    classifier: of the images' classes, None where they have none.
+    """
+
+    def __init__(self, data: ArrayData, features: Features, pixels: Features, classifier: Classifier | None) -> None:
+        self.data, self.features, self.pixels, self.classifier = data, features, pixels, classifier
+
+    @cached_property
+    def embedded(self) -> Tensor:
+        """The images' features, float32 (N, dim)."""
+        return self.features.of(self.data.images)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and covariance of the features."""
+        return statistics(self.embedded)
+
+    @cached_property
+    def pixel_statistics(self) -> Statistics:
+        """Mean and covariance of the pixels' principal components."""
+        return statistics(self.pixels.of(self.data.images))
+
+    def random_part(self, count: int) -> Tensor:
+        """The features of up to `count` images, always the same: precision to coverage compare equal numbers."""
+        if count >= len(self.data):
+            return self.embedded
+        return self.embedded[torch.randperm(len(self.data), generator=generator(0, "some real images"))[:count]]
+
+    def subset(self, indices: Tensor) -> Reference:
+        """The reference that holds only the images at `indices`, without embedding them again."""
+        part = Reference(subset(self.data, indices), self.features, self.pixels, self.classifier)
+        part.__dict__["embedded"] = self.embedded[indices]
+        return part
+
+
+def subset(data: ArrayData, indices: Tensor) -> ArrayData:
+    """The images at `indices` (N,) alone."""
+    images, labels = data.fetch(indices)
+    return ArrayData(data.name, data.split, images, labels, data.spec)
+
+
+def build_reference(train: ArrayData, features: str = "auto", feature_weights: str | Path | None = None) -> Reference:
+    """The real images in the space that `features` names.
+
+    Arguments:
+        features: auto (domain), domain, pixels, inception or dinov2.
+        feature_weights: weights of the last two, instead of a download.
+
+    Raises:
+        UsageError: for an unknown name.
+    """
+
+    @cache
+    def dataset_classifier() -> Features:
+        report_progress(f"features: a classifier of {train.name}, trained once for these images and kept ...")
+        return domain(train, cache_dir() / "classifiers")
+
+    def inception() -> Features:
+        from fromnoise.metrics import inception  # what it needs is not installed everywhere
+
+        return inception.inception(feature_weights)
+
+    def dinov2() -> Features:
+        from fromnoise.metrics import dinov2
+
+        return dinov2.dinov2(feature_weights)
+
+    spaces: dict[str, Callable[[], Features]]
+    spaces = {"auto": dataset_classifier, "domain": dataset_classifier, "pixels": lambda: pixels(train)}
+    spaces |= {"inception": inception, "dinov2": dinov2}
+    space = choose("features", features, spaces)()
+    return Reference(train, space, pixels(train), dataset_classifier().classifier)

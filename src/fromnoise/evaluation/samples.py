@@ -1,0 +1,58 @@
+"""Samples to measure: drawn from a model by the training set's class frequencies, or made elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fromnoise.common.progress import report_progress
+from fromnoise.model.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """uint8 images (N, C, H, W), their labels (N,) or None, and how they were sampled, for the protocol."""
+
+    images: Tensor
+    labels: Tensor | None
+    sampling: Mapping[str, Any]
+
+
+def draw_samples(model: TrainedModel, num: int) -> SampleSet:
+    """Samples of `model` from seeds 0 to num - 1, their labels drawn with the training set's frequencies."""
+    size, labels = model.sampling.batch_size, model.labels(range(num))
+    began = reported = time.perf_counter()
+    pieces: list[Tensor] = []
+    evaluations = done = 0
+    while done < num:
+        window = slice(done, min(num, done + size))
+        batch = model.sample_labelled(range(num)[window], None if labels is None else labels[window])
+        pieces.append(torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous())
+        evaluations, done, now = batch.evaluations, window.stop, time.perf_counter()
+        if done < num and (len(pieces) == 1 or now - reported > 10):
+            reported, left = now, (now - began) / done * (num - done)
+            report_progress(f"sampling: {done:,} of {num:,} samples, NFE {evaluations}, about {left:.0f} s left")
+    seconds = round(time.perf_counter() - began, 2)
+    return SampleSet(torch.cat(pieces), labels, _protocol(model, num, evaluations, seconds))
+
+
+def _protocol(model: TrainedModel, num: int, evaluations: int, seconds: float) -> dict[str, Any]:
+    """How the samples were made, as plain JSON: the part `sampling` of the protocol."""
+    settings = asdict(model.sampling)
+    del settings["batch_size"]  # it changes nothing
+    return {
+        "checkpoint": model.images,
+        "weights": model.weights,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()},
+        "evaluations": evaluations,
+        "seeds": [0, num - 1],
+        "labels": "drawn with the training frequencies" if model.spec.classes else None,
+        "device": model.device,
+        "precision": model.dtype_name,
+        "seconds": seconds,
+    }

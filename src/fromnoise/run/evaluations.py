@@ -1,0 +1,122 @@
+"""Evaluations on disk: what `fromnoise.evaluation` measures, written into a run folder or beside samples of a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fromnoise.common.files import write_bytes
+from fromnoise.data import DataOptions, load, unseen
+from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
+from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.evaluation.extended import measure_extended
+from fromnoise.evaluation.external_samples import evaluate_external
+from fromnoise.evaluation.measure import Measured
+from fromnoise.evaluation.sweep import Sweep, sweep, sweep_figures
+from fromnoise.figures.encode import png_bytes
+from fromnoise.figures.grid import save
+from fromnoise.metrics.frechet import save_statistics
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.report.evaluation_sections import evaluation_sections
+from fromnoise.report.html import page, write_page
+from fromnoise.run.folder import RunFolder
+from fromnoise.settings import SampleSettings
+
+
+def evaluate_into(
+    folder: RunFolder,
+    model: TrainedModel,
+    train: ArrayData,
+    test: ArrayData | None,
+    num: int,
+    spec: EvaluationSpec | None,
+    extended: bool = False,
+    statistics_to: str | Path | None = None,
+) -> Evaluation:
+    """Evaluate `model` and write evaluation.json and figures/closest.png.
+
+    Arguments:
+        extended: also measure what takes minutes; what is known before is written first.
+        statistics_to: an .npz file for the statistics of the training images.
+
+    Raises:
+        BusyError: while another process evaluates this run.
+    """
+    with folder.locked("evaluate"):
+        measured = evaluate(model, train, test, num, spec)
+        _write(measured, folder.evaluation, folder.figures / "closest.png", statistics_to)
+        if not extended:
+            return measured.evaluation
+        evaluation = replace(measured.evaluation, extended=measure_extended(model, train, test, measured.samples))
+        _write_json(folder.evaluation, evaluation.to_json())
+    return evaluation
+
+
+def sweep_into(
+    folder: RunFolder,
+    models: Mapping[str, TrainedModel],
+    axes: Mapping[str, Sequence[Any]],
+    train: ArrayData,
+    test: ArrayData | None,
+    num: int,
+    settings: SampleSettings,
+    features: str,
+) -> Sweep:
+    """Sweep `axes` and write sweep.json and its figures; BusyError while another process sweeps this run."""
+    with folder.locked("sweep"):
+        swept = sweep(models, axes, train, test, num, settings=settings, features=features)
+        _write_json(folder.sweep, swept.to_json())
+        for name, figure in sweep_figures(swept).items():
+            save(figure, folder.figures / f"{name}.png")
+    return swept
+
+
+def evaluate_files(
+    samples: str,
+    reference: str,
+    spec: EvaluationSpec | None = None,
+    *,
+    output_dir: str | Path | None = None,
+    statistics_to: str | Path | None = None,
+) -> tuple[Evaluation, Path | None]:
+    """(the Evaluation of the images in `samples` against the data `reference`, the report's path or None).
+
+    Arguments:
+        samples: an .npz, folder or .zip; labels count where it has classes that the reference has too.
+        output_dir: where evaluation.json, closest.png and report.html go.
+        statistics_to: an .npz file for the statistics of the training images.
+
+    Raises:
+        DataError: where samples or reference cannot be read, or their shapes differ.
+    """
+    train = load(DataOptions(source=reference))
+    images = load(DataOptions(source=samples, holdout=0.0))
+    test = unseen(DataOptions(source=reference), train)
+    measured = evaluate_external(images, train, test, spec, file=Path(samples).name)
+    if output_dir is None:
+        _save_statistics(measured, statistics_to)
+        return measured.evaluation, None
+    folder = Path(output_dir)
+    _write(measured, folder / "evaluation.json", folder / "closest.png", statistics_to)
+    lead = f"{len(images):,} samples from {images.name}, measured against {train.name}."
+    sections = evaluation_sections(measured.evaluation, png_bytes(measured.closest))
+    return measured.evaluation, write_page(folder / "report.html", page(images.name, lead, sections))
+
+
+def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: str | Path | None) -> None:
+    _write_json(evaluation, measured.evaluation.to_json())
+    save(measured.closest, closest)
+    _save_statistics(measured, statistics_to)
+
+
+def _save_statistics(measured: Measured, path: str | Path | None) -> None:
+    if path is not None:
+        save_statistics(path, measured.reference.statistics, measured.reference.features.space)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_bytes(path, json.dumps(content, indent=1).encode())
