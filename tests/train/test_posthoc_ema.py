@@ -162,7 +162,7 @@ def test_lengths_that_cannot_be_made_are_refused(tmp_path, make_trainer, tiny_ne
         assert caught.value.exit_code == 2
     short = saved("short")
     reconstruct(tiny_net(), short, tmp_path / "short", 0.08)
-    with pytest.raises(UsageError, match=r"\b2\b.*\b10 steps.*0\.28.*0\.02 to 0\.1\d"):
+    with pytest.raises(UsageError, match=r"\b2\b.*\b10 steps.*0\.28.*0\.03 to 0\.1\d"):
         reconstruct(tiny_net(), short, tmp_path / "short", 0.28)
     train(make_trainer(total=FAR), tmp_path / "damaged", until=40)
     list_snapshots(tmp_path / "damaged")[0].write_bytes(b"")
