@@ -59,3 +59,10 @@ def test_every_component_cites_its_paper_with_year_and_link(name, kind):
     assert re.search(r"\b(19|20)\d\d\b", cited) and links
     listed = (ROOT / "docs" / "references.md").read_text(encoding="utf-8")
     assert all(link in listed for link in links)
+
+
+def test_every_paper_that_the_source_links_to_is_listed():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src" / "fromnoise").rglob("*.py"))
+    links = set(re.findall(r"https://(?:arxiv\.org/abs|doi\.org|openreview\.net)/[\w./?=()-]*\w", text))
+    listed = (ROOT / "docs" / "references.md").read_text(encoding="utf-8")
+    assert len(links) > 40 and not [link for link in links if link not in listed]
