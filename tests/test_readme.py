@@ -7,6 +7,7 @@ one of the same speed left in the folder.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -14,10 +15,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+
+import fromnoise as fn
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 README, CHINESE = CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md"
+MINIMAL = CHECKOUT / "examples" / "minimal.py"
+MINIMAL_SECONDS = 60  # on two quiet cores
 BLOCK = re.compile(
     r"(?:<!--[ ]*test:[ ]*(?P<word>\w+)[ ]*(?P<reason>.*?)[ ]*-->[ ]*\n\s*)?"
     r"^```(?P<language>bash|python)[ ]*\n(?P<code>.*?)^```[ ]*$",
@@ -102,6 +109,122 @@ def test_both_readmes_show_the_same_commands() -> None:
         return [re.sub(r"(^|\s+)#.*$", "", code, flags=re.MULTILINE).strip() for code in codes]
 
     assert bare(README) == bare(CHINESE)
+
+
+def prose(path: Path) -> str:
+    """The text of a README without code blocks, comments and the equation."""
+    text = re.sub(r"^```.*?^```[ ]*$|<!--.*?-->|^ {4}[^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert "```" not in text
+    return text
+
+
+def links(path: Path) -> list[str]:
+    """The targets of a README's links and images."""
+    return [re.sub(r"\s", "", target) for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8"))]
+
+
+def numbers(text: str) -> list[str]:
+    """Numbers that a reader meets: not those in code, targets of links, names, or the years of a table."""
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)|\| (?:19|20)\d\d \|$", " ", text, flags=re.M)
+    return re.findall(r"(?<![\w.,-])\d[\d.,]*", text)
+
+
+def test_readme_is_short() -> None:
+    text = prose(README)
+    assert len(text.split()) < 800
+    assert len(numbers(text)) <= 40, numbers(text)
+    assert len(links(README)) >= 10
+    table = re.findall(r"^\|.*\| (?:19|20)\d\d \|$", text, flags=re.M)
+    assert 1 <= len(table) <= 15
+
+
+def test_numbers_are_counted_as_a_reader_meets_them() -> None:
+    text = "60 seconds, 1,500 images and 98.7 % of `x0` [DDPM](https://arxiv.org/abs/2006.11239), bf16\n| a | 2020 |\n"
+    assert numbers(text) == ["60", "1,500", "98.7"]
+
+
+@pytest.mark.parametrize("path", [README, CHINESE], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    missing = [link for link in links(path) if not link.startswith("https://") and not (CHECKOUT / link).exists()]
+    assert not missing
+
+
+def test_both_readmes_link_to_the_same_places() -> None:
+    assert set(links(README)) - {CHINESE.name} == set(links(CHINESE)) - {README.name}
+
+
+def test_both_readmes_have_the_same_sections_and_tables() -> None:
+    def shape(path: Path) -> list[str]:
+        return [
+            line[:2] if line.startswith("#") else line[0]
+            for line in prose(path).splitlines()
+            if line.startswith(("#", "|", "-", "!"))
+        ]
+
+    assert shape(README) == shape(CHINESE)
+
+
+def test_the_chinese_readme_uses_full_width_punctuation() -> None:
+    text = re.sub(r"`[^`]*`|\]\([^)]*\)", "", prose(CHINESE))
+    assert not re.findall(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]", text)
+
+
+def test_the_whole_library_in_25_lines() -> None:
+    code = MINIMAL.read_text(encoding="utf-8")
+    tree = ast.parse(code)
+    docstring = tree.body.pop(0)
+    without = "\n".join(code.splitlines()[docstring.end_lineno :]).strip()
+    assert without in [block.code.strip() for block in blocks(README.read_text(encoding="utf-8"))]
+    imported = [node.names[0].name for node in tree.body if isinstance(node, ast.Import)]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in imported if name.startswith("fromnoise")] == ["fromnoise"]
+    lines = [line for line in without.splitlines() if line.strip() and not line.strip().startswith("#")]
+    assert len(lines) <= 30
+
+
+@pytest.mark.slow
+def test_the_whole_library_in_25_lines_draws_digits(tmp_path: Path) -> None:
+    two_cores = {**os.environ, "OMP_NUM_THREADS": "2"}
+    before = os.times()
+    subprocess.run(
+        [sys.executable, str(MINIMAL)], cwd=tmp_path, env=two_cores, check=True, timeout=10 * MINIMAL_SECONDS
+    )
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    # Processor time, which a busy machine hardly changes, of two cores; and half as much again for slower ones.
+    assert used < 1.5 * 2 * MINIMAL_SECONDS
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.png"]
+    samples = tiles(np.asarray(Image.open(tmp_path / "digits.png").convert("L"), dtype=float), count=10, side=16)
+    real = fn.load("digits")
+    assert real.labels is not None
+    pixels = real.images.numpy().reshape(len(real), -1).astype(float)
+    nearest = [int(((pixels - sample.ravel()) ** 2).sum(1).argmin()) for sample in samples]
+    right = sum(int(real.labels[place]) == digit for digit, place in enumerate(nearest))
+    assert right >= 7, "the nearest real digits are of other classes"
+
+
+def tiles(canvas: np.ndarray, count: int, side: int) -> list[np.ndarray]:
+    """The images (side, side) of a grid that `fromnoise.grid` drew: enlarged by a whole number, with white gutters."""
+    rows, columns = ([line for line in range(canvas.shape[axis]) if not white(canvas, axis, line)] for axis in (0, 1))
+    found = []
+    for top, bottom in runs(rows):
+        for left, right in runs(columns):
+            scale = (bottom - top) // side
+            assert bottom - top == right - left == scale * side
+            found.append(canvas[top:bottom:scale, left:right:scale])
+    assert len(found) == count
+    return found
+
+
+def white(canvas: np.ndarray, axis: int, line: int) -> bool:
+    """Whether a row (axis 0) or column (axis 1) is all white."""
+    return bool((canvas.take(line, axis) == 255).all())
+
+
+def runs(places: list[int]) -> list[tuple[int, int]]:
+    """(first, last + 1) of each run of neighbouring numbers."""
+    starts = [place for place in places if place - 1 not in places]
+    return list(zip(starts, [place + 1 for place in places if place + 1 not in places], strict=True))
 
 
 def test_blocks_are_found_with_their_directives() -> None:
