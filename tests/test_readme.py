@@ -24,7 +24,7 @@ import fromnoise as fn
 CHECKOUT = Path(__file__).resolve().parent.parent
 README, CHINESE = CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md"
 MINIMAL = CHECKOUT / "examples" / "minimal.py"
-MINIMAL_SECONDS = 60  # on two quiet cores
+MINIMAL_SECONDS = 60  # what is promised for two quiet cores; one needs 50
 BLOCK = re.compile(
     r"(?:<!--[ ]*test:[ ]*(?P<word>\w+)[ ]*(?P<reason>.*?)[ ]*-->[ ]*\n\s*)?"
     r"^```(?P<language>bash|python)[ ]*\n(?P<code>.*?)^```[ ]*$",
@@ -184,15 +184,14 @@ def test_the_whole_library_in_25_lines() -> None:
 
 @pytest.mark.slow
 def test_the_whole_library_in_25_lines_draws_digits(tmp_path: Path) -> None:
-    two_cores = {**os.environ, "OMP_NUM_THREADS": "2"}
+    one_core = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads that wait for each other would count as work
     before = os.times()
-    subprocess.run(
-        [sys.executable, str(MINIMAL)], cwd=tmp_path, env=two_cores, check=True, timeout=10 * MINIMAL_SECONDS
-    )
+    command = [sys.executable, str(MINIMAL)]
+    subprocess.run(command, cwd=tmp_path, env=one_core, check=True, timeout=10 * MINIMAL_SECONDS)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
-    # Processor time, which a busy machine hardly changes, of two cores; and half as much again for slower ones.
-    assert used < 1.5 * 2 * MINIMAL_SECONDS
+    # Processor time, which a busy machine hardly changes; twice as much for one with a slower core.
+    assert used < 2 * MINIMAL_SECONDS
     assert [path.name for path in tmp_path.iterdir()] == ["digits.png"]
     samples = tiles(np.asarray(Image.open(tmp_path / "digits.png").convert("L"), dtype=float), count=10, side=16)
     real = fn.load("digits")
