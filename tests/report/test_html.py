@@ -1,4 +1,4 @@
-"""The page: one well-formed file that asks for nothing, escapes everything and reads for everybody."""
+"""The page: one well-formed file that requests nothing and escapes everything."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def picture():
+def image():
     return grid(np.random.default_rng(0).integers(0, 255, (4, 8, 8, 1), dtype=np.uint8))
 
 
-def everything(picture):
+def everything(image):
     return [
-        Section("What was trained", "First.\n\nSecond with `a < b`.", picture, caption="Four `pictures`."),
+        Section("What was trained", "First.\n\nSecond with `a < b`.", image, caption="Four `images`."),
         Section("Loss", image=loss_curve([1, 2, 3], [3, 2, 1])),
         Section("Numbers", table=[("quantity", "published", "ours"), ("parameters", 309057, 309057)], caption="Both."),
         Section("", "More of the same.", gif_bytes([np.zeros((2, 4, 4, 1), np.uint8)]), alt="It moves."),
@@ -64,8 +64,8 @@ def everything(picture):
     ]
 
 
-def test_the_page_is_one_well_formed_file_that_asks_for_nothing(picture):
-    html = page("A `run`", "The lead.", everything(picture), "The footer.")
+def test_page_is_one_well_formed_file_without_requests(image):
+    html = page("A `run`", "The lead.", everything(image), "The footer.")
     assert html.startswith("<!DOCTYPE html>\n")
     read = Reader(html)
     assert read.all("html") == [{"lang": "en"}]
@@ -80,14 +80,14 @@ def test_the_page_is_one_well_formed_file_that_asks_for_nothing(picture):
     assert "default-src 'none'" in policy and "script" not in policy
 
 
-def test_pictures_have_sizes_words_and_the_right_smoothing(picture):
-    read = Reader(page("t", "", everything(picture)))
+def test_images_have_size_alt_text_and_smoothing(image):
+    read = Reader(page("t", "", everything(image)))
     still, drawn, moving = read.all("img")
-    assert (still["width"], still["height"]) == tuple(str(side) for side in picture.size)
+    assert (still["width"], still["height"]) == tuple(str(side) for side in image.size)
     assert still["class"].startswith("pixels") and drawn["class"].startswith("drawn")
     assert (drawn["width"], drawn["height"]) == ("720", "410")
     assert (
-        still["alt"] == "What was trained: Four `pictures`." and drawn["alt"] == "Loss" and moving["alt"] == "It moves."
+        still["alt"] == "What was trained: Four `images`." and drawn["alt"] == "Loss" and moving["alt"] == "It moves."
     )
     assert moving["src"].startswith("data:image/gif")
     css = "".join(read.texts("style"))
@@ -126,12 +126,12 @@ def test_output_and_wide_code():
 @pytest.mark.parametrize(
     "field", ["title", "lead", "footer", "heading", "text", "caption", "alt", "code", "cell", "lang"]
 )
-def test_every_word_is_escaped(field, picture):
+def test_every_word_is_escaped(field, image):
     words = {name: EVIL if name == field else "w" for name in ("title", "lead", "footer", "lang")}
     section = Section(
         EVIL if field == "heading" else "h",
         f"`{EVIL}` {EVIL}" if field == "text" else "",
-        picture,
+        image,
         [("a", "b"), (EVIL if field == "cell" else "c", 1)],
         EVIL if field == "code" else None,
         EVIL if field == "caption" else "",
@@ -160,10 +160,10 @@ def test_numbers_are_aligned_and_written_plainly():
     assert [a["scope"] for a in read.all("th")] == ["col"] * 5 + ["row"] * 3
 
 
-def test_a_caption_goes_to_the_table_where_there_is_no_image(picture):
+def test_a_caption_goes_to_the_table_where_there_is_no_image(image):
     table = [("a",), (1,)]
     alone = Reader(page("t", "", [Section("s", table=table, caption="under")]))
-    both = Reader(page("t", "", [Section("s", image=picture, table=table, caption="under")]))
+    both = Reader(page("t", "", [Section("s", image=image, table=table, caption="under")]))
     assert alone.texts("caption") == ["under"] and not alone.all("figcaption")
     assert both.texts("figcaption") == ["under"] and not both.all("caption")
 

@@ -30,7 +30,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace, waited: float = 0.0) -> None:
-    """Create or open the run, train it, and say where it lies. waited: seconds that a time budget does not count."""
+    """Create or open the run, train it, and print its path. waited: seconds that a time budget does not count."""
     changes = chosen_settings(args, TRAIN_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
 

@@ -107,7 +107,7 @@ def _ids(sections: Sequence[Section]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _PictureView:
+class _ImageView:
     """An image as the template needs it."""
 
     source: str
@@ -118,11 +118,11 @@ class _PictureView:
     caption: str
 
     @staticmethod
-    def of(image: FigureLike, section: Section) -> _PictureView:
+    def of(image: FigureLike, section: Section) -> _ImageView:
         width, height = page_size(image)
         style = ("drawn" if is_drawn(image) else "pixels") + (" wide" if width > _COLUMN else "")
         alt = section.alt or ": ".join(part for part in (section.title, section.caption) if part) or "Figure"
-        return _PictureView(data_uri(image), width, height, style, alt, section.caption)
+        return _ImageView(data_uri(image), width, height, style, alt, section.caption)
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _SectionView:
     id: str
     title: str
     text: str
-    picture: _PictureView | None
+    image: _ImageView | None
     table: _TableView | None
     code: str | None
     wide: bool
@@ -163,12 +163,12 @@ class _SectionView:
 
     @staticmethod
     def of(section: Section, name: str) -> _SectionView:
-        picture = None if section.image is None else _PictureView.of(section.image, section)
-        below = "" if picture else section.caption
+        image = None if section.image is None else _ImageView.of(section.image, section)
+        below = "" if image else section.caption
         table = None if section.table is None else _TableView.of(section.table, section.title, below)
         code, output = (words if words is None else words.strip("\n") for words in (section.code, section.output))
         wide = max(map(len, (code or "").splitlines()), default=0) > _CODE_COLUMN
-        return _SectionView(name, section.title, section.text, picture, table, code, wide, output)
+        return _SectionView(name, section.title, section.text, image, table, code, wide, output)
 
 
 def _cell(value: Cell) -> str:

@@ -18,7 +18,7 @@ Facts = list[tuple[str, str]]
 
 
 def facts(run: OpenedRun) -> Facts:
-    """All that a report says about a run before its figures."""
+    """The rows of a report: data, network, process, how far training went, hardware and sampling."""
     objective = run.settings.objective
     return [
         *_model(run),
@@ -31,7 +31,7 @@ def facts(run: OpenedRun) -> Facts:
 
 
 def decisions(run: OpenedRun) -> Facts:
-    """What is decided when training begins, each with its reason: data, network, device, precision and the like."""
+    """The rows to print when training begins: data, network, process and hardware, each choice with its reason."""
     return [*_model(run), *_hardware(run)]
 
 
