@@ -87,10 +87,10 @@ def test_samplers_are_compared_from_the_same_noise(run, capsys):
     assert main(words) == 0
     *lines, path = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "euler, 4 steps (4 evaluations)",
-        "euler, 16 steps (16 evaluations)",
-        "heun, 4 steps (7 evaluations)",
-        "heun, 16 steps (31 evaluations)",
+        "euler, 4 steps (NFE 4)",
+        "euler, 16 steps (NFE 16)",
+        "heun, 4 steps (NFE 7)",
+        "heun, 16 steps (NFE 31)",
     ]
     errors = [float(line.rpartition(" ")[2]) for line in lines]
     assert errors[0] > errors[1] and errors[2] > errors[3] and Image.open(path).size[0] > 300

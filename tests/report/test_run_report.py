@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fromnoise.diagnosis.diagnosis import Diagnosis
+from fromnoise.diagnosis.finding import Finding
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
-from fromnoise.report.html import Section
 from fromnoise.report.run_report import FIGURES, RunContents, run_page
 
 METADATA = {
@@ -35,9 +36,15 @@ def test_every_figure_there_is_stands_on_the_page():
     assert html(figures={"samples": PNG, "guesses": PNG}).count("<img") == 1, "an older run's figure is left out"
 
 
-def test_results_and_what_is_missing_are_shown():
-    page = html(missing="no images at /x", evaluation=[Section("Evaluation", "FD 5.91")])
-    assert "no images at /x" in page and "FD 5.91" in page
+def test_the_diagnosis_and_what_is_missing_are_shown():
+    finding = Finding("colour", "warning", "too dark", "train longer")
+    diagnosis = Diagnosis([finding], {}, {}).to_json()
+    page = html(missing="no images at /x", diagnosis=diagnosis, figures={"noise-levels": PNG})
+    assert "no images at /x" in page and "too dark" in page and "<img" in page
+
+
+def test_damaged_results_are_left_out():
+    assert html(evaluation={"schema": 0}, sweep={}, diagnosis={"findings": 3}) == html()
 
 
 def test_commands_quote_names_for_the_shell():

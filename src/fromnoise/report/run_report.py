@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.report.diagnosis_sections import diagnosis_sections
+from fromnoise.report.evaluation_sections import stored_sections
 from fromnoise.report.html import Section, page
 
 _FIGURES = {
@@ -58,8 +59,7 @@ class RunContents:
         facts: rows of (what, value).
         figures: the bytes of PNG files by name: FIGURES, and those of the other parts; what is missing is left out.
         missing: why some figures could not be drawn, or "".
-        evaluation: sections on what was measured.
-        diagnosis: the content of diagnosis.json.
+        evaluation, sweep, diagnosis: the content of evaluation.json, sweep.json and diagnosis.json.
     """
 
     path: Path
@@ -67,22 +67,23 @@ class RunContents:
     facts: Sequence[tuple[str, str]]
     figures: Mapping[str, bytes]
     missing: str = ""
-    evaluation: Sequence[Section] = ()
+    evaluation: Mapping[str, Any] | None = None
+    sweep: Mapping[str, Any] | None = None
     diagnosis: Mapping[str, Any] | None = None
 
 
 def run_page(contents: RunContents) -> str:
     """The report as HTML."""
     data, recipe = contents.metadata["data"], contents.metadata["settings"]["recipe"]
-    facts = [("", "value"), *contents.facts]
+    facts, figures = [("", "value"), *contents.facts], contents.figures
     sections = [Section("What was trained", table=facts, text="\n\n".join(data["notes"]))]
     for name, (title, text) in _FIGURES.items():
-        if name in contents.figures:
-            sections.append(Section(title, text=text, image=contents.figures[name]))
+        if name in figures:
+            sections.append(Section(title, text=text, image=figures[name]))
     if contents.missing:
         sections.append(Section("What is missing", text=contents.missing))
-    sections += contents.evaluation
-    sections += diagnosis_sections(contents.diagnosis, contents.figures.get("noise-levels"))
+    sections += stored_sections(contents.evaluation, contents.sweep, figures)
+    sections += diagnosis_sections(contents.diagnosis, figures.get("noise-levels"))
     sections.append(Section("Next steps", text=_NEXT, code=_commands(contents)))
     lead = f"The recipe `{recipe}` on {data['name']}: {data['count']:,} images, {data['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in contents.metadata["versions"].items())

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from fromnoise.common.errors import DataError
 from fromnoise.common.files import write_bytes
 from fromnoise.figures.grid import save
-from fromnoise.report.evaluation_sections import stored_sections
 from fromnoise.report.html import write_page
 from fromnoise.report.run_figures import one_step_predictions, run_figures
 from fromnoise.report.run_report import FIGURES, RunContents, run_page
@@ -47,22 +46,21 @@ def show(run: OpenedRun) -> Path:
 
 def write_report(run: OpenedRun) -> Path:
     """Write report.html from what lies in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
-    shown = run.folder.read_json(run.folder.figures / SHOWN) or {}
-    rows = facts(run)
+    folder, rows = run.folder, facts(run)
+    shown = folder.read_json(folder.figures / SHOWN) or {}
     if shown.get("nfe"):
         rows.append(("NFE", f"{shown['nfe']} network evaluations per image"))
-    figures = {path.stem: path.read_bytes() for path in run.folder.figures.glob("*.png")}
-    stored = run.folder.read_json(run.folder.evaluation), run.folder.read_json(run.folder.sweep)
     contents = RunContents(
         path=run.path,
         metadata=run.metadata,
         facts=rows,
-        figures=figures,
+        figures={path.stem: path.read_bytes() for path in folder.figures.glob("*.png")},
         missing=shown.get("missing", ""),
-        evaluation=stored_sections(*stored, figures),
-        diagnosis=run.folder.read_json(run.folder.diagnosis),
+        evaluation=folder.read_json(folder.evaluation),
+        sweep=folder.read_json(folder.sweep),
+        diagnosis=folder.read_json(folder.diagnosis),
     )
-    return write_page(run.folder.report, run_page(contents))
+    return write_page(folder.report, run_page(contents))
 
 
 def add_predictions(run: OpenedRun, model: TrainedModel) -> None:
