@@ -1,7 +1,7 @@
 """How good are the recipes? A table from runs that were trained and evaluated, seeds of one recipe in one row.
 
     fromnoise train mnist --recipe chapter-basic --output_dir runs/basic-s0
-    fromnoise evaluate runs/basic-s0 --deep
+    fromnoise evaluate runs/basic-s0 --extended
     python benchmarks/quality.py --data mnist runs/basic-s0 ...
 
 Runs of one row must have been measured under one protocol; else they are refused. Rows of other recipes that are there
@@ -37,7 +37,7 @@ def row(path: Path) -> dict[str, Any]:
     """What one run is and what its evaluation says."""
     run = Run(path)
     if not run.folder.evaluation.exists():
-        raise UsageError(f"{path} was not evaluated; run `fromnoise evaluate {path} --deep` first")
+        raise UsageError(f"{path} was not evaluated; run `fromnoise evaluate {path} --extended` first")
     evaluation = Evaluation.from_json(json.loads(run.folder.evaluation.read_text()), str(run.folder.evaluation))
     lines = [line for line in run.folder.read_metrics() if "seconds" in line]
     return {
@@ -131,7 +131,7 @@ def main() -> None:
     space = _features(rows[0])
     words = (
         f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by "
-        f"`fromnoise train` and `fromnoise evaluate --deep`, on {machine}. Means over training seeds, ± their standard "
+        f"`fromnoise train` and `fromnoise evaluate --extended`, on {machine}. Means over training seeds, ± their standard "
         f"deviation. Features: {space['about']} (recipe {space['recipe_hash']}, weights {space['weight_hash']}). "
         "Reference: the whole training split. `test row` is what as many test images get, `ratio` the distance over "
         "it. Seconds of training are wall time, also of a machine that did other work. What each column is: "

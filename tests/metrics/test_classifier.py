@@ -1,4 +1,4 @@
-"""The judge learns, gives living features, is kept, and is trained anew when what was kept is damaged."""
+"""The classifier learns, none of its features is dead, it is kept, and trained again where the kept one is damaged."""
 
 import json
 from dataclasses import replace
@@ -61,7 +61,7 @@ def test_probabilities_sum_to_one_and_forward_gives_their_logits(trained):
     torch.testing.assert_close(probabilities, expected)
 
 
-def test_a_picture_is_judged_alike_in_any_company(trained):
+def test_an_image_has_the_same_features_in_any_batch(trained):
     images = stripes().images
     trained.train()  # as a careless caller may leave it
     alone = trained.features(images[3:4])
@@ -73,7 +73,7 @@ def test_sure_answers_reach_beyond_what_label_smoothing_teaches(trained):
     assert trained.temperature < 1 and top.min() > 1 - training._SMOOTHING / 2
 
 
-def test_the_seed_decides_the_judge_and_nothing_else_is_touched():
+def test_the_seed_decides_the_classifier_and_no_other_state_is_touched():
     state = torch.get_rng_state()
     first, again, other = (train_classifier(stripes(), seed=seed, steps=3) for seed in (4, 4, 5))
     assert same(first, again) and not same(first, other)
@@ -97,12 +97,12 @@ def test_any_size_and_channels(shape):
     assert net.probabilities(images).shape == (6, 3) and net.features(images).isfinite().all()
 
 
-def test_two_pictures_are_enough():
+def test_two_images_are_enough():
     data = stripes(2)
     assert accuracy(train_classifier(data, steps=40), data) == 1.0
 
 
-def test_shifts_move_each_picture_by_its_own_and_repeat_edges():
+def test_shifts_move_each_image_by_its_own_and_repeat_edges():
     ramp = torch.arange(28, dtype=torch.uint8).expand(200, 1, 28, 28)
     moved = training._shifted(ramp, torch.Generator().manual_seed(0)).int()
     offsets = moved[:, 0, 14, 14] - 14
@@ -152,7 +152,7 @@ def flip_a_bit(path):
     ],
     ids=["truncated", "empty", "bit", "json-cut", "json-list", "json-gone"],
 )
-def test_what_is_damaged_is_trained_anew_and_noted(tmp_path, short, damage):
+def test_a_damaged_classifier_is_trained_again_and_noted(tmp_path, short, damage):
     first = cached_classifier(stripes(), tmp_path)
     (path,) = tmp_path.glob("*.safetensors")
     kept = path.read_bytes()
@@ -191,7 +191,7 @@ def test_data_that_cannot_teach_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_of_another_kind_are_refused(trained):
+def test_images_of_another_kind_are_refused(trained):
     with pytest.raises(DataError, match=r"uint8 \(2, 3, 8, 8\).*uint8 \(N, 1, H, W\)"):
         trained.features(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
     with pytest.raises(DataError, match="float32"):

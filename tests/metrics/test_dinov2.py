@@ -1,4 +1,4 @@
-"""DINOv2 is asked with pictures as it learned them, and whatever is missing is said in one sentence."""
+"""DINOv2 features: images are prepared as in its training, and missing parts are refused."""
 
 import sys
 import types
@@ -46,7 +46,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_pictures_come_as_they_were_learned(fake, folder):
+def test_images_are_prepared_as_in_its_training(fake, folder):
     space = dinov2(folder)
     assert (space.name, space.dim, space.recipe_hash) == ("dinov2", 9, recipe_hash()) and len(space.weight_hash) == 16
     white = space.of(torch.full((40, 1, 28, 28), 255, dtype=torch.uint8))

@@ -32,7 +32,7 @@ def test_pixels_are_the_principal_components(digits):
     assert abs(abs(ours) - abs(theirs)).max() < 1e-4  # the sign of a component is free
 
 
-def test_large_pictures_are_averaged_down_before_their_components_are_found():
+def test_large_images_are_averaged_down_before_their_components_are_found():
     images = torch.randint(0, 256, (40, 3, 96, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     space = pixels(ArrayData("large", "train", images, None, ImageSpec(3, 96, 48)))
     assert space.of(images).shape == (40, 64)
@@ -49,7 +49,7 @@ def test_the_same_data_give_the_same_space_and_other_data_another(digits, tmp_pa
     assert first.classifier is not None and first.of(digits.images[:3]).shape == (3, first.dim)
 
 
-def test_images_without_labels_are_told_apart_by_how_they_are_turned(digits, tmp_path, monkeypatch):
+def test_unlabelled_images_are_classified_by_rotation(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "_ROTATED", 400)
     space = domain(unlabelled(digits), tmp_path)
     assert space.classifier is None and "4 orientations" in space.about
@@ -59,7 +59,7 @@ def test_images_without_labels_are_told_apart_by_how_they_are_turned(digits, tmp
     assert path.exists() and accuracy(net, held_out) > 0.7  # chance is 0.25
 
 
-def test_turned_pictures_carry_how_they_were_turned():
+def test_rotated_images_are_labelled_by_rotation():
     image = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
     square = rotated(ArrayData("one", "train", image, None, ImageSpec(1, 4, 4)))
     assert square.labels.tolist() == [0, 1, 2, 3] and torch.equal(square.images[2], image[0].flip(1, 2))

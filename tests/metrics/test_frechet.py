@@ -1,4 +1,4 @@
-"""The Frechet distance against scipy's matrix root and closed forms; its interval, its limit, its files."""
+"""The Fréchet distance against scipy's matrix root and closed forms; its interval, its limit, its files."""
 
 import io
 import re
@@ -107,7 +107,7 @@ def test_unlike_dimensions_are_refused():
             refused()
 
 
-def test_interval_covers_what_other_pictures_give():
+def test_interval_covers_the_distance_of_other_samples():
     reference = gaussian(torch.zeros(4), torch.eye(4))
     sets = [normal(200, 4, seed, scale=1.3, shift=0.3) for seed in range(60)]
     expected = sum(frechet_distance(statistics(features), reference) for features in sets) / 60
@@ -119,7 +119,7 @@ def test_interval_covers_what_other_pictures_give():
 
 
 def test_interval_lies_around_the_figure_and_not_around_the_resampled_ones():
-    # With 100 pictures in 30 dimensions each resampled distance is far above the measured one.
+    # With 100 samples in 30 dimensions each resampled distance is far above the measured one.
     reference, features = gaussian(torch.zeros(30), torch.eye(30)), normal(100, 30)
     figure = frechet_distance(statistics(features), reference)
     low, high = frechet_interval(features, reference)
@@ -153,7 +153,7 @@ def test_resampled_sets_are_fewer_where_they_are_dear(monkeypatch):
     assert len(made) == 20
 
 
-def test_limit_undoes_what_few_pictures_add():
+def test_limit_removes_the_bias_of_few_samples():
     reference = gaussian(torch.zeros(20), torch.eye(20))
     features = normal(2000, 20)
     figure = frechet_distance(statistics(features), reference)

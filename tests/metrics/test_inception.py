@@ -14,7 +14,7 @@ from fromnoise.metrics.inception import FILE, URL, inception, recipe_hash
 
 
 class Fake(nn.Module):
-    """Takes what torch-fidelity's extractor takes; its features are the pictures' first pixel, times a weight."""
+    """Takes what torch-fidelity's extractor takes; its features are the images' first pixel, times a weight."""
 
     def __init__(self, name, features_list, feature_extractor_weights_path=None):
         super().__init__()
@@ -106,7 +106,7 @@ def test_weights_are_given_or_found_or_downloaded(fake, hub, weights, monkeypatc
     assert downloaded.weight_hash == found.weight_hash != given.weight_hash
 
 
-def test_every_kind_of_picture_becomes_rgb(fake, weights):
+def test_every_kind_of_image_becomes_rgb(fake, weights):
     of = inception(weights).of
     grey = torch.randint(0, 256, (40, 1, 5, 7), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     expected = grey.float().mean((2, 3)) * torch.arange(2048.0)
@@ -121,7 +121,7 @@ def test_every_kind_of_picture_becomes_rgb(fake, weights):
             of(wrong)
 
 
-def test_pictures_are_taken_in_small_batches(fake, weights, monkeypatch):
+def test_images_are_taken_in_small_batches(fake, weights, monkeypatch):
     built = []
     monkeypatch.setattr(room, "_builder", lambda: lambda *a, **k: built.append(Fake(*a, **k)) or built[-1])
     inception(weights).of(torch.zeros(40, 1, 4, 4, dtype=torch.uint8))

@@ -134,7 +134,7 @@ def test_images_do_not_depend_on_their_batch(monkeypatch):
     assert bits_per_dimension(oracle, data, draws=4) == whole
 
 
-def test_labels_are_told_where_the_model_has_classes():
+def test_a_model_with_classes_is_conditioned_on_labels():
     heard = []
 
     class Listening(Gaussian):

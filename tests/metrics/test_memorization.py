@@ -1,4 +1,4 @@
-"""Planted copies and duplicates are found, fresh pictures are not; the score of ranks is scipy's."""
+"""Planted copies and duplicates are found, fresh images are not; the rank score is scipy's."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def data_of(images, split="train"):
 
 
 def features(images):
-    """Blind to brightness: where the picture is brighter than its mean, and by how much for its spread."""
+    """Invariant to brightness: where the image is brighter than its mean, and by how much for its spread."""
     flat = images.flatten(1).float()
     flat = flat - flat.mean(1, keepdim=True)
     return flat / flat.std(1, keepdim=True)
@@ -47,7 +47,7 @@ def plain(images, others):
     return torch.cdist(images.flatten(1).double(), others.flatten(1).double()) / 6
 
 
-def test_fresh_pictures_are_neither_copies_nor_duplicates(baseline):
+def test_fresh_images_are_neither_copies_nor_duplicates(baseline):
     found = measured(noise(COUNT, 3), baseline)
     assert found.copy_rate <= 0.01 and found.copy_rate_features <= 0.01 and found.duplicate_rate <= 0.01
     assert (
@@ -91,12 +91,12 @@ def test_a_third_of_the_second_distance_makes_a_copy_even_above_the_bar(baseline
     assert measured(samples, strict).copy_rate == 10 / COUNT
     crowded = data_of(torch.cat([TRAIN.images, TRAIN.images[:10] ^ 16]))
     second = memorization(samples, crowded, features(samples), features(crowded.images), strict)
-    assert second.copy_rate == 0  # with twins in the data, one third says nothing
+    assert second.copy_rate == 0  # with identical images in the data the rule of one third never applies
     usual = memorization(samples, crowded, features(samples), features(crowded.images), baseline)
     assert 10 / COUNT <= usual.copy_rate <= 12 / COUNT  # but the threshold does
 
 
-def test_exact_twins_are_copies_where_the_test_images_are_too():
+def test_identical_images_are_copies_where_the_test_images_are_too():
     twice = data_of(torch.cat([TRAIN.images, TRAIN.images[:300]]))
     both = features(twice.images)
     found = measure_baseline(twice, both, data_of(TRAIN.images[:200]), both[:200], count=100)
@@ -117,7 +117,7 @@ def test_duplicates_are_counted(baseline):
 
 def test_duplicates_are_held_against_equally_many_training_images(baseline):
     few = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=50)
-    assert few.count == 50 and few.duplicate_below > baseline.duplicate_below  # fewer pictures lie farther apart
+    assert few.count == 50 and few.duplicate_below > baseline.duplicate_below  # fewer images lie farther apart
     again = baseline_for_count(baseline, TRAIN, 50)
     assert (again.count, again.duplicate_below, again.copy_below) == (50, few.duplicate_below, baseline.copy_below)
     assert baseline_for_count(baseline, TRAIN, COUNT) is baseline
@@ -126,7 +126,7 @@ def test_duplicates_are_held_against_equally_many_training_images(baseline):
     assert chosen.count == 2000 and chosen.duplicate_below == pytest.approx(float(among[2]), rel=1e-5)
 
 
-def test_without_test_images_only_duplicates_are_told():
+def test_without_test_images_only_duplicates_are_counted():
     alone = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=COUNT)
     found = measured(TRAIN.images[:COUNT].clone(), alone)
     rates = (found.copy_rate, found.test_rate, found.copy_rate_features, found.test_rate_features, found.z)

@@ -1,4 +1,4 @@
-"""The nearest images are those that a plain search in float64 finds; twins are at exactly 0."""
+"""The nearest images are those of a plain search in float64; identical images are at exactly 0."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_it_equals_a_plain_search(k, chunk):
 
 
 @pytest.mark.parametrize("shape", [(3, 48, 48), (1, 28, 28)])
-def test_bright_pictures_that_differ_little_do_not_cancel(shape):
+def test_bright_images_that_differ_little_do_not_cancel(shape):
     images = noise(400, *shape, low=253)
     samples = images[:30].clone()
     samples[:, 0, 0, 0] ^= 3
@@ -47,7 +47,7 @@ def test_bright_pictures_that_differ_little_do_not_cancel(shape):
     torch.testing.assert_close(distances.double(), expected, rtol=1e-6, atol=0)
 
 
-def test_twins_are_at_exactly_zero():
+def test_identical_images_are_at_exactly_zero():
     images = noise(500, 3, 16, 16)
     distances, indices = nearest(images[[7, 250, 499]], data_of(images))
     assert indices[:, 0].tolist() == [7, 250, 499] and distances[:, 0].tolist() == [0.0, 0.0, 0.0]
@@ -68,7 +68,7 @@ def test_of_equals_the_earlier_comes_first():
     assert nearest(images[:2], data_of(images), k=6)[1].tolist() == [[0, 1, 2, 3, 4, 5]] * 2
 
 
-def test_large_pictures_are_taken_in_small_blocks(monkeypatch):
+def test_large_images_are_taken_in_small_blocks(monkeypatch):
     fetched = []
     images, samples = noise(40, 3, 32, 32), noise(9, 3, 32, 32, seed=1)
     data = data_of(images)

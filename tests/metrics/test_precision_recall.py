@@ -41,7 +41,7 @@ def test_float32_features_far_from_the_origin_do_not_cancel():
     assert 0.5 < shares.precision < 1 and 0.5 < shares.coverage < 1
 
 
-def test_the_picture_itself_is_no_neighbour():
+def test_an_image_is_not_its_own_neighbour():
     line = torch.arange(4.0)[:, None] ** 2  # 0, 1, 4, 9: to the nearest other 1, 1, 3, 5
     apart = torch.tensor([[0.5], [20.0], [14.5], [3.0]])
     found = precision_recall(line, apart, k=1)
@@ -59,7 +59,7 @@ def test_copies_lie_on_rims_wherever_rounding_falls(monkeypatch):
     assert found.density == pytest.approx(1.0, abs=1e-12)  # each ball holds itself and four: the fifth is its rim
 
 
-def test_dropped_and_foreign_kinds_are_told_apart():
+def test_dropped_kinds_lower_recall_and_foreign_ones_precision():
     real = torch.cat([normal(200, 8, 1), normal(200, 8, 2, shift=20.0)])
     one_kind, foreign = normal(400, 8, 3), torch.cat([normal(200, 8, 4), normal(200, 8, 5, shift=-20.0)])
     dropped = precision_recall(real, one_kind)
@@ -67,7 +67,7 @@ def test_dropped_and_foreign_kinds_are_told_apart():
     assert precision_recall(real, foreign).precision < 0.5
 
 
-def test_equal_pictures_have_balls_without_room():
+def test_identical_images_have_empty_balls():
     reference = torch.ones(10, 3)
     assert asdict(precision_recall(reference, reference)) == dict.fromkeys(
         ("precision", "recall", "density", "coverage"), 0.0

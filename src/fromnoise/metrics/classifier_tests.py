@@ -8,9 +8,9 @@ C2ST    the accuracy on validation images of a classifier of samples against rea
             under the null hypothesis of one distribution, accuracy ~ N(1/2, 1 / (4 n))
 
         0.5: no difference was found; exactly 0.5 where it learned nothing and assigns all images to one side. Almost
-        every generator can be told from real images, so the accuracy says more than the p value. Give real images
+        every generator differs from real images, so the accuracy says more than the p value. Give real images
         that the generator was not trained on, all or a random part of them: the first 4,000 training images of MNIST
-        are told from the next 4,000 with an accuracy of 54 %, since neighbours in the file have one writer.
+        are separated from the next 4,000 with an accuracy of 54 %, since neighbours in the file have one writer.
 """
 
 from __future__ import annotations
