@@ -6,15 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fromnoise.cli.flags import (
-    SAMPLE_FLAGS,
-    add_device_flag,
-    add_setting_flags,
-    add_weights_flags,
-    parse_seeds,
-    positive,
-    sample_settings,
-)
+from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 
@@ -71,9 +63,7 @@ def _add_common(parser: Parser) -> None:
     """The flags that all actions take."""
     parser.flag("label", "class", dest="label", metavar="CLASS", help="the class (default: a training image's own)")
     parser.flag("out", metavar="PATH", help="a .png (its steps go beside it), a .gif of the steps, or a folder of PNGs")
-    add_setting_flags(parser, SAMPLE_FLAGS)
-    add_weights_flags(parser)
-    add_device_flag(parser)
+    add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -85,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     seeds = parse_seeds(args.seeds) if getattr(args, "seeds", None) else None
     if args.action != "interpolate" and seeds and args.num is not None:
         raise UsageError("--num and --seeds were both given; use one of them")
-    settings = sample_settings(args)
+    arguments = model_arguments(args)
 
     from fromnoise.editing.result import check_ending, strip_beside
     from fromnoise.run import Run
@@ -93,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     opened = Run(args.run_folder, device=args.device)
     out = Path(args.out) if args.out else opened.path / "edits" / _name(args, seeds or list(range(num)))
     kind = check_ending(out)
-    edit = _edit(opened.edit(checkpoint=args.checkpoint, weights=args.weights, **settings), args, num, seeds)
+    edit = _edit(opened.edit(**arguments), args, num, seeds)
     for note in edit.notes:
         print(note)
     saved = edit.save(out)

@@ -91,9 +91,22 @@ def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str
     return changes
 
 
-def sample_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Sampling options by name for every flag of SAMPLE_FLAGS that was given."""
-    return {name.partition(".")[2]: value for name, value in chosen_settings(args, SAMPLE_FLAGS).items()}
+def add_model_flags(parser: Parser, without: str = "") -> None:
+    """Add what every verb on a trained model takes: how to sample (but for one flag), which weights, which device."""
+    add_setting_flags(parser, {short: name for short, name in SAMPLE_FLAGS.items() if short != without})
+    add_weights_flags(parser)
+    add_device_flag(parser)
+
+
+def sample_settings(args: argparse.Namespace, without: str = "") -> dict[str, Any]:
+    """Sampling options by name for every flag that `add_model_flags` added and that was given."""
+    flags = {short: name for short, name in SAMPLE_FLAGS.items() if short != without}
+    return {name.partition(".")[2]: value for name, value in chosen_settings(args, flags).items()}
+
+
+def model_arguments(args: argparse.Namespace, without: str = "") -> dict[str, Any]:
+    """The keyword arguments of `Run.model` that the flags of `add_model_flags` give."""
+    return {"checkpoint": args.checkpoint, "weights": args.weights, **sample_settings(args, without)}
 
 
 def parse_seeds(text: str) -> list[int]:

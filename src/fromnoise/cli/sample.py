@@ -6,15 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from fromnoise.cli.flags import (
-    SAMPLE_FLAGS,
-    add_device_flag,
-    add_setting_flags,
-    add_weights_flags,
-    parse_seeds,
-    positive,
-    sample_settings,
-)
+from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 
@@ -27,9 +19,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-63 (both ends) or 1,5,8-10")
     parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
     parser.flag("out", metavar="PATH", help=".png: a grid; .gif: the steps; .npz: arrays; else a folder of PNGs")
-    add_setting_flags(parser, SAMPLE_FLAGS)
-    add_weights_flags(parser)
-    add_device_flag(parser)
+    add_model_flags(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -44,20 +34,13 @@ def run(args: argparse.Namespace) -> None:
     seeds = (
         parse_seeds(args.seeds) if args.seeds else list(range(positive("num", 64 if args.num is None else args.num)))
     )
-    settings = sample_settings(args)
+    arguments = model_arguments(args)
 
     from fromnoise.run import Run
 
     trained = Run(args.run_folder, device=args.device)
     out = Path(args.out) if args.out else trained.folder.samples / _name(seeds, args.label)
-    samples = trained.sample(
-        seeds=seeds,
-        label=args.label,
-        checkpoint=args.checkpoint,
-        weights=args.weights,
-        keep_steps=out.suffix == ".gif",
-        **settings,
-    )
+    samples = trained.sample(seeds=seeds, label=args.label, keep_steps=out.suffix == ".gif", **arguments)
     print(samples.save(out))
 
 

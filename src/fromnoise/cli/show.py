@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fromnoise.cli.flags import (
-    SAMPLE_FLAGS,
-    add_device_flag,
-    add_setting_flags,
-    add_weights_flags,
-    parse_seeds,
-    positive,
-    sample_settings,
-)
+from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive, sample_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 
@@ -25,21 +17,18 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("steps", metavar="N,...", help="sampling steps: one number, or several for --compare (5,10,20)")
     parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-3 or 1,5")
     parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
-    add_setting_flags(parser, {name: setting for name, setting in SAMPLE_FLAGS.items() if name != "steps"})
-    add_weights_flags(parser)
-    add_device_flag(parser)
+    add_model_flags(parser, without="steps")
 
 
 def run(args: argparse.Namespace) -> None:
     """Draw the chosen view and print where it was written."""
     if args.trajectory and args.compare:
         raise UsageError("--trajectory and --compare were both given; use one of them at a time")
-    settings = {name: value for name, value in sample_settings(args).items() if name != "steps"}
     counts = _counts(args.steps) if args.steps else None
     seeds = parse_seeds(args.seeds) if args.seeds else None
-    view = {"label": args.label, "checkpoint": args.checkpoint, "weights": args.weights, **settings}
+    view = {"label": args.label, **model_arguments(args, without="steps")}
     if not (args.trajectory or args.compare):
-        _refuse_sampling_flags(args, bool(settings))
+        _refuse_sampling_flags(args, bool(sample_settings(args, without="steps")))
 
     from fromnoise.run import Run
 
