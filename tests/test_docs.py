@@ -33,6 +33,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS, SOURCE = CHECKOUT / "docs", CHECKOUT / "src" / "fromnoise"
 PAGES = sorted(DOCS.rglob("*.md"))
 WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+SLOW = {"adding-a-sampler"}  # proves a sampler on every process
 WITHOUT_RESULTS = [page for page in PAGES if "results" not in page.parts]
 READMES = [CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md", CHECKOUT / "CONTRIBUTING.md"]
 # Flags of pip, build, uv, mkdocs and of scripts/ that pages show.
@@ -43,7 +44,11 @@ def name_of(page: Path) -> str:
     return page.relative_to(CHECKOUT).as_posix()
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.stem in SLOW else page for page in WITH_CODE],
+    ids=name_of,
+)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
     done = subprocess.run(
