@@ -92,7 +92,10 @@ def api_page() -> str:
     for name, home in fromnoise._HOMES.items():
         inside = home.removeprefix("fromnoise.")
         part = next(part for part in PARTS if f"{inside}.".startswith(f"{part}."))
-        groups[PARTS[part]].append(f"::: {home}.{name}")
+        entry = f"::: {home}.{name}"
+        if name == "Run":  # it opens a folder by what it inherits: model, data, checkpoint
+            entry += "\n    options:\n      inherited_members: true"
+        groups[PARTS[part]].append(entry)
     for heading, names in groups.items():
         lines += ["", f"## {heading}", "", *(line for name in names for line in (name, ""))]
     lines += ["## Checks for components of your own", "", "::: fromnoise.testing"]
