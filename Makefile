@@ -35,8 +35,12 @@ $(VENV)/.installed-dev: $(NEEDS)
 	@$(SETUP) -e '.[dev]'
 	@touch $(VENV)/.installed $@
 
+# Two processes of one thread each take half the time of one with two threads: most of a test is Python. A file stays
+# in one process, since its tests share what they trained.
+WORKERS ?= auto
+
 test: venv-dev ## the tests that are quick, and what they cover
-	@$(PY) -m pytest -m "not slow" --cov --cov-report=term $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-slow: venv-dev ## the tests that train or install something
 	@$(PY) -m pytest -m slow $(ARGS)
