@@ -132,7 +132,8 @@ def main() -> None:
     words = (
         f"# How good are the recipes on {args.data}?\n\n`python benchmarks/quality.py` on runs made by "
         f"`fromnoise train` and `fromnoise evaluate --extended`, on {machine}. Means over training seeds, ± their "
-        f"standard deviation. Features: {space['about']} (recipe {space['recipe_hash']}, weights {space['weight_hash']}). "
+        f"standard deviation. Features: {space['about']} (recipe {space['recipe_hash']}, weights "
+        f"{space['weight_hash']}). "
         "Reference: the whole training split. `test row` is what as many test images get, `ratio` the distance over "
         "it. Seconds of training are wall time, also of a machine that did other work. What each column is: "
         "[evaluation](../evaluation.md).\n\n"

@@ -87,7 +87,7 @@ def test_missing_libraries_and_extras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert libraries.advice.endswith("pip install nosuchlib")
     (extra,) = doctor._extras()
     assert extra.ok and extra.name == "extra [hub]"
-    assert "othermissing" in extra.value and '"fromnoise[hub]"' in extra.advice
+    assert "othermissing" in extra.value and extra.advice.endswith("pip install othermissing")
 
 
 def test_run_from_a_checkout_without_installation(monkeypatch: pytest.MonkeyPatch) -> None:

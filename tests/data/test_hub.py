@@ -109,7 +109,7 @@ def test_the_missing_extra_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UsageError) as caught:
         load(DataOptions(source="hf:me/pictures"))
-    assert "pip install 'fromnoise[hub]'" in str(caught.value) and caught.value.exit_code == 2
+    assert "pip install datasets" in str(caught.value) and caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize("source", ["hf:", "hf:a/b/c", "hf:/x"])

@@ -51,7 +51,7 @@ def hub(monkeypatch, tmp_path):
 
 def test_without_the_extra_the_pip_line_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(UsageError, match=r"torch_fidelity.*pip install 'fromnoise\[fid\]'"):
+    with pytest.raises(UsageError, match=r"torch_fidelity.*pip install torch-fidelity"):
         inception()
 
 

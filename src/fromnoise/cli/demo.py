@@ -47,8 +47,8 @@ def _data() -> tuple[str, float]:
         fetch("mnist")
         print("Data: mnist, 28x28, since it is at hand.", flush=True)
         data = "mnist"
-    except DataError as error:
-        print("Data: digits (1,797 of them, 16x16, nothing to download), since MNIST is not at hand:")
-        print(f"  {str(error).splitlines()[0]}", flush=True)
+    except DataError:
+        print("Data: digits (1,797 of them, 16x16, nothing to download), since MNIST cannot be downloaded here;")
+        print("`fromnoise data fetch mnist` tells why and where its files may be put.", flush=True)
         data = "digits"
     return data, time.monotonic() - began

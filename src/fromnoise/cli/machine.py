@@ -97,7 +97,7 @@ def _extras() -> list[Fact]:
     for extra, (names, missing) in sorted(_missing().items()):
         if extra not in ("", *_OURS):
             value = f"lacks {', '.join(missing)}" if missing else f"installed: {', '.join(names)}"
-            advice = f'install it: {_INSTALL} "fromnoise[{extra}]"' if missing else ""
+            advice = f"install it: {_INSTALL} {' '.join(missing)}" if missing else ""
             facts.append(Fact(f"extra [{extra}]", value, advice=advice))
     return facts
 

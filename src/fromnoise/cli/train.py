@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration, process_start
 from fromnoise.common.errors import UsageError
-from fromnoise.recipes.recipes import RECIPES
+from fromnoise.recipes.recipes import RECIPES, images_needed
+
+if TYPE_CHECKING:
+    from fromnoise.cli.progress import TrainProgress
+    from fromnoise.run import Run
 
 
 def add_arguments(parser: Parser) -> None:
@@ -53,12 +58,17 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     with TrainProgress(training) as progress:
         for step in training.steps(started=process_start() + waited + training.download_seconds, max_time=max_time):
             progress.update(step)
-    lines = training.folder.read_metrics()
+    _conclude(training, progress)
+
+
+def _conclude(training: Run, progress: TrainProgress) -> None:
+    """Print how the training ended, what to do next, and where the run lies."""
+    lines, path = training.folder.read_metrics(), training.path
     seconds = sum_seconds(lines)
     cut = next((line for line in reversed(lines) if line.get("event") == "budget spent"), None)
     if cut and not cut["images"]:
         raise UsageError(
-            f"the budget of {training.settings.train.budget} was over before an image was seen; remove {training.path} "
+            f"the budget of {training.settings.train.budget} was over before an image was seen; remove {path} "
             "and give a longer one"
         )
     if not progress.moved:
@@ -72,8 +82,14 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
             if cut["planned"]
             else f"time budget reached after {cut['images']:,} images, before a plan was made; give a longer budget"
         )
-    print(f"next: fromnoise sample {training.path}, or fromnoise show {training.path}")
-    print(training.path)
+    needed = images_needed(training.settings.recipe, training.spec)
+    if progress.moved and progress.images < needed:
+        print(
+            f"note: samples become legible after about {needed:,} images, and this run saw {progress.images:,}; train "
+            "longer, into a new --output_dir"
+        )
+    print(f"next: fromnoise sample {path}, fromnoise show {path}, or fromnoise diagnose {path}")
+    print(path)
 
 
 def sum_seconds(lines: list[dict[str, float]]) -> float:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from fromnoise.common.errors import UsageError
 
+# Extra -> what pip installs for it. The package itself is not on an index, so "fromnoise[fid]" would not be ours there.
+PACKAGES = {"diffusers": "diffusers", "hub": "datasets", "fid": "torch-fidelity", "dino": "transformers"}
+
 
 @contextmanager
 def extra(name: str, purpose: str) -> Iterator[None]:
@@ -21,5 +24,6 @@ def extra(name: str, purpose: str) -> Iterator[None]:
         missing = isinstance(error, ModuleNotFoundError)
         state = "is not installed" if missing else f"cannot be imported ({error})"
         raise UsageError(
-            f"{purpose} needs {error.name or name}, which {state}; run pip install 'fromnoise[{name}]'"
+            f"{purpose} needs {error.name or name}, which {state}; run pip install {PACKAGES[name]} "
+            f"(the extra [{name}])"
         ) from error

@@ -79,5 +79,9 @@ def _cut(record: TrainingRecord) -> Finding | None:
         f"Training ended after {images:,} of {planned:,} planned images ({100 * images / planned:.0f} %), because "
         f"{reason}: the learning rate had not decayed to its end."
     )
-    advice = "train again with a larger --budget" if events else "repeat the same `fromnoise train` command to continue"
+    advice = (
+        "train again with a larger --budget, into a new --output_dir"
+        if events
+        else "repeat the same `fromnoise train` command to continue"
+    )
     return Finding("history", "warning", message, advice, {"images": images, "planned": planned})

@@ -33,6 +33,10 @@ class Samples:
     steps: list[Any] = field(default_factory=list)
     evaluations: int = 0
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.images.shape))
+        return f"Samples({shape}, seeds {self.seeds[0]} to {self.seeds[-1]}, NFE {self.evaluations})"
+
     def save(self, path: str | Path) -> Path:
         """Write by the ending of `path`: .png a grid, .gif the steps, .npz arrays, no ending a folder of PNGs.
 

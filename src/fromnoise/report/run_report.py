@@ -13,7 +13,7 @@ from fromnoise.report.evaluation_sections import stored_sections
 from fromnoise.report.html import Section, page
 
 _FIGURES = {
-    "samples": ("Samples", "Seeds 0 to 63, not selected."),
+    "samples": ("Samples", "Seeds 0 to 63, not selected; where there are classes, one after the other."),
     "loss": (
         "Loss",
         "The training loss against images seen: the lines of `metrics.jsonl` faint, their running mean on top. It "
@@ -100,6 +100,7 @@ def _commands(contents: RunContents) -> str:
         f"fromnoise sample {path} --seeds 0-15 --out steps.gif",
         f"fromnoise sample {path} --num 10000 --out samples.npz",
         f"fromnoise evaluate {path}",
+        f"fromnoise diagnose {path}",
     ]
     if classes:
         lines.insert(2, f"fromnoise sample {path} --label {shlex.quote(classes[-1])} --out one-class.png")

@@ -53,7 +53,7 @@ def choose_device(requested: str = "auto") -> Device:
             return Device("cuda", f"{torch.cuda.get_device_name()} found")
         if mps:
             return Device("mps", "Apple GPU found")
-        return Device("cpu", f"no GPU found; {torch.get_num_threads()} threads")
+        return Device("cpu", f"no GPU found; threads: {torch.get_num_threads()}")
     present = {"cuda": cuda, "mps": mps, "cpu": True}
     name = requested.partition(":")[0]
     if name not in present:
