@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     from fromnoise.run import Run
 
     opened = Run(args.run_folder, device=args.device)
-    out = Path(args.out) if args.out else opened.path / "edits" / _name(args, seeds or list(range(num)))
+    out = Path(args.out) if args.out else opened.folder.edits / _name(args, seeds or list(range(num)))
     kind = check_ending(out)
     edit = _edit(opened.edit(**arguments), args, num, seeds)
     for note in edit.notes:

@@ -1,7 +1,7 @@
 """A run folder on disk: where things lie, what is written down, and who may work in it.
 
 config.toml   what was requested      metrics.jsonl  one line every few steps, and events
-config.json   all that follows        checkpoints/   averages/   samples/   figures/   report.html
+config.json   all that follows        checkpoints/   averages/   samples/   edits/   figures/   report.html
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ class RunFolder:
     def samples(self) -> Path:
         """samples/: previews and what `sample` makes."""
         return self.path / "samples"
+
+    @property
+    def edits(self) -> Path:
+        """edits/: what `edit` makes."""
+        return self.path / "edits"
 
     @property
     def figures(self) -> Path:
