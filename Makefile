@@ -20,7 +20,7 @@ endif
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
 
-demo: venv ## install, train about two minutes, sample, and write a report
+demo: venv ## install, train for 100 seconds, sample, and write a report
 	@$(PY) -m fromnoise demo
 
 venv: $(VENV)/.installed ## .venv with fromnoise in it
@@ -51,7 +51,7 @@ notebooks: venv-dev ## write examples/*.ipynb from the chapter's script
 lint: venv-dev ## look for mistakes (ruff)
 	@$(PY) -m ruff check .
 
-format: venv-dev ## lay the code out (ruff), imports too
+format: venv-dev ## format the code (ruff), imports too
 	@$(PY) -m ruff check --quiet --select I --fix .
 	@$(PY) -m ruff format .
 

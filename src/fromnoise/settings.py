@@ -1,7 +1,7 @@
 """Every setting of every part: frozen dataclasses whose fields carry default, help and limits.
 
 A setting has a dotted name, `train.learning_rate`. One statement serves the command line, config files, Python and the
-model card. Recipes give a whole `Settings`; a config file and `--set` change single ones. No torch here.
+settings page. Recipes give a whole `Settings`; a config file and `--set` change single ones. No torch here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class NetOptions:
         "unet", "our small U-Net, a transformer, the chapter's BasicUNet, or diffusers' UNet2DModel"
     )
     width: int = option(32, "channels at the first level of the U-Net, or of a token of the DiT", least=8, most=512)
-    depth: int = option(2, "residual blocks a level of the U-Net, or blocks of the DiT", least=1, most=8)
+    depth: int = option(2, "residual blocks per level of the U-Net, or blocks of the DiT", least=1, most=8)
     time_conditioning: bool = option(True, "condition the network on the time (the chapter's networks are not)")
     class_conditioning: bool = option(True, "condition the network on the class, where the images have classes")
     channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel")
@@ -67,7 +67,7 @@ class ProcessOptions:
     )
     steps: int = option(1000, "entries in the table of a VP process", least=3)
     beta_start: float = option(1e-4, "the first beta of a linear or scaled linear schedule", least=1e-8, most=0.999)
-    beta_end: float = option(0.02, "the last one", least=1e-8, most=0.999)
+    beta_end: float = option(0.02, "the last beta", least=1e-8, most=0.999)
     zero_terminal_snr: bool = option(False, "make the last entry of a VP process pure noise")
     low: float = option(-1.0, "the value of black in the network's input: -1, or 0 as in the chapter", least=-1, most=0)
 
@@ -91,7 +91,7 @@ class ObjectiveOptions:
 class TrainOptions:
     """The training loop's options. One of num_epochs, num_images and budget gives the length."""
 
-    num_epochs: float | None = option(None, "how often every image is seen", least=1e-6, most=1e6)
+    num_epochs: float | None = option(None, "passes over the training images", least=1e-6, most=1e6)
     num_images: int | None = option(None, "how many images are seen, repeats counted", least=1)
     budget: str | None = option(
         None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h", duration=True
@@ -102,7 +102,7 @@ class TrainOptions:
     )
     learning_rate: float = option(1e-3, "peak learning rate", least=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = option(
-        "cosine", "its course after the warm-up; the last two end at 0"
+        "cosine", "learning-rate schedule after warm-up; cosine and linear end at 0"
     )
     lr_warmup_images: int = option(6400, "images over which the learning rate rises from 0", least=0)
     momentum: float = option(0.95, "Muon's momentum", least=0, most=0.99999)
@@ -116,9 +116,9 @@ class TrainOptions:
     posthoc_ema: bool = option(
         True, "also keep snapshots from which --weights ema:LENGTH makes averages of other lengths later"
     )
-    mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "the type the network computes in")
+    mixed_precision: Literal["auto", "no", "bf16"] = option("auto", "computation type: auto, no (float32) or bf16")
     memory_format: Literal["auto", "channels_first", "channels_last"] = option(
-        "auto", "how the network's images and kernels lie in memory"
+        "auto", "memory layout of the network's images and kernels"
     )
     cuda_graph: Literal["auto", "yes", "no"] = option(
         "auto", "capture a training step as a CUDA graph and replay it (CUDA only)"
@@ -127,9 +127,12 @@ class TrainOptions:
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end", duration=True)
     checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)
-    previews: int = option(4, "how many preview grids are made on the way", least=0, most=100)
+    previews: int = option(4, "how many preview grids are made during training", least=0, most=100)
     validations: int = option(
-        8, "how often the validation loss is measured on the way, and once at the end; 0 is never", least=0, most=1000
+        8,
+        "how often the validation loss is measured during training, and once at the end; 0 is never",
+        least=0,
+        most=1000,
     )
     evaluate_every: int | None = option(
         None, "images between quick evaluations of 1,000 samples; the best checkpoint is then by their KID", least=1
@@ -163,11 +166,13 @@ class SampleOptions:
         "auto",
         "the time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, few_steps, or 1,0.5,0",
     )
-    steps: int = option(20, "how many steps", least=1, most=10_000)
-    eta: float | None = option(None, "share of fresh noise in each step of ddim or mix", least=0, most=1)
+    steps: int = option(20, "number of sampling steps", least=1, most=10_000)
+    eta: float | None = option(
+        None, "share of fresh noise in each step of ddim, mix, ddpm or euler_ancestral", least=0, most=1
+    )
     churn: float | None = option(None, "how far edm raises the noise level before each step", least=0, most=0.4143)
     guidance_scale: float = option(
-        1.0, "classifier-free guidance scale: 1 is off; any other value doubles the cost", least=0
+        1.0, "classifier-free guidance scale: 1 is off; otherwise a second evaluation at each guided step", least=0
     )
     guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance acts")
     guidance_rescale: float = option(0.0, "guidance rescale phi, 0 to 1 (Lin et al. 2024)", least=0, most=1)

@@ -1,4 +1,4 @@
-"""The command line: one verb a file. It parses, calls what Python users call, prints, and keeps the exit codes.
+"""The command line: one verb per file. It parses, calls what Python users call, prints, and keeps the exit codes.
 
 Modules of verbs load when their verb is used; `--help` needs no torch.
 """
@@ -14,7 +14,7 @@ from fromnoise.cli.parser import Parser, parse
 from fromnoise.common.errors import FromNoiseError, Interrupted
 
 VERBS = {
-    "demo": "train for two minutes, sample and write a report",
+    "demo": "train for 100 seconds, sample and write a report",
     "train": "train a model on images, or continue a run",
     "sample": "sample images from a trained model",
     "edit": "inpaint, vary, interpolate or invert images",

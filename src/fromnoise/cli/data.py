@@ -13,21 +13,26 @@ INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_cr
 def add_arguments(parser: Parser) -> None:
     """list, inspect DATA, fetch NAME."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
-    known = actions.add_parser("list", help="the data sets known by name, and which are at hand")
+    known = _action(actions, "list", "the data sets known by name, and which are at hand")
     add_json_flag(known)
-    inspect = actions.add_parser("inspect", help="modes, sizes, classes and value range of DATA, and a grid of it")
+    inspect = _action(actions, "inspect", "modes, sizes, classes and value range of DATA, and a grid of it")
     inspect.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, IDX or hf:owner/name")
     inspect.flag("resolution", metavar="N|HxW", help="look at the images as they would be trained on at this size")
     inspect.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
     inspect.flag("out", metavar="FILE.png", help="where the grid goes (default: data-<name>.png)")
     add_json_flag(inspect)
-    fetch = actions.add_parser("fetch", help="bring a named data set to this machine, if it is not there yet")
+    fetch = _action(actions, "fetch", "bring a named data set to this machine, if it is not there yet")
     fetch.add_argument("name", metavar="NAME", help="a name from `fromnoise data list`")
     fetch.flag("quiet", action="store_true", help="say nothing when it works")
 
 
+def _action(actions: argparse._SubParsersAction[Parser], name: str, summary: str) -> Parser:
+    """The parser of one action, whose summary is shown in both helps."""
+    return actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+
 def run(args: argparse.Namespace) -> None:
-    """One of the three."""
+    """Run the action that was given."""
     {"list": _list, "inspect": _inspect, "fetch": _fetch}[args.action](args)
 
 

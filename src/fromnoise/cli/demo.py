@@ -1,4 +1,4 @@
-"""Train for two minutes, sample and write a report: on MNIST where it can be had, else on the digits shipped here."""
+"""Train for 100 seconds, sample and write a report: on MNIST where it can be had, else on the digits shipped here."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
         "features",
         default="auto",
         metavar="{auto,domain,pixels,inception,dinov2}",
-        help="the feature space",
+        help="feature space: auto (= domain), domain (a classifier of this data set), pixels, inception, dinov2",
     )
     parser.flag("feature_weights", metavar="PATH", help="weights of inception or dinov2, instead of a download")
     parser.flag("statistics", metavar="FILE.npz", help="also give the FD to these statistics (keys mu and sigma)")

@@ -67,11 +67,13 @@ def add_setting_flags(parser: Parser, flags: dict[str, str]) -> None:
     """Add a flag for each (short name, dotted setting) of `flags`."""
     for short, name in flags.items():
         kind, choices, _ = kind_of(annotation(Settings, name))
-        words = all_settings(Settings)[name].metadata["help"]
+        metadata = all_settings(Settings)[name].metadata
+        words = metadata["help"]
         if kind is bool:
-            parser.switch(short, f"{words} (--no_{short}: not)")
+            parser.switch(short, f"{words} (turn off: --no_{short})")
             continue
-        metavar = "{" + ",".join(choices) + "}" if choices else {int: "N", float: "X"}.get(kind, "TEXT")
+        plain = "TIME" if metadata["duration"] else {int: "N", float: "X"}.get(kind, "TEXT")
+        metavar = "{" + ",".join(choices) + "}" if choices else plain
         parser.flag(short, *ALIASES.get(short, ()), metavar=metavar, help=words)
 
 
@@ -139,7 +141,8 @@ def add_weights_flags(parser: Parser) -> None:
         "checkpoint",
         default="last",
         metavar="{last,best,N}",
-        help="the newest checkpoint, the one with the lowest loss on held-out images, or the one at N images",
+        help="the newest checkpoint, the best one (lowest validation loss, or lowest KID with --evaluate_every), "
+        "or the one at N images",
     )
     parser.flag(
         "weights",
@@ -171,5 +174,8 @@ def write_json(place: str | None, value: Any) -> bool:
 def add_device_flag(parser: Parser) -> None:
     """Add --device."""
     parser.flag(
-        "device", default="auto", metavar="{auto,cpu,cuda,mps}", help="where to compute (default: the best here)"
+        "device",
+        default="auto",
+        metavar="{auto,cpu,cuda,mps}",
+        help="where to compute; cuda:1 is the second GPU (default: the best here)",
     )

@@ -52,7 +52,7 @@ def _name(seeds: list[int], label: str | None) -> str:
 
 
 def _list() -> None:
-    """One line a sampler: the order it attains on each process, NFE per step, whether it adds noise, the paper."""
+    """One line per sampler: the order it attains on each process, NFE per step, whether it adds noise, the paper."""
     from fromnoise.diffusion.samplers.registry import ORDERS, SAMPLERS, STATED_ON
 
     print(f"{'':16}order attained on{'':{10 * len(STATED_ON) - 17}}  NFE per  adds")
@@ -62,6 +62,9 @@ def _list() -> None:
         orders = "".join(f"{'-' if order is None else f'{order:.1f}':10}" for order in stated)
         noise = "biased" if sampler.biased else "yes" if sampler.stochastic else "no"
         print(f"{name:16}{orders}  {sampler.evaluations:<7}  {noise:6}  {sampler.paper}")
-    print("Orders are measured from 40 to 160 steps on normal images, each process with its recommended grid (auto).")
-    print("NFE: network evaluations per image; guidance doubles them. mix is ddim under the chapter's name, and")
-    print("euler_ancestral is ddpm.")
+    print("Orders are measured from 40 to 160 steps on normally distributed images, each process with its recommended")
+    print("grid (auto); stochastic samplers have none. vp has process.betas linear, vp_scaled scaled_linear, vp_cosine")
+    print(
+        "squaredcos_cap_v2. NFE: network evaluations per image; guidance takes a second evaluation at each guided step."
+    )
+    print("mix is ddim under the chapter's name, and euler_ancestral is ddpm.")
