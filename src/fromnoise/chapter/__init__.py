@@ -33,7 +33,7 @@ def run_chapter(
 ) -> Path:
     """Run the whole chapter on `data` and return the path of its page, chapter.html in `output_dir`.
 
-    Beside the page lie chapter.json (every number, published and ours), figures/ and runs/ (the trained networks,
+    Beside the page are chapter.json (every number, published and ours), figures/ and runs/ (the trained networks,
     ready for `fromnoise sample`). The same call continues one that was stopped.
 
     Arguments:

@@ -25,7 +25,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run it, and say where the page lies."""
+    """Run it, and print where the page was written."""
     from fromnoise.chapter import run_chapter
 
     if args.unet2d_images is not None:

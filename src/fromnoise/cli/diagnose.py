@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the findings, errors first, and where the report lies; with --json alone the JSON instead."""
+    """Print the findings, errors first, and where the report is; with --json alone the JSON instead."""
     arguments = model_arguments(args)
 
     from fromnoise.run import Run

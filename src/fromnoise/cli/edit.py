@@ -67,7 +67,7 @@ def _add_common(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Make the edit; print what was done and where it lies."""
+    """Make the edit; print what was done and where it was written."""
     for flag in NEEDED[args.action]:
         if getattr(args, flag) is None:  # checked here and not by argparse, so that a misspelt flag is named first
             raise UsageError(f"--{flag} is missing; see `fromnoise edit RUN {args.action} --help`")

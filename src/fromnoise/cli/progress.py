@@ -17,7 +17,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class TrainProgress:
-    """Shows loss, images a second and the time left while a run trains. moved: whether any step was made."""
+    """Shows loss, images per second and the time left while a run trains. moved: whether any step was made."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.moved, self.images = run, False, 0

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
 
 
 def _conclude(training: Run, progress: TrainProgress) -> None:
-    """Print how the training ended, what to do next, and where the run lies."""
+    """Print how the training ended, what to do next, and where the run is."""
     lines, path = training.folder.read_metrics(), training.path
     seconds = sum_seconds(lines)
     cut = next((line for line in reversed(lines) if line.get("event") == "budget spent"), None)

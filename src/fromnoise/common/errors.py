@@ -32,7 +32,7 @@ class DataError(FromNoiseError):
 
 
 class CheckpointError(FromNoiseError):
-    """A run folder, checkpoint or export that is missing, damaged or fails its check."""
+    """A run folder or checkpoint that is missing, damaged or fails its check."""
 
     exit_code = 4
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Shape, classes and float range of a set of images; travels with every checkpoint.
+    """Shape, classes and float range of a set of images; kept in the run's config.json.
 
     channels: 1 (grey), 3 (RGB) or 4 (RGBA). classes: their names in label order, empty without labels.
     """

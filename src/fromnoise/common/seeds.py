@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, purpose, position), never a state that has to be saved.
 
-The generator for step 500 of a run is made from the run's seed, the word "noise" and the number 500; that for
-sample 17 from the word "sample" and 17. So a resumed run draws what an uninterrupted one draws, and sample
+The generator for step 500 of a run is made from the run's seed, "training noise" and 500; that for sample 17 from
+(0, "sample", 17). So a resumed run draws what an uninterrupted one draws, and sample
 17 is sample 17 at any batch size.
 """
 

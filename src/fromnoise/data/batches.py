@@ -19,7 +19,7 @@ class Batches:
 
     Arguments:
         data: the images.
-        batch_size: images a batch; the last one of an epoch may be smaller.
+        batch_size: images per batch; the last one of an epoch may be smaller.
         random_flip: mirror each image with probability 1/2.
         device: where the images are, so that the order is kept there too and no batch waits for it.
 

@@ -2,7 +2,7 @@
 
 Looked for in $FROMNOISE_DATA/<name>, then in the cache ($FROMNOISE_CACHE, or the system's place for caches). A
 download goes to a temporary file, its SHA-256 is compared with the published one, and only then does it take its
-name: what lies in the cache is whole. All mirrors are greeted at once and those that answer are used in order, so
+name: what is in the cache is whole. All mirrors are contacted at once and those that answer are used in order, so
 without a network the answer comes after at most `PATIENCE` seconds, also where a name server does not answer.
 """
 
@@ -66,7 +66,7 @@ def places(name: str) -> tuple[Path, ...]:
 
 
 def find(name: str, file: RemoteFile) -> Path | None:
-    """Where a file of a data set lies, as downloaded or unpacked, or None."""
+    """Where a file of a data set is, as downloaded or unpacked, or None."""
     for folder in places(name):
         for candidate in (folder / file.name, folder / file.unpacked):
             if candidate.exists():

@@ -43,7 +43,7 @@ def arrange(tree: Tree, name: str) -> dict[str, Split]:
         if split == "test" and found:
             classes = _agreed(classes, found["train"].classes, name)
             if found["train"].classes and not classes:
-                said += ("the test images lie in no class folders, so they have no classes",)
+                said += ("the test images are in no class folders, so they have no classes",)
         places = {folder: place for place, folder in enumerate(classes)}
         labels = tuple(places[entry.parts[0]] for entry in part.entries) if classes else None
         found[split] = Split(part.entries, labels, classes, said)
@@ -84,7 +84,7 @@ def _classes(part: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
         notes = (f"{'folder' if len(empty) == 1 else 'folders'} {some(empty)} {verb}",)
     loose = sum(len(entry.parts) == 1 for entry in part.entries)
     if loose and len(holding) > 1:
-        verb = "lies" if loose == 1 else "lie"
+        verb = "is" if loose == 1 else "are"
         notes += (f"{count(loose, 'image')} {verb} beside the subfolders, which are therefore not classes",)
     if loose or len(holding) < 2:
         return (), notes

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and its kin, plain or gzipped.
+"""IDX, the format of MNIST and the like, plain or gzipped.
 
     00 00 08 d | d sizes, big-endian 32 bits | uint8 values, last axis fastest        d = 3: (N, H, W); 1: (N,)
 

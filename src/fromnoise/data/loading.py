@@ -122,7 +122,7 @@ def open_source(options: DataOptions) -> Source:
 
 
 def is_gone(options: DataOptions) -> bool:
-    """Whether the source is a path (no known name, not on the hub) at which nothing lies."""
+    """Whether the source is a path (no known name, not on the hub) that does not exist."""
     name = options.source
     if name in DATASETS or name.startswith("hf:"):
         return False

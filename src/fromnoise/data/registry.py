@@ -1,4 +1,4 @@
-"""The data sets known by name: what they hold, where their files lie and how the bytes are recognised.
+"""The data sets known by name: what they hold, where their files are and how the bytes are recognised.
 
 Every download is checked against a SHA-256 published by TensorFlow Datasets (the `url_checksums` and
 `checksums.tsv` files of github.com/tensorflow/datasets), whatever mirror it came from. The MNIST sums of the

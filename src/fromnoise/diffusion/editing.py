@@ -47,7 +47,7 @@ def img2img(
         x0: images (1 or B, C, H, W).
         strength: above 0 and at most 1, the share of the grid's n steps that are walked, at least one; on a uniform
             grid that is t / t_max. At 1 nothing of x0 is used: the samples are those of `sample`.
-        seeds: one a sample, for the noise it starts from and any fresh noise on the way.
+        seeds: one per sample, for the noise it starts from and any fresh noise during sampling.
         grid: float64 (n + 1,), falling to 0.
         label: int64 (B,) or None.
 
@@ -144,7 +144,7 @@ def inpaint(
     Arguments:
         x0: images (1 or B, C, H, W), used outside of the mask.
         mask: bool (1 or B, 1, H, W), true where new pixels are sampled.
-        seeds: one a sample.
+        seeds: one per sample.
         grid: float64 (n + 1,), falling to 0.
         label: int64 (B,) or None.
         resample: how often each step is taken.

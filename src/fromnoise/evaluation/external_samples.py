@@ -1,4 +1,4 @@
-"""Samples that were made elsewhere, or that lie in a file, measured as a model's samples are."""
+"""Samples that were made elsewhere, or that are in a file, measured as a model's samples are."""
 
 from __future__ import annotations
 

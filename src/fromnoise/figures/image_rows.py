@@ -156,10 +156,10 @@ def two_columns(
     scale: int | None = None,
     invert: bool = False,
 ) -> Image.Image:
-    """One row a step, numbered from 1: strips `left[i]` and `right[i]` below two titles.
+    """One row per step, numbered from 1: strips `left[i]` and `right[i]` below two titles.
 
     Arguments:
-        left, right: one strip a step, each uint8 (N, H, W, C) of one shape.
+        left, right: one strip per step, each uint8 (N, H, W, C) of one shape.
         titles: above the two columns.
         scale, invert: as for `grid`.
 

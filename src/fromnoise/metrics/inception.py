@@ -49,7 +49,7 @@ def recipe_hash() -> str:
 
 
 def inception(weights: str | Path | None = None) -> Features:
-    """The feature space "inception" of 2048 dimensions; on a CPU about 5 images a second and core.
+    """The feature space "inception" of 2048 dimensions; on a CPU about 5 images per second and core.
 
     Arguments:
         weights: torch-fidelity's file. Without it, the file is looked for where torch-fidelity keeps it (torch.hub's
@@ -87,7 +87,7 @@ def _builder() -> Callable[..., nn.Module]:
 
 
 def _found(weights: str | Path | None) -> Path:
-    """Where the weights lie, downloaded if need be."""
+    """Where the weights are, downloaded if need be."""
     if weights is not None:
         path = Path(weights).expanduser()
         if not path.is_file():

@@ -23,8 +23,8 @@ from fromnoise.figures.grid import grid, save
 class Samples:
     """Samples of a model.
 
-    images: uint8 (N, H, W, C). seeds: one a sample. labels: one a sample, or None. steps: the images after each step
-    of sampling, where they were kept. evaluations: network evaluations (NFE) for each sample.
+    images: uint8 (N, H, W, C). seeds: one per sample. labels: one per sample, or None. steps: the images after each
+    step of sampling, where they were kept. evaluations: network evaluations (NFE) for each sample.
     """
 
     images: Any

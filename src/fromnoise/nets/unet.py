@@ -27,7 +27,7 @@ class UNet(nn.Module):
     Arguments:
         spec: the images' shape and classes; without classes there is no class conditioning.
         width: channels at the first level.
-        depth: residual blocks a level.
+        depth: residual blocks per level.
         time_conditioning: without it every time code counts as 0.
 
     References: Ronneberger et al. 2015, U-Net, https://arxiv.org/abs/1505.04597

@@ -132,7 +132,7 @@ def _measures_table(runs: Sequence[ComparedRun]) -> list[list[str]]:
 
 
 def _samples(runs: Sequence[ComparedRun]) -> list[Section]:
-    """Samples of every run from the same seeds: one figure where they have one shape, else one a run."""
+    """Samples of every run from the same seeds: one figure where they have one shape, else one per run."""
     made = [(run.name, run.model.sample(SEEDS).images) for run in runs]
     text = f"Seeds 0 to {SEEDS - 1} of each run, not selected. Runs of one image shape start from the same noise."
     if len({images.shape for _, images in made}) == 1:

@@ -19,7 +19,7 @@ from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.training_curves import MetricsLines, training_curves
 from fromnoise.report.trajectory import ROWS, Trajectory
 
-ACROSS = 8  # images a row
+ACROSS = 8  # images per row
 SAMPLES = 64
 TRAJECTORIES = 3
 NOISE_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # shares of t_max

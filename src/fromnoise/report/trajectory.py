@@ -71,7 +71,7 @@ class Trajectory:
         return rows(titled, heads, beside=True, scale=scale)
 
     def animation(self) -> bytes:
-        """A GIF with one frame a step."""
+        """A GIF with one frame per step."""
         return gif_bytes([self._frame(i) for i in range(len(self.steps))])
 
     def _frame(self, i: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A run folder on disk: where things lie, what is written down, and who may work in it.
+"""A run folder on disk: where things are, what is written down, and who may work in it.
 
 config.toml   what was requested      metrics.jsonl  one line every few steps, and events
 config.json   all that follows        checkpoints/   averages/   samples/   edits/   figures/   report.html
@@ -57,7 +57,7 @@ class RunFolder:
 
     @property
     def figures(self) -> Path:
-        """figures/: what `show` makes."""
+        """figures/: drawn figures."""
         return self.path / "figures"
 
     @property

@@ -45,7 +45,7 @@ def show(run: OpenedRun) -> Path:
 
 
 def write_report(run: OpenedRun) -> Path:
-    """Write report.html from what lies in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
+    """Write report.html from what is in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
     folder, rows = run.folder, facts(run)
     shown = folder.read_json(folder.figures / SHOWN) or {}
     if shown.get("nfe"):

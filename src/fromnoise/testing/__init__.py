@@ -1,4 +1,4 @@
-"""Prove a component: what every process, sampler, network, data set and objective has to keep.
+"""Check a component: what every process, sampler, network, data set and objective has to keep.
 
     from fromnoise.testing import check_sampler
 

@@ -27,7 +27,7 @@ class Budget:
         seconds: the budget. 3 % of it and a second are reserved for previews, the last checkpoint and a machine that
             slows down.
         now: the clock.
-        validations: how often the validation loss is wanted on the way; it is measured once more at the end.
+        validations: how often the validation loss is wanted during training; it is measured once more at the end.
         validation_images: images in each of these measurements; 0 where there are none.
         evaluation_seconds: spent on evaluations of samples, for each image trained on.
         plans: how often the images have been planned.
@@ -68,7 +68,7 @@ class Budget:
         return seen + max(1, int(usable / (1 / per_second + self.evaluation_seconds) / batch)) * batch
 
     def affordable_validations(self, per_second: float) -> int:
-        """How often the validation loss can be measured, the end included, at `per_second` training images a second."""
+        """How often the validation loss can be measured, the end included, at `per_second` training images."""
         if not self.validation_images:
             return 0
         affordable = VALIDATION_SHARE * self.seconds * per_second / (VALIDATION_COST * self.validation_images)

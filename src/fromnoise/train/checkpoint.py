@@ -133,5 +133,5 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
     for parameter, row in optimizer.state.items():
         for name, value in row.items():
             if value.shape == parameter.shape:
-                # The fused kernels walk memory, so moments must lie in it as their parameter does (channels last).
+                # The fused kernels walk memory, so moments must be laid out as their parameter is (channels last).
                 row[name] = torch.empty_like(parameter).copy_(value)

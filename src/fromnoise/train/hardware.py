@@ -89,7 +89,7 @@ def choose_precision(device: str, requested: str = "auto") -> Precision:
 
 
 def choose_channels_last(net: str, device: str, requested: str = "auto") -> Choice:
-    """Whether images and kernels of the network of kind `net` lie in memory pixel by pixel; or as requested."""
+    """Whether images and kernels of a network of kind `net` are laid out in memory pixel by pixel; or as requested."""
     if requested != "auto":
         return Choice(requested == "channels_last", "requested")
     if net == "unet2d" and device == "cpu":

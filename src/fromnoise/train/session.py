@@ -1,6 +1,6 @@
 """A training session: log, score, preview and save around the trainer's loop, and stop where that is requested.
 
-It lies below evaluation and below the run folder, so whoever starts it hands in what scores the weights, what draws
+It is below evaluation and below the run folder, so whoever starts it hands in what scores the weights, what draws
 previews, and where to save.
 """
 

@@ -64,7 +64,7 @@ class Trainer:
 
     Arguments:
         total: images to train on, None where `budget` decides.
-        budget: the time for the run, measured and planned on the way.
+        budget: the time for the run, measured and planned during training.
 
     Attributes:
         net: the plain network, which the optimizer moves; never a compiled one.

@@ -54,7 +54,7 @@ def sample(
     """Walk x from noise to images along `grid`; yields a Step for each of its n steps.
 
     Arguments:
-        seeds: one a sample, for the noise it starts from and any fresh noise on the way.
+        seeds: one per sample, for the noise it starts from and any fresh noise during sampling.
         grid: float64 (n + 1,), falling to 0.
         label: int64 (B,) or None.
         x: (B, C, H, W) at grid[0], instead of noise.
