@@ -31,14 +31,14 @@ RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 COUNT, DRAWS, TRAIN = 800, 5, 20_000
 SPREADS = 4
 MEASURES = {
-    "frechet_distance": "Frechet distance",
+    "frechet_distance": "Fréchet distance",
     "kid": "KID",
     "precision": "precision",
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
     "class_accuracy": "class accuracy",
-    "frechet_pixels": "Frechet distance, pixels",
+    "frechet_pixels": "Fréchet distance, pixels",
     "histogram_distance": "brightness",
     "copy_rate": "copies",
     "copy_z": "nearer than test images (z)",

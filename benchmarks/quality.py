@@ -28,8 +28,8 @@ from fromnoise.evaluation.summary import format_number
 from fromnoise.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-_COLUMNS = ("recipe", "seeds", "trained", "images seen", "pictures", "evaluations", "Frechet distance", "test row",
-            "ratio", "KID", "precision", "recall", "density", "coverage", "own class", "Frechet, pixels", "copies",
+_COLUMNS = ("recipe", "seeds", "trained", "images seen", "pictures", "evaluations", "Fréchet distance", "test row",
+            "ratio", "KID", "precision", "recall", "density", "coverage", "class accuracy", "Fréchet, pixels", "copies",
             "learned from", "two-sample", "bits/dim")  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def timed(reference: Reference, test: ArrayData, count: int, cache: Path) -> dic
 
 
 def distances(reference: Reference, embedded: torch.Tensor, count: int, purpose: str) -> list[float]:
-    """The Frechet distance of 40 draws of `count` of the pictures with features `embedded`."""
+    """The Fréchet distance of 40 draws of `count` of the pictures with features `embedded`."""
     found = []
     for draw in range(DRAWS):
         chosen = torch.randperm(len(embedded), generator=generator(0, purpose, draw))[:count]

@@ -100,9 +100,9 @@ def page(data: str, found: dict[str, Any]) -> str:
         ]
         for (_, name), rows in ordered
     ]
-    heading = ("change", "seeds", "images", "parameters", "CPU s", "last loss", "Frechet distance", "own class, %")
+    heading = ("change", "seeds", "images", "parameters", "CPU s", "last loss", "Fréchet distance", "class accuracy, %")
     return (
-        f"# Search: {data}\n\n`python benchmarks/search.py`, {found['num']:,} samples a run, one core of "
+        f"# Search: {data}\n\n`python benchmarks/search.py`, {found['num']:,} samples per run, one core of "
         f"{found['processor']}. CPU seconds are those of a machine that did other work: no benchmark. Means over "
         f"seeds, least to most behind them. What the changes are: [the recipe](../recipe.md).\n\n"
         f"{table(heading, rows)}\n"

@@ -14,9 +14,10 @@ from fromnoise.evaluation.summary import format_number
 
 TEST = "test images"
 CHAPTER = "chapter-basic"
-ALL = 10_000  # pictures that the seconds of sampling are given for
-_COLUMNS = ("contender", "seeds", "images seen", "images/s", "budget used", "Frechet distance", "worst", "times test's",
-            "times ours", "own class", "copies", "evaluations", "sampling 10,000")  # fmt: skip
+ALL = 10_000  # samples that the seconds of sampling are given for
+_COLUMNS = ("contender", "seeds", "images seen", "images/s", "budget used", "Fréchet distance", "worst",
+            "FD / FD(test)", "relative to ours", "class accuracy", "copies", "evaluations",
+            "sampling 10,000")  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -47,7 +48,7 @@ def merged(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str
 
 
 def grouped(rows: Sequence[Row], budget: float, count: str) -> dict[str, list[Row]]:
-    """Rows of `budget` that were scored at `count` pictures, by contender, the best first."""
+    """Rows of `budget` that were scored at `count` samples, by contender, the best first."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if row["budget"] == budget and count in row["scores"]:
@@ -56,12 +57,12 @@ def grouped(rows: Sequence[Row], budget: float, count: str) -> dict[str, list[Ro
 
 
 def distances(rows: Sequence[Row], count: str) -> list[float]:
-    """The Frechet distance of each row at `count` pictures."""
+    """The Fréchet distance of each row at `count` samples."""
     return [row["scores"][count]["frechet_distance"] for row in rows]
 
 
 def counts(found: Mapping[str, Any]) -> list[str]:
-    """The numbers of pictures that rows were scored at, fewest first."""
+    """The numbers of samples that rows were scored at, fewest first."""
     return sorted({count for row in found["rows"] for count in row["scores"]}, key=int)
 
 
@@ -80,8 +81,8 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
     lines = [_cells(name, rows, count, own) for name, rows in groups.items()]
     if test:
         taken, copies = (_share([test[name]]) for name in ("class_accuracy", "copy_rate"))
-        line = {"contender": TEST, "Frechet distance": format_number(test["frechet_distance"]), "own class": taken}
-        line |= {"times test's": "1", "copies": copies}
+        line = {"contender": TEST, "Fréchet distance": format_number(test["frechet_distance"]), "class accuracy": taken}
+        line |= {"FD / FD(test)": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
     return table(_COLUMNS, lines)
 
@@ -149,19 +150,19 @@ def page(found: Mapping[str, Any], plot: str) -> str:
         "imports and all, to its last checkpoint; sampling is not on it. Peers train as their own small examples do, "
         "from images in memory instead of their loaders; what was changed in their favour is said in the last table. "
         "Means over training seeds ± their standard deviation. Distances are in the features of a classifier of the "
-        "data ([evaluation](../evaluation.md)) and depend on the number of pictures: compare within a table.\n\n"
-        f"![Frechet distance against seconds]({plot})"
+        "data ([evaluation](../evaluation.md)) and depend on the number of samples: compare within a table.\n\n"
+        f"![Fréchet distance against seconds]({plot})"
     ]
     for count in counts(found):
         for budget in budgets(found):
             if rows := budget_table(found, budget, count):
-                title = f"## {budget:g} s of training, {int(count):,} pictures"
+                title = f"## {budget:g} s of training, {int(count):,} samples"
                 parts += [title, rows, against_chapter(found, budget, count)]
     return "\n\n".join(part for part in (*parts, "## The contenders", settings_table(found)) if part) + "\n"
 
 
 def drawing(found: Mapping[str, Any]) -> Any:
-    """Mean distances against seconds at the fewest pictures, which all contenders have; both axes logarithmic."""
+    """Mean distances against seconds at the fewest samples, which all contenders have; both axes logarithmic."""
     from fromnoise.figures import style as look
     from fromnoise.figures.curves import lines
 
@@ -170,7 +171,7 @@ def drawing(found: Mapping[str, Any]) -> Any:
         for name, rows in grouped(found["rows"], budget, count).items():
             series.setdefault(name, []).append((budget, statistics.mean(distances(rows, count))))
     drawn = {name: tuple(zip(*points, strict=True)) for name, points in series.items()}
-    label = f"Frechet distance, {int(count):,} pictures"
+    label = f"Fréchet distance, {int(count):,} samples"
     figure = lines(drawn, "seconds from start to checkpoint", label, "How good after how long", log_x=True, log_y=True)
     (axes,) = figure.axes
     if test := found["test"].get(count):

@@ -41,9 +41,9 @@ def features() -> tuple[Tensor, Tensor]:
 
 
 def frechet_rows() -> list[Row]:
-    """The Frechet distance of features with full rank, and of fewer pictures than dimensions."""
+    """The Fréchet distance of features with full rank, and of fewer pictures than dimensions."""
     rows = []
-    for name, count in (("Frechet distance", COUNT), ("Frechet distance, 40 pictures of 64 features", 40)):
+    for name, count in (("Fréchet distance", COUNT), ("Fréchet distance, 40 pictures of 64 features", 40)):
         ours, theirs = (part[:count] for part in features())
         found = frechet_distance(statistics(ours), statistics(theirs))
         pair = [fid_features_to_statistics(part) for part in (ours, theirs)]

@@ -86,10 +86,10 @@ def test_a_table_says_mean_spread_worst_and_how_far_from_ours(told):
     cells = [dict(zip(told._COLUMNS, line.strip("| ").split(" | "), strict=False)) for line in lines[2:]]
     ours, chapter, test = cells
     assert [one["contender"] for one in cells] == ["ours", "chapter-basic", told.TEST]
-    assert ours["Frechet distance"] == "5.00 ± 1.4" and ours["worst"] == "6.00" and ours["budget used"] == "90 %"
-    assert ours["times test's"] == "2.50 ± 0.71" and ours["sampling 10,000"] == "about 40 s"
-    assert chapter["times ours"] == "10.0" and chapter["Frechet distance"] == "50.0"
-    assert test["Frechet distance"] == "2.00" and test["own class"] == "99.0 %"
+    assert ours["Fréchet distance"] == "5.00 ± 1.4" and ours["worst"] == "6.00" and ours["budget used"] == "90 %"
+    assert ours["FD / FD(test)"] == "2.50 ± 0.71" and ours["sampling 10,000"] == "about 40 s"
+    assert chapter["relative to ours"] == "10.0" and chapter["Fréchet distance"] == "50.0"
+    assert test["Fréchet distance"] == "2.00" and test["class accuracy"] == "99.0 %"
 
 
 def test_the_page_has_a_table_for_each_budget_and_count(told):
@@ -97,9 +97,9 @@ def test_the_page_has_a_table_for_each_budget_and_count(told):
     page = told.page(found(*rows), "plot.png")
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert titles[:-1] == [
-        "## 60 s of training, 500 pictures",
-        "## 180 s of training, 500 pictures",
-        "## 60 s of training, 10,000 pictures",
+        "## 60 s of training, 500 samples",
+        "## 180 s of training, 500 samples",
+        "## 60 s of training, 10,000 samples",
     ]
     assert page.count("10.0 times as far from the data as ours after 60 s") == 1
     assert told.drawing(found(*rows)).axes[0].get_yscale() == "log"
@@ -190,4 +190,4 @@ def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     assert again["train_seconds"] == ours["train_seconds"]
     for count, scores in again["scores"].items():
         assert scores["frechet_distance"] == pytest.approx(ours["scores"][count]["frechet_distance"], rel=1e-3)
-    assert "## 30 s of training, 60 pictures" in capsys.readouterr().out
+    assert "## 30 s of training, 60 samples" in capsys.readouterr().out
