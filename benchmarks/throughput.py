@@ -165,7 +165,7 @@ def _numbers(
 def page(found: Mapping[str, Any]) -> str:
     """The page in Markdown."""
     types = _types(found)
-    heading = ["what trains", "batch", "computes in", "images/s", "ms a step", "MFLOP an image", "MB an image"]
+    heading = ["what trains", "batch", "computes in", "images/s", "ms per step", "MFLOP per image", "MB per image"]
     heading += [f"of {name} ceiling" for name in types] + ["peak memory"]
     rows = [_row(one, types) for one in found["contenders"].values()]
     names = {name: one["label"] for name, one in found["contenders"].items()}
@@ -188,8 +188,8 @@ def page(found: Mapping[str, Any]) -> str:
         "every operation read and wrote memory: caches and fused kernels do with less, so that more than 100 % is "
         "possible. Peak memory is the process's, with torch and the images in it (on a GPU: what torch allocated "
         "there).\n\n"
-        f"![images a second]({_stem(found)}.png)\n\n{table(heading, rows)}\n\n"
-        "Images a second, the first over the second, round by round:\n\n"
+        f"![images per second]({_stem(found)}.png)\n\n{table(heading, rows)}\n\n"
+        "Images per second, the first over the second, round by round:\n\n"
         f"{table(['the first', 'the second', 'ratio'], compared)}\n"
     )
 
@@ -220,7 +220,7 @@ def _row(one: Mapping[str, Any], types: Sequence[str]) -> list[str]:
 
 
 def plot(found: Mapping[str, Any]) -> Any:
-    """Images a second: a point a contender, a line from the slowest turn to the fastest."""
+    """Images per second: a point a contender, a line from the slowest turn to the fastest."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     contenders = list(found["contenders"].values())[::-1]
@@ -232,7 +232,7 @@ def plot(found: Mapping[str, Any]) -> Any:
         axes.plot([speed["median"]], [place], color=look.COLOURS[0], marker="o", markersize=7)
         words = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": look.SMALL}
         axes.annotate(short(speed["median"]), (speed["max"], place), color=look.INK, **words)
-    look.dress(axes, title=f"Training on {found['data']}", x_label="images a second", y_label="")
+    look.dress(axes, title=f"Training on {found['data']}", x_label="images per second", y_label="")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))

@@ -28,7 +28,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., bytes]) -> Calla
 
     def serve(tables: dict[str, list[int | None]], kind: Any = None) -> None:
         kind = kind or datasets.ClassLabel(names=["cat", "dog"])
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # so that no server is greeted
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # so that no server is contacted
         monkeypatch.setattr(datasets, "get_dataset_split_names", lambda path, config: list(tables))
         monkeypatch.setattr(datasets, "load_dataset", lambda path, config, split: table(tables[split], kind))
 
