@@ -1,5 +1,7 @@
 """From names to things: what is composed, in which order, and what is refused."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,7 @@ from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.vp import VP, VPContinuous
 from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
+from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))
@@ -39,10 +42,20 @@ def test_the_guided_estimate_is_clipped_and_not_its_inputs():
     torch.testing.assert_close(guided(x, t, torch.tensor([0])).x0, torch.full((1, 1, 4, 4), -1.0))
 
 
+def test_guidance_of_a_model_that_saw_no_unlabelled_images_is_refused():
+    model = TrainedModel(denoiser(), SampleOptions(steps=1), (1, 1), sees_unlabelled=False)
+    for scale in (0.0, 2.0):
+        with pytest.raises(UsageError, match="guidance_scale.*label_dropout"):
+            model.sample(1, guidance_scale=scale)
+    with_dropout = dataclasses.replace(model, sees_unlabelled=True)
+    assert with_dropout.with_sampling(guidance_scale=2.0).sampling.guidance_scale == 2
+
+
 def test_guidance_pulls_in_its_interval_only():
     options = SampleOptions(guidance_scale=2.0, guidance_interval=(0.2, 0.6))
     guided, _, _ = build_sampling(options, denoiser())
-    costs = [guided.num_evaluations(torch.tensor([t], dtype=torch.float64)) for t in (0.1, 0.2, 0.6, 0.7)]
+    label = torch.tensor([1])
+    costs = [guided.num_evaluations(torch.tensor([t], dtype=torch.float64), label) for t in (0.1, 0.2, 0.6, 0.7)]
     assert costs == [1, 2, 2, 1]
 
 

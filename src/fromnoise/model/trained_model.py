@@ -37,7 +37,8 @@ class TrainedModel:
         denoiser: in evaluation mode, on the device that it computes on.
         sampling: how it samples where nothing else is asked for.
         label_counts: training images of each class, by which labels are drawn; () without classes.
-        sees_unlabelled: whether training showed images without their class (label dropout), as guidance needs.
+        sees_unlabelled: whether training showed images without their class (label dropout), as guidance needs; True
+            for a model without classes, which sees no others.
         images: images seen at the checkpoint, 0 where that is not known.
         weights: "ema", "raw" or "ema:LENGTH".
         guide: gives the denoiser at an earlier checkpoint by its name, for autoguidance; None where there are none.
@@ -75,6 +76,12 @@ class TrainedModel:
         """The same model that samples with `settings`; UsageError for settings that do not go together."""
         options = changed(self.sampling, settings, "sample")
         check_sampling(options, self.process, self.spec)
+        if options.guidance_scale != 1 and not self.sees_unlabelled:
+            raise UsageError(
+                f"guidance_scale is {options.guidance_scale:g}, but this model was trained with label_dropout 0, and "
+                "guidance needs images shown without their class; leave it at 1, or train with "
+                "objective.label_dropout=0.1"
+            )
         return dataclasses.replace(self, sampling=options)
 
     def with_net(self, net: nn.Module) -> TrainedModel:
@@ -113,9 +120,7 @@ class TrainedModel:
         """
         seeds = list(range(num)) if seeds is None else list(seeds)
         if not seeds:
-            raise UsageError(
-                "0 samples were requested, but at least one is needed; give a larger --num or some --seeds"
-            )
+            raise UsageError("0 samples were requested, but one is needed; give num of at least 1, or some seeds")
         model = self.with_sampling(**settings)
         return model.sample_labelled(seeds, model.labels(seeds, label), keep_steps)
 
