@@ -11,6 +11,9 @@ from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, C
 from fromnoise.diffusion.objective import Objective, training_loss
 from fromnoise.diffusion.prediction import EDM, X0, Eps
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
+from fromnoise.diffusion.samplers.euler import Euler
+from fromnoise.diffusion.samplers.loop import sample
+from fromnoise.diffusion.time_grids import UniformGrid
 from fromnoise.diffusion.time_sampling import UniformTimes
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.diffusion.weighting import Unit
@@ -61,14 +64,25 @@ def test_guidance_scale_one_is_conditional_and_zero_is_not():
 
 
 def test_guidance_counts_as_two_evaluations_where_it_pulls():
-    denoiser, t = Denoiser(Echo(), Linear(), X0(), SPEC), torch.full((2,), 0.5).double()
-    costs = {scale: ClassifierFreeGuidance(denoiser, scale).num_evaluations(t) for scale in (0.0, 1.0, 3.0)}
+    denoiser, at = Denoiser(Echo(), Linear(), X0(), SPEC), (torch.full((2,), 0.5).double(), torch.tensor([0, 1]))
+    costs = {scale: ClassifierFreeGuidance(denoiser, scale).num_evaluations(*at) for scale in (0.0, 1.0, 3.0)}
     assert costs == {0.0: 1, 1.0: 1, 3.0: 2}
-    assert ClassifierFreeGuidance(denoiser, 3.0, interval=(0.6, 1.0)).num_evaluations(t) == 1
+    assert ClassifierFreeGuidance(denoiser, 3.0, interval=(0.6, 1.0)).num_evaluations(*at) == 1
     assert (
-        Clipping(ClassifierFreeGuidance(denoiser, 3.0)).num_evaluations(t) == 2
-        and Autoguidance(denoiser, denoiser, 2.0).num_evaluations(t) == 2
+        Clipping(ClassifierFreeGuidance(denoiser, 3.0)).num_evaluations(*at) == 2
+        and Autoguidance(denoiser, denoiser, 2.0).num_evaluations(*at) == 2
     )
+
+
+@pytest.mark.parametrize("label", [None, torch.tensor([0, 1])], ids=["unlabelled", "labelled"])
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("interval", [None, (0.6, 1.0)])
+def test_the_nfe_is_what_the_network_evaluates(label, scale, interval):
+    net, seen = Echo(), []
+    net.register_forward_hook(lambda net, inputs, out: seen.append(len(out)))
+    guided = ClassifierFreeGuidance(Denoiser(net, Linear(), X0(), SPEC), scale, interval)
+    *_, last = sample(guided, seeds=[0, 1], sampler=Euler(), grid=UniformGrid()(Linear(), 4), label=label)
+    assert last.evaluations == sum(seen) / 2
 
 
 def test_guidance_gives_back_its_contrast():

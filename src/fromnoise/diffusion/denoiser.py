@@ -33,8 +33,8 @@ class Estimator(Protocol):
     def spec(self) -> ImageSpec:
         """Shape, classes and range of the images."""
 
-    def num_evaluations(self, t: Tensor) -> int:
-        """How many evaluations of a network one call at times t (B,) takes."""
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
+        """How many evaluations of a network one call at times t (B,) with label (B,) or None takes."""
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate: ...
 
@@ -71,7 +71,7 @@ class Denoiser(nn.Module):
         """The same around `net`, which is shared and not copied."""
         return Denoiser(net, self.process, self.prediction, self.spec, self.autocast)
 
-    def num_evaluations(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """One."""
         return 1
 

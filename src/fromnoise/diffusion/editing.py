@@ -184,7 +184,7 @@ def _inpainted(
 
     def estimate(x: Tensor, t: Tensor) -> Estimate:
         nonlocal evaluations
-        evaluations += denoiser.num_evaluations(t)
+        evaluations += denoiser.num_evaluations(t, label)
         return denoiser(x, t, label)
 
     for i in range(len(grid) - 1):

@@ -35,9 +35,9 @@ class DenoiserWrapper:
         """The inner denoiser's."""
         return self.inner.spec
 
-    def num_evaluations(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """The inner denoiser's."""
-        return self.inner.num_evaluations(t)
+        return self.inner.num_evaluations(t, label)
 
     def estimate_from_x0(self, x0: Tensor, xt: Tensor, t: Tensor, out: Tensor) -> Estimate:
         """The Estimate with this x0 and the noise that then explains x_t: eps = (x_t - alpha x0) / sigma, t > 0."""
@@ -74,9 +74,10 @@ class ClassifierFreeGuidance(DenoiserWrapper):
                 f"guidance_scale is {self.scale:g}, but this model was trained without classes; leave it at 1"
             )
 
-    def num_evaluations(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """Two of the inner denoiser's where there is guidance."""
-        return self.inner.num_evaluations(t) * (2 if self._inside(t) and self.scale not in (0, 1) else 1)
+        guided = label is not None and self.scale not in (0, 1) and self._inside(t)
+        return self.inner.num_evaluations(t, label) * (2 if guided else 1)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
@@ -111,9 +112,9 @@ class Autoguidance(DenoiserWrapper):
     guide: Estimator
     scale: float
 
-    def num_evaluations(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """Both models'."""
-        return self.inner.num_evaluations(t) + self.guide.num_evaluations(t)
+        return self.inner.num_evaluations(t, label) + self.guide.num_evaluations(t, label)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,) or None."""

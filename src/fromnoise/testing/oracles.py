@@ -38,7 +38,7 @@ class Oracle(ABC):
     def flow(self, x: Tensor, t: float, s: float) -> Tensor:
         """Where the probability-flow ODE takes x at time t to at time s; exact, float64."""
 
-    def num_evaluations(self, t: Tensor) -> int:
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """One."""
         return 1
 
