@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from fromnoise.common.errors import CheckpointError, Interrupted
+from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.training_curves import training_curves
 from fromnoise.run import Run
+from fromnoise.run.training import QuickEvaluator
 from fromnoise.train import budget, session
 from fromnoise.train.best_checkpoint import Score, best_score
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
@@ -196,6 +198,15 @@ def test_samples_are_evaluated_on_the_way_and_the_best_checkpoint_is_by_their_ki
     best = min(found, key=lambda line: line["kid"])
     assert int(run.checkpoint("best").name) == best["images"] and run.newest_checkpoint().name.endswith("640")
     assert json.loads((run.folder.checkpoints / "best.json").read_text())["by"] == "kid"
+
+
+def test_an_evaluation_that_fails_leaves_the_network_in_training_mode(tiny_run, monkeypatch):
+    monkeypatch.setattr(TrainedModel, "sample_labelled", lambda *_: 1 / 0)
+    model = tiny_run.new_model()
+    net = model.denoiser.net.train()
+    with pytest.raises(ZeroDivisionError):
+        QuickEvaluator(model, tiny_run.data).evaluate(net)
+    assert net.training
 
 
 def test_quick_evaluations_are_drawn_over_images_seen():

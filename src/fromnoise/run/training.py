@@ -142,7 +142,7 @@ class QuickEvaluator:
     def estimate_seconds(self, net: nn.Module) -> float:
         """About how long an evaluation takes, from the time of 32 samples."""
         few, measuring = 32, 2.0  # features and distances take about two seconds
-        assert self.reference  # made before the clock starts
+        _ = self.reference  # made before the clock starts
         began = time.time()
         with _sampling(self.model, net) as model:
             _samples(model, few)
@@ -166,8 +166,10 @@ def _sampling(model: TrainedModel, net: nn.Module, **changes: Any) -> Iterator[T
     options = replace(model.sampling, autoguidance_scale=1.0, guide_checkpoint=None, **changes)
     training = net.training
     net.eval()
-    yield replace(model.with_net(net), sampling=options)
-    net.train(training)
+    try:
+        yield replace(model.with_net(net), sampling=options)
+    finally:
+        net.train(training)
 
 
 def _samples(model: TrainedModel, number: int) -> Samples:
