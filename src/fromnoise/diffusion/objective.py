@@ -2,8 +2,8 @@
 
     loss_i = w(t_i) * mean over pixels of (out_i - target_i)^2
 
-The per-image losses are kept with their times: the same tensor is the scalar that is minimised and the curve
-of loss against noise.
+The losses of the images stay apart: their mean is minimised, and with the times of the draw they are the curve of loss
+against noise.
 """
 
 from __future__ import annotations
@@ -73,10 +73,9 @@ class TrainingNoise:
 
 @dataclass(frozen=True)
 class LossTerms:
-    """per_image: weighted loss (B,); t: the times (B,) it was taken at."""
+    """per_image: weighted loss (B,), at the times t of the step's noise."""
 
     per_image: Tensor
-    t: Tensor
 
     def mean(self) -> Tensor:
         """The scalar that is minimised."""
@@ -84,22 +83,22 @@ class LossTerms:
 
 
 def training_loss(
-    denoiser: Denoiser, objective: Objective, x0: Tensor, label: Tensor | None, draw: TrainingNoise
+    denoiser: Denoiser, objective: Objective, x0: Tensor, label: Tensor | None, noise: TrainingNoise
 ) -> LossTerms:
     """The weighted squared error of each image.
 
     Arguments:
         x0: clean images (B, C, H, W), encoded to the denoiser's range.
         label: int64 (B,) or None.
-        draw: noise, times and dropped labels of this step.
+        noise: noise, times and dropped labels of this step.
 
     Returns:
         LossTerms, whose `mean()` is the scalar to minimise.
     """
     process, prediction = denoiser.process, denoiser.prediction
     if label is not None:  # a model without classes is given none, whatever the data have
-        label = torch.where(draw.drop_label, denoiser.spec.null_label, label) if denoiser.spec.classes else None
-    out = denoiser.predict(process.corrupt(x0, draw.eps, draw.t), draw.t, label)
-    error = (out - prediction_target(prediction, process, x0, draw.eps, draw.t)).float() ** 2
-    weight = output_weight(objective.weighting, prediction, process, draw.t)
-    return LossTerms((broadcast_like(weight, error) * error).flatten(1).mean(1), draw.t)
+        label = torch.where(noise.drop_label, denoiser.spec.null_label, label) if denoiser.spec.classes else None
+    out = denoiser.predict(process.corrupt(x0, noise.eps, noise.t), noise.t, label)
+    error = (out - prediction_target(prediction, process, x0, noise.eps, noise.t)).float() ** 2
+    weight = output_weight(objective.weighting, prediction, process, noise.t)
+    return LossTerms((broadcast_like(weight, error) * error).flatten(1).mean(1))
