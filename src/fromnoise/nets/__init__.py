@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from fromnoise.common.lazy import lazy
 
 if TYPE_CHECKING:
-    from fromnoise.nets.registry import NETWORKS, Backbone, build_net
+    from fromnoise.nets.registry import NETWORKS, build_net
 
-__all__ = ["NETWORKS", "Backbone", "build_net"]
+__all__ = ["NETWORKS", "build_net"]
 
 __getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, "fromnoise.nets.registry"))

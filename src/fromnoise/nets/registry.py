@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from torch import Tensor, nn
+from torch import nn
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.basic_unet import BasicUNet
@@ -13,12 +13,6 @@ from fromnoise.nets.dit import DiT
 from fromnoise.nets.unet import UNet
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import NetOptions
-
-
-class Backbone(Protocol):
-    """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""
-
-    def __call__(self, x: Tensor, code: Tensor, label: Tensor | None = None) -> Tensor: ...
 
 
 class NetworkType(Protocol):
