@@ -294,7 +294,7 @@ def test_halfway_noise_has_its_distribution_where_the_prior_is_normal():
 def test_interpolation_begins_and_ends_with_the_images_of_its_ends(process):
     oracle = TwoPoints(process) if process is UNIFORM else Gaussian(process)
     how = {"sampler": DDIM(), "grid": GRIDS[recommended_grid(process)](process, 6)}
-    ends = starting_point(process, start_noise(process, oracle.spec.shape, [3, 17]))
+    ends = starting_point(process, start_noise(process, oracle.spec.shape, [3, 17]), process.t_max)
     shares = torch.linspace(0, 1, 5, dtype=torch.float64)
     x = last(interpolate(oracle, *ends, shares=shares, **how)).x
     torch.testing.assert_close(x[[0, -1]], last(sample(oracle, seeds=[3, 17], **how)).x, rtol=0, atol=1e-6)

@@ -35,9 +35,9 @@ def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) 
     return torch.stack([process.prior.sample(shape, generator(0, "sample", s)) for s in seeds])
 
 
-def starting_point(process: Process, noise: Tensor, t: float | None = None) -> Tensor:
-    """x at time t (t_max if None): sigma(t) times the noise; what alpha(t) leaves of the image is taken as 0."""
-    _, sigma = process.scales(torch.tensor([process.t_max if t is None else t], dtype=torch.float64))
+def starting_point(process: Process, noise: Tensor, t: float) -> Tensor:
+    """x at time t: sigma(t) times the noise; what alpha(t) leaves of the image is taken as 0."""
+    _, sigma = process.scales(torch.tensor([t], dtype=torch.float64))
     return noise * float(sigma)
 
 
