@@ -63,7 +63,6 @@ def test_a_shift_multiplies_the_levels_of_a_straight_path():
 def test_a_grid_by_name_by_rule_and_by_hand():
     assert grid_named("auto", Linear()) == GRIDS[recommended_grid(Linear())] == GRIDS["uniform"]
     assert grid_named("auto", VE()) == KarrasGrid()
-    assert grid_named("spread", Linear()) == GRIDS["few_steps"], "the name in run folders of earlier versions"
     assert grid_named("1, 0.5,0", Linear())(Linear(), 20).tolist() == [1.0, 0.5, 0.0]
     with pytest.raises(UsageError, match=r"'karas'.*'karras'"):
         grid_named("karas", VE())

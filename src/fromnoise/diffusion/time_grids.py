@@ -207,7 +207,6 @@ GRIDS: dict[str, TimeGrid] = {
     "shifted": ShiftedGrid(),
     "few_steps": ShiftedGrid(2.0, 1.4),  # what docs/recipe.md found best at five
 }
-_EARLIER = {"spread": "few_steps"}  # names that earlier versions wrote
 
 
 def recommended_grid(process: Process) -> str:
@@ -231,6 +230,6 @@ def grid_named(text: str, process: Process) -> TimeGrid:
             return CustomGrid(tuple(float(part) for part in parts))
         except ValueError as error:
             raise UsageError(f"grid '{text}' is not a list of times; write numbers such as 1,0.5,0") from error
-    grid = choose("grid", recommended_grid(process) if text == "auto" else _EARLIER.get(text, text), GRIDS)
+    grid = choose("grid", recommended_grid(process) if text == "auto" else text, GRIDS)
     grid.check(process)
     return grid
