@@ -69,10 +69,7 @@ class ClassifierFreeGuidance(DenoiserWrapper):
     rescale: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.spec.classes and self.scale != 1:
-            raise UsageError(
-                f"guidance_scale is {self.scale:g}, but this model was trained without classes; leave it at 1"
-            )
+        check_classes(self.scale, self.spec)
 
     def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """Two of the inner denoiser's where there is guidance."""
@@ -152,6 +149,12 @@ class DynamicThresholding(DenoiserWrapper):
         x0 = (estimate.x0 - middle) / half
         s = broadcast_like(torch.quantile(x0.abs().flatten(1).float(), self.share, dim=1).clamp(min=1), x0)
         return self.estimate_from_x0(middle + half * x0.clamp(-s, s) / s, xt, t, estimate.out)
+
+
+def check_classes(scale: float, spec: ImageSpec) -> None:
+    """UsageError where guidance of `scale` needs classes that the images have not."""
+    if scale != 1 and not spec.classes:
+        raise UsageError(f"guidance_scale is {scale:g}, but this model was trained without classes; leave it at 1")
 
 
 def extrapolate(base: Estimate, better: Estimate, scale: float) -> Estimate:

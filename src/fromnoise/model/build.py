@@ -11,7 +11,13 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import key
 from fromnoise.diffusion.denoiser import Denoiser, Estimator
-from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, Clipping, DynamicThresholding
+from fromnoise.diffusion.guidance import (
+    Autoguidance,
+    ClassifierFreeGuidance,
+    Clipping,
+    DynamicThresholding,
+    check_classes,
+)
 from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.prediction import PREDICTIONS
 from fromnoise.diffusion.process import Process
@@ -89,10 +95,7 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
     """UsageError where sampler, grid, guidance, process and images do not go together."""
     build_sampler(options).check(process)
     grid_named(options.grid, process)(process, options.steps)
-    if options.guidance_scale != 1 and not spec.classes:
-        raise UsageError(
-            f"guidance_scale is {options.guidance_scale:g}, but this model was trained without classes; leave it at 1"
-        )
+    check_classes(options.guidance_scale, spec)
     if (options.autoguidance_scale != 1) != (options.guide_checkpoint is not None):
         raise UsageError(
             f"autoguidance_scale is {options.autoguidance_scale:g} and guide_checkpoint is {options.guide_checkpoint}, "
@@ -123,8 +126,9 @@ def build_sampling(
     if guide is not None:
         estimator = Autoguidance(estimator, guide, options.autoguidance_scale)
     if options.guidance_scale != 1:
-        low, high = options.guidance_interval or (float("-inf"), float("inf"))
-        estimator = ClassifierFreeGuidance(estimator, options.guidance_scale, (low, high), options.guidance_rescale)
+        given = options.guidance_interval
+        interval = None if given is None else (given[0], given[1])
+        estimator = ClassifierFreeGuidance(estimator, options.guidance_scale, interval, options.guidance_rescale)
     # After guidance, which may leave the range that its two parts are in.
     if options.threshold is not None:
         estimator = DynamicThresholding(estimator, options.threshold)
