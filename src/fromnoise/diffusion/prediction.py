@@ -44,14 +44,14 @@ class Prediction(ABC):
         # On VE x_t grows to 80 times the images' size; on the other processes it stays near theirs.
         alpha, sigma = process.scales(t)
         if isinstance(process, VE):
-            return _unit_variance(alpha, sigma, self.sigma_data)
+            return _c_in(alpha, sigma, self.sigma_data)
         return torch.ones_like(alpha)
 
     def check(self, process: Process) -> None:
         """Raise UsageError where this prediction cannot be solved for x0 on `process`."""
 
 
-def _unit_variance(alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+def _c_in(alpha: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
     return (alpha**2 * sigma_data**2 + sigma**2).rsqrt()
 
 
@@ -126,32 +126,35 @@ class EDM(Prediction):
     def row(self, process: Process, t: Tensor) -> tuple[Tensor, Tensor]:
         """((1 - c_skip alpha) / c_out, -c_skip sigma / c_out)."""
         alpha, sigma = process.scales(t)
-        c_in = _unit_variance(alpha, sigma, self.sigma_data)
+        c_in = _c_in(alpha, sigma, self.sigma_data)
         c_skip = alpha * self.sigma_data**2 * c_in**2
         c_out = sigma * self.sigma_data * c_in
         return (1 - c_skip * alpha) / c_out, -c_skip * sigma / c_out
 
     def input_scale(self, process: Process, t: Tensor) -> Tensor:
         """1 / sqrt(alpha^2 sigma_data^2 + sigma^2) on every process."""
-        return _unit_variance(*process.scales(t), self.sigma_data)
+        return _c_in(*process.scales(t), self.sigma_data)
 
 
 def determinant(prediction: Prediction, process: Process, t: Tensor) -> Tensor:
     """det = alpha q - sigma p, float64 (B,)."""
-    alpha, sigma = process.scales(t)
-    p, q = prediction.row(process, t)
-    return alpha * q - sigma * p
+    return _equations(prediction, process, t)[-1]
 
 
 def solve_x0_eps(prediction: Prediction, process: Process, xt: Tensor, t: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
     """(x0, eps) from x_t and the network's output, both (B, C, H, W), at times t (B,) with det != 0."""
-    alpha, sigma = process.scales(t)
-    p, q = prediction.row(process, t)
-    det = alpha * q - sigma * p
+    alpha, sigma, p, q, det = _equations(prediction, process, t)
     # Divide the scalars in float64 first: float32 tensors are then only scaled and added.
     x0 = broadcast_like(q / det, xt) * xt - broadcast_like(sigma / det, xt) * out
     eps = broadcast_like(alpha / det, xt) * out - broadcast_like(p / det, xt) * xt
     return x0, eps
+
+
+def _equations(prediction: Prediction, process: Process, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """alpha, sigma, p, q and det of the two equations, float64 (B,)."""
+    alpha, sigma = process.scales(t)
+    p, q = prediction.row(process, t)
+    return alpha, sigma, p, q, alpha * q - sigma * p
 
 
 def prediction_target(prediction: Prediction, process: Process, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
