@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from fromnoise.common.errors import WriteError
 
@@ -35,6 +37,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
         reason = error.strerror or type(error).__name__
         raise WriteError(f"cannot write '{target}' ({reason}); {advice}") from error
     return target
+
+
+def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = False, advice: str = _ADVICE) -> Path:
+    """Write `content` to `path` as indented JSON; arguments, result and errors of `write_bytes`."""
+    return write_bytes(path, json.dumps(content, indent=1).encode(), durable=durable, advice=advice)
 
 
 @contextmanager

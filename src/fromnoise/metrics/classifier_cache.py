@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_bytes, write_json
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.classifier_training import labels_of, new_classifier, recipe, recipe_hash, train_classifier
@@ -45,5 +45,5 @@ def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Cla
     about |= {"weights": net.weight_hash, "recipe_hash": recipe_hash(), "recipe": recipe(), "notes": notes}
     with contextlib.suppress(WriteError):
         write_bytes(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
-        write_bytes(path.with_suffix(".json"), json.dumps(about, indent=1).encode())
+        write_json(path.with_suffix(".json"), about)
     return net

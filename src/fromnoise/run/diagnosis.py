@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_json
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diagnosis.diagnosis import Diagnosis
@@ -37,4 +36,4 @@ def write_diagnosis(folder: RunFolder, diagnosis: Diagnosis) -> None:
         save(figure, place)
     else:
         place.unlink(missing_ok=True)
-    write_bytes(folder.diagnosis, json.dumps(diagnosis.to_json(), indent=1).encode())
+    write_json(folder.diagnosis, diagnosis.to_json())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_json
 from fromnoise.data import DataOptions, load, unseen
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
@@ -52,7 +51,7 @@ def evaluate_into(
         if not extended:
             return measured.evaluation
         evaluation = replace(measured.evaluation, extended=measure_extended(model, train, test, measured.samples))
-        _write_json(folder.evaluation, evaluation.to_json())
+        write_json(folder.evaluation, evaluation.to_json())
     return evaluation
 
 
@@ -69,7 +68,7 @@ def sweep_into(
     """Sweep `axes` and write sweep.json and its figures; BusyError while another process sweeps this run."""
     with folder.locked("sweep"):
         swept = sweep(models, axes, train, test, num, settings=settings, features=features)
-        _write_json(folder.sweep, swept.to_json())
+        write_json(folder.sweep, swept.to_json())
         for name, figure in sweep_figures(swept).items():
             save(figure, folder.figures / f"{name}.png")
     return swept
@@ -108,7 +107,7 @@ def evaluate_files(
 
 
 def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: str | Path | None) -> None:
-    _write_json(evaluation, measured.evaluation.to_json())
+    write_json(evaluation, measured.evaluation.to_json())
     save(measured.closest, closest)
     _save_statistics(measured, statistics_to)
 
@@ -116,7 +115,3 @@ def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: s
 def _save_statistics(measured: Measured, path: str | Path | None) -> None:
     if path is not None:
         save_statistics(path, measured.reference.statistics, measured.reference.features.space)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_bytes(path, json.dumps(content, indent=1).encode())

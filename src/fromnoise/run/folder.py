@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_bytes, write_json
 from fromnoise.run.migrate import FORMAT, migrated, migrated_settings
+
+_ADVICE = "choose another --output_dir"
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class RunFolder:
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
             )
         _write(place, words)
-        _write(self.config, json.dumps({"format": FORMAT, **record}, indent=1))
+        write_json(self.config, {"format": FORMAT, **record}, advice=_ADVICE)
 
     def read_request(self) -> dict[str, Any] | None:
         """config.toml: what was requested when the run was begun; None where it cannot be read."""
@@ -204,4 +206,4 @@ def _toml_value(value: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    write_bytes(path, text.encode(), advice="choose another --output_dir")
+    write_bytes(path, text.encode(), advice=_ADVICE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_bytes, write_json
 from fromnoise.figures.grid import save
 from fromnoise.report.html import write_page
 from fromnoise.report.run_figures import one_step_predictions, run_figures
@@ -40,7 +39,7 @@ def show(run: OpenedRun) -> Path:
         else:
             _figure(run, name).unlink(missing_ok=True)  # drawn earlier, when the data was there
     about = {"missing": missing, "nfe": drawn.samples.evaluations}
-    write_bytes(run.folder.figures / SHOWN, json.dumps(about, indent=1).encode())
+    write_json(run.folder.figures / SHOWN, about)
     return write_report(run)
 
 

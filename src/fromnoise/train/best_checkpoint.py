@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_json
 from fromnoise.train.checkpoint_files import list_checkpoints, remove_checkpoint
 
 VALIDATION_LOSS = "validation loss"
@@ -45,8 +45,7 @@ def record_score(folder: Path, score: Score, keep: int) -> None:
     before = best_score(folder)
     if not math.isfinite(score.value) or (before and before.by == score.by and before.value <= score.value):
         return
-    content = json.dumps(asdict(score), indent=1).encode()
-    write_bytes(folder / "best.json", content, durable=True, advice="free some space")
+    write_json(folder / "best.json", asdict(score), durable=True, advice="free some space")
     prune_checkpoints(folder, keep)
 
 
