@@ -35,6 +35,11 @@ def checkpoint_named(folder: RunFolder, name: str) -> Path:
     return there[named.get(name, name)]
 
 
+def available_weights(weights: str, options: TrainOptions) -> str:
+    """`weights`, but "raw" for "ema" where a training with `options` keeps no average."""
+    return "raw" if weights == "ema" and not options.use_ema else weights
+
+
 def load_weights_into(net: nn.Module, folder: RunFolder, name: str, weights: str, options: TrainOptions) -> int:
     """Put the `weights` of the checkpoint `name` into `net`, trained with `options`; returns its images seen.
 
@@ -43,12 +48,11 @@ def load_weights_into(net: nn.Module, folder: RunFolder, name: str, weights: str
     """
     length, path = ema_length(weights), checkpoint_named(folder, name)
     files = read_checkpoint(path)
-    averaged = "ema.safetensors" in files
-    if length is not None and not (averaged and length == options.ema_length):
+    if length is not None and not (options.use_ema and length == options.ema_length):
         reconstruct(net, files, folder.averages, length)
     else:
-        file = "ema.safetensors" if weights != "raw" and averaged else "model.safetensors"
-        load_weights(net, files[file])
+        raw = available_weights(weights, options) == "raw"
+        load_weights(net, files["model.safetensors" if raw else "ema.safetensors"])
     return int(path.name)
 
 

@@ -116,11 +116,11 @@ class OpenedRun:
             CheckpointError: where there is no such checkpoint or it is damaged.
             UsageError: for weights that cannot be had, and for settings that do not go together.
         """
-        from fromnoise.run.checkpoints import load_weights_into
+        from fromnoise.run.checkpoints import available_weights, load_weights_into
 
         model = self.new_model()
         images = load_weights_into(model.denoiser.net, self.folder, checkpoint, weights, self.settings.train)
-        used = weights if self.settings.train.use_ema else "raw"
+        used = available_weights(weights, self.settings.train)
         return replace(model, images=images, weights=used).with_sampling(**settings)
 
     def denoiser(self, checkpoint: str = "last", weights: str = "ema") -> Denoiser:

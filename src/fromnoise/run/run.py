@@ -136,13 +136,13 @@ class Run(OpenedRun):
         """
         from fromnoise.common.options import changed
         from fromnoise.diagnosis.diagnose import diagnose, diagnose_broken_weights
+        from fromnoise.run.checkpoints import available_weights
         from fromnoise.run.diagnosis import training_record, write_diagnosis
         from fromnoise.run.report import add_predictions, write_report
         from fromnoise.train.checkpoint import BrokenWeightsError
 
-        averaged = self.settings.train.use_ema
-        chosen = "raw" if weights == "ema" and not averaged else weights
-        names = dict.fromkeys(("ema", "raw", chosen) if averaged else ("raw", chosen))
+        chosen = available_weights(weights, self.settings.train)
+        names = dict.fromkeys(available_weights(name, self.settings.train) for name in ("ema", "raw", chosen))
         try:
             models = {name: self.model(checkpoint, name, **settings) for name in names}
         except BrokenWeightsError:
