@@ -17,7 +17,7 @@ from fromnoise.data.registry import DATASETS
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
 from fromnoise.run.folder import RunFolder
-from fromnoise.run.metadata import begun_on, new_metadata
+from fromnoise.run.metadata import new_metadata, on_machine_of
 from fromnoise.settings import DataOptions, Settings
 from fromnoise.train.hardware import choose_graph, kind_of_device
 
@@ -43,7 +43,7 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
     if folder.exists():
         _must_agree(folder, request, settings, context, images)
         return Begun(folder, images, download_seconds)
-    choose_graph(kind, settings.train.cuda_graph)
+    choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
     record = new_metadata(settings, images, context)
     if settings.train.train_batch_size > len(images):
         raise UsageError(
@@ -63,7 +63,7 @@ def _must_agree(
     if folder.read_request() == request.tables():  # as it was begun, also elsewhere or by an older recipe
         settings = own
     elif differences(own, settings):  # or in other words: then as on the machine that it was begun on
-        settings = request.settings(begun_on(record, context), request.data_options())
+        settings = request.settings(on_machine_of(record, context), request.data_options())
     unlike: Mapping[str, tuple[Any, Any]] = differences(own, settings)
     fingerprints = (record["data"]["fingerprint"], images.fingerprint)
     if fingerprints[0] != fingerprints[1]:

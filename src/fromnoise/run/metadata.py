@@ -64,7 +64,7 @@ def context_of(record: dict[str, Any]) -> TrainingContext:
     return TrainingContext(ImageSpec.from_json(record["spec"]), record["data"]["count"], **record.get("context", {}))
 
 
-def begun_on(record: dict[str, Any], context: TrainingContext) -> TrainingContext:
+def on_machine_of(record: dict[str, Any], context: TrainingContext) -> TrainingContext:
     """`context`, but on the machine that the run of `record` was begun on, as far as that was written down."""
     begun = record.get("context", {})
     return replace(context, **{name: begun[name] for name in ("device", "bf16") if name in begun})
