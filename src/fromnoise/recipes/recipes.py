@@ -59,14 +59,15 @@ def _default(size: str, context: TrainingContext) -> Settings:
     )
 
 
-def sampling_for_other_process(sample: SampleOptions) -> dict[str, Any]:
-    """Sampling settings for another process than the recipe's own, where the recipe's times mean nothing."""
-    if sample.grid != "few_steps":
+def sampling_for_other_process(own: Settings) -> dict[str, Any]:
+    """Sampling settings for another process than that of a recipe's `own` ones, whose times mean nothing there."""
+    if own.recipe.partition("-")[0] != "default":
         return {}
+    guidance = 1 + 0.5 * (own.sample.guidance_scale - 1)  # at all times, where half is enough
     return {
         "sample.grid": "auto",
         "sample.steps": 10,
-        "sample.guidance_scale": round(1 + 0.5 * (sample.guidance_scale - 1), 2),  # at all times, where half is enough
+        "sample.guidance_scale": round(guidance, 2),
         "sample.guidance_interval": None,
     }
 

@@ -73,7 +73,7 @@ class Request:
         settings = from_dict(own, {"data": vars(options)})
         settings = replaced(settings, {k: v for k, v in changes.items() if not k.startswith("data.")})
         if settings.process.kind != own.process.kind:
-            other = sampling_for_other_process(own.sample)
+            other = sampling_for_other_process(own)
             settings = replaced(settings, {k: v for k, v in other.items() if k not in changes})
         for duration in (settings.train.budget, settings.train.checkpoint_every):
             if duration is not None:
