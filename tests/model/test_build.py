@@ -16,6 +16,7 @@ from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.vp import VP, VPContinuous
 from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
+from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
 
@@ -45,10 +46,15 @@ def test_the_guided_estimate_is_clipped_and_not_its_inputs():
 def test_guidance_of_a_model_that_saw_no_unlabelled_images_is_refused():
     model = TrainedModel(denoiser(), SampleOptions(steps=1), (1, 1), sees_unlabelled=False)
     for scale in (0.0, 2.0):
-        with pytest.raises(UsageError, match="guidance_scale.*label_dropout"):
+        with pytest.raises(UsageError, match=r"guidance_scale.*label_dropout"):
             model.sample(1, guidance_scale=scale)
     with_dropout = dataclasses.replace(model, sees_unlabelled=True)
     assert with_dropout.with_sampling(guidance_scale=2.0).sampling.guidance_scale == 2
+
+
+def test_samples_show_their_labels():
+    assert "labels [1, 0, 1]" in repr(Samples(torch.zeros(3, 4, 4, 1), [3, 4, 5], [1, 0, 1]))
+    assert "labels" not in repr(Samples(torch.zeros(3, 4, 4, 1), [3, 4, 5], None))
 
 
 def test_guidance_pulls_in_its_interval_only():

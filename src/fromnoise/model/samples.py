@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ class Samples:
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape))
-        return f"Samples({shape}, seeds {self.seeds[0]} to {self.seeds[-1]}, NFE {self.evaluations})"
+        labels = "" if self.labels is None else f", labels {reprlib.repr(self.labels)}"
+        return f"Samples({shape}, seeds {self.seeds[0]} to {self.seeds[-1]}{labels}, NFE {self.evaluations})"
 
     def save(self, path: str | Path) -> Path:
         """Write by the ending of `path`: .png a grid, .gif the steps, .npz arrays, no ending a folder of PNGs.
