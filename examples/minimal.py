@@ -24,6 +24,6 @@ for step in range(1000):  # train
         print(f"step {step + 1}: loss {loss.item():.3f}")
 
 guided = fn.ClassifierFreeGuidance(denoiser.eval(), scale=2.0)  # sample
-grid = fn.UniformGrid()(denoiser.process, steps=20)
-*_, last = fn.sample(guided, seeds=range(10), sampler=fn.Heun(), grid=grid, label=torch.arange(10))
+times = fn.UniformGrid()(denoiser.process, steps=20)
+*_, last = fn.sample(guided, seeds=range(10), sampler=fn.Heun(), grid=times, label=torch.arange(10))
 fn.grid(data.spec.decode(last.x).permute(0, 2, 3, 1).numpy()).save("digits.png")
