@@ -27,7 +27,6 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 PREDICTIONS = {name: make(0.3) for name, make in prediction.PREDICTIONS.items()}
 SAMPLERS = registry.SAMPLERS
 MODULES = (process, vp, prediction, weighting, time_sampling, time_grids, ddim, euler, ipndm, multistep, stochastic)
-NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 REGISTRIES = {
     "process": PROCESS_CASES,
     "prior": process.PRIORS,
@@ -38,6 +37,9 @@ REGISTRIES = {
     "sampler": SAMPLERS,
 }
 VALUES = {f"{kind}-{name}": value for kind, registered in REGISTRIES.items() for name, value in registered.items()}
+# What a repr names: the classes of what is registered, and what their fields hold.
+NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
+NAMES |= {type(value).__name__: type(value) for value in VALUES.values()}
 SPEC = ImageSpec(3, 12, 20, ("a", "b", "c"))
 
 

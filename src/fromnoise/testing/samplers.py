@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -81,17 +83,33 @@ def _check_step(sampler: Sampler, process: Process, where: str) -> None:
     expect(first.shape == x.shape, f"{where}: x at s has shape {tuple(first.shape)}")
 
 
-def _end(sampler: Sampler, oracle: Oracle, grid: Tensor, x: Tensor) -> Tensor:
+def _end(sampler: Sampler, oracle: Oracle | _Watched, grid: Tensor, x: Tensor) -> Tensor:
     *_, last = walk(oracle, x, seeds=range(len(x)), sampler=sampler, grid=grid)
     return last.x
 
 
+class _Watched:
+    """An oracle that notes the least time at which it is evaluated."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle, self.earliest = oracle, float("inf")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.oracle, name)
+
+    def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
+        self.earliest = min(self.earliest, float(t.min()))
+        return self.oracle(xt, t, label)
+
+
 def _check_few_steps(sampler: Sampler, process: Process, where: str) -> None:
-    oracle: Oracle = Gaussian(process) if process.prior.gaussian else TwoPoints(process)
+    oracle = _Watched(Gaussian(process) if process.prior.gaussian else TwoPoints(process))
     for grid in (UniformGrid(), GRIDS[recommended_grid(process)]):
         for steps in (1, 2, 3):
-            end = _end(sampler, oracle, grid(process, steps), start(oracle, process.t_max))
+            end = _end(sampler, oracle, grid(process, steps), start(oracle.oracle, process.t_max))
             expect(bool(end.isfinite().all()), f"{where}: {steps} steps on {grid} end in values that are not finite")
+    least = oracle.earliest  # a network was never trained below t_min
+    expect(least >= process.t_min * (1 - 1e-6), f"{where}: evaluates at t = {least:g}, below t_min = {process.t_min:g}")
 
 
 def _check_batch(sampler: Sampler, process: Process, where: str) -> None:
