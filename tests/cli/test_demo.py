@@ -21,7 +21,7 @@ TRAINING_SECONDS = 120.0
 
 
 def demo(folder: Path, *flags: str, data: str | None = None) -> str:
-    """What `fromnoise demo` prints in `folder`. data: $FROMNOISE_DATA, this session's own if None."""
+    """What `fromnoise demo` prints in `folder`. data: $FROMNOISE_DATA, that of the tests if None."""
     surroundings = {**os.environ} | ({} if data is None else {"FROMNOISE_DATA": data})
     command = [sys.executable, "-m", "fromnoise", "demo", *flags]
     done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)
