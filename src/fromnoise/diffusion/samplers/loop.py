@@ -17,10 +17,7 @@ from fromnoise.diffusion.samplers.base import Carry, Sampler
 
 @dataclass(frozen=True)
 class Step:
-    """One step of sampling, i = 0..n-1: from t to s, x (B, C, H, W) at s, and the estimate that was made at t.
-
-    evaluations: network evaluations so far (NFE); a guided one counts twice.
-    """
+    """Step i = 0..n-1, t to s: x (B, C, H, W) at s, the estimate made at t, and network evaluations so far (NFE)."""
 
     i: int
     t: float
@@ -82,8 +79,7 @@ def walk(
     """The loop itself, from x (B, C, H, W) at grid[0], along a grid that may also rise (from image to noise)."""
     process = denoiser.process
     sampler.check(process)
-    x = x.to(device)
-    label = None if label is None else label.to(device)
+    x, label = x.to(device), None if label is None else label.to(device)
     shape, evaluations = tuple(x.shape[1:]), 0
     carry: Carry = None
 
