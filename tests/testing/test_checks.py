@@ -131,6 +131,29 @@ class Secretive(DDIM):
         return moved + 0 * noise(), here, None
 
 
+@dataclass(frozen=True)
+class Hoarding(DDIM):
+    """Appends to the list that it was handed, so that the same step taken again sees another past."""
+
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, t)
+        past = [] if carry is None else carry
+        past.append(here.x0)
+        return process.transfer(x, sum(past) / len(past), t, s), here, past
+
+
+@dataclass(frozen=True)
+class TooEarly(DDIM):
+    """Evaluates at a tenth of s, which may be below t_min."""
+
+    evaluations = 2
+
+    def step(self, estimate, process, x, t, s, carry, noise):
+        here = estimate(x, t)
+        estimate(x, (s / 10).clamp(min=1e-9))
+        return process.transfer(x, here.x0, t, s), here, None
+
+
 @pytest.mark.parametrize(
     "sampler, named",
     [
@@ -144,6 +167,8 @@ class Secretive(DDIM):
         (TooNoisy(), r"200 steps.*[+-]\d+\.\d%"),
         (Honest(), r"200 steps.*[+-]\d+\.\d%"),
         (Secretive(), "noise.*True.*False"),
+        (Hoarding(), "handed"),
+        (TooEarly(), "t_min"),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )

@@ -66,7 +66,7 @@ def _check_step(sampler: Sampler, process: Process, where: str) -> None:
         return drawn_noise
 
     before = x.clone()
-    first, here, _ = sampler.step(estimate, process, x, t, s, None, noise)
+    first, here, carry = sampler.step(estimate, process, x, t, s, None, noise)
     expect(torch.equal(x, before), f"{where}: a step must not write into x")
     expect(
         len(calls) == sampler.evaluations,
@@ -81,6 +81,10 @@ def _check_step(sampler: Sampler, process: Process, where: str) -> None:
     again, _, _ = sampler.step(estimate, process, x, t, s, None, noise)
     expect_close(again, first, 0.0, f"{where}: the same step taken twice")
     expect(first.shape == x.shape, f"{where}: x at s has shape {tuple(first.shape)}")
+    (later,) = _middle(process, 0.5)
+    onward, _, _ = sampler.step(estimate, process, first, s, later, carry, noise)
+    again, _, _ = sampler.step(estimate, process, first, s, later, carry, noise)
+    expect_close(again, onward, 0.0, f"{where}: a step changes what it was handed from the step before")
 
 
 def _end(sampler: Sampler, oracle: Oracle | _Watched, grid: Tensor, x: Tensor) -> Tensor:
