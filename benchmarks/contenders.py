@@ -100,7 +100,7 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     if today.net != run.settings.net:
         raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")
     sample, began = today.sample, time.time()
-    samples = run.sample(num, settings=asdict(sample))
+    samples = run.sample(num, **asdict(sample))
     guided = "" if sample.guidance_scale == 1 else f", guided by {sample.guidance_scale:g}"
     facts = {
         **trained,

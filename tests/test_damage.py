@@ -29,7 +29,8 @@ SEES = {
 BLIND = {
     "frechet_distance": ("copies", "wrong labels"),
     "kid": ("copies", "wrong labels"),
-    "precision": ("repeats", "copies", "wrong labels"),
+    # Not "repeats": of 800 images 90 % repeats leave 80, among which precision wanders; on some machines far enough.
+    "precision": ("copies", "wrong labels"),
     "recall": ("copies", "wrong labels"),
     "coverage": ("copies", "wrong labels"),
     "class_accuracy": ("fewer classes", "repeats", "copies"),
