@@ -1,4 +1,4 @@
-"""The whole library in 25 lines: train a flow model on 1,797 handwritten digits, then sample ten of them."""
+"""The whole library in 25 lines: train a flow model on handwritten digits, then sample ten of them."""
 
 import torch
 
