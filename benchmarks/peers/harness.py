@@ -59,7 +59,7 @@ class Peer(Protocol):
         """Train on `batches`; yields after every update of the weights."""
 
     def sample(self, num: int, labels: Tensor | None) -> Tensor:
-        """`num` pictures, of `labels` (num,) where the peer is told classes."""
+        """`num` pictures, of `labels` (num,) where the peer is conditioned on classes."""
 
 
 def endless(images: Tensor, labels: Tensor | None, size: int, device: str) -> Iterator[tuple[Tensor, Tensor | None]]:
