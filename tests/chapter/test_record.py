@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 
+import fromnoise
+from fromnoise.chapter import record as record_module
 from fromnoise.chapter.published import EPOCH_LOSSES, PARAMETERS, WHOLE_TRAINING
 from fromnoise.chapter.record import ChapterRecord, History, Quantity, readable
 from fromnoise.common.errors import Interrupted
@@ -109,3 +112,13 @@ def test_the_sources_are_written_with_the_numbers(tmp_path):
     sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
     assert "huggingface/diffusion-models-class" in sources["networks and parameter counts"]
     assert "从零开始搭建扩散模型" in sources["published losses"]
+
+
+def test_versions_are_known_where_fromnoise_is_not_installed(monkeypatch):
+    def version(name):
+        if name == "fromnoise":
+            raise PackageNotFoundError(name)
+        return "9.9"
+
+    monkeypatch.setattr(record_module, "version", version)
+    assert record_module.versions("torch")["fromnoise"] == fromnoise.__version__

@@ -8,13 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from fromnoise.chapter.cells import SCRIPT, Cell
-from fromnoise.chapter.record import Shown
+from fromnoise.chapter.record import Shown, versions
 from fromnoise.common.errors import Interrupted
 from fromnoise.report.html import Section, page, write_page
 
@@ -82,8 +81,7 @@ def heading(markdown: str) -> tuple[str, str]:
 def write_chapter(path: Path, sections: Sequence[Section], lang: str) -> Path:
     """Write the page; its first section is the title and the lead."""
     title, *rest = sections
-    packages = ("fromnoise", "torch", "diffusers")
-    footer = f"Made by {', '.join(f'{name} {version(name)}' for name in packages)}."
+    footer = f"Made by {', '.join(f'{name} {number}' for name, number in versions('torch', 'diffusers').items())}."
     return write_page(path, page(title.title, title.text, rest, footer, lang={"zh": "zh-CN"}.get(lang, lang)))
 
 

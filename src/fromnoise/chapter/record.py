@@ -19,6 +19,7 @@ import torch
 from fromnoise.chapter.published import EPOCH_LOSSES, LOSSES, NETWORKS, RERUNS, WHOLE_TRAINING
 from fromnoise.common.durations import format_duration
 from fromnoise.common.files import write_bytes
+from fromnoise.common.version import __version__
 from fromnoise.figures.encode import FigureLike, as_image
 from fromnoise.figures.grid import save
 from fromnoise.report.html import Table
@@ -174,13 +175,17 @@ class ChapterRecord:
             **self.about,
             "seconds": round(time.time() - self.began, 1),
             "machine": {**_machine(), "device": device, "reason": reason},
-            "versions": {name: version(name) for name in ("fromnoise", "torch", "diffusers")}
-            | {"python": platform.python_version()},
+            "versions": versions("torch", "diffusers", "python"),
             "sources": {"networks and parameter counts": NETWORKS, "published losses": LOSSES},
             "trained": self.trained,
             "quantities": [asdict(quantity) for quantity in self.quantities],
         }
         return write_bytes(self.folder / "chapter.json", json.dumps(numbers, indent=1, ensure_ascii=False).encode())
+
+
+def versions(*names: str) -> dict[str, str]:
+    """The version of fromnoise, which may run without being installed, and of Python or packages of those names."""
+    return {"fromnoise": __version__} | {n: platform.python_version() if n == "python" else version(n) for n in names}
 
 
 def readable(value: Value) -> str:
