@@ -18,7 +18,7 @@ from fromnoise.diffusion.vp import VP, VPContinuous
 from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
 from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
-from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, Settings
+from fromnoise.settings import ProcessOptions, SampleOptions, Settings
 
 SPEC = ImageSpec(1, 4, 4, ("a", "b"))
 
@@ -82,14 +82,11 @@ def test_processes_are_composed_from_their_options():
 
 
 @pytest.mark.parametrize("given, expected", [(None, 0.3), (0.7, 0.7)])
-def test_edms_prediction_has_the_datas_deviation_unless_another_is_set(given, expected):
-    config = replaced(Settings(), {"objective.prediction": "edm", "objective.sigma_data": given, "net.width": 8})
+def test_edms_prediction_and_weighting_have_the_datas_deviation_unless_another_is_set(given, expected):
+    changes = {"objective.prediction": "edm", "objective.weighting": "edm", "objective.sigma_data": given}
+    config = replaced(Settings(), {**changes, "net.width": 8})
     assert build_denoiser(config, SPEC, 0.3).prediction.sigma_data == expected
-
-
-def test_edms_weighting_knows_the_data():
-    objective = build_objective(ObjectiveOptions(weighting="edm"), 0.3)
-    assert objective.weighting.sigma_data == 0.3
+    assert build_objective(config.objective, 0.3).weighting.sigma_data == expected
 
 
 def test_a_model_has_classes_where_it_is_conditioned_on_them():

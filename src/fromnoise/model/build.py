@@ -69,10 +69,10 @@ def build_denoiser(
 
 
 def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
-    """The training objective that `options` names, for images of standard deviation `sigma_data`."""
+    """The training objective that `options` names, for images of standard deviation `sigma_data` unless they set it."""
     weighting = WEIGHTINGS[options.weighting]
     if isinstance(weighting, EDMWeighting):
-        weighting = dataclasses.replace(weighting, sigma_data=sigma_data)
+        weighting = dataclasses.replace(weighting, sigma_data=options.sigma_data or sigma_data)
     return Objective(weighting, TIME_DISTRIBUTIONS[options.time_sampling], options.label_dropout)
 
 
