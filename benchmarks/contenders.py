@@ -99,12 +99,12 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     today = recipe(OURS[name], at)
     if today.net != run.settings.net:
         raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")
-    sample, began = today.sample, time.time()
+    sample, began = today.sample, time.monotonic()
     samples = run.sample(num, **asdict(sample))
     guided = "" if sample.guidance_scale == 1 else f", guided by {sample.guidance_scale:g}"
     facts = {
         **trained,
-        "sample_seconds": round(time.time() - began, 2),
+        "sample_seconds": round(time.monotonic() - began, 2),
         "evaluations": samples.evaluations,
         "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
         "settings": f"recipe {OURS[name]} as it is, in our engine, {run.precision.dtype_name}; "
@@ -120,10 +120,10 @@ def _trained(recipe: str, data: str, seconds: float, seed: int, path: Path) -> F
 
     shutil.rmtree(path, ignore_errors=True)  # a run that is there would be gone on with, not made anew
     words = ["--recipe", recipe, "--budget", f"{seconds:g}s", "--seed", str(seed), "--output_dir", str(path)]
-    began = time.time()
+    began = time.monotonic()
     if subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], stdout=subprocess.DEVNULL).returncode:
         raise SystemExit(f"{recipe} was not trained in {seconds:g} s; see above")
-    ended, run = time.time(), Run(path)
+    ended, run = time.monotonic(), Run(path)
     lines = [line for line in run.folder.read_metrics() if "step" in line]
     return {
         "images_seen": int(run.checkpoint().name),

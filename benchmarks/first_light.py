@@ -30,10 +30,10 @@ def measure(data: str, seed: int, budget: str, folder: Path) -> dict[str, Any]:
     """One training and the class accuracy of its samples."""
     from fromnoise.run import Run
 
-    path, began = folder / f"{data}-{seed}", time.time()
+    path, began = folder / f"{data}-{seed}", time.monotonic()
     words = ["train", data, "--budget", budget, "--seed", str(seed), "--output_dir", str(path)]
     subprocess.run([sys.executable, "-m", "fromnoise", *words], check=True, stdout=subprocess.DEVNULL)
-    wall = time.time() - began
+    wall = time.monotonic() - began
     run = Run(path)
     steps = [line for line in run.folder.read_metrics() if "step" in line]
     return {

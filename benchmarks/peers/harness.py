@@ -72,9 +72,9 @@ def endless(images: Tensor, labels: Tensor | None, size: int, device: str) -> It
 
 def trained(peer: Peer, batches: Iterator[Any], deadline: float) -> list[float]:
     """Seconds of each update; the last is the one after which another as long would end past `deadline`."""
-    seconds, began = [], time.time()
+    seconds, began = [], time.monotonic()
     for _ in peer.steps(batches):
-        now = time.time()
+        now = time.monotonic()
         seconds.append(now - began)
         if now + seconds[-1] + TO_SAVE > deadline:
             break
@@ -103,7 +103,7 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
     peer = make(Task(tuple(images.shape[1:]), classes, args.batch_size, args.sample_steps, device))
     seconds = trained(peer, endless(images, labels, args.batch_size, device), process_start() + args.seconds)
     torch.save(peer.net.state_dict(), args.out.with_suffix(".pt"))
-    saved, began = time.time() - process_start(), time.time()
+    saved, began = time.monotonic() - process_start(), time.monotonic()
     asked = None
     if labels is not None and peer.class_conditioning:  # as often as in training
         asked = labels[torch.randint(len(labels), (args.num,))].to(device)
@@ -112,7 +112,7 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
         "images_seen": len(seconds) * args.batch_size,
         "images_per_second": round(args.batch_size / statistics.median(seconds), 1),
         "train_seconds": round(saved, 2),
-        "sample_seconds": round(time.time() - began, 2),
+        "sample_seconds": round(time.monotonic() - began, 2),
         "evaluations": peer.evaluations,
         "parameters": sum(p.numel() for p in peer.net.parameters()),
         "settings": peer.settings,

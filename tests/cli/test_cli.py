@@ -260,8 +260,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path):
     words = [sys.executable, "-m", "fromnoise", "train", "digits", "--set", "net.width=8", "--num_images", "200000"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     metrics = tmp_path / "runs" / "digits-default-s0" / "metrics.jsonl"
-    deadline = time.time() + 60
-    while not metrics.exists() and time.time() < deadline:
+    deadline = time.monotonic() + 60
+    while not metrics.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -1,13 +1,16 @@
 """A session logs, scores, previews and saves through what it is given, and stops where that is requested."""
 
 import json
+import re
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import torch
 
+import fromnoise
 from fromnoise.common.errors import DivergedError, Interrupted
 from fromnoise.train.best_checkpoint import best_score
 from fromnoise.train.budget import Budget
@@ -155,3 +158,19 @@ def test_a_divergence_leaves_the_last_checkpoint(make_trainer, store, monkeypatc
     with pytest.raises(DivergedError):
         list(steps)
     assert store.saved == []
+
+
+@pytest.mark.parametrize("step_back", [3600.0, -3600.0])
+def test_a_system_clock_that_is_moved_changes_nothing(make_trainer, store, monkeypatch, step_back):
+    """Checkpoints come as often, and the training time stays what it was."""
+    trainer = make_trainer(total=48, checkpoint_every="0.000001s", checkpoints_kept=100)
+    session, real = Session(trainer, store), time.time
+    monkeypatch.setattr(time, "time", lambda: real() - step_back)
+    run(session)
+    assert store.saved == [8, 16, 24, 32, 40, 48] and 0 <= session.seconds() < 3600
+
+
+def test_nothing_measures_an_interval_by_the_system_clock():
+    """A clock that is set back would stop checkpoints, budgets and time limits."""
+    source = Path(fromnoise.__file__).parent
+    assert [str(p) for p in source.rglob("*.py") if re.search(r"\btime\.time\b|datetime\.now", p.read_text())] == []

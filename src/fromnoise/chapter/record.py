@@ -108,7 +108,7 @@ class ChapterRecord:
         self.images = images
         self.quantities: list[Quantity] = []
         self.trained: list[dict[str, Any]] = []
-        self.began = time.time()
+        self.began = time.monotonic()
 
     def part(self, images: int) -> str:
         """How much training a number stands for: "180,000 images", or "quick: 20,480 of 180,000 images"."""
@@ -173,7 +173,7 @@ class ChapterRecord:
         """Write chapter.json: every quantity, and what is needed to repeat them. Returns its path."""
         numbers = {
             **self.about,
-            "seconds": round(time.time() - self.began, 1),
+            "seconds": round(time.monotonic() - self.began, 1),
             "machine": {**_machine(), "device": device, "reason": reason},
             "versions": versions("torch", "diffusers", "python"),
             "sources": {"networks and parameter counts": NETWORKS, "published losses": LOSSES},

@@ -22,7 +22,7 @@ class TrainProgress:
     def __init__(self, run: Run) -> None:
         self.run, self.moved, self.images = run, False, 0
         self._loss: float | None = None
-        self._said_at = time.time()
+        self._said_at = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
 
@@ -50,8 +50,8 @@ class TrainProgress:
             self._loss = entry.loss if self._loss is None else 0.98 * self._loss + 0.02 * entry.loss
         if self._bar:
             self._bar.update(self._task, total=step.total, completed=step.images, words=self._words(step))
-        elif time.time() - self._said_at > SECONDS_BETWEEN_LINES:
-            self._said_at = time.time()
+        elif time.monotonic() - self._said_at > SECONDS_BETWEEN_LINES:
+            self._said_at = time.monotonic()
             print(f"training: {self._words(step)}", file=sys.stderr, flush=True)
 
     def _words(self, step: TrainStep) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fromnoise.common.errors import UsageError
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_IMPORTED_AT = time.time()
+_IMPORTED_AT = time.monotonic()
 _SLOWEST_START = 20.0  # seconds that Python may take from its own start to this module, on a cold disk
 
 
@@ -33,7 +33,7 @@ def format_duration(seconds: float) -> str:
 
 
 def process_start() -> float:
-    """When this process started, in seconds since the epoch.
+    """When this process started, on the clock of `time.monotonic`, which no change of the system's time moves.
 
     Linux reports it (start time in /proc/self/stat, in ticks since boot). Elsewhere it is when this module was first
     imported, a few tenths of a second late; and also where Linux names a time long before that: then the process was
@@ -42,7 +42,7 @@ def process_start() -> float:
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
-        started = time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK")
+        started = time.monotonic() - uptime + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return _IMPORTED_AT
     return started if started > _IMPORTED_AT - _SLOWEST_START else _IMPORTED_AT

@@ -78,6 +78,6 @@ def _must_agree(
 def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
     """The training images, and the seconds that a download of them took (0 where they were at hand)."""
     at_hand = options.source not in DATASETS or available(options.source)
-    began = time.time()
+    began = time.monotonic()
     images = load(options)
-    return images, 0.0 if at_hand else time.time() - began
+    return images, 0.0 if at_hand else time.monotonic() - began

@@ -54,7 +54,7 @@ def training_steps(
         model: the network before training, on the device to train on.
         data: the training images.
         load_validation: gives the validation images, None where there are none; may raise DataError.
-        started: when the clock of a time budget began, in seconds since the epoch; now if not given.
+        started: when the clock of a time budget began, by `time.monotonic`; now if not given.
         max_time: seconds after which to stop with work left.
 
     Raises:
@@ -62,7 +62,7 @@ def training_steps(
         BusyError: another process trains this run.
         DivergedError: the loss is not finite any more.
     """
-    began = time.time()
+    began = time.monotonic()
     with folder.locked(), stop_on_signals() as stop:
         trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
         wanted = not trainer.done
@@ -143,10 +143,10 @@ class QuickEvaluator:
         """About how long an evaluation takes, from the time of 32 samples."""
         few, measuring = 32, 2.0  # features and distances take about two seconds
         _ = self.reference  # made before the clock starts
-        began = time.time()
+        began = time.monotonic()
         with _sampling(self.model, net) as model:
             _samples(model, few)
-        return (time.time() - began) * self.count / few + measuring
+        return (time.monotonic() - began) * self.count / few + measuring
 
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Measures by name."""

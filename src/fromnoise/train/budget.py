@@ -23,7 +23,7 @@ class Budget:
     """Wall time for a whole run; after a few measured seconds it plans how many images fit, and again later.
 
     Arguments:
-        started: when the run's clock began, in seconds since the epoch; a resumed run moves it back.
+        started: when the run's clock began, by `now`; a resumed run moves it back.
         seconds: the budget. 3 % of it and a second are reserved for previews, the last checkpoint and a machine that
             slows down.
         now: the clock.
@@ -35,7 +35,7 @@ class Budget:
 
     started: float
     seconds: float
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = time.monotonic
     validations: int = 0
     validation_images: int = 0
     evaluation_seconds: float = 0.0

@@ -78,7 +78,7 @@ class Session:
     ) -> None:
         self.trainer, self.store, self.options = trainer, store, trainer.options
         self.seconds_before, self.preview = seconds_before, preview
-        self.began = self.saved_at = time.time()
+        self.began = self.saved_at = time.monotonic()
         self.log = MetricsLog(trainer, store.append_metrics, self.seconds)
         self.previews = int(trainer.images / (trainer.total or math.inf) * self.options.previews)
         self.preview_seconds = 0.0
@@ -91,13 +91,13 @@ class Session:
 
     def seconds(self) -> float:
         """Training time so far, earlier sessions included."""
-        return self.seconds_before + time.time() - self.began
+        return self.seconds_before + time.monotonic() - self.began
 
     def steps(self, stop: StopRequest, deadline: float | None = None) -> Iterator[TrainStep]:
         """Train to the end; yields after every step.
 
         Raises:
-            Interrupted: a stop was requested, or `deadline` (seconds since the epoch) has passed; all is saved.
+            Interrupted: a stop was requested, or `deadline` (of `time.monotonic`) has passed; all is saved.
             DivergedError: the loss is not finite any more.
         """
         for step in self.trainer.steps():
@@ -105,7 +105,7 @@ class Session:
             posthoc_ema.save_if_due(self.store.averages, self.trainer)  # before a checkpoint, which needs all earlier
             if stop.received and not self.trainer.done:
                 self._interrupt("stopped", stop.exit_code)
-            if deadline is not None and time.time() > deadline and not self.trainer.done:
+            if deadline is not None and time.monotonic() > deadline and not self.trainer.done:
                 self._interrupt("--max_time reached", OUT_OF_TIME)
             if self._checkpoint_due():
                 self.save()
@@ -127,7 +127,7 @@ class Session:
         schedule = self.evaluations or self.validations
         if schedule and schedule.latest and schedule.latest.images == self.trainer.images:
             record_score(folder, schedule.latest, keep)
-        self.saved_at = time.time()
+        self.saved_at = time.monotonic()
 
     def _log(self, step: TrainStep) -> None:
         """Write what `step` has read, and the validation loss and a preview when they are due."""
@@ -150,13 +150,13 @@ class Session:
 
     def _draw_preview(self) -> None:
         if self.preview:
-            began = time.time()
+            began = time.monotonic()
             self.preview(self.trainer.best_net, self.trainer.images)
-            self.preview_seconds = time.time() - began
+            self.preview_seconds = time.monotonic() - began
 
     def _checkpoint_due(self) -> bool:
         """When the last one is older than checkpoint_every, and where samples are to be evaluated."""
-        if time.time() - self.saved_at > parse_duration(self.options.checkpoint_every):
+        if time.monotonic() - self.saved_at > parse_duration(self.options.checkpoint_every):
             return True
         return self.evaluations is not None and self.evaluations.due() and not self.trainer.done
 

@@ -70,9 +70,9 @@ class ValidationSchedule:
         images = self.trainer.images
         if self.latest and self.latest.images == images:
             return []
-        began = time.time()
+        began = time.monotonic()
         losses = self.validator(self.trainer.denoiser.with_net(self.trainer.best_net))
-        self._seconds = time.time() - began
+        self._seconds = time.monotonic() - began
         self.latest = Score(images, VALIDATION_LOSS, losses.loss)
         return [{"event": "validation", "images": images, **asdict(losses)}]
 
@@ -125,9 +125,9 @@ class EvaluationSchedule:
 
     def evaluate(self) -> list[Event]:
         """Evaluate samples of the present weights."""
-        began, images = time.time(), self.trainer.images
+        began, images = time.monotonic(), self.trainer.images
         self._done = images // self.every
         measures = self.evaluator.evaluate(self.trainer.best_net)
-        self.seconds = time.time() - began
+        self.seconds = time.monotonic() - began
         self.latest = Score(images, self.evaluator.best_by, measures[self.evaluator.best_by])
         return [{"event": "evaluation", "images": images, "count": self.evaluator.count, **measures}]
