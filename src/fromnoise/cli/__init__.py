@@ -6,12 +6,12 @@ Modules of verbs load when their verb is used; `--help` needs no torch.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
+from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
-from fromnoise.common.errors import FromNoiseError, Interrupted
+from fromnoise.common.errors import FromNoiseError, Interrupted, WriteError
 
 VERBS = {
     "demo": "train for 100 seconds, sample and write a report",
@@ -44,22 +44,37 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line with `argv`; returns the exit code."""
+    """Run the command line with `argv`; returns the exit code.
+
+    A standard output that is full ends no work: what was made is kept, and the exit code is then that of WriteError.
+    """
+    with kept_streams(sys.stdout, sys.stderr) as output:
+        code = _run(sys.argv[1:] if argv is None else list(argv))
+        output.flush()
+        if not output.full:
+            return code
+        reason = output.full.strerror or type(output.full).__name__
+        _say(f"fromnoise: cannot write to standard output ({reason}); free some space, or send it elsewhere")
+        return code or WriteError.exit_code
+
+
+def _run(argv: list[str]) -> int:
     try:
-        args = parse(build_parser(), sys.argv[1:] if argv is None else list(argv))
+        args = parse(build_parser(), argv)
         args.run(args)
-        sys.stdout.flush()
         return 0
+    except SystemExit as stop:  # argparse after --help and --version
+        return int(stop.code or 0)
     except Interrupted as stop:
-        print(f"\nfromnoise: {stop}", file=sys.stderr)
+        _say(f"\nfromnoise: {stop}")
         return stop.exit_code
     except FromNoiseError as error:
-        print(f"fromnoise: {error}", file=sys.stderr)
+        _say(f"fromnoise: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("\nfromnoise: stopped", file=sys.stderr)
+        _say("\nfromnoise: stopped")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has left; the interpreter must not complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

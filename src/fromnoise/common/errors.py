@@ -7,8 +7,11 @@ with `exit_code`; from Python it is an ordinary exception.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
+
+from fromnoise.common.text import visible
 
 T = TypeVar("T")
 
@@ -17,6 +20,10 @@ class FromNoiseError(Exception):
     """A mistake that a sentence can explain; anything else that is raised is a bug of ours."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        # It may hold a name from anywhere. What is listed below a sentence is indented; other lines are part of a name.
+        super().__init__(re.sub(r"\n(?! {2})", r"\\n", visible(message)))
 
 
 class UsageError(FromNoiseError):

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from fromnoise.common.text import visible
+
 
 def report_progress(text: str) -> None:
     """Print a line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -25,5 +27,5 @@ def progress(text: str, total: int, *, in_bytes: bool = False) -> Iterator[Calla
     amounts = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), amounts, Remaining())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=total)
+        task = bar.add_task(visible(text), total=total)
         yield lambda amount: bar.advance(task, amount)

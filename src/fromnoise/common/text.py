@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from collections.abc import Sequence
+
+_HIDDEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+_NO_BYTE = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte of a name
 
 
 def count(number: int, noun: str) -> str:
@@ -22,8 +31,28 @@ def printable(name: str) -> str:
     Names that are not valid UTF-8 reach Python with lone surrogates; those bytes, and line breaks and the like,
     are written as escapes.
     """
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _escape(c) for c in visible(name))
+
+
+def visible(text: str) -> str:
+    """`text` whose characters all show: what controls a terminal or the direction of writing is written as an escape.
+
+    Line breaks, tabs and all kinds of spaces stay.
+    """
+    if _HIDDEN.search(text) is None:
+        return text
+    whole = _NO_BYTE.sub(lambda found: _escape(found[0]), text).encode("utf-8", "surrogateescape")
+    return _HIDDEN.sub(lambda found: _escape(found[0]), whole.decode("utf-8", "backslashreplace"))
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def quoted(word: str | os.PathLike[str]) -> str:
+    """A word of a command as a shell takes it back: in quotes where it needs them, a path never like a flag."""
+    text = os.fspath(word)
+    return shlex.quote(f"./{text}" if isinstance(word, os.PathLike) and text.startswith("-") else text)
 
 
 def hw(height: int, width: int) -> str:

@@ -128,10 +128,11 @@ def at_least(count: int, what: str, fewest: int, remedy: str) -> None:
 
 
 def closest_pairs(images: Tensor, nearest: Memorization, train: ArrayData) -> Any:
-    """The 16 samples nearest to a training image, above these, with their distances."""
-    order = nearest.distances.argsort()[:CLOSEST]
+    """The up to 16 samples nearest to a training image, in two rows above these, with their distances."""
+    order = nearest.distances.argsort()
+    half = min(CLOSEST, len(order)) // 2
     titled = []
-    for part in torch.split(order, CLOSEST // 2):
+    for part in torch.split(order[: 2 * half], half):
         low, high = nearest.distances[part[0]], nearest.distances[part[-1]]
         titled.append((f"samples, {low:.1f} to {high:.1f} grey levels from", _channels_last(images[part])))
         titled.append(("their nearest training images", _channels_last(train.fetch(nearest.indices[part])[0])))

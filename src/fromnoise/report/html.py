@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
+from fromnoise.common.text import visible
 from fromnoise.figures.encode import FigureLike, data_uri, is_drawn, page_size
 
 Cell = str | int | float | None
@@ -66,13 +67,13 @@ def page(title: str, lead: str, sections: Iterable[Section], footer: str = "", *
     titled = [view for view in views if view.title]
     contents = titled if len(titled) > _MOST_WITHOUT_CONTENTS else []
     template = _templates().get_template("page.html")
-    return template.render(title=title, lead=lead, sections=views, contents=contents, footer=footer, lang=lang)
+    html = template.render(title=title, lead=lead, sections=views, contents=contents, footer=footer, lang=lang)
+    return visible(html)  # names from anywhere show as text, in the source of the page too
 
 
 def write_page(path: str | os.PathLike[str], html: str) -> Path:
     """Write a page, whole or not at all; missing folders are created. Returns the path; raises WriteError."""
-    # Names of files may hold bytes that are not text; they must not stop a report from being written.
-    return write_bytes(path, html.encode("utf-8", "replace"))
+    return write_bytes(path, html.encode())
 
 
 @cache
