@@ -105,7 +105,5 @@ def test_every_character_that_is_printed_shows(monkeypatch):
 
 @pytest.mark.parametrize("name", ["plain", "a b", "it's", '"', "$(x)", "-rf", "--num", "`x`", "a\\b", "é"])
 def test_words_of_commands_come_back_from_a_shell(name, tmp_path):
-    from pathlib import Path
-
     echoed = subprocess.run(["sh", "-c", f"printf %s {quoted(Path(name))}"], capture_output=True, text=True, timeout=60)
     assert Path(echoed.stdout) == Path(name) and not echoed.stdout.startswith("-")

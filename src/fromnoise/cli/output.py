@@ -1,7 +1,7 @@
 """Standard output and standard error of the verbs: what cannot be printed there never ends the work.
 
-The place may be full, closed, a pipe whose reader has left, or unable to show a letter. What is printed is text: control
-characters, such as those that colour a terminal, in the name of a folder, are written as escapes.
+The place may be full, closed, a pipe whose reader has left, or unable to show a letter. What is printed is text:
+control characters, such as those that colour a terminal, in the name of a folder, are written as escapes.
 """
 
 from __future__ import annotations

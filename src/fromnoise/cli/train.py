@@ -9,6 +9,7 @@ from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags,
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration, process_start
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import quoted
 from fromnoise.recipes.recipes import RECIPES, images_needed
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def _conclude(training: Run, progress: TrainProgress) -> None:
             f"note: samples become legible after about {needed:,} images, and this run saw {progress.images:,}; train "
             "longer, into a new --output_dir"
         )
-    print(f"next: fromnoise sample {path}, fromnoise show {path}, or fromnoise diagnose {path}")
+    word = quoted(path)
+    print(f"next: fromnoise sample {word}, fromnoise show {word}, or fromnoise diagnose {word}")
     print(path)
 
 

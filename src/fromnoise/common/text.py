@@ -49,10 +49,10 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def quoted(word: str | os.PathLike[str]) -> str:
-    """A word of a command as a shell takes it back: in quotes where it needs them, a path never like a flag."""
-    text = os.fspath(word)
-    return shlex.quote(f"./{text}" if isinstance(word, os.PathLike) and text.startswith("-") else text)
+def quoted(path: str | os.PathLike[str]) -> str:
+    """A path as a word of a command, as a shell gives it back: in quotes where it needs them, and never like a flag."""
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def hw(height: int, width: int) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fromnoise.common.text import quoted
 from fromnoise.diagnosis.denoising_curves import DenoisingCurves, geometric_ratio
 from fromnoise.diagnosis.finding import Finding, Level
 from fromnoise.diagnosis.training_record import TrainingRecord
@@ -37,7 +37,7 @@ def images_seen(record: TrainingRecord) -> Finding:
     )
     if seen >= needed:
         return Finding("images seen", "ok", f"{message}.", "", numbers)
-    source = shlex.quote(record.settings.data.source)
+    source = quoted(record.settings.data.source)
     advice = (
         f"train longer: `fromnoise train {source} --recipe {recipe} --num_images {2 * needed} --output_dir NEW_FOLDER`"
     )

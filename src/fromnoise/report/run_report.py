@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fromnoise.common.text import quoted
 from fromnoise.report.diagnosis_sections import diagnosis_sections
 from fromnoise.report.evaluation_sections import stored_sections
 from fromnoise.report.html import Section, page
@@ -94,7 +95,7 @@ _NEXT = "These commands need the run folder alone. The command that started the 
 
 
 def _commands(contents: RunContents) -> str:
-    path, classes = shlex.quote(str(contents.path)), contents.metadata["spec"]["classes"]
+    path, classes = quoted(contents.path), contents.metadata["spec"]["classes"]
     lines = [
         f"fromnoise sample {path} --num 64 --out samples.png",
         f"fromnoise sample {path} --seeds 0-15 --out steps.gif",
@@ -103,5 +104,6 @@ def _commands(contents: RunContents) -> str:
         f"fromnoise diagnose {path}",
     ]
     if classes:
-        lines.insert(2, f"fromnoise sample {path} --label {shlex.quote(classes[-1])} --out one-class.png")
+        joint = "=" if classes[-1].startswith("-") else " "  # else it would be read as a flag
+        lines.insert(2, f"fromnoise sample {path} --label{joint}{shlex.quote(classes[-1])} --out one-class.png")
     return "\n".join(lines)
