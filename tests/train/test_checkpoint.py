@@ -34,7 +34,7 @@ def test_a_checkpoint_holds_the_whole_trainer(tmp_path, make_trainer):
         "optimizer.safetensors",
         "state.json",
     }
-    expected = {"format": FORMAT, "step": 3, "images": 24, "total": 80, "skipped": 2, "seconds": 1.25}
+    expected = {"format": FORMAT, "step": 3, "images": 24, "total": 80, "skipped": 2, "seconds": 1.25, "log": {}}
     assert json.loads(files["state.json"]) == read_state(files) == expected
     assert set(load(files["optimizer.safetensors"])) == {
         f"{i}.{name}" for i in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq")

@@ -1,9 +1,11 @@
 """The lines of metrics.jsonl: means of steps, means of whole epochs, events."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from fromnoise.common.errors import WriteError
 from fromnoise.train.losses import StepLoss
 from fromnoise.train.metrics_log import MetricsLog
 from fromnoise.train.trainer import TrainStep
@@ -61,3 +63,46 @@ def test_events_carry_the_training_time(log, lines):
     log.note([])
     log.note([{"event": "validation", "loss": 1.0}])
     assert lines == [{"event": "validation", "loss": 1.0, "seconds": 1.23}]
+
+
+@pytest.mark.parametrize("stop", range(1, 12))
+def test_a_resumed_log_writes_the_lines_of_an_uninterrupted_one(make_trainer, stop):
+    def log(lines):
+        return MetricsLog(make_trainer(total=400, log_every=3), lines.extend, lambda: 1.0)
+
+    whole, parts, odd = [], [], losses(*range(1, 13))
+    log(whole).take_losses(odd)
+    first = log(parts)
+    first.take_losses(odd[:stop])
+    second = log(parts)
+    second.restore(json.loads(json.dumps(first.state())))
+    second.take_losses(odd[stop:])
+    assert parts == whole and whole
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"losses": 3}, {"losses": [[1]], "epoch": [], "waiting": []}, {"losses": [["x"] * 3]}]
+)
+def test_a_state_that_is_none_is_ignored(log, lines, state):
+    log.restore(state)
+    log.take_losses(losses(1, 2, 3))
+    assert [line["loss"] for line in lines] == [2.0]
+
+
+def test_lines_that_cannot_be_written_wait(make_trainer, lines, capsys):
+    full = [True]
+
+    def append(new):
+        if full[0]:
+            raise WriteError("the disk is full")
+        lines.extend(new)
+
+    log = MetricsLog(make_trainer(total=400, log_every=1), append, lambda: 1.0)
+    log.take_losses(losses(1, 2))
+    log.take_losses(losses(3))
+    assert lines == [] and capsys.readouterr().err.count("full") == 1
+    second = MetricsLog(make_trainer(total=400, log_every=1), append, lambda: 1.0)
+    second.restore(json.loads(json.dumps(log.state())))
+    full[0] = False
+    second.take_losses(losses(4))
+    assert [line["step"] for line in lines] == [1, 2, 3, 4] and second.state()["waiting"] == []

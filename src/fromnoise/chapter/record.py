@@ -140,8 +140,7 @@ class ChapterRecord:
     def train(self, name: str, run: Run) -> History:
         """Train `run` to its end, from its last checkpoint; progress goes to standard error."""
         _train(name, run)
-        lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-        steps = [line for line in lines if "step" in line]
+        steps = [line for line in run.folder.read_metrics() if "step" in line]
         per_epoch = -(-self.images // steps[0]["images"])
         part, seconds = self.part(steps[-1]["images"]), float(steps[-1]["seconds"])
         history = History(name, part, [s["images"] for s in steps], [s["loss"] for s in steps], per_epoch)

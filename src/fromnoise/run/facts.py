@@ -72,6 +72,8 @@ def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
         speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]
         yield "training time", f"{format_duration(steps[-1]['seconds'])}, {speed:,.0f} images/s"
         yield "last training loss", f"{steps[-1]['loss']:.5f}"
+    if damaged := run.folder.damaged_metrics():
+        yield "damaged log lines", f"{damaged:,} of metrics.jsonl, left out"
 
 
 def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ config.json   all that follows        checkpoints/   averages/   samples/   edit
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
 from fromnoise.common.files import write_bytes, write_json
+from fromnoise.common.progress import report_progress
+from fromnoise.common.text import count
+from fromnoise.run.metrics_file import MetricsFile
 from fromnoise.run.migrate import FORMAT, migrated, migrated_settings
 
 _ADVICE = "choose another --output_dir"
@@ -129,21 +133,16 @@ class RunFolder:
         return record
 
     def append_metrics(self, lines: list[dict[str, Any]]) -> None:
-        """Add lines to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        """Add lines to metrics.jsonl, all of them or none; WriteError where that cannot be."""
+        MetricsFile(self.metrics).append(lines)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; one that a kill cut short is left out."""
-        if not self.metrics.is_file():
-            return []
-        lines = []
-        for text in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                continue
-        return lines
+        """The lines of metrics.jsonl; damaged ones are left out."""
+        return MetricsFile(self.metrics).read()[0]
+
+    def damaged_metrics(self) -> int:
+        """How many lines of metrics.jsonl are damaged."""
+        return MetricsFile(self.metrics).read()[1]
 
     def read_json(self, path: Path) -> dict[str, Any] | None:
         """What a verb wrote to `path`, None where nothing is or a kill cut it short."""
@@ -155,9 +154,28 @@ class RunFolder:
 
     def rewind_metrics(self, images: int) -> None:
         """Drop the lines beyond `images`: training goes on from a checkpoint there and will write them again."""
-        if self.metrics.is_file():
-            kept = [line for line in self.read_metrics() if line["images"] <= images]
-            _write(self.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        damaged = MetricsFile(self.metrics).rewind(images)
+        if damaged:
+            report_progress(f"{count(damaged, 'damaged line')} of {self.metrics} left out")
+
+    def check_present(self) -> None:
+        """WriteError where the folder was moved or deleted, or cannot be reached any more."""
+        try:
+            self.config.stat()
+        except OSError as error:
+            raise WriteError(
+                f"the run folder {self.path} is gone ({error.strerror}); put it back to continue from its last "
+                "checkpoint, or train into another --output_dir"
+            ) from error
+
+    def check_writable(self) -> None:
+        """WriteError where training could not write later: said before it begins."""
+        self.check_present()
+        for folder in (self.path, self.checkpoints, self.averages, self.samples):
+            if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+                raise WriteError(f"cannot write in {folder}; allow it, or {_ADVICE}")
+        if self.metrics.exists() and not (self.metrics.is_file() and os.access(self.metrics, os.R_OK | os.W_OK)):
+            raise WriteError(f"cannot write {self.metrics}; allow it, or {_ADVICE}")
 
     @contextmanager
     def locked(self, work: str = "train") -> Iterator[None]:

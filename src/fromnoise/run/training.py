@@ -64,6 +64,7 @@ def training_steps(
     """
     began = time.monotonic()
     with folder.locked(), stop_on_signals() as stop:
+        folder.check_writable()
         trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
         wanted = not trainer.done
         session = Session(

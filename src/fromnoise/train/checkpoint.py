@@ -4,7 +4,7 @@ model.safetensors       the weights
 ema.safetensors         their running average, where there is one
 ema-0.05.safetensors    the other averages of `posthoc_ema`
 optimizer.safetensors   moments and step counts, by parameter number: "12.exp_avg"
-state.json              steps, images seen, images planned, skipped steps, training seconds
+state.json              steps, images seen, images planned, skipped steps, training seconds, losses not logged yet
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
         "total": trainer.total,
         "skipped": trainer.losses.skipped,
         "seconds": seconds,
+        "log": trainer.log_state,
     }
     files["state.json"] = json.dumps(state, indent=1).encode()
     path = write_checkpoint(folder, trainer.images, files)
@@ -85,6 +86,7 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     _restore_optimizer(trainer.optimizer, load(files["optimizer.safetensors"]))
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.losses.skipped = state["total"] or trainer.total, state["skipped"]
+    trainer.log_state = state.get("log", {})
     return float(state["seconds"])
 
 

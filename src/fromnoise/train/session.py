@@ -16,7 +16,8 @@ from typing import Any, NoReturn, Protocol
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import Interrupted
+from fromnoise.common.errors import Interrupted, WriteError
+from fromnoise.common.progress import report_progress
 from fromnoise.train import posthoc_ema
 from fromnoise.train.best_checkpoint import record_score
 from fromnoise.train.checkpoint import save_checkpoint
@@ -50,7 +51,10 @@ class RunStore(Protocol):
         """The folder of the snapshots for post-hoc averages."""
 
     def append_metrics(self, lines: list[dict[str, Any]]) -> None:
-        """Add lines to metrics.jsonl."""
+        """Add lines to metrics.jsonl; WriteError where that cannot be."""
+
+    def check_present(self) -> None:
+        """WriteError where the folder is gone."""
 
     def rewind_metrics(self, images: int) -> None:
         """Drop the lines beyond `images`."""
@@ -80,6 +84,7 @@ class Session:
         self.seconds_before, self.preview = seconds_before, preview
         self.began = self.saved_at = time.monotonic()
         self.log = MetricsLog(trainer, store.append_metrics, self.seconds)
+        self.log.restore(trainer.log_state)
         self.previews = int(trainer.images / (trainer.total or math.inf) * self.options.previews)
         self.preview_seconds = 0.0
         self.read_at_checkpoint: tuple[StepLoss, ...] = ()
@@ -101,6 +106,7 @@ class Session:
             DivergedError: the loss is not finite any more.
         """
         for step in self.trainer.steps():
+            self.store.check_present()  # or what is written now would begin another folder
             self._log(step)
             posthoc_ema.save_if_due(self.store.averages, self.trainer)  # before a checkpoint, which needs all earlier
             if stop.received and not self.trainer.done:
@@ -117,8 +123,10 @@ class Session:
         """Write a checkpoint, its losses to metrics.jsonl before it, and its score after it: it may be the best."""
         self.read_at_checkpoint = self.trainer.read_losses()
         self.log.take_losses(self.read_at_checkpoint)
-        self.log.flush()
+        if self.trainer.done:
+            self.log.flush()
         folder, keep = self.store.checkpoints, self.options.checkpoints_kept
+        self.trainer.log_state = self.log.state()
         save_checkpoint(folder, self.trainer, self.seconds(), keep)
         if self.validations and self.validations.due_at_checkpoint(self.log.images_per_second):
             self.log.note(self.validations.measure())
@@ -151,7 +159,10 @@ class Session:
     def _draw_preview(self) -> None:
         if self.preview:
             began = time.monotonic()
-            self.preview(self.trainer.best_net, self.trainer.images)
+            try:
+                self.preview(self.trainer.best_net, self.trainer.images)
+            except WriteError as error:
+                report_progress(f"a preview is left out: {error}")
             self.preview_seconds = time.monotonic() - began
 
     def _checkpoint_due(self) -> bool:

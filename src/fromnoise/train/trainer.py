@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,7 @@ class Trainer:
         net: the plain network, which the optimizer moves; never a compiled one.
         averages: its running averages.
         losses: the losses that are still on the device.
+        log_state: what the log keeps of losses that were read, see `MetricsLog.state`; a checkpoint holds it.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Trainer:
         asynchronous = self.device.type != "cpu"
         self.timer = StepTimer(asynchronous, warmup=WARMUP + 1 if asynchronous else 0)
         self.step = self.images = 0
+        self.log_state: Mapping[str, Any] = {}
 
     @property
     def best_net(self) -> nn.Module:
