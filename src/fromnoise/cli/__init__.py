@@ -9,9 +9,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
-from fromnoise.common.errors import FromNoiseError, Interrupted, WriteError
+from fromnoise.common.errors import FromNoiseError, Interrupted, UsageError, WriteError
 
 VERBS = {
     "demo": "train for 100 seconds, sample and write a report",
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     try:
         args = parse(build_parser(), argv)
+        if args.verb != "doctor" and here() is None:  # torch's libraries would end the process
+            raise UsageError("the working folder is gone; change to a folder that exists, and run the command again")
         args.run(args)
         return 0
     except SystemExit as stop:  # argparse after --help and --version

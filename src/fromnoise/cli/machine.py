@@ -7,6 +7,7 @@ imported only while looking.
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import re
 import shutil
@@ -37,12 +38,23 @@ class Fact:
     advice: str = ""
 
 
+def here() -> Path | None:
+    """The working folder, None where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def examine() -> list[Fact]:
     """All facts, in the order in which to read them; takes a few seconds, most of them for importing torch."""
+    disk = _disk(here())
+    if not here():
+        os.chdir(_HERE)  # without a working folder torch's libraries end the process
     torch = _torch()
     python = f"{platform.python_version()} at {sys.executable}"
     facts = [_package(), Fact("Python", python), Fact("system", platform.platform()), torch, _libraries()]
-    return [*facts, *(_computing() if torch.ok else ()), _disk(Path.cwd()), *_data(), *_extras()]
+    return [*facts, *(_computing() if torch.ok else ()), disk, *_data(), *_extras()]
 
 
 def _package() -> Fact:
@@ -123,7 +135,9 @@ def _computing() -> list[Fact]:
     ]
 
 
-def _disk(folder: Path) -> Fact:
+def _disk(folder: Path | None) -> Fact:
+    if folder is None:
+        return Fact("disk", "the working folder is gone", False, "change to a folder that exists")
     free = shutil.disk_usage(folder).free
     value, ok = f"{free / 2**30:.1f} GiB free in {folder}", free >= LEAST_FREE
     return Fact("disk", value, ok, "" if ok else f"free {LEAST_FREE / 2**30:.0f} GiB or work elsewhere")

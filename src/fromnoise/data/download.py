@@ -44,14 +44,27 @@ def cache_dir() -> Path:
     """$FROMNOISE_CACHE, or `fromnoise` in the system's place for caches; not created here."""
     chosen = os.environ.get("FROMNOISE_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "fromnoise" / "Cache"
+        return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "fromnoise" / "Cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fromnoise"
+        return _home() / "Library" / "Caches" / "fromnoise"
     # https://specifications.freedesktop.org/basedir-spec: a relative path there is to be ignored
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (given if given.is_absolute() else Path.home() / ".cache") / "fromnoise"
+    return (given if given.is_absolute() else _home() / ".cache") / "fromnoise"
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with ~ as the home folder, or as it is where none is known; bytes that are no text are kept."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - it raises where no home is known
+
+
+def _home() -> Path:
+    """The home folder; where none is known, a place that cannot be written, so that nothing is kept."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def offline() -> bool:
@@ -62,7 +75,7 @@ def offline() -> bool:
 def places(name: str) -> tuple[Path, ...]:
     """The folders in which a data set's files are looked for, in order."""
     given = os.environ.get("FROMNOISE_DATA")
-    return (*((Path(given).expanduser() / name,) if given else ()), cache_dir() / name)
+    return (*((expanded(given) / name,) if given else ()), cache_dir() / name)
 
 
 def find(name: str, file: RemoteFile) -> Path | None:

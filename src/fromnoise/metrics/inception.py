@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
-from fromnoise.data.download import offline, within_reach
+from fromnoise.data.download import expanded, offline, within_reach
 from fromnoise.metrics.features import Features
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -89,7 +89,7 @@ def _builder() -> Callable[..., nn.Module]:
 def _found(weights: str | Path | None) -> Path:
     """Where the weights are, downloaded if need be."""
     if weights is not None:
-        path = Path(weights).expanduser()
+        path = expanded(weights)
         if not path.is_file():
             raise DataError(f"there is no file {path}; give {FILE} from {URL}")
         return path

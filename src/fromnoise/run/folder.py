@@ -195,7 +195,8 @@ class RunFolder:
             ) from error
         except OSError as error:
             raise WriteError(
-                f"cannot write in {self.path}: {error.strerror}; allow it, or choose another --output_dir"
+                f"cannot write in {self.path}: {error.strerror}; allow it, or "
+                + ("choose another --output_dir" if work == "train" else "copy it to a folder that you may write to")
             ) from error
         try:
             yield
