@@ -27,6 +27,12 @@ class DataOptions:
         0.1, "share of the images kept out of training where the data has no test split", least=0, most=0.5
     )
     on_bad_image: Literal["error", "skip"] = option("error", "stop at a file that cannot be read, or leave it out")
+    classes: Literal["auto", "folders", "none"] = option(
+        "auto", "where classes come from: a label file or else the folders; the folders alone; or there are none"
+    )
+    splits: Literal["auto", "folders", "none"] = option(
+        "auto", "whether folders called train and test are splits; auto refuses where they may be classes"
+    )
 
 
 class DataSettings(TypedDict, total=False):
@@ -37,6 +43,8 @@ class DataSettings(TypedDict, total=False):
     random_flip: bool
     holdout: float
     on_bad_image: Literal["error", "skip"]
+    classes: Literal["auto", "folders", "none"]
+    splits: Literal["auto", "folders", "none"]
 
 
 @dataclass(frozen=True)

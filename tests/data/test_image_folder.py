@@ -98,10 +98,6 @@ def test_test_images_without_class_folders_have_no_classes(folder: Folder) -> No
 def test_images_directly_in_the_folder_have_no_labels(folder: Folder) -> None:
     data = load(options(folder({"1.png": IMAGE, "2.png": IMAGE})))
     assert data.labels is None and describe(data) == "pictures: 2 images, 8x8 RGB, no classes"
-    mixed = load(options(folder({"1.png": IMAGE, "a/2.png": IMAGE, "b/2.png": IMAGE}, "mixed")))
-    assert mixed.labels is None
-    (note,) = mixed.notes
-    assert "1 image" in note
 
 
 def test_one_class_alone_is_no_class(folder: Folder) -> None:

@@ -19,6 +19,9 @@ def add_arguments(parser: Parser) -> None:
     inspect.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, IDX or hf:owner/name")
     inspect.flag("resolution", metavar="N|HxW", help="look at the images as they would be trained on at this size")
     inspect.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
+    inspect.flag(
+        "set", action="append", metavar="NAME=VALUE", help="any other setting of data, such as data.classes=none"
+    )
     inspect.flag("out", metavar="FILE.png", help="where the grid goes (default: data-<name>.png)")
     add_json_flag(inspect)
     fetch = _action(actions, "fetch", "bring a named data set to this machine, if it is not there yet")
@@ -60,12 +63,17 @@ def _list(args: argparse.Namespace) -> None:
 def _inspect(args: argparse.Namespace) -> None:
     from pathlib import Path
 
+    from fromnoise.common.errors import UsageError
+    from fromnoise.common.options import changed
     from fromnoise.data.inspection import inspect
     from fromnoise.figures.grid import grid, save
     from fromnoise.settings import DataOptions
 
-    changes = {name.partition(".")[2]: value for name, value in chosen_settings(args, INSPECT_FLAGS).items()}
-    found = inspect(DataOptions(source=args.data, **changes))
+    given = chosen_settings(args, INSPECT_FLAGS)
+    if other := [name for name in given if not name.startswith("data.")]:
+        raise UsageError(f"--set {other[0]} is not a setting of data; give one such as data.classes=none")
+    changes = {name.removeprefix("data."): value for name, value in given.items()}
+    found = inspect(changed(DataOptions(source=args.data), changes, "data"))
     if args.json:
         if not write_json(args.json, found.to_json()):
             print(args.json)

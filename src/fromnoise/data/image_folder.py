@@ -20,9 +20,10 @@ from fromnoise.settings import DataOptions
 class ImageFolder:
     """Image files by class folder and split, as `folder_layout` describes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: DataOptions) -> None:
         self.name = printable(path.stem if path.is_file() else path.resolve().name)
         self._path = path
+        self._options = options
         self._where = printable(str(path))
 
     def splits(self) -> tuple[str, ...]:
@@ -51,10 +52,10 @@ class ImageFolder:
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise DataError(f"{self._where} cannot be opened as .zip ({error}); replace it") from error
         with archive:
-            yield walk_zip(archive)
+            yield walk_zip(archive, self._where)
 
     def _arranged(self, tree: Tree) -> dict[str, Split]:
-        found = arrange(tree, self.name)
+        found = arrange(tree, self.name, self._options)
         if "train" not in found:
             place = " under train/" if found else ""
             others = sum(tree.ignored.values())

@@ -116,7 +116,7 @@ def open_source(options: DataOptions) -> Source:
     if is_gone(options):
         raise _nothing_there(name)
     try:
-        return _from_folder(path) if path.is_dir() else _from_file(path)
+        return _from_folder(path, options) if path.is_dir() else _from_file(path, options)
     except PermissionError as error:
         raise DataError(f"{printable(name)} may not be read ({error.strerror}); allow it") from error
 
@@ -153,7 +153,7 @@ def _nothing_there(name: str) -> DataError | UsageError:
     return UsageError(f"{sentence}; the path of a folder, .zip, .npz or IDX file, or hf:owner/name, would do too")
 
 
-def _from_folder(path: Path) -> Source:
+def _from_folder(path: Path, options: DataOptions) -> Source:
     from fromnoise.data.image_folder import ImageFolder
 
     files = [file for file in path.iterdir() if file.is_file()]
@@ -163,10 +163,10 @@ def _from_folder(path: Path) -> Source:
             return Idx(printable(path.resolve().name), pairs)
         if any(file.name == "data_batch_1.bin" for file in files):
             return Cifar(path)
-    return ImageFolder(path)
+    return ImageFolder(path, options)
 
 
-def _from_file(path: Path) -> Source:
+def _from_file(path: Path, options: DataOptions) -> Source:
     from fromnoise.data.image_folder import ImageFolder
 
     suffix = path.suffix.lower()
@@ -175,7 +175,7 @@ def _from_file(path: Path) -> Source:
     if suffix == ".npz":
         return Npz(path)
     if suffix == ".zip" or zipfile.is_zipfile(path):
-        return ImageFolder(path)
+        return ImageFolder(path, options)
     if is_idx(path):
         return Idx(printable(path.name.split(".")[0]), {"train": (path, labels_beside(path))})
     if suffix in SUFFIXES:

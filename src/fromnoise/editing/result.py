@@ -106,7 +106,7 @@ class Edit:
             _write({strip_beside(path): png_bytes(self.strip()), path: png_bytes(self.figure())})
             return path
         files = {
-            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(to_image(image))
+            path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(to_image(image), "sample")
             for number, (name, image) in enumerate(zip(self.names, self.images, strict=True))
         }
         _write({**files, path / "steps.png": png_bytes(self.strip())})

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
+from fromnoise.common.marks import mark_text
 from fromnoise.figures.grid import grid
 from fromnoise.figures.scaling import Images
 
@@ -57,6 +58,7 @@ def gif_bytes(frames: Sequence[Image.Image | Images], *, seconds_per_frame: floa
         duration=[round(1000 * time) for time in times],
         loop=0,
         optimize=False,
+        comment=mark_text("figure").encode(),
     )
     return memory.getvalue()
 

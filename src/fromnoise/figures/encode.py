@@ -7,8 +7,10 @@ import io
 from typing import TYPE_CHECKING, TypeAlias, Union
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.marks import KEY, Mark, mark_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +26,8 @@ SHARPNESS = 2
 _KINDS = {b"\x89PNG": "image/png", b"GIF8": "image/gif"}
 
 
-def png_bytes(figure: FigureLike) -> bytes:
-    """`figure` as the bytes of a PNG file, the same for the same figure (no dates inside).
+def png_bytes(figure: FigureLike, mark: Mark = "figure") -> bytes:
+    """`figure` as the bytes of a PNG file that holds `mark`, the same for the same figure (no dates inside).
 
     Bytes of a PNG are returned as they are. Raises UsageError for anything else.
     """
@@ -33,15 +35,16 @@ def png_bytes(figure: FigureLike) -> bytes:
         if media_type(figure) != "image/png":
             raise UsageError("these bytes are a GIF, but a PNG is expected; give an image, a figure or PNG bytes")
         return figure
-    memory = io.BytesIO()
+    memory, info = io.BytesIO(), PngInfo()
+    info.add_text(KEY, mark_text(mark))
     if isinstance(figure, Image.Image):
-        figure.save(memory, format="PNG", optimize=True)
+        figure.save(memory, format="PNG", optimize=True, pnginfo=info)
     elif _is_figure(figure):
         dpi = POINTS_PER_INCH * SHARPNESS
         figure.savefig(memory, format="png", dpi=dpi, facecolor="white")
         smaller, memory = Image.open(memory).convert("RGB"), io.BytesIO()  # and no version inside
         # The density in the file says that this is a drawing, also to a page that is made from the file later.
-        smaller.save(memory, format="PNG", optimize=True, dpi=(dpi, dpi))
+        smaller.save(memory, format="PNG", optimize=True, dpi=(dpi, dpi), pnginfo=info)
     else:
         raise UsageError(_not_a_figure(figure))
     return memory.getvalue()

@@ -72,7 +72,7 @@ class Samples:
         try:
             for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
                 label = f"-label{self.labels[i]}" if self.labels is not None else ""
-                written.append(write_bytes(path / f"seed{seed:06d}{label}.png", png_bytes(to_image(image))))
+                written.append(write_bytes(path / f"seed{seed:06d}{label}.png", png_bytes(to_image(image), "sample")))
         except WriteError:
             for done in written:  # a full disk: half a set of images is worse than none
                 done.unlink(missing_ok=True)
