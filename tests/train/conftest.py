@@ -56,7 +56,7 @@ def tiny_net():
     return Tiny
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_trainer():
     """make_trainer(total, hidden=False, budget=None, **train options): the same one each time."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,6 +67,41 @@ def write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in `folder` are on the disk, so that a rename survives a power cut; nothing on Windows."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot: nothing more can be done
+            raise
+    finally:
+        os.close(number)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two neighbours change their names in one step, without a moment in which one is missing; False where the
+    system has no such step (Linux has)."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), ctypes.c_uint(swap)) == 0)
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """The content of the file `path`; OSError for a device or a pipe, which may never end, and beyond `most` bytes."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if most is not None and about.st_size > most:
+        raise OSError(errno.EFBIG, f"{about.st_size:,} bytes are more than such a file holds", str(path))
+    return path.read_bytes()
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -10,9 +11,10 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import TrainOptions
 from fromnoise.train.best_checkpoint import best_score
-from fromnoise.train.checkpoint import load_weights
-from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.checkpoint import BrokenWeightsError, NewerFormatError, load_weights, read_state
+from fromnoise.train.checkpoint_files import list_checkpoints, newest_usable, part, read_checkpoint
 from fromnoise.train.posthoc_ema import LONGEST, SHORTEST, reconstruct
+from fromnoise.train.snapshot_manifest import AveragesError
 
 
 def newest_checkpoint(folder: RunFolder) -> Path | None:
@@ -43,17 +45,33 @@ def available_weights(weights: str, options: TrainOptions) -> str:
 def load_weights_into(net: nn.Module, folder: RunFolder, name: str, weights: str, options: TrainOptions) -> int:
     """Put the `weights` of the checkpoint `name` into `net`, trained with `options`; returns its images seen.
 
-    "ema" is "raw" where no average was kept, and "ema:LENGTH" is "ema" where that has this length. Raises UsageError,
-    and CheckpointError for files that do not fit or are damaged.
+    "last" is the newest that can be used; what is passed over is said. "ema" is "raw" where no average was kept, and
+    "ema:LENGTH" is "ema" where that has this length. Raises UsageError, and CheckpointError for files that do not fit
+    or are damaged.
     """
-    length, path = ema_length(weights), checkpoint_named(folder, name)
-    files = read_checkpoint(path)
-    if length is not None and not (options.use_ema and length == options.ema_length):
-        reconstruct(net, files, folder.averages, length)
+    length = ema_length(weights)
+
+    def load(files: dict[str, bytes]) -> None:
+        read_state(files)
+        if length is not None and not (options.use_ema and length == options.ema_length):
+            reconstruct(net, files, folder.averages, length)
+        else:
+            raw = available_weights(weights, options) == "raw"
+            load_weights(net, part(files, "model.safetensors" if raw else "ema.safetensors"))
+
+    path = checkpoint_named(folder, name)
+    if name == "last":
+        path, _ = newest_usable(folder.checkpoints, load, (NewerFormatError, BrokenWeightsError, AveragesError))
     else:
-        raw = available_weights(weights, options) == "raw"
-        load_weights(net, files["model.safetensors" if raw else "ema.safetensors"])
+        load(read_checkpoint(path))
     return int(path.name)
+
+
+def newest_state(folder: RunFolder) -> dict[str, Any]:
+    """state.json of the newest checkpoint that can be read, {} before the first."""
+    if not list_checkpoints(folder.checkpoints):
+        return {}
+    return newest_usable(folder.checkpoints, read_state, (NewerFormatError,))[1]
 
 
 def ema_length(weights: str) -> float | None:

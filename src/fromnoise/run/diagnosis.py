@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fromnoise.common.files import write_json
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
@@ -11,11 +9,9 @@ from fromnoise.diagnosis.diagnosis import Diagnosis
 from fromnoise.diagnosis.training_record import TrainingRecord
 from fromnoise.figures.grid import save
 from fromnoise.recipes.recipes import images_needed
-from fromnoise.run.checkpoints import checkpoint_named, newest_checkpoint
+from fromnoise.run.checkpoints import checkpoint_named, newest_checkpoint, newest_state
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import Settings
-from fromnoise.train.checkpoint import read_state
-from fromnoise.train.checkpoint_files import read_checkpoint
 
 
 def training_record(
@@ -23,10 +19,9 @@ def training_record(
 ) -> TrainingRecord:
     """How the model of `folder` was trained, up to the checkpoint of the name `checkpoint`."""
     newest = newest_checkpoint(folder)
-    state: dict[str, Any] = read_state(read_checkpoint(newest)) if newest else {}
     seen = int(checkpoint_named(folder, checkpoint).name) if newest else 0
     needed = images_needed(settings.recipe, spec)
-    return TrainingRecord(settings, spec, data, held_out, seen, needed, folder.read_metrics(), state)
+    return TrainingRecord(settings, spec, data, held_out, seen, needed, folder.read_metrics(), newest_state(folder))
 
 
 def write_diagnosis(folder: RunFolder, diagnosis: Diagnosis) -> None:

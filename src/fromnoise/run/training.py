@@ -26,8 +26,7 @@ from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import Settings
 from fromnoise.train.budget import Budget
-from fromnoise.train.checkpoint import restore_trainer
-from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.checkpoint import restore_newest
 from fromnoise.train.interrupts import stop_on_signals
 from fromnoise.train.session import Preview, Session
 from fromnoise.train.trainer import Trainer, TrainStep
@@ -94,10 +93,9 @@ def _trainer(
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
     trainer = Trainer(denoiser, objective, batches, options, total=total, budget=budget)
-    checkpoints = list_checkpoints(folder.checkpoints)
-    if not checkpoints:
+    seconds = restore_newest(folder.checkpoints, trainer)
+    if seconds is None:
         return trainer, 0.0
-    seconds = restore_trainer(read_checkpoint(checkpoints[-1]), trainer)
     if budget:
         budget.started = started - seconds
     return trainer, seconds

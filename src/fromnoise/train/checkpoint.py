@@ -5,29 +5,37 @@ ema.safetensors         their running average, where there is one
 ema-0.05.safetensors    the other averages of `posthoc_ema`
 optimizer.safetensors   moments and step counts, by parameter number: "12.exp_avg"
 state.json              steps, images seen, images planned, skipped steps, training seconds, losses not logged yet
+
+Formats: in 2, averages/ of the run has a manifest (`fromnoise.train.posthoc_ema`); in 1 it had none.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError
+from fromnoise.common.stored_json import parse_object
 from fromnoise.train.best_checkpoint import prune_checkpoints
-from fromnoise.train.checkpoint_files import write_checkpoint
+from fromnoise.train.checkpoint_files import list_checkpoints, newest_usable, part, set_aside, write_checkpoint
+from fromnoise.train.optimizer_state import optimizer_tensors, restore_optimizer
 from fromnoise.train.trainer import Trainer
 
-FORMAT = 1
+FORMAT = 2
 
 
 class BrokenWeightsError(CheckpointError):
     """Weights of a checkpoint that are not finite: all they can make is black images."""
+
+
+class NewerFormatError(CheckpointError):
+    """A checkpoint that a newer fromnoise wrote: it is not damaged, so an older one does not take its place."""
 
 
 def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -> Path:
@@ -45,7 +53,7 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
         averages["ema.safetensors"] = trainer.averages.ema
     files = {
         "model.safetensors": save(_weights(trainer.net)),
-        "optimizer.safetensors": save(_optimizer_tensors(trainer.optimizer)),
+        "optimizer.safetensors": save(optimizer_tensors(trainer.optimizer)),
         **{name: save(_weights(average.net)) for name, average in averages.items()},
     }
     state = {
@@ -64,30 +72,59 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
 
 
 def read_state(files: dict[str, bytes]) -> dict[str, Any]:
-    """state.json of a checkpoint's files; CheckpointError where a newer fromnoise wrote it."""
-    state: dict[str, Any] = json.loads(files["state.json"])
-    if state["format"] > FORMAT:
-        raise CheckpointError(
-            f"this checkpoint has format {state['format']}, but this fromnoise reads up to {FORMAT}; update fromnoise"
-        )
+    """state.json of a checkpoint's files; CheckpointError where it is damaged, or a newer fromnoise wrote it."""
+    content = part(files, "state.json")
+    try:
+        state = parse_object(content)
+        if isinstance(state.get("format"), int) and state["format"] > FORMAT:
+            raise NewerFormatError(
+                f"this checkpoint has format {state['format']}, but this fromnoise reads up to {FORMAT}; update "
+                "fromnoise"
+            )
+        state = {"images": 0, "total": None, "skipped": 0, "seconds": 0.0, **state}
+        for name in ("format", "step", "images", "skipped", *(["total"] if state["total"] is not None else [])):
+            _check_count(name, state.get(name))
+        if not isinstance(state["seconds"], int | float) or not math.isfinite(state["seconds"]):
+            raise ValueError(f"seconds is {str(state['seconds'])[:40]}")
+    except (ValueError, OverflowError) as error:
+        raise CheckpointError(f"the checkpoint's state.json is damaged ({error}); use another checkpoint") from error
     return state
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"{name} is {str(value)[:40]}, but expected a count")
 
 
 def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     """Put a checkpoint's files into `trainer`; returns the training seconds before it. Raises CheckpointError."""
     state, averages = read_state(files), trainer.averages
-    load_weights(trainer.net, files["model.safetensors"])
+    load_weights(trainer.net, part(files, "model.safetensors"))
     if averages.ema:
-        load_weights(averages.ema.net, files["ema.safetensors"])
-    if any(average_file(length) not in files for length in averages.others):
-        averages.posthoc = {}  # the run began without them, and an average of its rest would be wrong
-    for length, average in averages.others.items():
+        load_weights(averages.ema.net, part(files, "ema.safetensors"))
+    there = all(average_file(length) in files for length in averages.others)
+    for length, average in averages.others.items() if there else ():
         load_weights(average.net, files[average_file(length)])
-    _restore_optimizer(trainer.optimizer, load(files["optimizer.safetensors"]))
+    restore_optimizer(trainer.optimizer, part(files, "optimizer.safetensors"))
+    if not there:
+        averages.posthoc = {}  # the run began without them, and an average of its rest would be wrong
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.losses.skipped = state["total"] or trainer.total, state["skipped"]
     trainer.log_state = state.get("log", {})
     return float(state["seconds"])
+
+
+def restore_newest(folder: Path, trainer: Trainer) -> float | None:
+    """Put the newest checkpoint in `folder` that can be used into `trainer`, and rename newer ones, which are damaged.
+
+    Returns the training seconds before it, None where there are no checkpoints. Only for who holds the run's lock.
+    Raises CheckpointError where none can be used, or a newer fromnoise wrote one.
+    """
+    if not list_checkpoints(folder):
+        return None
+    path, seconds = newest_usable(folder, lambda files: restore_trainer(files, trainer), (NewerFormatError,))
+    set_aside(folder, int(path.name))
+    return seconds
 
 
 def average_file(length: float) -> str:
@@ -112,28 +149,9 @@ def load_weights(net: nn.Module, content: bytes) -> None:
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise BrokenWeightsError(
             "the checkpoint's weights are not finite, so nothing can be sampled with them; choose an earlier one with "
-            "--checkpoint, or train again into a new folder with a lower --learning_rate"
+            "--checkpoint, or train again into a new folder: `fromnoise train` with a lower --learning_rate"
         )
 
 
 def _weights(net: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": value.detach().cpu().contiguous() for i, row in state.items() for name, value in row.items()}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    for parameter, row in optimizer.state.items():
-        for name, value in row.items():
-            if value.shape == parameter.shape:
-                # The fused kernels walk memory, so moments must be laid out as their parameter is (channels last).
-                row[name] = torch.empty_like(parameter).copy_(value)

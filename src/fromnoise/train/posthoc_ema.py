@@ -19,13 +19,14 @@ as they are; the ridge keeps large opposite coefficients away, which would magni
 Snapshots are saved at multiples of a spacing that doubles whenever MAX_SNAPSHOTS of them are reached, when every second
 one is deleted. So there are between MAX_SNAPSHOTS / 2 and MAX_SNAPSHOTS whatever the length of a run, and which ones
 follows from the step alone: a resumed run has the same files. They take at most MAX_SNAPSHOTS * 2 averages * 2 bytes =
-96 bytes per parameter.
+96 bytes per parameter. `fromnoise.train.snapshot_manifest` lists them, with the SHA-256 of each.
 
 References: https://arxiv.org/abs/2312.02696
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,19 +35,31 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from fromnoise.common.errors import CheckpointError, UsageError, WriteError
+from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.common.files import write_bytes
 from fromnoise.train.averages import POSTHOC_LENGTHS
 from fromnoise.train.checkpoint import average_file, load_weights, read_state
 from fromnoise.train.ema import power_for
+from fromnoise.train.snapshot_manifest import FIRST_SPACING as FIRST_SPACING
+from fromnoise.train.snapshot_manifest import MAX_SNAPSHOTS as MAX_SNAPSHOTS
+from fromnoise.train.snapshot_manifest import (
+    AveragesError,
+    manifest_or_files,
+    read_snapshot,
+    snapshots_before,
+    spacing,
+    write_manifest,
+)
+from fromnoise.train.snapshot_manifest import list_snapshots as list_snapshots
 from fromnoise.train.trainer import Trainer
 
 SHORTEST, LONGEST = 0.01, 0.28  # lengths that can be requested
-FIRST_SPACING, MAX_SNAPSHOTS = 32, 24  # steps between the first snapshots, and how many there may be
 # Of a profile: beyond it, the sum is not an average of the requested length. At 0.3, after a short run, it was further
 # from that average than the last weights are; at 0.15 a third as far.
 MAX_MISFIT = 0.2
 RIDGE = 1e-5
+FIRST_LISTED = 2  # the format of checkpoints since which the snapshots have a manifest
+_ADVICE = "free some space, or train with --no_posthoc_ema"
 
 
 def inner_product(end_a: Tensor, a: Tensor, end_b: Tensor, b: Tensor) -> Tensor:
@@ -75,14 +88,6 @@ def coefficients(ends: Tensor, lengths: Tensor, end: float, length: float) -> tu
     return x, float((x @ among @ x - 2 * x @ towards + 1).clamp(min=0).sqrt())
 
 
-def spacing(step: int) -> int:
-    """Steps between the snapshots that exist after `step` steps: FIRST_SPACING, doubled until MAX_SNAPSHOTS fit."""
-    gap = FIRST_SPACING
-    while step > MAX_SNAPSHOTS * gap:
-        gap *= 2
-    return gap
-
-
 def save_if_due(folder: Path, trainer: Trainer) -> None:
     """Write a snapshot of the averages of `trainer` into `folder` at its time, and delete the superfluous ones.
 
@@ -90,30 +95,36 @@ def save_if_due(folder: Path, trainer: Trainer) -> None:
     """
     if not trainer.averages.posthoc or trainer.done or trainer.step % spacing(trainer.step):
         return
-    content = {
+    averages = {
         f"{length:g}": _flat(dict(average.net.named_parameters())).half().cpu()
         for length, average in trainer.averages.posthoc.items()
     }
-    advice = "free some space, or train with --no_posthoc_ema"
-    write_bytes(folder / f"{trainer.step:08d}.safetensors", save(content), durable=True, advice=advice)
-    try:
-        prune_after(folder, trainer.step)
-    except OSError as error:
-        raise WriteError(f"cannot remove old averages in {folder}: {error.strerror}; {advice}") from error
+    content = save(averages)
+    path = write_bytes(folder / f"{trainer.step:08d}.safetensors", content, durable=True, advice=_ADVICE)
+    _prune(folder, trainer.step, {path.name: hashlib.sha256(content).hexdigest()})
 
 
 def prune_after(folder: Path, step: int) -> None:
-    """Keep in `folder` what belongs there after `step` steps: nothing newer, nothing between, nothing half written."""
+    """Keep in `folder` what belongs there after `step` steps: nothing newer, nothing between, nothing half written.
+
+    Raises WriteError where a file cannot be removed.
+    """
+    if folder.exists():
+        _prune(folder, step, {})
+
+
+def _prune(folder: Path, step: int, new: Mapping[str, str]) -> None:
     gap = spacing(step)
     wanted = {f"{n:08d}.safetensors" for n in range(gap, step + 1, gap)}
-    for path in (*folder.glob("*.safetensors"), *folder.glob(".*.tmp")):
-        if path.name not in wanted:
-            path.unlink()
-
-
-def list_snapshots(folder: Path) -> list[Path]:
-    """The snapshots in `folder`, oldest first; none where there is no folder."""
-    return sorted((p for p in folder.glob("*.safetensors") if p.stem.isdigit()), key=lambda p: int(p.stem))
+    try:
+        before = manifest_or_files(folder)
+        listed = {name: digest for name, digest in {**before, **new}.items() if name in wanted}
+        write_manifest(folder, listed, _ADVICE)
+        for path in (*folder.glob("*.safetensors"), *folder.glob(".*.tmp")):
+            if path.name not in listed:
+                path.unlink()
+    except OSError as error:
+        raise WriteError(f"cannot remove old averages in {folder}: {error.strerror}; {_ADVICE}") from error
 
 
 def reconstruct(net: nn.Module, files: dict[str, bytes], folder: Path, length: float) -> None:
@@ -125,7 +136,7 @@ def reconstruct(net: nn.Module, files: dict[str, bytes], folder: Path, length: f
 
     Raises:
         UsageError: the run has saved no averages, or too few for this length.
-        CheckpointError: a file cannot be read or does not fit.
+        AveragesError: a file cannot be read or does not fit.
     """
     own = {one: files.get(average_file(one), files.get("ema.safetensors", b"")) for one in POSTHOC_LENGTHS}
     if all(average_file(one) not in files for one in POSTHOC_LENGTHS):
@@ -133,8 +144,9 @@ def reconstruct(net: nn.Module, files: dict[str, bytes], folder: Path, length: f
             f"ema:{length:g} is made of averages saved while training, and {folder.parent} has none "
             "(--no_posthoc_ema, --no_use_ema, or an older fromnoise); use ema or raw, or train again into a new folder"
         )
-    end = int(read_state(files)["step"])
-    earlier = [path for path in list_snapshots(folder) if int(path.stem) < end]
+    state = read_state(files)
+    end = int(state["step"])
+    earlier = snapshots_before(folder, end, listed=state["format"] >= FIRST_LISTED)
     ends = torch.tensor([end, *(int(path.stem) for path in earlier)]).repeat_interleave(len(POSTHOC_LENGTHS))
     lengths = torch.tensor(POSTHOC_LENGTHS, dtype=torch.float64).repeat(1 + len(earlier))
     x, misfit = coefficients(ends, lengths, end, length)
@@ -144,14 +156,14 @@ def reconstruct(net: nn.Module, files: dict[str, bytes], folder: Path, length: f
     try:
         total = _weighted_sum(x, own, earlier, parameters)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise CheckpointError(
+        raise AveragesError(
             f"the averages saved in {folder} cannot be combined ({error}); use --weights ema or raw"
         ) from error
     load_weights(net, save({**load(own[POSTHOC_LENGTHS[0]]), **_named(total, parameters)}))
 
 
 def _weighted_sum(
-    x: Tensor, own: Mapping[float, bytes], earlier: list[Path], parameters: Mapping[str, Tensor]
+    x: Tensor, own: Mapping[float, bytes], earlier: Mapping[Path, str | None], parameters: Mapping[str, Tensor]
 ) -> Tensor:
     """sum_i x_i average_i, float64 (P,): the checkpoint's own averages first, then those of the `earlier` snapshots."""
     shares = x.reshape(-1, len(POSTHOC_LENGTHS))
@@ -159,8 +171,8 @@ def _weighted_sum(
     for share, length in zip(shares[0], POSTHOC_LENGTHS, strict=True):
         weights = load(own[length])
         total.add_(_flat({name: weights[name] for name in parameters}), alpha=float(share))
-    for path, row in zip(earlier, shares[1:], strict=True):
-        saved = load(path.read_bytes())
+    for (path, digest), row in zip(earlier.items(), shares[1:], strict=True):
+        saved = load(read_snapshot(path, digest))
         for share, length in zip(row, POSTHOC_LENGTHS, strict=True):
             total.add_(saved[f"{length:g}"], alpha=float(share))
     return total
