@@ -14,9 +14,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 import fromnoise as fn
 from fromnoise.cli import VERBS, build_parser
@@ -26,6 +28,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.options import all_settings
 from fromnoise.evaluation.scores import Reference
 from fromnoise.metrics.features import pixels
+from fromnoise.nets.unet import UNet
 from fromnoise.run.training import QuickEvaluator
 from fromnoise.settings import Settings
 
@@ -236,6 +239,7 @@ def test_every_logged_key_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
     for _ in run.steps(started=time.monotonic() - 60):
         pass
     lines += run.folder.read_metrics()
+    lines += _short_of_memory(str(tmp_path / "squares.npz"), spent, tmp_path / "short", monkeypatch)
     written: dict[str, set[str]] = {}
     for line in lines:
         assert "images" in line
@@ -243,6 +247,22 @@ def test_every_logged_key_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
         keys = set(line) - (COMMON if "event" in line else set())
         assert written.setdefault(line.get("event", ""), keys) == keys
     assert written == explained(), json.dumps({name: sorted(keys) for name, keys in written.items()}, indent=1)
+
+
+def _short_of_memory(
+    data: str, settings: dict[str, Any], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[dict[str, Any]]:
+    """The lines of a run where half a batch fits the memory."""
+    forward = UNet.forward
+
+    def limited(net: UNet, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
+        if len(x) > 16:
+            raise MemoryError
+        return forward(net, x, code, label)
+
+    monkeypatch.setattr(UNet, "forward", limited)
+    changes = {"train.num_images": 32, "train.validations": 0}
+    return fn.Run.create(data, settings=settings | changes, output_dir=path).train().folder.read_metrics()
 
 
 def test_every_event_in_the_code_has_its_section() -> None:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
-from fromnoise.common.errors import FromNoiseError, Interrupted, UsageError, WriteError
+from fromnoise.common.errors import FromNoiseError, Interrupted, MemoryLimitError, UsageError, WriteError
+from fromnoise.common.memory import is_out_of_memory
 
 VERBS = {
     "demo": "train for 100 seconds, sample and write a report",
@@ -74,6 +75,11 @@ def _run(argv: list[str]) -> int:
     except FromNoiseError as error:
         _say(f"fromnoise: {error}")
         return error.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _say("fromnoise: memory ran out; close other programs, or ask for fewer or smaller images")
+        return MemoryLimitError.exit_code
     except KeyboardInterrupt:
         _say("\nfromnoise: stopped")
         return 130

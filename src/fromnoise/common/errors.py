@@ -32,6 +32,10 @@ class UsageError(FromNoiseError):
     exit_code = 2
 
 
+class MemoryLimitError(UsageError):
+    """Work that does not fit the memory, not even one image at a time."""
+
+
 class DataError(FromNoiseError):
     """Images that are missing, broken or not what the run needs."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.memory import BatchLimit
 from fromnoise.diffusion.prediction import Prediction, solve_x0_eps
 from fromnoise.diffusion.process import Process, broadcast_like
 
@@ -46,6 +47,7 @@ class Denoiser(nn.Module):
         net: called as net(x, code, label); any nn.Module.
         spec: shape, classes and range of the images.
         autocast: the type that the network, and only the network, computes in; None for float32.
+        limit: how many images the network is shown at once where there is no gradient; lowered as memory runs out.
 
     Raises:
         UsageError: where the prediction cannot be solved on the process.
@@ -58,6 +60,7 @@ class Denoiser(nn.Module):
         prediction: Prediction,
         spec: ImageSpec,
         autocast: torch.dtype | None = None,
+        limit: BatchLimit | None = None,
     ) -> None:
         super().__init__()
         prediction.check(process)
@@ -66,10 +69,11 @@ class Denoiser(nn.Module):
         self.prediction = prediction
         self.spec = spec
         self.autocast = autocast
+        self.limit = limit or BatchLimit()
 
     def with_net(self, net: nn.Module) -> Denoiser:
         """The same around `net`, which is shared and not copied."""
-        return Denoiser(net, self.process, self.prediction, self.spec, self.autocast)
+        return Denoiser(net, self.process, self.prediction, self.spec, self.autocast, self.limit)
 
     def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """One."""
@@ -81,8 +85,18 @@ class Denoiser(nn.Module):
         code = self.process.code(t).to(device=xt.device, dtype=torch.float32)
         # Only the network may round to bf16: the solve below divides by small numbers.
         with torch.autocast(xt.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            out = self.net(scaled, code, label)
-        return cast(Tensor, out.to(xt.dtype))
+            out = self._evaluate(scaled, code, label)
+        return out.to(xt.dtype)
+
+    def _evaluate(self, scaled: Tensor, code: Tensor, label: Tensor | None) -> Tensor:
+        """The network's own output; without a gradient, of a part of the batch at a time where memory asks for it."""
+
+        def part(rows: slice) -> Tensor:
+            return cast(Tensor, self.net(scaled[rows], code[rows], None if label is None else label[rows]))
+
+        if torch.is_grad_enabled():  # a training step, which has micro-batches of its own
+            return cast(Tensor, self.net(scaled, code, label))
+        return self.limit.map(part, len(scaled))
 
     def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The Estimate for x_t (B, C, H, W) at times t (B,) > 0; label (B,) or None for no class."""

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError
+from fromnoise.common.memory import BatchLimit
 from fromnoise.data.image_data import ArrayData
 
 FEATURES = 128
@@ -38,6 +39,7 @@ class Classifier(nn.Module):
         super().__init__()
         first, second, third = WIDTHS
         self.channels = channels
+        self.limit = BatchLimit(BATCH)
         self.trunk = nn.Sequential(
             *_convolution(channels, first, halve=True),
             *_convolution(first, second, halve=True),
@@ -96,7 +98,7 @@ class Classifier(nn.Module):
             )
         self.eval()  # in training mode an image's features would depend on its neighbours in the batch
         device = self.head.weight.device
-        return torch.cat([function(part.to(device)).cpu() for part in torch.split(images, BATCH)])
+        return self.limit.map(lambda part: function(images[part].to(device)).cpu(), len(images))
 
 
 def _convolution(channels: int, width: int, halve: bool) -> list[nn.Module]:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.extras import extra
+from fromnoise.common.memory import BatchLimit
 from fromnoise.data.download import offline, within_reach
 from fromnoise.metrics.features import Features
 from fromnoise.metrics.inception import rgb
@@ -81,9 +82,11 @@ def _hash(net: nn.Module) -> str:
 def _features(net: Any, images: Tensor) -> Tensor:
     """float32 (N, width) on the CPU for uint8 images (N, C, H, W) of 1, 3 or 4 channels."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
-    found = []
-    for part in torch.split(images, _AT_ONCE):
-        x = rgb(part.cpu()).float() / 255
+
+    def part(rows: slice) -> Tensor:
+        x = rgb(images[rows].cpu()).float() / 255
         x = F.interpolate(x, (SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 1)
-        found.append(net(pixel_values=(x - mean) / std).last_hidden_state[:, 0].float())
-    return torch.cat(found)
+        found: Tensor = net(pixel_values=(x - mean) / std).last_hidden_state[:, 0].float()
+        return found
+
+    return BatchLimit(_AT_ONCE).map(part, len(images))

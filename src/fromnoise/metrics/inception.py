@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
+from fromnoise.common.memory import BatchLimit
 from fromnoise.data.download import expanded, offline, within_reach
 from fromnoise.metrics.features import Features
 
@@ -143,7 +144,7 @@ def _features(net: nn.Module, images: Tensor) -> Tensor:
         raise DataError(f"the images are {given}, but Inception takes uint8 (N, 1, 3 or 4, H, W); convert them first")
     if not len(images):
         return torch.zeros(0, DIM)
-    return torch.cat([net(rgb(part.cpu()))[0] for part in torch.split(images, _AT_ONCE)])
+    return BatchLimit(_AT_ONCE).map(lambda part: net(rgb(images[part].cpu()))[0], len(images))
 
 
 def rgb(images: Tensor) -> Tensor:

@@ -56,8 +56,12 @@ class CudaGraphCallable:
         self._inputs = [None if value is None else value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        # thread_local: another thread may use the device meanwhile without breaking the capture.
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        # thread_local: another thread may use the device meanwhile without breaking the capture. torch stays on the
+        # capture's stream where the capture cannot be ended, as out of memory, unless the present one is restored.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"),
+        ):
             self._output = self.function(*self._inputs)
         return graph
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import Interrupted, WriteError
+from fromnoise.common.errors import Interrupted, MemoryLimitError, WriteError
 from fromnoise.common.progress import report_progress
 from fromnoise.train import posthoc_ema
 from fromnoise.train.best_checkpoint import record_score
@@ -87,6 +87,7 @@ class Session:
         self.log.restore(trainer.log_state)
         self.previews = int(trainer.images / (trainer.total or math.inf) * self.options.previews)
         self.preview_seconds = 0.0
+        self.micro_batch = trainer.update.micro_batch
         self.read_at_checkpoint: tuple[StepLoss, ...] = ()
         self.validations = ValidationSchedule(trainer, validator) if validator else None
         every = self.options.evaluate_every
@@ -104,8 +105,9 @@ class Session:
         Raises:
             Interrupted: a stop was requested, or `deadline` (of `time.monotonic`) has passed; all is saved.
             DivergedError: the loss is not finite any more.
+            MemoryLimitError: not even one image at a time fits the memory; all is saved.
         """
-        for step in self.trainer.steps():
+        for step in self._trained():
             self.store.check_present()  # or what is written now would begin another folder
             self._log(step)
             posthoc_ema.save_if_due(self.store.averages, self.trainer)  # before a checkpoint, which needs all earlier
@@ -118,6 +120,18 @@ class Session:
             # A checkpoint fetches losses too, so those belong to this step.
             yield replace(step, read=step.read + self.read_at_checkpoint)
         self._finish()
+
+    def _trained(self) -> Iterator[TrainStep]:
+        """The trainer's steps; saved where no other fits the memory."""
+        try:
+            yield from self.trainer.steps()
+        except MemoryLimitError as error:
+            if not self.trainer.images:
+                raise
+            self.save()
+            raise MemoryLimitError(
+                f"{error}; saved after {self.trainer.images:,} images in {self.store.path}"
+            ) from error
 
     def save(self) -> None:
         """Write a checkpoint, its losses to metrics.jsonl before it, and its score after it: it may be the best."""
@@ -141,6 +155,7 @@ class Session:
         """Write what `step` has read, and the validation loss and a preview when they are due."""
         self.read_at_checkpoint = ()
         self.log.take_step(step)
+        self._note_micro_batch()
         if self.validations and self.validations.due(step):
             self.log.note(self.validations.measure())
         if self._preview_due(step):
@@ -156,12 +171,25 @@ class Session:
         self.previews = due
         return True
 
+    def _note_micro_batch(self) -> None:
+        """Write down and report that memory ran out in a step, which was then done with micro-batches."""
+        micro_batch = self.trainer.update.micro_batch
+        if micro_batch == self.micro_batch:
+            return
+        self.micro_batch = micro_batch
+        self.log.note([{"event": "out of memory", "images": self.trainer.images, "micro_batch": micro_batch}])
+        report_progress(
+            f"memory ran out: from now on each batch of {self.options.train_batch_size} goes through the network "
+            f"{micro_batch} images at a time, which is the same step up to rounding, but slower"
+        )
+
     def _draw_preview(self) -> None:
+        """Draw a preview, unless it does not fit the memory or the disk."""
         if self.preview:
             began = time.monotonic()
             try:
                 self.preview(self.trainer.best_net, self.trainer.images)
-            except WriteError as error:
+            except (WriteError, MemoryLimitError) as error:
                 report_progress(f"a preview is left out: {error}")
             self.preview_seconds = time.monotonic() - began
 

@@ -1,15 +1,22 @@
 """One update of the weights: loss, gradient, optimizer; eager, compiled, or captured as a CUDA graph.
 
 loss = mean_i loss_i;   g = grad loss, clipped to a norm;   weights <- optimizer(weights, g, learning rate)
+
+Where memory runs out, the gradient is the sum over micro-batches of the same batch with the same noise:
+
+    g = sum_k grad (1/B sum_{i in micro-batch k} loss_i)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from fromnoise.common.errors import MemoryLimitError
+from fromnoise.common.memory import is_out_of_memory, release_memory
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.settings import TrainOptions
@@ -21,12 +28,16 @@ class UpdateStep:
     """Moves the weights of `denoiser.net` by one batch, and returns the batch's losses (B,).
 
     Nothing in it waits for the device. Where loss or gradient are not finite, nothing moves; that too is decided on
-    the device.
+    the device. Where memory runs out, the step is done again with micro-batches of half the size: before the optimizer
+    moves weights, an attempt that fails leaves all as it was.
 
     Arguments:
         batch_size: of a full batch. `compile` and `capture` are for these: the last batch of an epoch may be smaller,
             and runs eagerly.
         max_grad_norm: the gradient's norm is clipped to it; None leaves it as it is.
+
+    Attributes:
+        micro_batch: the most images that go through the network at once; `batch_size` until memory runs out.
     """
 
     def __init__(
@@ -39,8 +50,10 @@ class UpdateStep:
     ) -> None:
         self.net, self.objective, self.optimizer = denoiser.net, objective, optimizer
         self.batch_size, self.max_grad_norm = batch_size, max_grad_norm
+        self.micro_batch = batch_size
         device = next(self.net.parameters()).device
         self.compiled = False
+        self._moving = False  # while the optimizer moves weights, after which nothing can be done again
         self._denoiser = denoiser
         self._full_batch: TensorFunction = self._update
         self._learning_rate = torch.zeros((), device=device)  # a tensor: a captured step reads it from its place
@@ -55,29 +68,79 @@ class UpdateStep:
         self._full_batch = CudaGraphCallable(self._update, self._learning_rate.device)
 
     def __call__(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise, learning_rate: float) -> Tensor:
-        """Update with clean images x0 (B, C, H, W), labels (B,) or None and the step's noise, all on the device."""
+        """Update with clean images x0 (B, C, H, W), labels (B,) or None and the step's noise, all on the device.
+
+        Raises MemoryLimitError, and has moved nothing, where a single image does not fit the memory.
+        """
         self._learning_rate.fill_(learning_rate)
-        inputs = (x0, label, noise.eps, noise.t, noise.drop_label)
+        while True:
+            try:
+                return self._attempt(x0, label, noise.eps, noise.t, noise.drop_label)
+            except (MemoryError, RuntimeError) as error:
+                if self._moving or not is_out_of_memory(error):
+                    raise
+            # Here and not above: the error holds on to all that was computed.
+            self._halve(min(len(x0), self.micro_batch))
+
+    def _attempt(self, x0: Tensor, *others: Tensor | None) -> Tensor:
         if len(x0) == self.batch_size:
-            return self._full_batch(*inputs)
+            return self._full_batch(x0, *others)
         # Compiling for another size would take longer than all such batches.
         with torch.compiler.set_stance("force_eager") if self.compiled else nullcontext():
-            return self._update(*inputs)
+            return self._update(x0, *others)  # type: ignore[arg-type]
+
+    def _halve(self, tried: int) -> None:
+        """Use micro-batches of half of `tried`; MemoryLimitError below one image."""
+        captured = isinstance(self._full_batch, CudaGraphCallable)
+        if captured:  # its memory is free again; it is captured anew, or at a single image no more
+            self._full_batch = self._update
+        if tried <= 1 and not captured:
+            raise MemoryLimitError(
+                "a training step does not fit the memory, not even with one image at a time; use a smaller network "
+                "(such as --set net.width=16) or a lower --resolution, or free some memory"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        release_memory()
+        self.micro_batch = -(-tried // 2)
+        if captured and tried > 1:
+            self.capture()
 
     def _update(self, x0: Tensor, label: Tensor | None, eps: Tensor, t: Tensor, drop_label: Tensor) -> Tensor:
-        terms = training_loss(self._denoiser, self.objective, x0, label, TrainingNoise(eps, t, drop_label))
-        loss = terms.mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, per_image = self._gradient(x0, label, TrainingNoise(eps, t, drop_label))
         norm = nn.utils.get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
         if self.max_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self.net.parameters(), self.max_grad_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate
         # The fused optimizers skip an update where this flag is 1; it is what torch's own gradient scaler sets.
-        self.optimizer.found_inf = (~(torch.isfinite(loss.detach()) & torch.isfinite(norm))).float()  # type: ignore[attr-defined]
+        self.optimizer.found_inf = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()  # type: ignore[attr-defined]
+        # A step that is captured moves nothing yet.
+        self._moving = not (x0.is_cuda and torch.cuda.is_current_stream_capturing())
         self.optimizer.step()
-        return terms.per_image.detach()
+        self._moving = False
+        return per_image
+
+    def _gradient(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise) -> tuple[Tensor, Tensor]:
+        """Add the gradient of the batch's mean loss to the weights'; returns (that loss, losses (B,))."""
+        losses, per_image = [], []
+        for part in self._micro_batches(len(x0)):
+            drawn = TrainingNoise(noise.eps[part], noise.t[part], noise.drop_label[part])
+            terms = training_loss(
+                self._denoiser, self.objective, x0[part], None if label is None else label[part], drawn
+            )
+            whole = len(terms.per_image) == len(x0)
+            loss = terms.mean() if whole else terms.per_image.sum() / len(x0)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            per_image.append(terms.per_image.detach())
+        if len(losses) == 1:
+            return losses[0], per_image[0]
+        return torch.stack(losses).sum(), torch.cat(per_image)
+
+    def _micro_batches(self, count: int) -> Iterator[slice]:
+        """Slices of at most `micro_batch` images that cover 0 to `count`."""
+        return (slice(begin, begin + self.micro_batch) for begin in range(0, count, self.micro_batch))
 
 
 def build_update(
