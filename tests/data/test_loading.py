@@ -48,7 +48,8 @@ def test_a_name_comes_before_a_folder_of_that_name(
 ) -> None:
     root = folder({"1.png": (8, 8, 3), "2.png": (8, 8, 3)}, "digits")
     monkeypatch.chdir(root.parent)
-    assert describe(load(DataOptions(source="digits"))) == "digits: 1,500 images, 16x16 grey, 10 classes"
+    named = load(DataOptions(source="digits"))
+    assert describe(named) == "digits: 1,500 images, 16x16 grey, 10 classes" and "./digits" in named.notes[0]
     assert describe(load(DataOptions(source="./digits"))) == "digits: 2 images, 8x8 RGB, no classes"
 
 

@@ -304,3 +304,20 @@ def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_setting
         "trajectory",
     }
     assert str(caught.value) in html.unescape(run.folder.report.read_text())
+
+
+def test_a_folder_that_one_stands_in_is_trained_on_twice(tmp_path, tiny_settings, monkeypatch):
+    """What the first command wrote into the folder is no data for the second."""
+    place = tmp_path / "photos"
+    for i in range(40):
+        (place / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((16, 16, 3), 6 * i, np.uint8)).save(place / "ab"[i % 2] / f"{i}.png")
+    monkeypatch.chdir(place)
+    settings = {**tiny_settings, "train.num_images": 64, "train.train_batch_size": 32}
+    with pytest.raises(UsageError, match="output_dir"):
+        Run.create(".", output_dir=place, settings=settings)
+    run = Run.create(".", settings=settings).train()
+    run.sample(4).save(place / "samples")
+    again = Run.create(".", settings=settings)
+    assert run.path.name == "photos-default-s0" and again.path == run.path
+    assert not list(again.steps()) and again.spec.classes == ("a", "b")

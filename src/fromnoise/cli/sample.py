@@ -17,7 +17,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("list", action="store_true", help="only list the samplers: order, NFE, noise, paper")
     parser.flag("num", type=int, metavar="N", help="number of samples: seeds 0 to N-1 (default: 64)")
     parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-63 (both ends) or 1,5,8-10")
-    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only, by its name")
     parser.flag("out", metavar="PATH", help=".png: a grid; .gif: the steps; .npz: arrays; else a folder of PNGs")
     add_model_flags(parser)
 

@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("compare", metavar="A,B,...", help="only these samplers side by side, from the same noise")
     parser.flag("steps", metavar="N,...", help="sampling steps: one number, or several for --compare (5,10,20)")
     parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-3 or 1,5")
-    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only (a name or a number)")
+    parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only, by its name")
     add_model_flags(parser, without="steps")
 
 

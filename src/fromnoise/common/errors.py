@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from fromnoise.common.text import visible
+from fromnoise.common.text import some, visible
 
 T = TypeVar("T")
+
+_ALL_LISTED = 50
 
 
 class FromNoiseError(Exception):
@@ -88,7 +90,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     known = list(choices)
     likely = closest(name, known)
     hint = f"; did you mean '{likely}'?" if likely else "."
-    return f"unknown {kind} '{name}'{hint} Known: {', '.join(known)}"
+    shown = some(known) if len(known) > _ALL_LISTED else ", ".join(known)
+    return f"unknown {kind} '{name}'{hint} Known: {shown}"
 
 
 def choose(kind: str, name: str, table: Mapping[str, T]) -> T:

@@ -107,7 +107,8 @@ def open_source(options: DataOptions) -> Source:
         parse_resolution(options.resolution)  # a bad flag is said before anything is downloaded
     name = options.source
     if name in DATASETS:
-        return _named(name, DATASETS[name])
+        found = _named(name, DATASETS[name])
+        return _NotTheFolder(found) if os.path.exists(name) else found  # noqa: PTH110
     if name.startswith("hf:"):
         from fromnoise.data.hub import Hub
 
@@ -119,6 +120,24 @@ def open_source(options: DataOptions) -> Source:
         return _from_folder(path, options) if path.is_dir() else _from_file(path, options)
     except PermissionError as error:
         raise DataError(f"{printable(name)} may not be read ({error.strerror}); allow it") from error
+
+
+class _NotTheFolder:
+    """A data set known by name while a file or folder here has the same name, which it says."""
+
+    def __init__(self, found: Source) -> None:
+        self.name = found.name
+        self._found = found
+
+    def splits(self) -> tuple[str, ...]:
+        """Those of the data set."""
+        return self._found.splits()
+
+    def read(self, split: str, options: DataOptions) -> SourceImages:
+        """The images of the data set, with a note on the other."""
+        note = f"{self.name} is the data set of that name; for what is called so here, write ./{self.name}"
+        images = self._found.read(split, options)
+        return replace(images, notes=(note, *images.notes))
 
 
 def is_gone(options: DataOptions) -> bool:

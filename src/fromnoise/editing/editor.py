@@ -29,7 +29,7 @@ _UNKNOWN_GREY = 128  # the region to inpaint is drawn in this grey
 class Editor:
     """Edits images with `model`, which samples with its own settings.
 
-    An image is a path, the number of a training image, or uint8 (H, W, C). `label` is a class by name or number;
+    An image is a path, the number of a training image, or uint8 (H, W, C). `label` is a class by its name;
     without it a training image has its own class and any other has none. Every method raises UsageError for arguments
     that do not go together and DataError for images that cannot be read.
 

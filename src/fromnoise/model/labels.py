@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError, unknown
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
+from fromnoise.common.text import printable
 
 
 def draw_labels(seeds: Sequence[int], counts: Sequence[int]) -> Tensor:
@@ -19,11 +21,13 @@ def draw_labels(seeds: Sequence[int], counts: Sequence[int]) -> Tensor:
 
 
 def label_number(label: str | int, spec: ImageSpec) -> int:
-    """The number of the class that `label` names, by name or by number; UsageError where there is no such class."""
+    """The number of the class called `label`; UsageError where there is no such class.
+
+    A class is known by its name alone: 0 is the class "0" and never the first one.
+    """
     if not spec.classes:
         raise UsageError(f"label is '{label}', but this model was trained without classes; leave --label out")
-    if str(label) in spec.classes:
-        return spec.classes.index(str(label))
-    if str(label).isdigit() and int(label) < len(spec.classes):
-        return int(label)
-    raise UsageError(unknown("class", str(label), spec.classes))
+    name = printable(unicodedata.normalize("NFC", str(label)))
+    if name not in spec.classes:
+        raise UsageError(unknown("class", name, spec.classes))
+    return spec.classes.index(name)

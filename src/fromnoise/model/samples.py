@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,8 @@ class Samples:
     """Samples of a model.
 
     images: uint8 (N, H, W, C). seeds: one per sample. labels: one per sample, or None. steps: the images after each
-    step of sampling, where they were kept. evaluations: network evaluations (NFE) for each sample.
+    step of sampling, where they were kept. evaluations: network evaluations (NFE) for each sample. classes: the names
+    of the labels 0, 1, ..., which are written into files: bare numbers would not say of which class a sample is.
     """
 
     images: Any
@@ -33,6 +35,7 @@ class Samples:
     labels: list[int] | None
     steps: list[Any] = field(default_factory=list)
     evaluations: int = 0
+    classes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape))
@@ -57,10 +60,16 @@ class Samples:
             raise UsageError(f"cannot write samples as '{path.suffix}'; give a .png, .gif, .npz or a folder's name")
         return self._save_folder(path)
 
+    def _class(self, label: int) -> str:
+        """A label's name as part of a file's."""
+        return re.sub(r"[^\w.-]", "-", self.classes[label]) if self.classes else str(label)
+
     def _npz(self) -> bytes:
         arrays = {"images": self.images, "seeds": np.array(self.seeds, dtype=np.int64)}
         if self.labels is not None:
             arrays["labels"] = np.array(self.labels, dtype=np.int64)
+            if self.classes:
+                arrays["classes"] = np.array(self.classes)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()
@@ -71,7 +80,7 @@ class Samples:
         written: list[Path] = []
         try:
             for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
-                label = f"-label{self.labels[i]}" if self.labels is not None else ""
+                label = f"-label{self._class(self.labels[i])}" if self.labels is not None else ""
                 written.append(write_bytes(path / f"seed{seed:06d}{label}.png", png_bytes(to_image(image), "sample")))
         except WriteError:
             for done in written:  # a full disk: half a set of images is worse than none

@@ -110,7 +110,7 @@ class TrainedModel:
 
         Arguments:
             num: how many, where no seeds are given.
-            label: a class by name or number for all of them; without it each seed draws one with the frequencies of
+            label: a class by its name for all of them; without it each seed draws one with the frequencies of
                 the training set.
             keep_steps: also keep the images after each step.
             settings: sampling options such as steps=50, else the model's own.
@@ -137,7 +137,8 @@ class TrainedModel:
             kept.append(frames)
         together: list[Any] = [np.concatenate(parts) for parts in zip(*kept, strict=True)] if keep_steps else []
         own_labels = None if labels is None else labels.tolist()
-        return Samples(np.concatenate(pieces), list(seeds), own_labels, together, step.evaluations)
+        classes = self.spec.classes
+        return Samples(np.concatenate(pieces), list(seeds), own_labels, together, step.evaluations, classes)
 
     def steps(self, seeds: Sequence[int], labels: Tensor | None) -> Iterator[Step]:
         """The steps of one batch from noise to samples."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,8 +92,11 @@ class Request:
 
 
 def default_folder(source: str, recipe_name: str, seed: int) -> Path:
-    """runs/<data>-<recipe>-s<seed>."""
-    stem = Path(source.rstrip("/\\").removeprefix("hf:").replace(":", "-")).name
+    """runs/<data>-<recipe>-s<seed>; a folder counts by its own name, also where it is given as `.` or `..`."""
+    plain = source.rstrip("/\\").removeprefix("hf:").replace(":", "-")
+    stem = Path(plain).name
+    if stem in ("", "..") and not source.startswith("hf:"):
+        stem = Path(os.path.abspath(os.path.expanduser(source))).name or "data"  # noqa: PTH100, PTH111 - links stay
     return Path("runs") / f"{stem.removesuffix('.zip').removesuffix('.npz')}-{recipe_name}-s{seed}"
 
 

@@ -12,7 +12,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.options import differences, from_dict
 from fromnoise.data.download import available
 from fromnoise.data.image_data import ArrayData
-from fromnoise.data.loading import load
+from fromnoise.data.loading import is_gone, load
 from fromnoise.data.registry import DATASETS
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
@@ -35,6 +35,10 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
     """Make the run folder of `request`, or find it where the same run was begun; see `Run.create`."""
     kind = kind_of_device(device)
     options = request.data_options()
+    if output_dir is not None and _is_data(output_dir, options):
+        raise UsageError(
+            f"{output_dir} is the folder of the images, where a run would lie among them; choose another --output_dir"
+        )
     images, download_seconds = _timed_load(options)
     context = request.context(images, kind)
     settings = request.settings(context, options)
@@ -73,6 +77,11 @@ def _must_agree(
         raise UsageError(
             f"{folder.path} holds another run ({listed}); request the same settings, or choose another --output_dir"
         )
+
+
+def _is_data(path: Path, options: DataOptions) -> bool:
+    """Whether a run at `path` would be the folder that its images come from."""
+    return options.source not in DATASETS and not is_gone(options) and path.resolve() == Path(options.source).resolve()
 
 
 def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
