@@ -22,7 +22,7 @@ from fromnoise.diagnosis.denoising_error import denoising, ema_lag, images_seen
 from fromnoise.diagnosis.diagnose import diagnose
 from fromnoise.diagnosis.finding import Finding, by_severity
 from fromnoise.diagnosis.images import LabelledImages, choose_images, data_deviation, diagnosis_images
-from fromnoise.diagnosis.memorization import near_duplicates, overfitting
+from fromnoise.diagnosis.memorization import near_duplicates, overfitting, repeated_images
 from fromnoise.diagnosis.noise_levels import choose_levels
 from fromnoise.diagnosis.pixel_range import grey_levels, sample_colour
 from fromnoise.diagnosis.sample_comparison import SampleComparison, classifier_features, make_samples
@@ -228,7 +228,27 @@ def test_samples_that_are_training_images(trained):
     fresh = choose_images(trained.held_out, 60).images
     found = near_duplicates(torch.cat([some.clamp(max=250), fresh]), trained.data, trained.held_out)
     assert found.level == "error" and found.numbers["near_duplicates"] == pytest.approx(0.5, abs=0.02)
-    assert near_duplicates(some, trained.data, None) is None
+    alone = near_duplicates(torch.cat([some.clamp(max=250), fresh]), trained.data, None)
+    assert alone.level == "error" and alone.numbers["held_out"] < 0.05
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_mirrored_training_images_are_copies_where_those_were_trained_on(trained, held_out):
+    apart = trained.held_out if held_out else None
+    some = choose_images(trained.data, 60).images.clamp(max=250).flip(3)
+    assert near_duplicates(some, trained.data, apart, mirrored=True).level == "error"
+    assert near_duplicates(some, trained.data, apart).numbers["near_duplicates"] < 0.3
+
+
+def test_training_images_that_are_one_and_the_same(trained):
+    one = trained.data.subset(torch.zeros(100, dtype=torch.int64))
+    assert repeated_images(one).numbers == {"different_images": 1, "training_images": 100}
+    assert near_duplicates(one.images[:3], one, one).level == "error"
+    two = trained.data.subset(torch.arange(2))
+    assert near_duplicates(two.images.clamp(max=250), two, None).numbers["near_duplicates"] == 1
+    assert repeated_images(two) is None
+    both = replace(two, images=torch.cat([two.images, two.images.flip(3)]), labels=None)
+    assert repeated_images(both) is None and repeated_images(both, mirrored=True).level == "warning"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from fromnoise.cli.flags import (
 )
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.evaluation.limits import check_num
 
 if TYPE_CHECKING:
     from fromnoise.evaluation.evaluate import EvaluationSpec
@@ -55,8 +56,8 @@ def add_arguments(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and the verdict, and last where the report is."""
     settings = sample_settings(args)
-    if args.num is not None:
-        positive("num", args.num)
+    if args.num is not None and args.samples is None:
+        check_num(positive("num", args.num))
     if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
         raise UsageError("--feature_weights go with --features inception or dinov2 only; leave them out")
     if targets := [path for path in (args.json, args.save_statistics) if path not in (None, "-")]:
@@ -103,7 +104,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 
 
 def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
-    given = [name for name in ("num", "sweep", "extended") if getattr(args, name)]
+    given = [name for name in ("num", "sweep", "extended") if getattr(args, name) not in (None, False)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         raise UsageError("--samples measures images that exist already; leave RUN and the sampling flags out")
     if args.reference is None:

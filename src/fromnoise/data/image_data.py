@@ -50,6 +50,11 @@ class ArrayData:
         indices = indices.to(self.images.device)
         return self.images[indices], None if self.labels is None else self.labels[indices]
 
+    def subset(self, indices: Tensor) -> ArrayData:
+        """The images at `indices` (B,) alone."""
+        images, labels = self.fetch(indices)
+        return ArrayData(self.name, self.split, images, labels, self.spec)
+
     def to(self, device: str) -> ArrayData:
         """The same images resident on `device`, where a batch is one look-up."""
         labels = None if self.labels is None else self.labels.to(device)

@@ -16,6 +16,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.data.holdout import note, places
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import as_data, describe, open_source
+from fromnoise.data.repeats import repeats_note
 from fromnoise.data.source import Source
 from fromnoise.settings import DataOptions
 
@@ -80,7 +81,7 @@ def inspect(options: DataOptions) -> Inspection:
             counts[split], more = _counted(source, split, options)
             bad += more
     apart = 0 if "test" in counts else len(places(data, options.holdout))
-    notes = (*data.notes, note(apart, len(data))) if apart else data.notes
+    notes = (*data.notes, *((note(apart, len(data)),) if apart else ()), *filter(None, [repeats_note(data.images)]))
     sample, sample_labels = sample_grid(data)
     return Inspection(
         name=data.name,

@@ -39,7 +39,8 @@ class DenoisingCurves:
     @property
     def reference(self) -> Tensor:
         """The lower mean error of the baselines at each level, float64 (L,)."""
-        return torch.stack([errors.mean(1) for errors in self.baselines.values()]).min(0).values
+        least = torch.stack([errors.mean(1) for errors in self.baselines.values()]).min(0).values
+        return least.clamp(min=1e-12)  # images that are all the same leave no error
 
     def to_json(self) -> dict[str, list[float]]:
         """The times, the strengths of the noise, and the mean errors by name."""

@@ -12,10 +12,15 @@ from fromnoise.diagnosis.denoising_error import broken_weights, denoising, ema_l
 from fromnoise.diagnosis.diagnosis import Diagnosis
 from fromnoise.diagnosis.finding import Finding, by_severity
 from fromnoise.diagnosis.images import DiagnosisImages, data_deviation, diagnosis_images
-from fromnoise.diagnosis.memorization import near_duplicates, overfitting
+from fromnoise.diagnosis.memorization import near_duplicates, overfitting, repeated_images
 from fromnoise.diagnosis.noise_levels import choose_levels
 from fromnoise.diagnosis.pixel_range import grey_levels, sample_colour
-from fromnoise.diagnosis.sample_comparison import SampleComparison, classifier_features, make_samples
+from fromnoise.diagnosis.sample_comparison import (
+    FEWEST_IMAGES,
+    SampleComparison,
+    classifier_features,
+    make_samples,
+)
 from fromnoise.diagnosis.step_count import step_count
 from fromnoise.diagnosis.time_budget import (
     FEWEST,
@@ -72,6 +77,7 @@ def _about(record: TrainingRecord, weights: str, sampling: SampleOptions, images
 def _of_training(record: TrainingRecord) -> Iterator[Finding]:
     report_progress("reading the data and the history of training ...")
     yield grey_levels(record.images)
+    yield from filter(None, [repeated_images(record.images, mirrored=record.settings.data.random_flip)])
     yield from training_history(record)
     yield images_seen(record)
 
@@ -95,11 +101,13 @@ def _of_samples(
     report_progress(f"making samples, with {options.steps} and with {finer_steps} steps ...")
     count = samples_to_make(speed, options, finer_steps)
     samples = make_samples(model, max(FEWEST, count))
-    comparison = SampleComparison(samples, record, images.statistics, classifier_features(record))
-    steps = step_count(model, comparison, speed, affordable=count > 0)
-    yield steps
-    yield from labels_and_samples(comparison, options.guidance_scale, network_is_sound and steps.level != "error")
+    if len(record.images) < FEWEST_IMAGES:
+        message = f"Not compared: distances need {FEWEST_IMAGES} training images, and there are {len(record.images)}."
+        yield Finding("samples", "warning", message, "train on more images")
+    else:
+        comparison = SampleComparison(samples, record, images.statistics, classifier_features(record))
+        steps = step_count(model, comparison, speed, affordable=count > 0)
+        yield steps
+        yield from labels_and_samples(comparison, options.guidance_scale, network_is_sound and steps.level != "error")
     yield sample_colour(samples.images, record.images)
-    duplicates = near_duplicates(samples.images, record.images, record.held_out)
-    if duplicates:
-        yield duplicates
+    yield near_duplicates(samples.images, record.images, record.held_out, mirrored=record.settings.data.random_flip)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.repeats import distinct
 from fromnoise.diagnosis.denoising_curves import DenoisingCurves
 from fromnoise.diagnosis.finding import Finding, Level
 from fromnoise.diagnosis.images import MOST_IMAGES, choose_images
@@ -16,6 +18,7 @@ _MATERIAL, _LARGE, _STANDARD_ERRORS = 1.1, 1.25, 4.0
 _SHARE, _LARGE_SHARE = 0.05, 0.2
 _CLOSER = 3  # times nearer than the second nearest
 
+_MORE = "train on more images or for less long; `fromnoise show RUN` draws samples beside their nearest images"
 _NO_HELD_OUT = "there are no held-out images to compare with; give data with a test split, or train with --holdout 0.1"
 
 
@@ -44,26 +47,59 @@ def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> 
     return Finding("overfitting", level, f"{message}: it starts to memorise them.", advice, numbers)
 
 
-def near_duplicates(samples: Tensor, data: ArrayData, held_out: ArrayData | None) -> Finding | None:
-    """Samples, uint8 (N, C, H, W), that are far nearer to one training image than to others, or than held-out images.
+def near_duplicates(samples: Tensor, data: ArrayData, held_out: ArrayData | None, *, mirrored: bool = False) -> Finding:
+    """Samples, uint8 (N, C, H, W), that are far nearer to one training image than to others, or than real images are.
 
-    None without held-out images.
+    The real images are the held-out ones; without them, training images beside the other ones.
+
+    Arguments:
+        mirrored: whether the network was trained on mirrored images too, so that it may copy those.
     """
-    if held_out is None or len(data) < 2:
-        return None
-    fresh = nearest(choose_images(held_out, MOST_IMAGES).images, data, k=2)[0]
-    pairs = nearest(samples, data, k=2)[0]
-    alone = pairs[:, 0] * _CLOSER < pairs[:, 1]
-    share = float((alone | (pairs[:, 0] < fresh[:, 0].min())).double().mean())
-    usual = float((fresh[:, 0] * _CLOSER < fresh[:, 1]).double().mean())
+    known = data.subset(distinct(data.images, mirrored=mirrored))
+    if len(known) == 1:
+        message = "The training images are all the same image, so that samples can only be copies of it."
+        return Finding("near-duplicates", "error", message, _MORE, {"different_images": 1})
+    pairs = nearest(samples, known, k=2, mirrored=mirrored)[0]
+    real = _pairs_of_real(known, held_out, mirrored)
+    alone, usually = _alone(pairs), _alone(real)
+    if held_out is not None:  # training images lie apart: between them, what shows nothing is near to each
+        alone |= pairs[:, 0] < real[:, 0].min()
+    share, usual = float(alone.double().mean()), float(usually.double().mean()) if len(real) else 0.0
+    others = "held-out images" if held_out is not None else "training images, beside the others"
     numbers = {"near_duplicates": share, "held_out": usual, "samples": len(pairs)}
     message = f"{100 * share:.1f} % of {len(pairs)} samples are near-duplicates of training images"
     if share - usual <= _SHARE:
-        message += f" (as are {100 * usual:.1f} % of real held-out images)."
+        message += f" (as are {100 * usual:.1f} % of real {others})."
         return Finding("near-duplicates", "ok", message, "", numbers)
-    message += (
-        ": their nearest training image is 3 times nearer than the second, or nearer than that of any held-out image."
-    )
-    advice = "train on more images or for less long; `fromnoise show RUN` draws samples beside their nearest images"
+    message += ": their nearest training image is 3 times nearer than the second"
+    message += "." if held_out is None else ", or nearer than that of any held-out image."
     level: Level = "error" if share - usual > _LARGE_SHARE else "warning"
-    return Finding("near-duplicates", level, message, advice, numbers)
+    return Finding("near-duplicates", level, message, _MORE, numbers)
+
+
+def _alone(pairs: Tensor) -> Tensor:
+    """Whether the first of two distances (N, 2) is far the shorter one."""
+    return pairs[:, 0] * _CLOSER < pairs[:, 1]
+
+
+def _pairs_of_real(known: ArrayData, held_out: ArrayData | None, mirrored: bool) -> Tensor:
+    """The distances (M, 2) of real images; (0, 2) where there are too few to tell."""
+    if held_out is not None:
+        return nearest(choose_images(held_out, MOST_IMAGES).images, known, k=2, mirrored=mirrored)[0]
+    if len(known) < 3:
+        return torch.zeros(0, 2)
+    return nearest(choose_images(known, MOST_IMAGES).images, known, k=3, mirrored=mirrored)[0][
+        :, 1:
+    ]  # the first is itself
+
+
+def repeated_images(data: ArrayData, *, mirrored: bool = False) -> Finding | None:
+    """Training images that repeat another one; None where they are few."""
+    different = len(distinct(data.images, mirrored=mirrored))
+    repeated = len(data) - different
+    if repeated <= _SHARE * len(data):
+        return None
+    message = f"{repeated:,} of {len(data):,} training images repeat another one{' or mirror it' if mirrored else ''}"
+    numbers = {"different_images": different, "training_images": len(data)}
+    advice = "leave the repeated images out, or give more different ones"
+    return Finding("repeated images", "warning", f"{message}: the network learns these the more.", advice, numbers)

@@ -16,6 +16,8 @@ from fromnoise.metrics.features import Features, domain
 from fromnoise.metrics.kid import KernelDistance, kernel_distance
 from fromnoise.model.trained_model import TrainedModel
 
+FEWEST_IMAGES = 4  # training images that a kernel distance can be taken from
+
 
 @dataclass(frozen=True)
 class SampleComparison:

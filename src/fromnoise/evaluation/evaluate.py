@@ -13,7 +13,8 @@ from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.progress import report_progress
 from fromnoise.data import cache_dir
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.measure import ExternalStatistics, Measured, at_least, measure
+from fromnoise.evaluation.limits import check_count, check_num
+from fromnoise.evaluation.measure import ExternalStatistics, Measured, measure
 from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.reference_rows import ReferenceRows, reference_rows
 from fromnoise.evaluation.samples import draw_samples
@@ -23,7 +24,6 @@ from fromnoise.model.trained_model import TrainedModel
 
 NUM = 10_000
 WITH_WEIGHTS = ("inception", "dinov2")  # features of networks that were trained elsewhere
-FEWEST = 10  # images, below which nothing is measured
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,13 @@ class EvaluationSpec:
         features: auto (domain), domain, pixels, inception or dinov2.
         feature_weights: weights of the last two, instead of a download.
         statistics: also measure the Fréchet distance to the statistics in this .npz file.
+        mirrored: whether the samples' model was trained on mirrored images too, so that copies may be mirrored.
     """
 
     features: str = "auto"
     feature_weights: str | Path | None = None
     statistics: str | Path | None = None
+    mirrored: bool = False
 
 
 def evaluate(
@@ -72,14 +74,14 @@ def prepare(
 
     Raises UsageError and DataError as `evaluate` does, before any work.
     """
-    at_least(len(train), "training images", FEWEST, "give more of them")
+    check_count(len(train))
     if spec.feature_weights is not None and spec.features not in WITH_WEIGHTS:
         raise UsageError(
             f"feature weights were given for features '{spec.features}'; they go with {' or '.join(WITH_WEIGHTS)}"
         )
     path = None if spec.statistics is None else Path(spec.statistics)
     external = None if path is None else ExternalStatistics(path, *load_statistics(path))
-    reference = build_reference(train, spec.features, spec.feature_weights)
+    reference = build_reference(train, spec.features, spec.feature_weights, spec.mirrored)
     if external is not None:
         _check_space(external, reference)
     report_progress(f"reference rows: real images measured as if they were {num:,} samples ...")
@@ -94,9 +96,3 @@ def _check_space(external: ExternalStatistics, reference: Reference) -> None:
             f"{external.path} holds statistics of the features {external.space}, but these are "
             f"{reference.features.space}; give statistics of the same features"
         )
-
-
-def check_num(num: int) -> None:
-    """UsageError for fewer samples than can be measured."""
-    if num < FEWEST:
-        raise UsageError(f"--num is {num}, but at least {FEWEST} samples are needed to measure; give a larger number")

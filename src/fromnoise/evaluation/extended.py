@@ -10,7 +10,6 @@ import torch
 from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.reference import subset
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.metrics.classifier_tests import FEWEST, classification_accuracy_score, two_sample_test
 from fromnoise.metrics.likelihood import bits_per_dimension
@@ -41,7 +40,7 @@ def _classification_accuracy(train: ArrayData, test: ArrayData, samples: SampleS
     report_progress("extended: a classifier trained on samples alone ...")
     generated = ArrayData("samples", "", samples.images, labels, train.spec)
     order = torch.randperm(len(train), generator=generator(0, "equally many"))
-    equally_many = subset(train, order[: len(samples.images)])
+    equally_many = train.subset(order[: len(samples.images)])
     return {
         "classification_accuracy": classification_accuracy_score(generated, test),
         "real_count": len(equally_many),
@@ -63,7 +62,7 @@ def _two_sample(test: ArrayData, samples: SampleSet) -> dict[str, Any]:
 
 
 def _bits_per_dimension(model: TrainedModel, test: ArrayData) -> dict[str, Any]:
-    if not model.process.prior.gaussian:
+    if not model.process.prior.gaussian or len(test) < 2:  # an average with its error
         return {}
     report_progress("extended: bits per dimension of test images ...")
     exact = copy.copy(model.denoiser)

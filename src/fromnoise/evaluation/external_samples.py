@@ -7,8 +7,9 @@ from torch import Tensor
 
 from fromnoise.common.progress import report_progress
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import FEWEST, EvaluationSpec, prepare
-from fromnoise.evaluation.measure import Measured, at_least, measure
+from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
+from fromnoise.evaluation.limits import check_count
+from fromnoise.evaluation.measure import Measured, measure
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.evaluation.scores import check_shape
 
@@ -32,7 +33,7 @@ def evaluate_external(
     Raises:
         DataError: for fewer than 10 images on a side, and for two shapes.
     """
-    at_least(len(samples), "samples", FEWEST, "give more of them")
+    check_count(len(samples), "samples")
     check_shape(samples.images, train)
     labels, notes = _labels(samples, train)
     reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fromnoise.common.errors import DataError
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluation import Evaluation
@@ -29,6 +28,7 @@ from fromnoise.metrics.memorization import Memorization
 
 CLOSEST = 16
 _Z95 = 1.96
+_ROUNDING = 1e-9  # of another distance: what is left of one between sets of one image
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def measure(
     embedded = reference.features.of(samples.images)
     scores, nearest = score(samples.images, samples.labels, embedded, reference, real.baseline)
     ratio, interval = _ratio(embedded, scores, reference, real.rows["test"])
-    measured_with = measurement(scores.count, reference.data, test, reference.features)
+    measured_with = measurement(scores.count, reference.data, test, reference.features, reference.mirrored)
     evaluation = Evaluation(
         scores,
         real.rows,
@@ -99,11 +99,11 @@ def measure(
 def _ratio(
     embedded: Tensor, scores: Scores, reference: Reference, row: Scores | None
 ) -> tuple[float | None, tuple[float, float] | None]:
-    """FD / FD(test) at the test row's count, and its 95 % interval; None without such a row.
+    """FD / FD(test) at the test row's count, and its 95 % interval; None without a test row, or with one of one image.
 
     Of more samples than test images a random part is taken: files are often sorted by class.
     """
-    if row is None or not row.frechet_distance:
+    if row is None or row.frechet_distance <= _ROUNDING * scores.frechet_distance:
         return None, None
     distance, interval = scores.frechet_distance, scores.frechet_interval
     if row.count < scores.count:
@@ -119,12 +119,6 @@ def _log_error(value: float, interval: tuple[float, float]) -> float:
     """The standard error of ln(value) from its 95 % interval; those of a ratio's two parts add up in squares."""
     relative = (interval[1] - interval[0]) / (2 * _Z95) / value if value else 0.0
     return math.sqrt(math.log1p(relative**2))
-
-
-def at_least(count: int, what: str, fewest: int, remedy: str) -> None:
-    """DataError for fewer images than the metrics need."""
-    if count < fewest:
-        raise DataError(f"there are {count} {what}, but at least {fewest} are needed to measure with; {remedy}")
 
 
 def closest_pairs(images: Tensor, nearest: Memorization, train: ArrayData) -> Any:

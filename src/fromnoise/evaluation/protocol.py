@@ -16,7 +16,9 @@ from fromnoise.metrics.features import Features
 VERSION = 1  # of everything in metrics/ that changes a number
 
 
-def measurement(count: int, train: ArrayData, test: ArrayData | None, features: Features) -> dict[str, Any]:
+def measurement(
+    count: int, train: ArrayData, test: ArrayData | None, features: Features, mirrored: bool = False
+) -> dict[str, Any]:
     """The part `measure`: all that decides the numbers besides the samples, as plain JSON."""
     return {
         "version": VERSION,
@@ -35,6 +37,7 @@ def measurement(count: int, train: ArrayData, test: ArrayData | None, features: 
         "kid": "cubic kernel, all pairs of up to 10,000, jackknife error",
         "neighbours": 5,
         "copies": "nearest training image below a third of the second, or below 999 of 1,000 test images' nearest",
+        **({"mirrored_copies": True} if mirrored else {}),
     }
 
 
@@ -49,7 +52,7 @@ def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
     """
     ours, theirs = flat(first), flat(second)
     unlike = [name for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)]
-    harmless = {"features.weight_hash", "features.about", "reference.name", "test.name"}
+    harmless = {"features.weight_hash", "features.about", "reference.name", "test.name", "mirrored_copies"}
     if decisive := [name for name in unlike if name not in harmless]:
         listed = "; ".join(f"{name}: {ours.get(name)} against {theirs.get(name)}" for name in decisive)
         raise UsageError(

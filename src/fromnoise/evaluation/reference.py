@@ -22,11 +22,19 @@ from fromnoise.metrics.frechet import Statistics, statistics
 class Reference:
     """The real images `data` in a feature space and in that of pixels; each is computed once, when it is needed.
 
-    classifier: of the images' classes, None where they have none.
+    classifier: of the images' classes, None where they have none. mirrored: whether mirror images of them count too.
     """
 
-    def __init__(self, data: ArrayData, features: Features, pixels: Features, classifier: Classifier | None) -> None:
+    def __init__(
+        self,
+        data: ArrayData,
+        features: Features,
+        pixels: Features,
+        classifier: Classifier | None,
+        mirrored: bool = False,
+    ) -> None:
         self.data, self.features, self.pixels, self.classifier = data, features, pixels, classifier
+        self.mirrored = mirrored
 
     @cached_property
     def embedded(self) -> Tensor:
@@ -51,23 +59,25 @@ class Reference:
 
     def subset(self, indices: Tensor) -> Reference:
         """The reference that holds only the images at `indices`, without embedding them again."""
-        part = Reference(subset(self.data, indices), self.features, self.pixels, self.classifier)
+        part = Reference(self.data.subset(indices), self.features, self.pixels, self.classifier, self.mirrored)
         part.__dict__["embedded"] = self.embedded[indices]
         return part
 
 
 def subset(data: ArrayData, indices: Tensor) -> ArrayData:
     """The images at `indices` (N,) alone."""
-    images, labels = data.fetch(indices)
-    return ArrayData(data.name, data.split, images, labels, data.spec)
+    return data.subset(indices)
 
 
-def build_reference(train: ArrayData, features: str = "auto", feature_weights: str | Path | None = None) -> Reference:
+def build_reference(
+    train: ArrayData, features: str = "auto", feature_weights: str | Path | None = None, mirrored: bool = False
+) -> Reference:
     """The real images in the space that `features` names.
 
     Arguments:
         features: auto (domain), domain, pixels, inception or dinov2.
         feature_weights: weights of the last two, instead of a download.
+        mirrored: whether mirror images of `train` count as copies of it.
 
     Raises:
         UsageError: for an unknown name.
@@ -92,4 +102,4 @@ def build_reference(train: ArrayData, features: str = "auto", feature_weights: s
     spaces = {"auto": dataset_classifier, "domain": dataset_classifier, "pixels": lambda: pixels(train)}
     spaces |= {"inception": inception, "dinov2": dinov2}
     space = choose("features", features, spaces)()
-    return Reference(train, space, pixels(train), dataset_classifier().classifier)
+    return Reference(train, space, pixels(train), dataset_classifier().classifier, mirrored)

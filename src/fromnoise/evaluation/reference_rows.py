@@ -29,13 +29,14 @@ from fromnoise.common.errors import WriteError
 from fromnoise.common.files import write_bytes
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.limits import FEWEST
 from fromnoise.evaluation.protocol import measurement
-from fromnoise.evaluation.reference import Reference, subset
+from fromnoise.evaluation.reference import Reference
 from fromnoise.evaluation.scores import Scores, score
 from fromnoise.metrics.memorization import Baseline, baseline_for_count, measure_baseline
 
 SEARCHED = 2000
-_FEWEST = 10  # images that make a row
+_FEWEST_HALF = 6  # images that precision and recall can be measured with
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def reference_rows(reference: Reference, test: ArrayData | None, count: int, cac
 
     A file that cannot be read is written again; a folder that cannot be written only costs time.
     """
-    about = measurement(count, reference.data, test, reference.features)
+    about = measurement(count, reference.data, test, reference.features, reference.mirrored)
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir / f"rows-{name}.npz"
     with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
@@ -65,22 +66,25 @@ def reference_rows(reference: Reference, test: ArrayData | None, count: int, cac
 def _measured(reference: Reference, test: ArrayData | None, count: int) -> ReferenceRows:
     data, embed = reference.data, reference.features.of
     test_features = embed(test.images) if test is not None else None
-    baseline = measure_baseline(data, reference.embedded, test, test_features, count=count)
-    order = torch.randperm(len(data), generator=generator(0, "training halves"))
-    half, other = order[: len(data) // 2][:count], reference.subset(order[len(data) // 2 :])
-    few = _part_of_test(test, test_features, SEARCHED)
-    other_baseline = measure_baseline(other.data, other.embedded, *few, count=min(SEARCHED, len(half)))
+    baseline = measure_baseline(data, reference.embedded, test, test_features, count=count, mirrored=reference.mirrored)
     noise = _noise(data, count)
 
     def row(images: ArrayData, embedded: Tensor, against: Reference, near: Baseline) -> Scores:
         fitting = baseline_for_count(near, against.data, min(SEARCHED, len(images)))
         return score(images.images, images.labels, embedded, against, fitting, SEARCHED)[0]
 
-    rows: dict[str, Scores | None] = {"test": None}
+    rows: dict[str, Scores | None] = {"test": None, "train_halves": None}
     part, part_features = _part_of_test(test, test_features, count)
-    if part is not None and part_features is not None and len(part) >= _FEWEST:
+    if part is not None and part_features is not None and len(part) >= FEWEST:
         rows["test"] = row(part, part_features, reference, baseline)
-    rows["train_halves"] = row(subset(data, half), reference.embedded[half], other, other_baseline)
+    order = torch.randperm(len(data), generator=generator(0, "training halves"))
+    half = order[: len(data) // 2][:count]
+    if len(half) >= _FEWEST_HALF:
+        other = reference.subset(order[len(data) // 2 :])
+        few = _part_of_test(test, test_features, SEARCHED)
+        searched = min(SEARCHED, len(half))
+        other_baseline = measure_baseline(other.data, other.embedded, *few, count=searched, mirrored=reference.mirrored)
+        rows["train_halves"] = row(data.subset(half), reference.embedded[half], other, other_baseline)
     rows["noise"] = row(noise, embed(noise.images), reference, baseline)
     return ReferenceRows(rows, baseline)
 
@@ -92,7 +96,7 @@ def _part_of_test(
     if data is None or embedded is None or count >= len(data):
         return data, embedded
     chosen = torch.randperm(len(data), generator=generator(0, "some test images"))[:count]
-    return subset(data, chosen), embedded[chosen]
+    return data.subset(chosen), embedded[chosen]
 
 
 def _noise(like: ArrayData, count: int) -> ArrayData:
@@ -102,7 +106,15 @@ def _noise(like: ArrayData, count: int) -> ArrayData:
     return ArrayData("noise", "", images, None, like.spec)
 
 
-_NUMBERS = ("count", "duplicate_below", "copy_below", "copy_below_features", "test_rate", "test_rate_features")
+_NUMBERS = (
+    "count",
+    "duplicate_below",
+    "copy_below",
+    "copy_below_features",
+    "test_rate",
+    "test_rate_features",
+    "mirrored",
+)
 
 
 def _written(found: ReferenceRows) -> bytes:

@@ -15,7 +15,7 @@ from fromnoise.common.options import parse_value
 from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import FEWEST, check_num
+from fromnoise.evaluation.limits import FEWEST, check_count, check_num
 from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.samples import draw_samples
 from fromnoise.evaluation.scores import QuickScores, quick_scores
@@ -120,6 +120,7 @@ def sweep(
         UsageError: for a combination that cannot be, before any work.
     """
     check_num(num)
+    check_count(len(train))
     plans: list[tuple[dict[str, Any], TrainedModel]] = []
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))

@@ -6,8 +6,9 @@ A sample is a copy if its nearest training image
     https://openreview.net/forum?id=shciCbSk9h; Gu et al. 2023, https://arxiv.org/abs/2310.02664), or
     is closer than 999 of 1,000 test images are to theirs, or is identical to it;
 
-in pixels, and by the same rule in features. The rule misses a copy that was shifted, mirrored or changed in
-brightness, in pixels always and in features mostly: a rate of 0 excludes plain copies only. The same rate of test
+in pixels, and by the same rule in features. The rule misses a copy that was shifted or changed in brightness, in pixels
+always and in features mostly: a rate of 0 excludes plain copies only. Mirrored copies are looked for, in pixels, where
+the model was trained on mirrored images too. The same rate of test
 images is the rule's false positive rate.
 
 z is the Mann-Whitney z-score of distances sample to training against test to training (after Meehan et al. 2020,
@@ -39,7 +40,8 @@ class Baseline:
     count: images that are searched for duplicates. duplicate_below: distance to another image below which an image is
     a duplicate. distances: float32 (M,), test to training in pixels, sorted; empty without test images, where the rates
     are None. copy_below, copy_below_features: distances below which an image is a copy. test_rate,
-    test_rate_features: share of test images that the rule counts as copies, 0 to 1.
+    test_rate_features: share of test images that the rule counts as copies, 0 to 1. mirrored: whether mirror images
+    count as copies.
     """
 
     count: int
@@ -49,6 +51,7 @@ class Baseline:
     copy_below_features: float
     test_rate: float | None
     test_rate_features: float | None
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def measure_baseline(
     test_features: Tensor | None,
     *,
     count: int,
+    mirrored: bool = False,
     seed: int = 0,
 ) -> Baseline:
     """The Baseline for `count` samples.
@@ -84,6 +88,7 @@ def measure_baseline(
     Arguments:
         train_features, test_features: (N, d) and (M, d), of all the images.
         test: images that the model was not trained on; without them only duplicates can be found, no copies.
+        mirrored: whether the model was trained on mirrored images too.
 
     Raises:
         DataError: for test images of another shape or space, another number of features, or fewer than 2 training
@@ -93,16 +98,17 @@ def measure_baseline(
     count = min(count, len(train))
     duplicate_below = _duplicate_threshold(train, count, seed)
     if test is None or test_features is None:
-        return Baseline(count, duplicate_below, torch.zeros(0), 0.0, 0.0, None, None)
+        return Baseline(count, duplicate_below, torch.zeros(0), 0.0, 0.0, None, None, mirrored)
     _one_each(test_features, len(test))
-    pairs, _ = nearest(test.fetch(torch.arange(len(test)))[0], train, k=2)
+    pairs, _ = nearest(test.fetch(torch.arange(len(test)))[0], train, k=2, mirrored=mirrored)
     feature_pairs, _ = nearest_features(test_features, train_features, k=2)
     copy_below, copy_below_features = _rare(pairs[:, 0]), _rare(feature_pairs[:, 0])
     rates = (
         float(_copies(pairs, copy_below).double().mean()),
         float(_copies(feature_pairs, copy_below_features).double().mean()),
     )
-    return Baseline(count, duplicate_below, pairs[:, 0].sort().values, copy_below, copy_below_features, *rates)
+    distances = pairs[:, 0].sort().values
+    return Baseline(count, duplicate_below, distances, copy_below, copy_below_features, *rates, mirrored)
 
 
 def baseline_for_count(baseline: Baseline, train: ImageData, count: int, *, seed: int = 0) -> Baseline:
@@ -140,7 +146,7 @@ def memorization(
             f"there are {len(samples)} samples, but the baseline was measured for {baseline.count}; "
             "measure both for the same number, at least 1"
         )
-    pairs, indices = nearest(samples, train, k=2)
+    pairs, indices = nearest(samples, train, k=2, mirrored=baseline.mirrored)
     fresh = baseline.test_rate is not None
     feature_pairs = nearest_features(features, train_features, k=2)[0] if fresh else None
     others = _nearest_other(samples[: baseline.count], train)

@@ -39,7 +39,9 @@ class _Rows:
         return max(1, values // self.width)
 
 
-def nearest(samples: Tensor, data: ImageData, k: int = 1, chunk: int = _CHUNK) -> tuple[Tensor, Tensor]:
+def nearest(
+    samples: Tensor, data: ImageData, k: int = 1, chunk: int = _CHUNK, *, mirrored: bool = False
+) -> tuple[Tensor, Tensor]:
     """(distances float32 (N, k), indices int64 (N, k)) of the k images of `data` nearest to each sample, nearest first.
 
     d(a, b) = sqrt(mean over pixels of (a - b)^2), in grey levels 0 to 255, exactly 0 for identical images
@@ -48,9 +50,15 @@ def nearest(samples: Tensor, data: ImageData, k: int = 1, chunk: int = _CHUNK) -
         samples: uint8 (N, C, H, W), of data's shape.
         chunk: training images at once, fewer where they are large; each is fetched once, and memory stays below 200 MB.
 
+        mirrored: also search for the mirror image of each sample, and take whichever is nearer to an image.
+
     Raises:
         DataError: for samples of another shape or kind, or for fewer than k images.
     """
+    if mirrored:
+        found, other = nearest(samples, data, k, chunk), nearest(samples.flip(3), data, k, chunk)
+        nearer = other[0][:, :1] < found[0][:, :1]
+        return torch.where(nearer, other[0], found[0]), torch.where(nearer, other[1], found[1])
     if samples.dtype != torch.uint8 or tuple(samples.shape[1:]) != data.spec.shape:
         given = f"{str(samples.dtype).removeprefix('torch.')} {tuple(samples.shape)}"
         raise DataError(

@@ -14,6 +14,7 @@ from fromnoise.data.download import available
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import is_gone, load
 from fromnoise.data.registry import DATASETS
+from fromnoise.evaluation.limits import check_count
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
 from fromnoise.run.folder import RunFolder
@@ -54,6 +55,8 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
             f"train_batch_size is {settings.train.train_batch_size}, but there are only {len(images)} training "
             f"images; give at most {len(images)}"
         )
+    if settings.train.evaluate_every:
+        check_count(len(images), remedy="add more, or leave --evaluate_every out")
     folder.create(request.tables(), record)
     return Begun(folder, images, download_seconds)
 

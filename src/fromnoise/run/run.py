@@ -14,6 +14,7 @@ draw comes back as values, and it is here that they are written into the folder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -174,10 +175,15 @@ class Run(OpenedRun):
         spec: in which features. extended: also measure what takes minutes. statistics_to: an .npz file for the
         training images' statistics. The rest: as for `model`. Raises UsageError, CheckpointError and DataError.
         """
+        from fromnoise.evaluation.evaluate import EvaluationSpec
+        from fromnoise.evaluation.limits import check_count, check_num
         from fromnoise.run.evaluations import evaluate_into
         from fromnoise.run.report import write_report
 
+        check_num(num)
+        check_count(self.metadata["data"]["count"])
         model, images = self.model(checkpoint, weights, **settings), (self.data, self.held_out)
+        spec = replace(spec or EvaluationSpec(), mirrored=self.settings.data.random_flip)
         evaluation = evaluate_into(self.folder, model, *images, num, spec, extended, statistics_to)
         write_report(self)
         return evaluation
@@ -197,9 +203,12 @@ class Run(OpenedRun):
         axes: sampling setting -> values; the axis "weights" takes what `model` takes. features: as in `EvaluationSpec`.
         checkpoint, weights, settings: as for `model`.
         """
+        from fromnoise.evaluation.limits import check_count, check_num
         from fromnoise.run.evaluations import sweep_into
         from fromnoise.run.report import write_report
 
+        check_num(num)
+        check_count(self.metadata["data"]["count"])
         models = {name: self.model(checkpoint, name) for name in axes.get("weights", (weights,))}
         swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
         write_report(self)

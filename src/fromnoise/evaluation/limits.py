@@ -1,0 +1,19 @@
+"""How many samples and training images an evaluation needs; known before anything is loaded."""
+
+from __future__ import annotations
+
+from fromnoise.common.errors import DataError, UsageError
+
+FEWEST = 10  # images, below which nothing is measured
+
+
+def check_num(num: int) -> None:
+    """UsageError for fewer samples than can be measured."""
+    if num < FEWEST:
+        raise UsageError(f"--num is {num}, but at least {FEWEST} samples are needed to measure; give a larger number")
+
+
+def check_count(count: int, what: str = "training images", remedy: str = "give more of them") -> None:
+    """DataError for fewer images than can be measured."""
+    if count < FEWEST:
+        raise DataError(f"there are {count} {what}, but at least {FEWEST} are needed to measure with; {remedy}")
