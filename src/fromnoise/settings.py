@@ -6,7 +6,7 @@ settings page. Recipes give a whole `Settings`; a config file and `--set` change
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
@@ -134,7 +134,10 @@ class TrainOptions:
     compile: Literal["auto", "yes", "no"] = option("auto", "let torch.compile fuse the network's kernels")
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end", duration=True)
-    checkpoints_kept: int = option(2, "how many checkpoints stay", least=1)
+    checkpointing_steps: int | None = option(
+        None, "steps between checkpoints, in place of the time between them (checkpoint_every)", least=1
+    )
+    checkpoints_kept: int = option(2, "how many of the newest checkpoints stay, at least 2", least=1)
     previews: int = option(4, "how many preview grids are made during training", least=0, most=100)
     validations: int = option(
         8,
@@ -231,3 +234,38 @@ class Settings:
     objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     sample: SampleOptions = field(default_factory=SampleOptions)
+
+
+# What a run that goes on may change. Each setting stands in one of these tables.
+HARMLESS = {  # the weights come out the same
+    "data": ("source", "on_bad_image"),  # the images themselves are compared
+    "train": (
+        "checkpoint_every",
+        "checkpointing_steps",
+        "checkpoints_kept",
+        "previews",
+        "validations",
+        "evaluate_every",
+        "log_every",
+    ),
+    "sample": (*SampleSettings.__annotations__,),
+}
+SCHEDULABLE = {  # holds from there on, and is written down in config.json
+    "train": (
+        *("num_epochs", "num_images", "budget", "learning_rate", "lr_schedule", "lr_warmup_images", "max_grad_norm"),
+        *("momentum", "adam_beta2", "weight_decay", "mixed_precision", "memory_format", "cuda_graph", "compile"),
+    ),
+}
+STRUCTURAL = {  # another value is another run
+    "data": ("resolution", "center_crop", "random_flip", "holdout", "classes", "splits"),
+    "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention"),
+    "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
+    "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),
+    "train": ("train_batch_size", "optimizer", "use_ema", "ema_length", "posthoc_ema", "seed"),
+}
+
+
+def may_change(name: str, table: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the setting with dotted name `name` stands in `table`, such as HARMLESS."""
+    section, _, key = name.partition(".")
+    return key in table.get(section, ())

@@ -189,7 +189,7 @@ def test_the_record_of_the_best_is_plain_json(tiny_run):
 
 
 def test_samples_are_evaluated_on_the_way_and_the_best_checkpoint_is_by_their_kid(tiny_settings, tmp_path, capsys):
-    settings = {**tiny_settings, "train.evaluate_every": 256, "train.checkpoints_kept": 1, "train.validations": 1}
+    settings = {**tiny_settings, "train.evaluate_every": 256, "train.checkpoints_kept": 2, "train.validations": 1}
     run = Run.create("digits", output_dir=tmp_path / "run", settings=settings).train()
     assert "1,000 samples every 256 images" in capsys.readouterr().err
     found = [line for line in run.folder.read_metrics() if line.get("event") == "evaluation"]

@@ -32,6 +32,8 @@ TRAIN_FLAGS = {
     "use_ema": "train.use_ema",
     "posthoc_ema": "train.posthoc_ema",
     "checkpoint_every": "train.checkpoint_every",
+    "checkpointing_steps": "train.checkpointing_steps",
+    "checkpoints_kept": "train.checkpoints_kept",
     "previews": "train.previews",
     "evaluate_every": "train.evaluate_every",
     "seed": "train.seed",
@@ -58,6 +60,7 @@ ALIASES = {
     "learning_rate": ("lr",),
     "lr_schedule": ("lr_scheduler",),
     "resolution": ("image_size",),
+    "checkpoints_kept": ("checkpoints_total_limit",),
     "autoguidance_scale": ("autoguidance",),
     "guide_checkpoint": ("weaker",),
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
 from fromnoise.cli.parser import Parser
@@ -22,10 +23,17 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "data",
         metavar="DATA",
+        nargs="?",
         help="digits, mnist, ... (`fromnoise data list`), a folder, .zip, .npz, IDX, hf:owner/name",
     )
-    parser.flag("recipe", default="default", metavar="NAME", help=f"{', '.join(RECIPES)} (default: default)")
+    parser.flag("recipe", metavar="NAME", help=f"{', '.join(RECIPES)} (default: default)")
     parser.flag("output_dir", "outdir", metavar="DIR", help="the run folder (default: runs/<data>-<recipe>-s<seed>)")
+    parser.flag("resume", "resume_from_checkpoint", metavar="RUN", help="go on with this run, with its stored settings")
+    parser.flag(
+        "init",
+        metavar="RUN",
+        help="start a new run from the averaged weights of this run, or of this checkpoint of one",
+    )
     add_setting_flags(parser, TRAIN_FLAGS)
     add_device_flag(parser)
     parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
@@ -41,25 +49,35 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     max_time = parse_duration(args.max_time) if args.max_time else None
 
     from fromnoise.cli.progress import TrainProgress
-    from fromnoise.run import Run
     from fromnoise.run.facts import decisions
 
-    training = Run.create(
-        args.data,
-        recipe=args.recipe,
-        output_dir=args.output_dir,
-        config_file=args.config,
-        settings=changes,
-        device=args.device,
-    )
+    training = _opened(args, changes)
     for note in training.metadata["data"]["notes"]:
         print(note)
     for name, value in decisions(training):
         print(f"{name}: {value}")
+    for name, (old, new) in training.changes.items():
+        print(f"changed: {name}: {new}, before {old}")
+    started = process_start() + waited + training.download_seconds
     with TrainProgress(training) as progress:
-        for step in training.steps(started=process_start() + waited + training.download_seconds, max_time=max_time):
+        for step in training.steps(started=started, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
     _conclude(training, progress)
+
+
+def _opened(args: argparse.Namespace, changes: dict[str, Any]) -> Run:
+    """The run that the flags name: a new one, the same one again, or the one to resume."""
+    from fromnoise.run import Run
+
+    same = {"config_file": args.config, "settings": changes, "device": args.device}
+    if args.resume:
+        if args.output_dir or args.init:
+            flag = "--output_dir" if args.output_dir else "--init"
+            raise UsageError(f"--resume goes on with the run in {args.resume}, so {flag} has no place; leave one out")
+        return Run.resume(args.resume, data=args.data, recipe=args.recipe, **same)
+    if args.data is None:
+        raise UsageError("no images were named; give DATA, such as `fromnoise train digits`, or --resume RUN")
+    return Run.create(args.data, recipe=args.recipe or "default", output_dir=args.output_dir, init=args.init, **same)
 
 
 def _conclude(training: Run, progress: TrainProgress) -> None:
@@ -72,9 +90,7 @@ def _conclude(training: Run, progress: TrainProgress) -> None:
             f"the budget of {training.settings.train.budget} was over before an image was seen; remove {path} "
             "and give a longer one"
         )
-    if not progress.moved:
-        print("finished: nothing is left to train")
-    elif seconds:
+    if progress.moved and seconds:
         print(f"trained on {progress.images:,} images in {format_duration(seconds)}")
     if progress.moved and cut:
         print(

@@ -11,7 +11,7 @@ from typing import Any
 
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import UsageError
-from fromnoise.common.options import from_dict, replaced
+from fromnoise.common.options import differences, from_dict, replaced
 from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_other_process
@@ -23,20 +23,40 @@ LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for: data, a recipe, and changes (dotted name -> value) to what the recipe chooses."""
+    """What somebody asks for: data, a recipe, and changes (dotted name -> value) to what the recipe chooses.
+
+    init: where the weights to start from are, None for a start from scratch.
+    """
 
     source: str
     recipe: str
     changes: Mapping[str, Any]
+    init: str | None = None
 
     @staticmethod
-    def read(source: str, recipe: str, config_file: Path | None, settings: Mapping[str, Any]) -> Request:
+    def read(
+        source: str, recipe: str, config_file: Path | None, settings: Mapping[str, Any], init: str | None = None
+    ) -> Request:
         """The request with the changes of a config file, and over them single settings; UsageError for a bad file."""
         tables = read_toml(config_file) if config_file else {}
         tables.pop("recipe", None)
+        init = init or tables.get("init")
+        tables.pop("init", None)
         from_dict(Settings(), tables)  # refuses unknown sections and settings
         flat = {f"{section}.{key}": value for section, values in tables.items() for key, value in values.items()}
-        return Request(source, recipe, {**flat, **settings})
+        return Request(source, recipe, {**flat, **settings}, init)
+
+    def with_settings_of(self, other: Settings, own: Settings, sections: tuple[str, ...]) -> Request:
+        """The request with what `other` has in these sections ("net.") and `own`, resolved from this, has not.
+
+        What was requested stays; how often labels are dropped follows from the images.
+        """
+        taken = {
+            name: theirs
+            for name, (_, theirs) in differences(own, other).items()
+            if name.startswith(sections) and name != "objective.label_dropout"
+        }
+        return replace(self, changes={**taken, **self.changes})
 
     def data_options(self) -> DataOptions:
         """The data part, so that the images can be read before the recipe chooses."""
@@ -64,26 +84,37 @@ class Request:
         How long to train is one setting of three: giving one drops the recipe's own. UsageError if two are given.
         """
         changes = dict(self.changes)
-        given = [length for length in LENGTHS if changes.get(length) is not None]
         own = recipe(self.recipe, context)
-        if len(given) > 1:
-            names = " and ".join("--" + length.partition(".")[2] for length in given)
-            raise UsageError(f"{names} were both given, but only one of them says how long to train; leave one out")
-        if given:
+        self.check()
+        if any(changes.get(length) is not None for length in LENGTHS):
             changes = {**dict.fromkeys(LENGTHS), **changes}
         settings = from_dict(own, {"data": vars(options)})
         settings = replaced(settings, {k: v for k, v in changes.items() if not k.startswith("data.")})
         if settings.process.kind != own.process.kind:
             other = sampling_for_other_process(own)
             settings = replaced(settings, {k: v for k, v in other.items() if k not in changes})
-        for duration in (settings.train.budget, settings.train.checkpoint_every):
-            if duration is not None:
-                parse_duration(duration)  # an invalid duration is refused now, not after the training
         return settings
+
+    def check(self) -> None:
+        """UsageError for two lengths, an invalid duration, and a single checkpoint that is kept."""
+        given = [length for length in LENGTHS if self.changes.get(length) is not None]
+        if len(given) > 1:
+            names = " and ".join("--" + length.partition(".")[2] for length in given)
+            raise UsageError(f"{names} were both given, but only one of them says how long to train; leave one out")
+        for duration in ("train.budget", "train.checkpoint_every"):
+            if self.changes.get(duration) is not None:
+                parse_duration(self.changes[duration])  # refused now, not after the training
+        kept = self.changes.get("train.checkpoints_kept")
+        if isinstance(kept, int) and kept == 1:
+            raise UsageError(
+                "train.checkpoints_kept is 1, but at least 2 are kept, so that a damaged one does not end the run; "
+                "give --checkpoints_kept 2"
+            )
 
     def tables(self) -> dict[str, Any]:
         """What was requested beyond the recipe, as the tables of config.toml."""
-        tables: dict[str, Any] = {"recipe": self.recipe, "data": {"source": self.source}}
+        tables: dict[str, Any] = {"recipe": self.recipe, **({"init": self.init} if self.init else {})}
+        tables["data"] = {"source": self.source}
         for setting, value in self.changes.items():
             section, _, key = setting.partition(".")
             if value is not None:
@@ -91,13 +122,17 @@ class Request:
         return tables
 
 
-def default_folder(source: str, recipe_name: str, seed: int) -> Path:
-    """runs/<data>-<recipe>-s<seed>; a folder counts by its own name, also where it is given as `.` or `..`."""
+def default_folder(source: str, recipe_name: str, seed: int, init: str | None = None) -> Path:
+    """runs/<data>-<recipe>-s<seed>, with -init where it starts from other weights.
+
+    A folder counts by its own name, also where it is given as `.` or `..`.
+    """
     plain = source.rstrip("/\\").removeprefix("hf:").replace(":", "-")
     stem = Path(plain).name
     if stem in ("", "..") and not source.startswith("hf:"):
         stem = Path(os.path.abspath(os.path.expanduser(source))).name or "data"  # noqa: PTH100, PTH111 - links stay
-    return Path("runs") / f"{stem.removesuffix('.zip').removesuffix('.npz')}-{recipe_name}-s{seed}"
+    stem = stem.removesuffix(".zip").removesuffix(".npz")
+    return Path("runs") / f"{stem}-{recipe_name}-s{seed}{'-init' if init else ''}"
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -5,31 +5,46 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fromnoise.common.errors import UsageError
-from fromnoise.common.options import differences, from_dict
+from safetensors.torch import save
+
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.text import some
 from fromnoise.data.download import available
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import is_gone, load
 from fromnoise.data.registry import DATASETS
 from fromnoise.evaluation.limits import check_count
+from fromnoise.model.build import build_denoiser
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
+from fromnoise.run.checkpoints import newest_checkpoint
 from fromnoise.run.folder import RunFolder
+from fromnoise.run.going_on import FROM_INIT, FoundRun, Pairs
+from fromnoise.run.initial_weights import InitialWeights, fit, read_initial_weights
 from fromnoise.run.metadata import new_metadata, on_machine_of
+from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import DataOptions, Settings
 from fromnoise.train.hardware import choose_graph, kind_of_device
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A run folder that was made or found; download_seconds: of that, spent on a download of the images."""
+    """A run folder that was made or found.
+
+    Attributes:
+        download_seconds: of the time that it took, spent on a download of the images.
+        changes: settings of a run that was found, which are others now.
+    """
 
     folder: RunFolder
     data: ArrayData
-    download_seconds: float
+    download_seconds: float = 0.0
+    changes: Pairs | None = None
 
 
 def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
@@ -43,12 +58,15 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
     images, download_seconds = _timed_load(options)
     context = request.context(images, kind)
     settings = request.settings(context, options)
-    path = output_dir or default_folder(request.source, request.recipe, settings.train.seed)
+    path = output_dir or default_folder(request.source, request.recipe, settings.train.seed, request.init)
     folder = RunFolder(path)
     if folder.exists():
-        _must_agree(folder, request, settings, context, images)
-        return Begun(folder, images, download_seconds)
+        return Begun(folder, images, download_seconds, _go_on(folder, request, context, images))
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
+    initial = read_initial_weights(Path(request.init)) if request.init else None
+    if initial:
+        request = request.with_settings_of(initial.settings, settings, FROM_INIT)
+        settings = request.settings(context, options)
     record = new_metadata(settings, images, context)
     if settings.train.train_batch_size > len(images):
         raise UsageError(
@@ -57,29 +75,67 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
         )
     if settings.train.evaluate_every:
         check_count(len(images), remedy="add more, or leave --evaluate_every out")
-    folder.create(request.tables(), record)
+    weights = _initial(record, settings, initial, request.init) if initial else b""
+    folder.create(request.tables(), record, weights)
     return Begun(folder, images, download_seconds)
 
 
-def _must_agree(
-    folder: RunFolder, request: Request, settings: Settings, context: TrainingContext, images: ArrayData
-) -> None:
-    """UsageError with the differences where the run in `folder` is not the one that is requested."""
-    record = folder.read_record()
-    own = from_dict(Settings(), record["settings"])
-    if folder.read_request() == request.tables():  # as it was begun, also elsewhere or by an older recipe
-        settings = own
-    elif differences(own, settings):  # or in other words: then as on the machine that it was begun on
-        settings = request.settings(on_machine_of(record, context), request.data_options())
-    unlike: Mapping[str, tuple[Any, Any]] = differences(own, settings)
-    fingerprints = (record["data"]["fingerprint"], images.fingerprint)
-    if fingerprints[0] != fingerprints[1]:
-        unlike = {**unlike, "the images": (fingerprints[0][:12], fingerprints[1][:12])}
-    if unlike:
-        listed = "; ".join(f"{name}: {old} there, {new} requested" for name, (old, new) in unlike.items())
+def resume(
+    path: Path, source: str | None, recipe: str | None, config_file: Path | None, changes: Mapping[str, Any]
+) -> Begun:
+    """The run in `path` with its stored settings and these `changes`; see `Run.resume`."""
+    folder = RunFolder(path)
+    if not folder.exists() or newest_checkpoint(folder) is None:
+        raise CheckpointError(f"nothing to resume in {path}: {_contents(folder)}")
+    run = OpenedRun(path)
+    request = Request.read(source or run.settings.data.source, recipe or run.settings.recipe, config_file, changes)
+    request.check()
+    data, seconds = _timed_load(request.data_options()) if source else (run.data, 0.0)
+    found = FoundRun(folder, run.metadata)
+    found.must_be_of(data)
+    if request.recipe != run.settings.recipe:
         raise UsageError(
-            f"{folder.path} holds another run ({listed}); request the same settings, or choose another --output_dir"
+            f"{path} was trained with the recipe {run.settings.recipe}, but {recipe} is requested; leave out --recipe"
         )
+    return Begun(folder, data, seconds, found.change(found.compared(request.changes, request.source)))
+
+
+def _go_on(folder: RunFolder, request: Request, context: TrainingContext, images: ArrayData) -> Pairs:
+    """What `request` changes of the run in `folder`; UsageError with the differences where it is another run."""
+    found = FoundRun(folder, folder.read_record())
+    found.must_be_of(images)
+
+    def resolve() -> Settings:
+        return request.settings(on_machine_of(found.record, context), request.data_options())
+
+    new = found.compared(request.changes, request.source)
+    found.must_be_of_request(request, resolve)
+    return found.change(new)
+
+
+def _initial(record: dict[str, Any], settings: Settings, initial: InitialWeights, place: str | None) -> bytes:
+    """The weights to start with, as a safetensors file, and what there is to say about them in `record`."""
+    record["sigma_data"] = initial.sigma_data
+    net = build_denoiser(settings, ImageSpec.from_json(record["spec"]), initial.sigma_data).net
+    fitted = fit(net, initial)
+    content = save({name: value.contiguous() for name, value in net.state_dict().items()})
+    about = {"from": place, "about": initial.about, "fitted": str(fitted)}
+    record["init"] = {**about, "scratch": list(fitted.scratch), "sha256": sha256(content).hexdigest()}
+    return content
+
+
+def _contents(folder: RunFolder) -> str:
+    """What there is in place of a run with a checkpoint, and what to do."""
+    if folder.exists():
+        return (
+            "the run was begun, but it holds no checkpoint; start it with the command that began it, `fromnoise train "
+            "DATA --output_dir ...`"
+        )
+    if not folder.path.exists():
+        return "there is no such folder; give one that `fromnoise train` made"
+    names = sorted(path.name for path in folder.path.iterdir()) if folder.path.is_dir() else []
+    there = f"it holds {some(names, 5)}, but no config.json" if names else "it is empty"
+    return f"{there if folder.path.is_dir() else 'it is a file'}; give a folder that `fromnoise train` made"
 
 
 def _is_data(path: Path, options: DataOptions) -> bool:

@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def initial_weights(self) -> Path:
+        """init.safetensors: the weights that a run with --init starts from."""
+        return self.path / "init.safetensors"
+
+    @property
     def averages(self) -> Path:
         """averages/<steps>.safetensors: what averages of other lengths are made of."""
         return self.path / "averages"
@@ -90,11 +95,13 @@ class RunFolder:
         """Whether a run was begun here."""
         return self.config.is_file()
 
-    def create(self, requested: dict[str, Any], record: dict[str, Any]) -> None:
+    def create(self, requested: dict[str, Any], record: dict[str, Any], initial: bytes = b"") -> None:
         """Make the folder with config.toml and config.json; WriteError where that cannot be.
 
         config.json is written last and in one piece: a folder that has it is a run. UsageError for a folder with a
         config.toml that no run wrote: it is somebody's own.
+
+        initial: weights to start from, as a safetensors file.
         """
         words, place = to_toml(requested), self.path / "config.toml"
         if place.exists() and place.read_bytes() != words.encode():
@@ -102,7 +109,16 @@ class RunFolder:
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
             )
         _write(place, words)
+        if initial:
+            write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
         write_json(self.config, {"format": FORMAT, **record}, advice=_ADVICE)
+
+    def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
+        """Write changed settings: config.toml, unless `requested` is None, and config.json. Raises WriteError."""
+        advice = "free some space, or allow writing there"
+        if requested is not None:
+            write_bytes(self.path / "config.toml", to_toml(requested).encode(), advice=advice)
+        write_json(self.config, {**record, "format": FORMAT}, durable=True, advice=advice)
 
     def read_request(self) -> dict[str, Any] | None:
         """config.toml: what was requested when the run was begun; None where it cannot be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,7 @@ class OpenedRun:
         self.device = self.chosen_device.name
         self.precision = choose_precision(self.device, self.settings.train.mixed_precision)
         self.download_seconds = 0.0  # spent on a download, which a time budget does not count
+        self.changes: Mapping[str, tuple[Any, Any]] = {}  # settings that were others before it was opened to go on
         self._guides: dict[str, Denoiser] = {}
         if data is not None:
             self.__dict__["data"] = data

@@ -13,7 +13,7 @@ draw comes back as values, and it is here that they are written into the folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fromnoise.evaluation.evaluation import Evaluation
     from fromnoise.evaluation.sweep import Sweep
     from fromnoise.model.samples import Samples
+    from fromnoise.run.create import Begun
     from fromnoise.train.trainer import TrainStep
 
 
@@ -48,6 +49,7 @@ class Run(OpenedRun):
         config_file: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
+        init: str | Path | None = None,
     ) -> Run:
         """Begin the run that trains `recipe` on `data`, or open it where it was begun with the same settings.
 
@@ -55,7 +57,10 @@ class Run(OpenedRun):
             data: a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name.
             output_dir: `runs/<data>-<recipe>-s<seed>` if not given.
             settings: dotted name -> value, such as {"train.budget": "60s"}; they win over config_file, which wins over
-                the recipe.
+                the recipe. Of a run that is there, those of `fromnoise.settings.HARMLESS` may be others at any time,
+                and those of SCHEDULABLE until it is finished.
+            init: a run folder, or one of its checkpoints, whose averaged weights a new run starts from. Network,
+                process and objective are those of that run unless `settings` say otherwise.
 
         Raises:
             DataError, WriteError: for images that cannot be read and a folder that cannot be written.
@@ -64,10 +69,41 @@ class Run(OpenedRun):
         from fromnoise.recipes.resolve import Request
         from fromnoise.run.create import begin
 
-        request = Request.read(data, recipe, Path(config_file) if config_file else None, settings or {})
-        begun = begin(request, Path(output_dir) if output_dir else None, device)
+        file, place = Path(config_file) if config_file else None, str(init) if init else None
+        request = Request.read(data, recipe, file, settings or {}, place)
+        return cls._of(begin(request, Path(output_dir) if output_dir else None, device), device)
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | Path,
+        *,
+        data: str | None = None,
+        recipe: str | None = None,
+        config_file: str | Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> Run:
+        """Open the run in `path`, which has a checkpoint, to train it on with its stored settings.
+
+        Arguments:
+            data: where the same images are now.
+            settings: dotted name -> value, as for `create` of a run that is there.
+
+        Raises:
+            CheckpointError: where there is no such run, or it has no checkpoint yet.
+            DataError: the images are gone.
+            UsageError: for settings that would make it another run.
+        """
+        from fromnoise.run.create import resume
+
+        file = Path(config_file) if config_file else None
+        return cls._of(resume(Path(path), data, recipe, file, settings or {}), device)
+
+    @classmethod
+    def _of(cls, begun: Begun, device: str) -> Run:
         run = cls(begun.folder.path, device=device, data=begun.data)
-        run.download_seconds = begun.download_seconds
+        run.download_seconds, run.changes = begun.download_seconds, begun.changes or {}
         return run
 
     def train(self) -> Run:
@@ -76,18 +112,26 @@ class Run(OpenedRun):
             pass
         return self
 
-    def steps(self, *, started: float | None = None, max_time: float | None = None) -> Iterator[TrainStep]:
+    def steps(
+        self,
+        *,
+        started: float | None = None,
+        max_time: float | None = None,
+        say: Callable[[str], object] | None = None,
+    ) -> Iterator[TrainStep]:
         """Train, step by step: see `fromnoise.run.training.training_steps`."""
         from fromnoise.run.training import training_steps
 
         yield from training_steps(
             self.folder,
+            self.metadata,
             self.settings,
             self.new_model(),
             self.data,
             lambda: self.held_out,
             started=started,
             max_time=max_time,
+            say=say,
         )
 
     def sample(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import torch
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import CheckpointError, DataError
 from fromnoise.common.progress import report_progress
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
@@ -24,9 +25,11 @@ from fromnoise.model.build import build_objective
 from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.folder import RunFolder
+from fromnoise.run.going_on import replanned_at
 from fromnoise.settings import Settings
 from fromnoise.train.budget import Budget
-from fromnoise.train.checkpoint import restore_newest
+from fromnoise.train.checkpoint import load_weights, restore_newest
+from fromnoise.train.checkpoint_files import list_checkpoints
 from fromnoise.train.interrupts import stop_on_signals
 from fromnoise.train.session import Preview, Session
 from fromnoise.train.trainer import Trainer, TrainStep
@@ -39,6 +42,7 @@ PREVIEW_STEPS = {"ddpm": 50}  # by sampler; 10 for any other
 
 def training_steps(
     folder: RunFolder,
+    metadata: Mapping[str, Any],
     settings: Settings,
     model: TrainedModel,
     data: ArrayData,
@@ -46,15 +50,18 @@ def training_steps(
     *,
     started: float | None = None,
     max_time: float | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Iterator[TrainStep]:
     """Train to the end of the run, from its last checkpoint; yields after every step.
 
     Arguments:
+        metadata: config.json.
         model: the network before training, on the device to train on.
         data: the training images.
         load_validation: gives the validation images, None where there are none; may raise DataError.
         started: when the clock of a time budget began, by `time.monotonic`; now if not given.
         max_time: seconds after which to stop with work left.
+        say: gets a sentence on where training begins.
 
     Raises:
         Interrupted: after saving, beyond max_time and on signals.
@@ -64,7 +71,12 @@ def training_steps(
     began = time.monotonic()
     with folder.locked(), stop_on_signals() as stop:
         folder.check_writable()
+        starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
         trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
+        if trainer.images <= replanned_at(metadata):
+            trainer.total = trainer.planned
+        if say:
+            say(starts_from or _going_on(trainer))
         wanted = not trainer.done
         session = Session(
             trainer,
@@ -75,6 +87,30 @@ def training_steps(
             evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
         )
         yield from session.steps(stop, None if max_time is None else began + max_time)
+
+
+def _start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedModel) -> str:
+    """Give `model` the weights that the run starts from; returns what they are."""
+    init = metadata.get("init")
+    if not init:
+        return f"starting from scratch in {folder.path}"
+    try:
+        content = folder.initial_weights.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {folder.initial_weights} ({error.strerror}), which the run starts from; begin it again in "
+            "another --output_dir"
+        ) from error
+    if sha256(content).hexdigest() != init["sha256"]:
+        raise CheckpointError(f"{folder.initial_weights} is damaged; begin the run again in another --output_dir")
+    load_weights(model.denoiser.net, content)
+    return f"starting from {init['about']}: {init['fitted']}"
+
+
+def _going_on(trainer: Trainer) -> str:
+    if trainer.done:
+        return f"finished: all {trainer.images:,} planned images were seen"
+    return f"going on at {trainer.images:,}" + (f" of {trainer.total:,} images" if trainer.total else " images")
 
 
 def _trainer(

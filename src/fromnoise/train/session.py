@@ -18,6 +18,7 @@ from torch import nn
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import Interrupted, MemoryLimitError, WriteError
 from fromnoise.common.progress import report_progress
+from fromnoise.common.text import quoted
 from fromnoise.train import posthoc_ema
 from fromnoise.train.best_checkpoint import record_score
 from fromnoise.train.checkpoint import save_checkpoint
@@ -194,16 +195,19 @@ class Session:
             self.preview_seconds = time.monotonic() - began
 
     def _checkpoint_due(self) -> bool:
-        """When the last one is older than checkpoint_every, and where samples are to be evaluated."""
-        if time.monotonic() - self.saved_at > parse_duration(self.options.checkpoint_every):
+        """After so many steps or so much time since the last one, and where samples are to be evaluated."""
+        steps = self.options.checkpointing_steps
+        if steps and self.trainer.step % steps == 0 and not self.trainer.done:
+            return True
+        if not steps and time.monotonic() - self.saved_at > parse_duration(self.options.checkpoint_every):
             return True
         return self.evaluations is not None and self.evaluations.due() and not self.trainer.done
 
     def _interrupt(self, reason: str, exit_code: int) -> NoReturn:
         self.save()
         raise Interrupted(
-            f"{reason} after {self.trainer.images:,} images, saved in {self.store.path}; run the same command again to "
-            "continue",
+            f"{reason} after {self.trainer.images:,} images, saved in {self.store.path}; to continue, run the same "
+            f"command again, or `fromnoise train --resume {quoted(self.store.path)}`",
             exit_code,
         )
 

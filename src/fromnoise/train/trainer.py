@@ -69,6 +69,7 @@ class Trainer:
     Attributes:
         net: the plain network, which the optimizer moves; never a compiled one.
         averages: its running averages.
+        planned: images to train on by the settings; `total` is what the checkpoint was trained towards.
         losses: the losses that are still on the device.
         log_state: what the log keeps of losses that were read, see `MetricsLog.state`; a checkpoint holds it.
     """
@@ -84,7 +85,7 @@ class Trainer:
         budget: Budget | None = None,
     ) -> None:
         self.denoiser, self.objective, self.batches, self.options = denoiser, objective, batches, options
-        self.total, self.budget = total, budget
+        self.total, self.budget, self.planned = total, budget, total
         self.net: nn.Module = denoiser.net
         self.device = next(self.net.parameters()).device
         # MPS has no generator of float64 times, so its noise is drawn on the CPU.

@@ -1,0 +1,84 @@
+"""Weights to start a new run from: those of another run, as far as the new network has parameters of their shape.
+
+`read_initial_weights` recognises where they are; another source of weights is one more case there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.text import some
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.opened import OpenedRun
+from fromnoise.settings import Settings
+
+FEWEST = 0.5  # share of the network's numbers that must come from elsewhere, or it is another network
+
+
+@dataclass(frozen=True)
+class InitialWeights:
+    """Weights by name, and how they were trained.
+
+    Attributes:
+        about: where they are from, for people.
+        settings: of that training.
+        sigma_data: of its images; the network's inputs and outputs are scaled by it.
+    """
+
+    about: str
+    settings: Settings
+    sigma_data: float
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a network took over. scratch: names of what starts from scratch; share: of the numbers that were taken."""
+
+    taken: int
+    scratch: tuple[str, ...]
+    share: float
+
+    def __str__(self) -> str:
+        rest = f"; from scratch: {some(self.scratch, 6)}" if self.scratch else ""
+        return f"{self.taken:,} of {self.taken + len(self.scratch):,} tensors taken over{rest}"
+
+
+def read_initial_weights(path: Path) -> InitialWeights:
+    """The averaged weights of a run folder, or of one of its checkpoints; CheckpointError for anything else."""
+    if RunFolder(path).exists():
+        return _of_run(path, "last")
+    if path.name.isdigit() and RunFolder(path.absolute().parent.parent).exists():
+        return _of_run(path.absolute().parent.parent, str(int(path.name)))
+    raise CheckpointError(
+        f"no weights to start from in {path}; give a folder that `fromnoise train` made, or one in its checkpoints/"
+    )
+
+
+def _of_run(path: Path, checkpoint: str) -> InitialWeights:
+    run = OpenedRun(path, device="cpu")
+    model = run.model(checkpoint)
+    weights = {name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()}
+    about = f"the weights of {path} after {model.images:,} images"
+    return InitialWeights(about, run.settings, run.metadata["sigma_data"], weights)
+
+
+def fit(net: nn.Module, initial: InitialWeights) -> Fitted:
+    """Put the weights that have a place in `net` there; UsageError where most of it would start from scratch."""
+    own = net.state_dict()
+    fitting = {name: value for name, value in initial.weights.items() if name in own and value.shape == own[name].shape}
+    scratch = tuple(name for name in own if name not in fitting)
+    numbers = {name: value.numel() for name, value in own.items()}
+    share = sum(numbers[name] for name in fitting) / max(1, sum(numbers.values()))
+    if share < FEWEST:
+        raise UsageError(
+            f"{initial.about} are of another network: {100 * share:.0f} % of this one's parameters are among them; "
+            "leave out what was set of net, or start without --init"
+        )
+    net.load_state_dict({**own, **fitting})
+    return Fitted(len(fitting), scratch, share)
