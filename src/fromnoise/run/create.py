@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def resume(
     run = OpenedRun(path)
     request = Request.read(source or run.settings.data.source, recipe or run.settings.recipe, config_file, changes)
     request.check()
-    data, seconds = _timed_load(request.data_options()) if source else (run.data, 0.0)
+    data, seconds = _timed_load(replace(run.settings.data, source=source)) if source else (run.data, 0.0)
     found = FoundRun(folder, run.metadata)
     found.must_be_of(data)
     if request.recipe != run.settings.recipe:
