@@ -33,6 +33,12 @@ class DataOptions:
     splits: Literal["auto", "folders", "none"] = option(
         "auto", "whether folders called train and test are splits; auto refuses where they may be classes"
     )
+    range: str = option(
+        "auto", "the stored values of black and white: full (all that the bits hold), such as 0-4095, or found (auto)"
+    )
+    channels: int | None = option(
+        None, "1 (grey), 3 (RGB) or 4 (RGBA) for all images; if not given, found from the files", least=1, most=4
+    )
 
 
 class DataSettings(TypedDict, total=False):
@@ -45,6 +51,8 @@ class DataSettings(TypedDict, total=False):
     on_bad_image: Literal["error", "skip"]
     classes: Literal["auto", "folders", "none"]
     splits: Literal["auto", "folders", "none"]
+    range: str
+    channels: int | None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def test_a_palette_counts_by_the_colours_used(encoded: Callable[..., bytes]) -> 
 
 def test_alpha_is_kept_in_all_its_disguises(encoded: Callable[..., bytes]) -> None:
     rgba = np.stack([RAMP, RAMP, 255 - RAMP, RAMP], -1)
+    rgba[0, 0] = 0  # what is hidden is black
     assert (read(encoded(Image.fromarray(rgba))).pixels == rgba).all()
     grey = read(encoded(Image.fromarray(np.stack([RAMP, RAMP], -1), "LA")))
     assert grey.pixels.shape[-1] == 2 and grey.transparent
@@ -99,7 +100,7 @@ def test_alpha_is_kept_in_all_its_disguises(encoded: Callable[..., bytes]) -> No
     palette = Image.fromarray((RAMP // 128).astype(np.uint8)).convert("P")
     palette.putpalette([255, 0, 0, 0, 255, 0])
     picture = read(encoded(palette, transparency=0))
-    assert tuple(picture.pixels[0, 0]) == (255, 0, 0, 0) and tuple(picture.pixels[-1, -1]) == (0, 255, 0, 255)
+    assert tuple(picture.pixels[0, 0]) == (0, 0, 0, 0) and tuple(picture.pixels[-1, -1]) == (0, 255, 0, 255)
 
 
 def test_one_transparent_colour_becomes_alpha(encoded: Callable[..., bytes]) -> None:
@@ -194,4 +195,6 @@ def test_bombs_are_refused_before_they_are_decoded() -> None:
 
 def test_other_formats_are_not_opened(encoded: Callable[..., bytes]) -> None:
     with pytest.raises(BadImage, match="PNG, JPEG"):
-        read(encoded(Image.fromarray(RAMP), "PPM"))
+        read(encoded(Image.fromarray(RAMP), "TGA"))
+    with pytest.raises(BadImage, match=r"JPEG 2000.* convert"):
+        read(encoded(Image.fromarray(RAMP), "JPEG2000"))

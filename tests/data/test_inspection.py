@@ -20,12 +20,12 @@ def test_an_inspection_tells_what_is_there(folder: Callable[..., Path]) -> None:
     found = inspect(DataOptions(source=str(root)))
     assert found.counts == {"train": 7, "test": 1}
     assert found.modes == {"RGB": 6, "L": 1} and found.sizes == {"8x8": 6, "8x10": 1}
-    assert found.classes == {"a": 4, "b": 3} and found.shape == (3, 64, 64)
+    assert found.classes == {"a": 4, "b": 3} and found.shape == (3, 8, 8)
     assert len(found.bad) == 1 and found.bad[0].startswith("a/bad.png ")
-    assert found.summary == "pictures: 7 images, 64x64 RGB, 2 classes"
+    assert found.summary == "pictures: 7 images, 8x8 RGB, 2 classes"
     data = load(DataOptions(source=str(root), on_bad_image="skip"))
     assert found.fingerprint == data.fingerprint and found.notes == data.notes
-    assert found.sample.shape == (7, 3, 64, 64) and found.sample_labels is not None
+    assert found.sample.shape == (7, 3, 8, 8) and found.sample_labels is not None
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["counts"]["test"] == 1 and len(plain["channels"]) == 3 and "sample" not in plain
 

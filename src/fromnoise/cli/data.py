@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fromnoise.cli.flags import add_json_flag, chosen_settings, write_json
+from fromnoise.cli.flags import add_json_flag, data_settings, write_json
 from fromnoise.cli.parser import Parser
 
 INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
     inspect.flag("resolution", metavar="N|HxW", help="look at the images as they would be trained on at this size")
     inspect.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
     inspect.flag(
-        "set", action="append", metavar="NAME=VALUE", help="any other setting of data, such as data.classes=none"
+        "set", action="append", metavar="NAME=VALUE", help="any other setting of data, such as data.range=0-4095"
     )
     inspect.flag("out", metavar="FILE.png", help="where the grid goes (default: data-<name>.png)")
     add_json_flag(inspect)
@@ -61,19 +61,14 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    from dataclasses import replace
     from pathlib import Path
 
-    from fromnoise.common.errors import UsageError
-    from fromnoise.common.options import changed
     from fromnoise.data.inspection import inspect
     from fromnoise.figures.grid import grid, save
     from fromnoise.settings import DataOptions
 
-    given = chosen_settings(args, INSPECT_FLAGS)
-    if other := [name for name in given if not name.startswith("data.")]:
-        raise UsageError(f"--set {other[0]} is not a setting of data; give one such as data.classes=none")
-    changes = {name.removeprefix("data."): value for name, value in given.items()}
-    found = inspect(changed(DataOptions(source=args.data), changes, "data"))
+    found = inspect(replace(DataOptions(args.data), **data_settings(args, INSPECT_FLAGS)))
     if args.json:
         if not write_json(args.json, found.to_json()):
             print(args.json)

@@ -11,6 +11,7 @@ from fromnoise.cli.flags import (
     add_json_flag,
     add_setting_flags,
     add_weights_flags,
+    data_settings,
     positive,
     sample_settings,
     write_json,
@@ -22,6 +23,9 @@ from fromnoise.evaluation.limits import check_num
 if TYPE_CHECKING:
     from fromnoise.evaluation.evaluate import EvaluationSpec
     from fromnoise.evaluation.evaluation import Evaluation
+
+
+REFERENCE_FLAGS = {"resolution": "data.resolution", "on_bad_image": "data.on_bad_image"}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -46,6 +50,13 @@ def add_arguments(parser: Parser) -> None:
         help="also measure what takes minutes: classification accuracy score, two-sample test, bits per dimension",
     )
     parser.flag("sweep", nargs="+", metavar="NAME=A,B", help="only quality against cost: steps=5,10 sampler=euler,heun")
+    add_setting_flags(parser, REFERENCE_FLAGS)
+    parser.flag(
+        "set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="another setting of the data of --reference, such as data.channels=1",
+    )
     add_json_flag(parser)
     parser.flag("output_dir", metavar="DIR", help="where evaluation.json and the report of --samples go")
     add_setting_flags(parser, SAMPLE_FLAGS)
@@ -55,6 +66,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure, print the table and the verdict, and last where the report is."""
+    data, args.set = data_settings(args, REFERENCE_FLAGS), None
     settings = sample_settings(args)
     if args.num is not None and args.samples is None:
         check_num(positive("num", args.num))
@@ -66,13 +78,15 @@ def run(args: argparse.Namespace) -> None:
         for path in targets:
             check_writable(path)
     if args.samples is not None:
-        _files(args, settings)
+        _files(args, settings, data)
     elif args.run_folder is None:
         raise UsageError(
             "no RUN was given; name a folder that `fromnoise train` made, or use --samples and --reference"
         )
-    elif args.reference is not None or args.output_dir is not None:
-        raise UsageError("--reference and --output_dir go with --samples; a run has its own data and folder")
+    elif args.reference is not None or args.output_dir is not None or data:
+        raise UsageError(
+            "--reference, --output_dir and settings of data go with --samples; a run has its own data and folder"
+        )
     elif args.sweep:
         _sweep(args, settings)
     else:
@@ -103,7 +117,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         print(opened.folder.report)
 
 
-def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any]) -> None:
     given = [name for name in ("num", "sweep", "extended") if getattr(args, name) not in (None, False)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         raise UsageError("--samples measures images that exist already; leave RUN and the sampling flags out")
@@ -113,7 +127,12 @@ def _files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     from fromnoise.run.evaluations import evaluate_files
 
     evaluation, path = evaluate_files(
-        args.samples, args.reference, _spec(args), output_dir=args.output_dir, statistics_to=args.save_statistics
+        args.samples,
+        args.reference,
+        _spec(args),
+        settings=data,
+        output_dir=args.output_dir,
+        statistics_to=args.save_statistics,
     )
     _print(evaluation, args.json)
     if path is not None and args.json != "-":

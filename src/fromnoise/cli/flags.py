@@ -13,8 +13,8 @@ from typing import Any
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
-from fromnoise.common.options import all_settings, annotation, kind_of, parse_value
-from fromnoise.settings import Settings
+from fromnoise.common.options import all_settings, annotation, changed, kind_of, parse_value
+from fromnoise.settings import DataOptions, Settings
 
 TRAIN_FLAGS = {
     "num_epochs": "train.num_epochs",
@@ -93,6 +93,16 @@ def chosen_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str
         if not equals:
             raise UsageError(f"--set {text} has no value; write --set section.name=value")
         changes[name.strip()] = parse_value(Settings, name.strip(), value.strip())
+    return changes
+
+
+def data_settings(args: argparse.Namespace, flags: dict[str, str]) -> dict[str, Any]:
+    """Data options by name for every flag and `--set` that was given; UsageError for a setting of another part."""
+    chosen = chosen_settings(args, flags)
+    if others := [name for name in chosen if not name.startswith("data.")]:
+        raise UsageError(f"--set {others[0]} does not belong to the data; give a setting that begins with data.")
+    changes = {name.partition(".")[2]: value for name, value in chosen.items()}
+    changed(DataOptions(), changes, "data")
     return changes
 
 

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from fromnoise.common.errors import UsageError
 
 # Extra -> what pip installs for it. The package itself is not on an index, so "fromnoise[fid]" would not be ours there.
-PACKAGES = {"diffusers": "diffusers", "hub": "datasets", "fid": "torch-fidelity", "dino": "transformers"}
+PACKAGES = {
+    "diffusers": "diffusers",
+    "hub": "datasets",
+    "fid": "torch-fidelity",
+    "dino": "transformers",
+    "heif": "pillow-heif",
+}
 
 
 @contextmanager

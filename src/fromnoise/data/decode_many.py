@@ -1,12 +1,4 @@
-"""Many image files to one uint8 array.
-
-How many channels, decided once for all of them:
-- 4 (RGBA), when more than half of the images have a pixel that is not fully opaque; otherwise alpha is laid over
-  white, and
-- 3 (RGB), when any image is stored in colour, even if it only shows greys (a palette counts by the colours that
-  its pixels use); otherwise
-- 1 (grey).
-"""
+"""Many image files to one uint8 array: measured by their headers, then decoded to one shape, range and kind."""
 
 from __future__ import annotations
 
@@ -19,21 +11,26 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
+from fromnoise.data.channels import stacked
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
+from fromnoise.data.in_flight import InFlight
+from fromnoise.data.open_image import lacks_memory
 from fromnoise.data.resize import Resize, choose_resize
 from fromnoise.data.source import SourceImages
+from fromnoise.data.value_range import ValueRange, detect, parse_range, past_eight_bits, range_note, together
 from fromnoise.settings import DataOptions
 
 T = TypeVar("T")
 
 _WORTH_THREADS = 50_000_000  # pixels: below this, threads cost more than they give
 _CHUNK = 256
+_MOST_AT_ONCE = 64_000_000  # pixels that are decoded at the same time, each of which may take up to 12 bytes
 _LISTED = 10
+_OPEN = ("auto", "full")  # ranges that are said where they are not the usual one
 
 
 class Item(Protocol):
@@ -68,28 +65,21 @@ def read_items(
     notes: tuple[str, ...] = (),
 ) -> SourceImages:
     """All items decoded to one shape; DataError for one that cannot be, unless bad ones are to be skipped."""
-    skip = options.on_bad_image == "skip"
+    reading = _Reading(where, items, options)
     with pillow_guard():
-        sizes, bad = _measured(items)
-        if bad and not skip:
-            raise _refusal(where, list(bad.values()))
-        if not sizes:
-            raise _nothing(where, bad)
+        sizes = reading.measure()
         resize, resizing = choose_resize(Counter(sizes.values()), options)
-        decoded: dict[int, DecodedImage] = {}
-        # Closed at once on the way out, so that no thread or progress bar outlives an error.
-        with closing(_decoded(where, items, sizes, resize)) as results:
-            for place, result in results:
-                if isinstance(result, DecodedImage):
-                    decoded[place] = result
-                elif skip:
-                    bad[place] = result
-                else:
-                    raise _refusal(where, [result])
-    if not decoded:
-        raise _nothing(where, bad)
-    images, converted = _stacked(list(decoded.values()), resize)
-    lost = tuple(str(bad[place]) for place in sorted(bad))
+        values = parse_range(options.range)
+        decoded = reading.decode(resize, values)
+        stored = together(image.stored for image in decoded.values())
+        if options.range == "auto" and stored is not None and (values := detect(stored)) is not None:
+            decoded = reading.decode(resize, values)
+    if stored is not None and options.range in _OPEN:
+        notes += range_note(stored, values)
+    elif stored is not None and values is not None and values.high > 255 >= stored.top:
+        raise UsageError(past_eight_bits(options.range))
+    images, converted = stacked(list(decoded.values()), resize, options.channels)
+    lost = tuple(str(reading.bad[place]) for place in sorted(reading.bad))
     chosen = None
     if labels is not None:
         kept = [labels[place] for place in decoded]
@@ -98,20 +88,79 @@ def read_items(
     said = notes + resizing + converted + _left_out(lost)
     modes = Counter(image.mode for image in decoded.values())
     shapes = Counter(hw(*sizes[place]) for place in decoded)
-    return SourceImages(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost)
+    read_as = str(values) if values else "full"
+    return SourceImages(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost, read_as)
 
 
-def _measured(items: Sequence[Item]) -> tuple[dict[int, tuple[int, int]], dict[int, _Bad]]:
-    """(height, width) of every item by its header, and the items without a good one."""
-    sizes: dict[int, tuple[int, int]] = {}
-    bad: dict[int, _Bad] = {}
-    for place, item in enumerate(items):
-        result = _attempt(item, peek)
-        if isinstance(result, _Bad):
-            bad[place] = result
-        else:
-            sizes[place] = result
-    return sizes, bad
+class _Reading:
+    """The items of one set: what is known of them, and which of them are bad."""
+
+    def __init__(self, where: str, items: Sequence[Item], options: DataOptions) -> None:
+        self._where, self._items, self._skip = where, items, options.on_bad_image == "skip"
+        self.bad: dict[int, _Bad] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self._weights: dict[int, int] = {}
+
+    def measure(self) -> dict[int, tuple[int, int]]:
+        """(height, width) of every item by its header."""
+        for place, item in enumerate(self._items):
+            result = _attempt(item, _measured)
+            if isinstance(result, _Bad):
+                self.bad[place] = result
+            else:
+                self._sizes[place], self._weights[place] = result
+        if self.bad and not self._skip:
+            raise _refusal(self._where, list(self.bad.values()))
+        if not self._sizes:
+            raise _nothing(self._where, self.bad)
+        return self._sizes
+
+    def decode(self, resize: Resize, values: ValueRange | None) -> dict[int, DecodedImage]:
+        """Every measured item at one shape, in order."""
+        decoded: dict[int, DecodedImage] = {}
+        # Closed at once on the way out, so that no thread or progress bar outlives an error.
+        with closing(self._results(resize, values)) as results:
+            for place, result in results:
+                if isinstance(result, DecodedImage):
+                    decoded[place] = result
+                elif self._skip:
+                    self.bad[place] = result
+                else:
+                    raise _refusal(self._where, [result])
+        if not decoded:
+            raise _nothing(self._where, self.bad)
+        return decoded
+
+    def _results(
+        self, resize: Resize, values: ValueRange | None
+    ) -> Generator[tuple[int, DecodedImage | _Bad], None, None]:
+        """The measured items in order, each decoded; by threads where there is much to decode."""
+        places = [place for place in self._sizes if place not in self.bad]
+        room = InFlight(_MOST_AT_ONCE)
+
+        def work(place: int) -> DecodedImage | _Bad:
+            with room.taking(self._weights[place]):
+                return _attempt(self._items[place], lambda file: decode(file, resize, values))
+
+        # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
+        pixels = sum(height * width for height, width in self._sizes.values())
+        workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
+        pool = ThreadPoolExecutor(workers)
+        try:
+            with progress(f"reading {self._where}", len(places)) as advance:
+                for start in range(0, len(places), _CHUNK):
+                    chunk = places[start : start + _CHUNK]
+                    for result in zip(chunk, pool.map(work, chunk) if workers > 1 else map(work, chunk)):
+                        yield result
+                        advance(1)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _measured(file: BinaryIO) -> tuple[tuple[int, int], int]:
+    """(height, width) by the header, and what decoding weighs: pixels, and a quarter of the bytes."""
+    height, width = peek(file)
+    return (height, width), height * width + file.seek(0, os.SEEK_END) // 4
 
 
 def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
@@ -119,6 +168,8 @@ def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
     try:
         file = item.open()
     except Exception as error:  # a damaged .zip member raises what its compression happens to raise
+        if lacks_memory(error):
+            raise MemoryError(item.name) from error
         text = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return _Bad(item.name, printable(text))
     try:
@@ -126,72 +177,6 @@ def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
             return use(file)
     except BadImage as error:
         return _Bad(item.name, str(error))
-
-
-def _decoded(
-    where: str, items: Sequence[Item], sizes: dict[int, tuple[int, int]], resize: Resize
-) -> Generator[tuple[int, DecodedImage | _Bad], None, None]:
-    """The measured items in order, each decoded to `resize`; by threads where there is much to decode."""
-    places = list(sizes)
-    pixels = sum(height * width for height, width in sizes.values())
-
-    def work(place: int) -> DecodedImage | _Bad:
-        return _attempt(items[place], lambda file: decode(file, resize))
-
-    # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
-    workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
-    pool = ThreadPoolExecutor(workers)
-    try:
-        with progress(f"reading {where}", len(places)) as advance:
-            for start in range(0, len(places), _CHUNK):
-                chunk = places[start : start + _CHUNK]
-                for result in zip(chunk, pool.map(work, chunk) if workers > 1 else map(work, chunk)):
-                    yield result
-                    advance(1)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _stacked(decoded: Sequence[DecodedImage], resize: Resize) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """uint8 (N, H, W, C), and what was converted."""
-    remarks = Counter(remark for image in decoded for remark in image.remarks)
-    clear = [image.transparent for image in decoded]
-    colour = [image.pixels.shape[-1] >= 3 for image in decoded]
-    keep_alpha = 2 * sum(clear) > len(decoded)
-    channels = 4 if keep_alpha else 3 if any(colour) else 1
-    images = np.empty((len(decoded), resize.height, resize.width, channels), dtype=np.uint8)
-    for place, image in enumerate(decoded):
-        images[place] = _with_channels(image.pixels, channels)
-    if channels >= 3 and not all(colour):
-        remarks[f"grey image to {'RGBA' if keep_alpha else 'RGB'}"] = len(colour) - sum(colour)
-    if keep_alpha and not all(clear):
-        remarks["opaque image given full alpha"] = len(clear) - sum(clear)
-    elif any(clear) and not keep_alpha:
-        remarks["transparent image laid over white"] = sum(clear)
-    said = [_counted(number, remark) for remark, number in sorted(remarks.items())]
-    return images, (f"converted: {'; '.join(said)}",) if said else ()
-
-
-def _counted(number: int, remark: str) -> str:
-    """`1 CMYK image to RGB`, `12 CMYK images to RGB`."""
-    noun = "image" if "image" in remark else "file"
-    return f"{number:,} {remark if number == 1 else remark.replace(noun, noun + 's', 1)}"
-
-
-def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """(H, W, 1..4) as grey, grey with alpha, RGB or RGBA to (H, W, channels)."""
-    alpha = pixels[..., -1:] if pixels.shape[-1] in (2, 4) else None
-    colour = pixels if alpha is None else pixels[..., :-1]
-    if channels < 4 and alpha is not None:
-        # round(c a + 255 (1 - a)) in whole numbers, a = alpha / 255
-        weight = alpha.astype(np.uint32)
-        colour = ((colour * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
-    if channels >= 3 and colour.shape[-1] == 1:
-        colour = np.repeat(colour, 3, axis=-1)
-    if channels < 4:
-        return colour
-    full = np.full((*colour.shape[:2], 1), 255, dtype=np.uint8)
-    return np.concatenate([colour, full if alpha is None else alpha], axis=-1)
 
 
 def _nothing(where: str, bad: dict[int, _Bad]) -> DataError:

@@ -20,10 +20,10 @@ from typing import BinaryIO
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable
+from fromnoise.data.formats import is_readable
 from fromnoise.data.own_output import Found, without_own
 from fromnoise.data.zip_names import member_names
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 LABEL_FILES = ("dataset.json", "metadata.csv", "metadata.jsonl")
 LARGEST_MEMBER = 512 * 2**20
 _JUNK = {
@@ -117,11 +117,11 @@ def walk_folder(root: Path) -> Tree:
 def _tree(files: list[Found], folders: set[tuple[str, ...]], where: str) -> Tree:
     """The files as a Tree, without our own."""
     files.sort(key=lambda file: file.parts)
-    kept, notes = without_own(files, lambda file: _suffix(file.parts[-1]) in SUFFIXES, where)
+    kept, notes = without_own(files, lambda file: is_readable(_suffix(file.parts[-1])), where)
     entries, label_files, others, ignored = [], [], set(), Counter[str]()
     for file in kept:
         suffix, entry = _suffix(file.parts[-1]), Entry(file.parts, file.open, file.parts)
-        if suffix in SUFFIXES:
+        if is_readable(suffix):
             entries.append(entry)
             continue
         others.add(file.parts)

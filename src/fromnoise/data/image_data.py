@@ -32,6 +32,7 @@ class ArrayData:
 
     images: uint8 (N, C, H, W). labels: int64 (N,) or None. notes: sentences about what was found and converted,
     for the terminal and the report. held_out: what was kept out of these by `data.holdout`, None where nothing was.
+    range: the stored values that were read as black and white, such as "0-4095", or "full".
     """
 
     name: str
@@ -41,6 +42,7 @@ class ArrayData:
     spec: ImageSpec
     notes: tuple[str, ...] = field(default=())
     held_out: ArrayData | None = field(default=None, repr=False)
+    range: str = "full"
 
     def __len__(self) -> int:
         return len(self.images)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import zipfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.text import count, printable, some
+from fromnoise.common.text import count, printable
 from fromnoise.data.decode_many import read_items
-from fromnoise.data.file_tree import SUFFIXES, Tree, walk_folder, walk_zip
+from fromnoise.data.file_tree import Tree, walk_folder, walk_zip
 from fromnoise.data.folder_layout import Split, arrange
+from fromnoise.data.formats import SUFFIXES, left_aside, unread_pictures
 from fromnoise.data.source import SourceImages, no_split
 from fromnoise.settings import DataOptions
 
@@ -38,7 +38,7 @@ class ImageFolder:
             if split not in found:
                 raise no_split(self.name, split, tuple(found), "put its images under test/, beside train/")
             part = found[split]
-            notes = part.notes + _ignored(tree.ignored)
+            notes = part.notes + left_aside(tree.ignored)
             return read_items(self._where, part.entries, part.labels, part.classes, options, notes)
 
     @contextmanager
@@ -58,17 +58,9 @@ class ImageFolder:
         found = arrange(tree, self.name, self._options)
         if "train" not in found:
             place = " under train/" if found else ""
+            if unread := unread_pictures(tree.ignored):
+                raise DataError(f"{self._where} holds no pictures{place} that can be read here, but {unread}")
             others = sum(tree.ignored.values())
             here = f" ({count(others, 'other file')} in it)" if others else ""
             raise DataError(f"{self._where} holds no images{place}{here}; put in files ending in {', '.join(SUFFIXES)}")
         return found
-
-
-def _ignored(suffixes: Counter[str]) -> tuple[str, ...]:
-    if not suffixes:
-        return ()
-    kinds = some([f"{printable(suffix)} {number:,}" for suffix, number in sorted(suffixes.items())])
-    total = sum(suffixes.values())
-    return (
-        f"{count(total, 'file')} that {'is not an image' if total == 1 else 'are not images'} left aside ({kinds})",
-    )

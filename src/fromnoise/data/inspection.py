@@ -39,8 +39,9 @@ class Inspection:
     """What `inspect` found. All but `counts` is about the training images, those held out of them included.
 
     counts: images per split. modes: files per stored mode (Pillow's names). sizes: files per HEIGHTxWIDTH as
-    stored. classes: images per class. bad: files that cannot be read, with the reason, over all splits. sample:
-    uint8 (n, C, H, W), at most 64 images drawn by a fixed seed, and their labels.
+    stored. classes: images per class. bad: files that cannot be read, with the reason, over all splits. range:
+    the stored values read as black and white, or "full". sample: uint8 (n, C, H, W), at most 64 images drawn by a
+    fixed seed, and their labels.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Inspection:
     channels: tuple[Channel, ...]
     bad: tuple[str, ...]
     fingerprint: str
+    range: str
     notes: tuple[str, ...]
     sample: Tensor = field(repr=False, compare=False)
     sample_labels: Tensor | None = field(repr=False, compare=False)
@@ -94,6 +96,7 @@ def inspect(options: DataOptions) -> Inspection:
         channels=channel_values(data.images),
         bad=bad,
         fingerprint=data.fingerprint,
+        range=data.range,
         notes=notes,
         sample=sample,
         sample_labels=sample_labels,

@@ -18,10 +18,11 @@ from fromnoise.common.errors import DataError, UsageError, unknown
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import changed
 from fromnoise.common.text import count, printable
+from fromnoise.data.channels import check_channels
 from fromnoise.data.cifar import Cifar
 from fromnoise.data.digits import Digits
 from fromnoise.data.download import obtain
-from fromnoise.data.file_tree import SUFFIXES
+from fromnoise.data.formats import is_readable, unread_pictures
 from fromnoise.data.holdout import divided
 from fromnoise.data.idx import Idx, find_pairs, is_idx, labels_beside
 from fromnoise.data.image_data import ArrayData
@@ -29,6 +30,7 @@ from fromnoise.data.npz import Npz
 from fromnoise.data.registry import DATASETS, Dataset
 from fromnoise.data.resize import parse_resolution
 from fromnoise.data.source import Source, SourceImages
+from fromnoise.data.value_range import parse_range
 from fromnoise.settings import DataOptions, DataSettings
 
 SplitName = Literal["train", "test"]
@@ -49,13 +51,30 @@ def load(source: str | DataOptions, split: SplitName = "train", **settings: Unpa
         DataError: for data that is missing, broken, or has no such split.
     """
     options = changed(DataOptions(source) if isinstance(source, str) else source, settings, "data")
+    try:
+        return _loaded(options, split)
+    except MemoryError as error:
+        place = f" ({error})" if str(error) else ""
+        raise DataError(
+            f"{printable(options.source)} does not fit into the memory that is free{place}; close other programs, "
+            "or give fewer or smaller images"
+        ) from error
+
+
+def _loaded(options: DataOptions, split: SplitName) -> ArrayData:
     found = open_source(options)
     if options.holdout and "test" not in found.splits():
         train = divided(as_data(found.read("train", options), found.name, "train"), options.holdout)
         part = train if split == "train" else train.held_out
         if part is not None:
             return part
-    return as_data(found.read(split, options), found.name, split)
+    data = as_data(found.read(split, options), found.name, split)
+    if split == "test" and data.range != "full" and options.range == "auto":
+        # Both splits are read alike: the range is that of the images to train on.
+        values = found.read("train", options).range
+        if values != data.range:
+            return as_data(found.read(split, replace(options, range=values)), found.name, split)
+    return data
 
 
 def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
@@ -67,7 +86,7 @@ def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
     if train.held_out is not None or "test" not in splits(options):
         return train.held_out
     height, width = train.spec.height, train.spec.width
-    test = load(replace(options, resolution=f"{height}x{width}"), "test")
+    test = load(replace(options, resolution=f"{height}x{width}", range=train.range), "test")
     if test.spec.shape != train.spec.shape or test.spec.classes not in ((), train.spec.classes):
         raise DataError(
             f"{train.name} has {train.spec} to train on, but its test split has {test.spec}; give both the same kind "
@@ -98,13 +117,15 @@ def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
     images = torch.from_numpy(np.require(found.images.transpose(0, 3, 1, 2), requirements=["C", "W"]))
     labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
     spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
-    return ArrayData(name, split, images, labels, spec, found.notes)
+    return ArrayData(name, split, images, labels, spec, found.notes, range=found.range)
 
 
 def open_source(options: DataOptions) -> Source:
     """The source that the options name; downloads a named data set that is not here yet."""
     if options.resolution is not None:
-        parse_resolution(options.resolution)  # a bad flag is said before anything is downloaded
+        parse_resolution(options.resolution)  # a bad setting is said before anything is downloaded
+    parse_range(options.range)
+    check_channels(options.channels)
     name = options.source
     if name in DATASETS:
         found = _named(name, DATASETS[name])
@@ -176,7 +197,7 @@ def _from_folder(path: Path, options: DataOptions) -> Source:
     from fromnoise.data.image_folder import ImageFolder
 
     files = [file for file in path.iterdir() if file.is_file()]
-    if not any(file.suffix.lower() in SUFFIXES for file in files):
+    if not any(is_readable(file.suffix.lower()) for file in files):
         pairs = find_pairs(files)
         if pairs:
             return Idx(printable(path.resolve().name), pairs)
@@ -197,8 +218,10 @@ def _from_file(path: Path, options: DataOptions) -> Source:
         return ImageFolder(path, options)
     if is_idx(path):
         return Idx(printable(path.name.split(".")[0]), {"train": (path, labels_beside(path))})
-    if suffix in SUFFIXES:
+    if is_readable(suffix):
         raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed to train; give a folder")
+    if unread := unread_pictures({suffix: 1}):
+        raise DataError(f"{printable(str(path))} is a picture that cannot be read here ({unread})")
     raise DataError(
         f"{printable(str(path))} cannot be read as images; expected a folder of images, a .zip of one, an .npz "
         "or an IDX file"

@@ -3,8 +3,8 @@
     scale = min(W / w, H / h)          the largest centred region of the wanted aspect ratio is w*scale by h*scale
     image[region] -> (h, w)            by Lanczos, after whole-number reduction where it is much larger
 
-Without `--resolution`, images that share one size of at most 256 on both sides keep it; anything else has its
-short side resized to 64 and its centre cropped to 64x64.
+Without `--resolution`, images that share one size of at most 256 on both sides keep it; anything else has its short
+side resized and its centre cropped to a square of 64, or of the median short side where that is less.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Resize:
         if not self.crop:
             return (0.0, 0.0, float(width), float(height))
         scale = min(width / self.width, height / self.height)
-        left = (width - self.width * scale) / 2
-        top = (height - self.height * scale) / 2
+        left = max(0.0, (width - self.width * scale) / 2)  # rounding may bring it just below
+        top = max(0.0, (height - self.height * scale) / 2)
         return (left, top, width - left, height - top)
 
     def enlargement(self, height: int, width: int) -> float:
@@ -84,8 +84,20 @@ def choose_resize(sizes: Mapping[tuple[int, int], int], options: DataOptions) ->
     elif len(sizes) == 1 and max(max(sizes)) <= KEPT_UP_TO:
         resize = Resize(*next(iter(sizes)), crop=options.center_crop)
     else:
-        resize = Resize(OTHERWISE, OTHERWISE, crop=options.center_crop)
+        side = _usual_side(sizes)
+        resize = Resize(side, side, crop=options.center_crop)
     return resize, _sentences(sizes, resize, options)
+
+
+def _usual_side(sizes: Mapping[tuple[int, int], int]) -> int:
+    """The median short side, to a multiple of 4 (networks halve their images twice), from 8 to 64."""
+    sides = sorted((min(size), number) for size, number in sizes.items())
+    half, seen = (sum(number for _, number in sides) + 1) // 2, 0
+    for side, number in sides:
+        seen += number
+        if seen >= half:
+            return min(max(8, (side + 2) // 4 * 4), OTHERWISE)
+    return OTHERWISE
 
 
 def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: DataOptions) -> tuple[str, ...]:
@@ -95,11 +107,10 @@ def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: Da
     smallest, largest = hw(*ordered[0]), hw(*ordered[-1])
     seen = f"all images are {smallest}" if len(sizes) == 1 else f"sizes differ ({smallest} to {largest})"
     goal = hw(resize.height, resize.width)
-    short = OTHERWISE if options.resolution is None else None
     if not resize.crop:
         done = f"squeezed into {goal}"
-    elif short is not None:
-        done = f"short side resized to {short}, centre cropped to {goal}"
+    elif options.resolution is None:
+        done = f"short side resized to {resize.height}, centre cropped to {goal}"
     else:
         done = f"resized and centre cropped to {goal}"
     advice = "; --resolution changes it" if options.resolution is None else ""
@@ -111,8 +122,18 @@ def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: Da
     return tuple(notes)
 
 
+def without_hidden_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (..., C) with black where alpha, the last of 2 or 4 channels, is 0, as resizing leaves it."""
+    if pixels.shape[-1] not in (2, 4) or not (hidden := pixels[..., -1] == 0).any():
+        return pixels
+    pixels = pixels.copy()
+    pixels[hidden] = 0
+    return pixels
+
+
 def resize_arrays(images: NDArray[np.uint8], options: DataOptions) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """uint8 (N, H, W, C) at the wanted shape, and what to say about it; the same array if nothing changes."""
+    images = without_hidden_colours(images)
     number, height, width, channels = images.shape
     resize, notes = choose_resize(Counter({(height, width): number}), options)
     if (resize.height, resize.width) == (height, width):

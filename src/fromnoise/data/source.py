@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ class SourceImages:
     """The images of one split.
 
     images: uint8 (N, H, W, C), already of one shape. labels: int64 (N,) or None. modes and sizes count the files
-    as they were, by Pillow's mode names and HEIGHTxWIDTH. bad: files left out, each with its reason.
+    as they were, by Pillow's mode names and HEIGHTxWIDTH. bad: files left out, each with its reason. range: the stored
+    values that were read as black and white, such as "0-4095", or "full".
     """
 
     images: NDArray[np.uint8]
@@ -31,6 +32,7 @@ class SourceImages:
     modes: Mapping[str, int] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     bad: tuple[str, ...] = ()
+    range: str = "full"
 
 
 class Source(Protocol):
@@ -53,19 +55,26 @@ def no_split(name: str, split: str, known: tuple[str, ...], remedy: str) -> Data
 
 
 def from_arrays(
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
     labels: NDArray[np.int64] | None,
     classes: tuple[str, ...],
     options: DataOptions,
     notes: tuple[str, ...] = (),
 ) -> SourceImages:
-    """A SourceImages for images (N, H, W, C) that share one shape already, resized to the wanted resolution."""
-    from fromnoise.data.resize import resize_arrays
+    """A SourceImages for images (N, H, W, C) that share one shape already, resized to the wanted resolution.
+
+    They are uint8 or uint16, or of any type where `data.range` gives the values of black and white.
+    """
+    from fromnoise.data.channels import given_channels
+    from fromnoise.data.resize import resize_arrays, without_hidden_colours
+    from fromnoise.data.value_range import array_levels
 
     number, height, width, channels = images.shape
-    resized, said = resize_arrays(images, options)
+    ranged, read_as, in_range = array_levels(images, options.range)
+    converted, of_channels = given_channels(without_hidden_colours(ranged), options.channels)
+    resized, said = resize_arrays(converted, options)
     modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
-    return SourceImages(resized, labels, classes, notes + said, modes, sizes)
+    return SourceImages(resized, labels, classes, notes + in_range + of_channels + said, modes, sizes, range=read_as)
 
 
 def named_values(values: NDArray[np.int64]) -> tuple[str, ...]:

@@ -6,36 +6,29 @@ import torch
 from torch import Tensor
 
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.value_range import DARK, NARROW, Stored, range_note
 from fromnoise.diagnosis.finding import Finding
 from fromnoise.diagnosis.images import choose_images
 from fromnoise.metrics.pixel_statistics import pixel_statistics
 
-_DARK = 24  # grey levels: images that stay below look black
-_NARROW = 96
 _IMAGES = 4096
 
 
 def grey_levels(data: ArrayData) -> Finding:
-    """The grey levels that the training images `data` use."""
+    """The grey levels that the training images `data` use, in the words in which reading them spoke of their range."""
     images = choose_images(data, _IMAGES).images
     low, high = int(images.min()), int(images.max())
-    numbers = {"lowest": low, "highest": high}
+    numbers = {"lowest": low, "highest": high, "range": data.range}
     used = f"The training images use grey levels {low} to {high} of 0 to 255"
-    if high <= _DARK or high - low <= _DARK:
-        if high <= 1:
-            message = f"{used}: they seem to hold 0 to 1 where 0 to 255 is expected, so all of them are black."
-            advice = "multiply them by 255 before saving them as uint8, and train again"
-        elif high in (15, 16):
-            message = f"{used}: nothing is above 6 % of the range, as in 12-bit images stored in 16-bit files."
-            advice = "multiply the values in the files by 16 (4,095 becomes 65,520), and train again"
-        else:
-            message = f"{used}: a small part of the range, so noise hides them."
-            advice = "stretch the images to the whole range (`fromnoise data inspect` shows them), and train again"
-        return Finding("grey levels", "error", message, advice, numbers)
-    if high - low <= _NARROW:
-        advice = "stretch the images to the whole range, if their contrast does not matter"
-        return Finding("grey levels", "warning", f"{used}, so their contrast is low.", advice, numbers)
-    return Finding("grey levels", "ok", f"{used}.", "", numbers)
+    said = next((note for note in data.notes if note.startswith("range:")), "")
+    if data.range != "full" or high - low > NARROW:
+        return Finding("grey levels", "ok", f"{used}{f' ({said})' if said else ''}.", "", numbers)
+    said = said or "; ".join(range_note(Stored(low, high, 255), None)) or "range: all pixels are the same"
+    if high <= DARK or high - low <= DARK:
+        advice = "train again with the range that the images fill (`--set data.range=LOW-HIGH`)"
+        return Finding("grey levels", "error", f"{used}, so noise hides them ({said}).", advice, numbers)
+    advice = "train again with the range that they fill, if their contrast does not matter"
+    return Finding("grey levels", "warning", f"{used}, so their contrast is low ({said}).", advice, numbers)
 
 
 def sample_colour(samples: Tensor, data: ArrayData) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,7 @@ def evaluate_external(
     spec: EvaluationSpec | None = None,
     *,
     file: str | None = None,
+    said: Sequence[str] = (),
 ) -> Measured:
     """Measure the images `samples` beside real images.
 
@@ -29,6 +32,7 @@ def evaluate_external(
         train: the reference.
         test: other real images of the same kind; without them there is no ratio.
         file: the name of the samples in the protocol, their own if not given.
+        said: notes on how they were read.
 
     Raises:
         DataError: for fewer than 10 images on a side, and for two shapes.
@@ -39,7 +43,7 @@ def evaluate_external(
     reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
     report_progress(f"measuring {len(samples):,} samples ...")
     given = SampleSet(samples.images, labels, {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]})
-    return measure(given, reference, real, test, external, notes)
+    return measure(given, reference, real, test, external, [*said, *notes])
 
 
 def _labels(samples: ArrayData, train: ArrayData) -> tuple[Tensor | None, list[str]]:

@@ -147,5 +147,5 @@ def check_shape(images: Tensor, data: ArrayData) -> None:
         channels, height, width = images.shape[1:]
         raise DataError(
             f"the samples are {height}x{width} with {channels} channels, but {data.name} is {data.spec.height}x"
-            f"{data.spec.width} with {data.spec.channels}; bring both to one shape, such as with --resolution"
+            f"{data.spec.width} with {data.spec.channels}; read both with the same resolution and channels"
         )

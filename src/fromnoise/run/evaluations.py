@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.files import write_json
-from fromnoise.data import DataOptions, load, unseen
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.extended import measure_extended
 from fromnoise.evaluation.external_samples import evaluate_external
+from fromnoise.evaluation.matching import read_matched
 from fromnoise.evaluation.measure import Measured
 from fromnoise.evaluation.sweep import Sweep, sweep, sweep_figures
 from fromnoise.figures.encode import png_bytes
@@ -79,6 +79,7 @@ def evaluate_files(
     reference: str,
     spec: EvaluationSpec | None = None,
     *,
+    settings: Mapping[str, Any] | None = None,
     output_dir: str | Path | None = None,
     statistics_to: str | Path | None = None,
 ) -> tuple[Evaluation, Path | None]:
@@ -86,16 +87,16 @@ def evaluate_files(
 
     Arguments:
         samples: an .npz, folder or .zip; labels count where it has classes that the reference has too.
+        settings: data options of the reference by name, such as resolution.
         output_dir: where evaluation.json, closest.png and report.html go.
         statistics_to: an .npz file for the statistics of the training images.
 
     Raises:
-        DataError: where samples or reference cannot be read, or their shapes differ.
+        DataError: where samples or reference cannot be read, or they are of different kinds.
     """
-    train = load(DataOptions(source=reference))
-    images = load(DataOptions(source=samples, holdout=0.0))
-    test = unseen(DataOptions(source=reference), train)
-    measured = evaluate_external(images, train, test, spec, file=Path(samples).name)
+    read = read_matched(samples, reference, settings or {})
+    images, train = read.samples, read.train
+    measured = evaluate_external(images, train, read.test, spec, file=Path(samples).name, said=read.notes)
     if output_dir is None:
         _save_statistics(measured, statistics_to)
         return measured.evaluation, None

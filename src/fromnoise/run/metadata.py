@@ -39,6 +39,7 @@ def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext
             "about": str(images.spec),
             "count": len(images),
             "fingerprint": images.fingerprint,
+            "range": images.range,
             "label_counts": images.label_counts.tolist(),
             "notes": list(images.notes),
         },

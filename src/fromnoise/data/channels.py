@@ -1,0 +1,113 @@
+"""How many channels a set of images has, decided once for all of them, or by `data.channels`.
+
+- 4 (RGBA), when more than half of the images have a pixel that is not fully opaque; otherwise alpha is laid over
+  white, and
+- 3 (RGB), when any image is stored in colour, even if it only shows greys (a palette counts by the colours that
+  its pixels use), which a note then says; otherwise
+- 1 (grey).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.text import count
+
+if TYPE_CHECKING:
+    from fromnoise.data.decode import DecodedImage
+    from fromnoise.data.resize import Resize
+
+NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
+_NEARLY = 2  # grey levels by which the channels of a grey picture may differ after lossy compression
+
+
+def check_channels(channels: int | None) -> None:
+    """UsageError for a number of channels that no images here have."""
+    if channels is not None and channels not in NAMES:
+        raise UsageError(
+            f"data.channels is {channels}, but expected 1 (grey), 3 (RGB) or 4 (RGBA); give one of "
+            "those, or leave it out"
+        )
+
+
+def stacked(
+    decoded: Sequence[DecodedImage], resize: Resize, wanted: int | None
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """uint8 (N, H, W, C), and what was converted. wanted: `data.channels`."""
+    remarks = Counter(remark for image in decoded for remark in image.remarks)
+    clear = [image.transparent for image in decoded]
+    colour = [image.pixels.shape[-1] >= 3 for image in decoded]
+    channels = wanted or (4 if 2 * sum(clear) > len(decoded) else 3 if any(colour) else 1)
+    images = np.empty((len(decoded), resize.height, resize.width, channels), dtype=np.uint8)
+    tinted = 0
+    for place, image in enumerate(decoded):
+        images[place] = with_channels(image.pixels, channels)
+        tinted += channels == 1 and colour[place] and not shows_grey(image.pixels)
+    if channels >= 3 and not all(colour):
+        remarks[f"grey image to {NAMES[channels]}"] = len(colour) - sum(colour)
+    if tinted:
+        remarks["colour image to grey"] = tinted
+    if channels == 4 and not all(clear):
+        remarks["opaque image given full alpha"] = len(clear) - sum(clear)
+    elif any(clear) and channels < 4:
+        remarks["transparent image laid over white"] = sum(clear)
+    said = [_counted(number, remark) for remark, number in sorted(remarks.items())]
+    converted = (f"converted: {'; '.join(said)}",) if said else ()
+    return images, converted + (grey_note(images) if wanted is None else ())
+
+
+def given_channels(images: NDArray[np.uint8], wanted: int | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Images (N, H, W, C) of an array with the channels of `data.channels`, and what to say of them."""
+    if wanted is None:
+        return images, grey_note(images)
+    if images.shape[-1] == wanted:
+        return images, ()
+    said = f"converted: {count(len(images), 'image')} of {NAMES[images.shape[-1]]} to {NAMES[wanted]}"
+    return np.stack([with_channels(image, wanted) for image in images]), (said,)
+
+
+def grey_note(images: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Said of images (N, H, W, 3 or 4) that all show nothing but greys."""
+    if images.shape[-1] < 3 or not all(shows_grey(image) for image in images):
+        return ()
+    return (f"all images are grey, stored as {NAMES[images.shape[-1]]}; --set data.channels=1 takes them as grey",)
+
+
+def shows_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the colour channels of (..., C) are the same but for what lossy compression leaves."""
+    if pixels.shape[-1] < 3:
+        return True
+    colour = pixels[..., :3].astype(np.int16)
+    return bool((colour.max(-1) - colour.min(-1)).max() <= _NEARLY)
+
+
+def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """(H, W, 1..4) as grey, grey with alpha, RGB or RGBA to (H, W, channels)."""
+    alpha = pixels[..., -1:] if pixels.shape[-1] in (2, 4) else None
+    colour = pixels if alpha is None else pixels[..., :-1]
+    if channels < 4 and alpha is not None:
+        # round(c a + 255 (1 - a)) in whole numbers, a = alpha / 255
+        weight = alpha.astype(np.uint32)
+        colour = ((colour * weight + 255 * (255 - weight) + 127) // 255).astype(np.uint8)
+    if channels >= 3 and colour.shape[-1] == 1:
+        colour = np.repeat(colour, 3, axis=-1)
+    elif channels == 1 and colour.shape[-1] == 3:
+        # ITU-R BT.601, as Pillow's conversion to L; equal channels keep their value
+        weights = np.array([19595, 38470, 7471], dtype=np.uint32)
+        colour = ((colour.astype(np.uint32) @ weights + 32768) >> 16).astype(np.uint8)[..., None]
+    if channels < 4:
+        return colour
+    full = np.full((*colour.shape[:2], 1), 255, dtype=np.uint8)
+    return np.concatenate([colour, full if alpha is None else alpha], axis=-1)
+
+
+def _counted(number: int, remark: str) -> str:
+    """`1 CMYK image to RGB`, `12 CMYK images to RGB`."""
+    noun = "image" if "image" in remark else "file"
+    return f"{number:,} {remark if number == 1 else remark.replace(noun, noun + 's', 1)}"
