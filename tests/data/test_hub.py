@@ -21,7 +21,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., bytes]) -> Calla
     datasets = pytest.importorskip("datasets")
 
     def table(labels: list[int | None], kind: Any) -> Any:
-        cells = [{"bytes": encoded(Image.new("RGB", (8, 8), (50 * i, 0, 0))), "path": None} for i in range(len(labels))]
+        cells = [{"bytes": encoded(Image.new("RGB", (8, 8), (120 * i, 0, 0))), "path": None} for i in range(len(labels))]
         features = datasets.Features({"id": datasets.Value("int64"), "photo": datasets.Image(), "label": kind})
         rows = {"id": list(range(len(labels))), "photo": cells, "label": labels}
         return datasets.Dataset.from_dict(rows, features=features)
@@ -42,7 +42,7 @@ def test_images_and_class_labels_are_read(hub: Callable[..., None]) -> None:
     data = load(options)
     assert describe(data) == "pictures: 3 images, 8x8 RGB, 2 classes"
     assert data.spec.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [0, 1, 1]
-    assert data.images[:, 0, 0, 0].tolist() == [0, 50, 100]
+    assert data.images[:, 0, 0, 0].tolist() == [0, 120, 240]
     (note,) = load(options, "test").notes
     assert "validation" in note and "test" in note
 
@@ -121,4 +121,4 @@ def test_names_that_cannot_be_are_usage_errors(source: str) -> None:
 def test_the_bytes_of_a_hub_image_are_those_of_its_file(hub: Callable[..., None]) -> None:
     hub({"train": [0, 1]})
     images = load(DataOptions(source="hf:me/pictures", resolution="16")).images.numpy()
-    assert images.shape == (2, 3, 16, 16) and (images[1, 0] == 50).all() and not np.any(images[:, 1:])
+    assert images.shape == (2, 3, 16, 16) and (images[1, 0] == 120).all() and not np.any(images[:, 1:])

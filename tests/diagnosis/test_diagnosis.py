@@ -184,13 +184,18 @@ def test_too_few_steps(trained):
     assert found.numbers["kernel_distance"] > 2 * found.numbers["finer_kernel_distance"]
 
 
-@pytest.mark.parametrize(("divide", "factor"), [(255, "255"), (16, "16")])
-def test_images_in_the_wrong_range(tmp_path, divide, factor):
+@pytest.mark.parametrize(("divide", "high"), [(255, 1), (16, 15)])
+def test_images_in_the_wrong_range(tmp_path, divide, high):
     images = load(DataOptions("digits")).images[:64] // divide
-    source = saved(tmp_path / "dark.npz", images)
-    run = Run.create(source, output_dir=tmp_path / "run", settings={**LEARNS, "train.train_batch_size": 16})
-    found = grey_levels(run.data)
-    assert found.level == "error" and f"by {factor}" in found.advice
+    source, settings = saved(tmp_path / "dark.npz", images), {**LEARNS, "train.train_batch_size": 16}
+    for values, level, named in (("auto", "ok", "full"), ("full", "error", f"0-{high}")):
+        place = tmp_path / values
+        run = Run.create(source, output_dir=place, settings={**settings, "data.range": values})
+        (said,) = [note for note in run.data.notes if note.startswith("range:")]
+        found = grey_levels(run.data)
+        assert found.level == level and said in found.message and f"--set data.range={named} " in said
+        assert (int(run.data.images.max()) == 255) == (values == "auto")
+        assert run.metadata["data"]["range"] == found.numbers["range"] == (f"0-{high}" if values == "auto" else "full")
 
 
 def test_a_cold_average(tmp_path, trained):
