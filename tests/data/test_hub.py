@@ -21,7 +21,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., bytes]) -> Calla
     datasets = pytest.importorskip("datasets")
 
     def table(labels: list[int | None], kind: Any) -> Any:
-        cells = [{"bytes": encoded(Image.new("RGB", (8, 8), (120 * i, 0, 0))), "path": None} for i in range(len(labels))]
+        cells = [
+            {"bytes": encoded(Image.new("RGB", (8, 8), (120 * i, 0, 0))), "path": None} for i in range(len(labels))
+        ]
         features = datasets.Features({"id": datasets.Value("int64"), "photo": datasets.Image(), "label": kind})
         rows = {"id": list(range(len(labels))), "photo": cells, "label": labels}
         return datasets.Dataset.from_dict(rows, features=features)

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fromnoise.common.errors import BusyError, DataError, UsageError
 from fromnoise.data import DataOptions, load
@@ -15,7 +16,6 @@ from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.scores import Scores
 from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_number, verdict
 from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
-from fromnoise.figures.grid import save
 from fromnoise.run import Run
 from fromnoise.run.evaluations import evaluate_files
 
@@ -156,13 +156,26 @@ def test_missing_classes_are_named(tmp_path):
     assert found.metrics.duplicate_rate > 0.9 and found.metrics.recall < 0.5
 
 
-@pytest.mark.parametrize(
-    ("shape", "named"), [((40, 3, 16, 16), "3 channels"), ((40, 1, 20, 16), "20x16"), ((40, 1, 8, 8), "8x8")]
-)
-def test_samples_of_another_shape_are_refused(tmp_path, shape, named):
-    images = torch.zeros(shape, dtype=torch.uint8)
-    with pytest.raises(DataError, match=named):
-        evaluate_files(npz(tmp_path / "others.npz", images), "digits")
+def test_samples_of_another_shape_colour_or_range_are_refused(tmp_path):
+    red = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1).expand(40, 3, 16, 16)
+    masks = torch.eye(16, dtype=torch.uint8).expand(40, 1, 16, 16)
+    for images, named in ((red, "colour"), (torch.zeros(40, 1, 20, 16), "20x16"), (masks, "range.* 0 to 1 ")):
+        with pytest.raises(DataError, match=named):
+            evaluate_files(npz(tmp_path / "others.npz", images.to(torch.uint8)), "digits")
+
+
+def test_grey_samples_in_colour_and_of_another_size_measure_as_grey_ones_do(tmp_path):
+    spec, grey = EvaluationSpec("pixels"), load(DataOptions("digits")).images[:40]
+    plain, _ = evaluate_files(npz(tmp_path / "grey.npz", grey), "digits", spec)
+    coloured = grey.expand(40, 3, 16, 16)
+    found, _ = evaluate_files(npz(tmp_path / "colour.npz", coloured), "digits", spec)
+    assert found.metrics == plain.metrics and any("RGB" in note for note in found.notes)
+    large = npz(tmp_path / "large.npz", grey.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    found, _ = evaluate_files(large, "digits", spec)
+    assert found.metrics.frechet_distance == pytest.approx(plain.metrics.frechet_distance, rel=0.2)
+    assert any("32x32" in note and "16x16" in note for note in found.notes)
+    found, _ = evaluate_files(large, "digits", spec, settings={"resolution": "8"})
+    assert found.protocol["reference"]["fingerprint"] == load("digits", resolution="8").fingerprint[:16]
 
 
 def test_labels_of_other_classes_are_not_used_and_numbers_are(tmp_path):
@@ -179,10 +192,9 @@ def test_data_without_a_test_split_and_without_labels(tmp_path):
     generator = torch.Generator().manual_seed(0)
     pictures = torch.randint(0, 256, (60, 3, 8, 8), generator=generator, dtype=torch.uint8)
     folder = tmp_path / "photos"
+    folder.mkdir()
     for i, picture in enumerate(pictures):
-        from PIL import Image
-
-        save(Image.fromarray(picture.permute(1, 2, 0).numpy()), folder / f"{i}.png")
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(folder / f"{i}.png")
     found, _ = evaluate_files(npz(tmp_path / "made.npz", pictures[:30].flip(3)), str(folder))
     assert any("6 of 60 images" in note for note in found.notes)
     assert found.reference_rows["test"] is None and found.metrics.classes == () and found.ratio_to_test is None
