@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
+from fromnoise.cli.stopping import Stopped, stopped_by_signals
 from fromnoise.common.errors import FromNoiseError, Interrupted, MemoryLimitError, UsageError, WriteError
 from fromnoise.common.memory import is_out_of_memory
 
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A standard output that is full ends no work: what was made is kept, and the exit code is then that of WriteError.
     """
-    with kept_streams(sys.stdout, sys.stderr) as output:
+    with kept_streams(sys.stdout, sys.stderr) as output, stopped_by_signals():
         code = _run(sys.argv[1:] if argv is None else list(argv))
         output.flush()
         if not output.full:
@@ -80,9 +81,9 @@ def _run(argv: list[str]) -> int:
             raise
         _say("fromnoise: memory ran out; close other programs, or ask for fewer or smaller images")
         return MemoryLimitError.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _say("\nfromnoise: stopped")
-        return 130
+        return stop.exit_code if isinstance(stop, Stopped) else 130
 
 
 def _say(text: str) -> None:
