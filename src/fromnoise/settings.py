@@ -66,7 +66,7 @@ class NetOptions:
     depth: int = option(2, "residual blocks per level of the U-Net, or blocks of the DiT", least=1, most=8)
     time_conditioning: bool = option(True, "condition the network on the time (the chapter's networks are not)")
     class_conditioning: bool = option(True, "condition the network on the class, where the images have classes")
-    channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel")
+    channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel", least=1, most=4096)
     attention: bool = option(True, "self-attention at the lower levels of UNet2DModel")
 
 
@@ -81,7 +81,7 @@ class ProcessOptions:
     betas: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = option(
         "linear", "the noise schedule of a VP process"
     )
-    steps: int = option(1000, "entries in the table of a VP process", least=3)
+    steps: int = option(1000, "entries in the table of a VP process", least=3, most=1_000_000)
     beta_start: float = option(1e-4, "the first beta of a linear or scaled linear schedule", least=1e-8, most=0.999)
     beta_end: float = option(0.02, "the last beta", least=1e-8, most=0.999)
     zero_terminal_snr: bool = option(False, "make the last entry of a VP process pure noise")

@@ -34,13 +34,18 @@ def option(
 
 def kind_of(annotation: Any) -> tuple[Any, tuple[str, ...], bool]:
     """(type, choices, may be None) of a field's annotation: plain types, Literal and `X | None`."""
-    optional = False
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
-        optional, annotation = len(inner) < len(typing.get_args(annotation)), inner[0]
+    inner = _inner(annotation)
+    optional, annotation = inner is not annotation, inner
     if typing.get_origin(annotation) is Literal:
         return str, tuple(typing.get_args(annotation)), optional
     return typing.get_origin(annotation) or annotation, (), optional
+
+
+def _inner(annotation: Any) -> Any:
+    """X of the annotation `X | None`; any other as it is."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return annotation
+    return next(part for part in typing.get_args(annotation) if part is not type(None))
 
 
 def checked(options: T, section: str = "") -> T:
@@ -65,12 +70,20 @@ def _check_value(name: str, value: Any, annotation: Any, limits: Any) -> None:
         return
     if choices:
         if value not in choices:
-            raise UsageError(unknown(f"value for {name}", str(value), choices))
+            raise UsageError(unknown(f"value for {name}", str(value)[:60], choices))
         return
     fits = isinstance(value, (int, float) if kind is float else kind)
     if not fits or (kind in (int, float) and isinstance(value, bool)):
         wanted = "numbers with commas, such as 0.3,0.8" if kind is tuple else kind.__name__
-        raise UsageError(f"{name} is {value!r}, but expected {wanted}; give a value of that kind")
+        raise UsageError(f"{name} is {repr(value)[:60]}, but expected {wanted}; give a value of that kind")
+    if kind is tuple:
+        for part in value:
+            _check_value(f"a part of {name}", part, typing.get_args(_inner(annotation))[0], limits)
+        return
+    if limits.get("duration"):
+        parse_duration(value)
+    if kind is int and abs(value) >= 2**63:
+        raise UsageError(f"{name} is a number of {value.bit_length()} bits, but 63 are the most; give a smaller one")
     if kind is float and not math.isfinite(value):
         raise UsageError(f"{name} is {value}, but expected a finite number; give one")
     least, most = limits.get("least"), limits.get("most")
@@ -180,11 +193,14 @@ def from_dict(base: T, fields: Mapping[str, Any]) -> T:
     changes: dict[str, Any] = {}
     for name, values in fields.items():
         if name not in known and any(name == field.name for field in dataclasses.fields(base)):  # type: ignore[arg-type]
+            _check_value(name, values, typing.get_type_hints(type(base))[name], {})
             base = dataclasses.replace(base, **{name: values})  # type: ignore[type-var]
         elif name not in known:
             raise UsageError(unknown("section", name, known))
         elif not isinstance(values, Mapping):
-            raise UsageError(f"{name} is {values!r}, but it is a section of settings; write it as a table, [{name}]")
+            raise UsageError(
+                f"{name} is {repr(values)[:60]}, but it is a section of settings; write it as a table, [{name}]"
+            )
         else:
             changes |= {f"{name}.{key}": value for key, value in values.items()}
     return replaced(base, changes)

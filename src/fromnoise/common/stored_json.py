@@ -47,7 +47,9 @@ def verified(content: Mapping[str, Any]) -> dict[str, Any]:
     """`content` without its checksum; ValueError where it does not fit."""
     rest = {name: value for name, value in content.items() if name != CHECKSUM}
     if CHECKSUM in content and content[CHECKSUM] != checksum(rest):
-        raise ValueError(f"it was changed after it was written: its {CHECKSUM} does not fit")
+        raise ValueError(
+            f"it was changed after it was written: its {CHECKSUM} does not fit; without that line it is taken as it is"
+        )
     return rest
 
 

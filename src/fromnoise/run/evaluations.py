@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.files import write_json
+from fromnoise.common.stored_json import write_stored
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
 from fromnoise.evaluation.evaluation import Evaluation
@@ -51,7 +52,7 @@ def evaluate_into(
         if not extended:
             return measured.evaluation
         evaluation = replace(measured.evaluation, extended=measure_extended(model, train, test, measured.samples))
-        write_json(folder.evaluation, evaluation.to_json())
+        write_stored(folder.evaluation, evaluation.to_json())
     return evaluation
 
 
@@ -68,7 +69,7 @@ def sweep_into(
     """Sweep `axes` and write sweep.json and its figures; BusyError while another process sweeps this run."""
     with folder.locked("sweep"):
         swept = sweep(models, axes, train, test, num, settings=settings, features=features)
-        write_json(folder.sweep, swept.to_json())
+        write_stored(folder.sweep, swept.to_json())
         for name, figure in sweep_figures(swept).items():
             save(figure, folder.figures / f"{name}.png")
     return swept
@@ -108,7 +109,7 @@ def evaluate_files(
 
 
 def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: str | Path | None) -> None:
-    write_json(evaluation, measured.evaluation.to_json())
+    write_stored(evaluation, measured.evaluation.to_json())
     save(measured.closest, closest)
     _save_statistics(measured, statistics_to)
 

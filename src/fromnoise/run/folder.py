@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
-from fromnoise.common.files import write_bytes, write_json
+from fromnoise.common.files import write_bytes
 from fromnoise.common.progress import report_progress
+from fromnoise.common.stored_json import read_stored, write_stored
 from fromnoise.common.text import count
 from fromnoise.run.metrics_file import MetricsFile
-from fromnoise.run.migrate import FORMAT, migrated, migrated_settings
+from fromnoise.run.migrate import FORMAT, migrated_settings
+from fromnoise.run.record import read_record
 
 _ADVICE = "choose another --output_dir"
 
@@ -92,8 +94,11 @@ class RunFolder:
         return self.path / "sweep.json"
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
-        return self.config.is_file()
+        """Whether a run was begun here; CheckpointError where that cannot be seen."""
+        try:
+            return self.config.exists()
+        except OSError as error:
+            raise CheckpointError(f"{self.path} cannot be read ({error.strerror}); allow reading it") from error
 
     def create(self, requested: dict[str, Any], record: dict[str, Any], initial: bytes = b"") -> None:
         """Make the folder with config.toml and config.json; WriteError where that cannot be.
@@ -111,14 +116,14 @@ class RunFolder:
         _write(place, words)
         if initial:
             write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
-        write_json(self.config, {"format": FORMAT, **record}, advice=_ADVICE)
+        write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
 
     def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
         """Write changed settings: config.toml, unless `requested` is None, and config.json. Raises WriteError."""
         advice = "free some space, or allow writing there"
         if requested is not None:
             write_bytes(self.path / "config.toml", to_toml(requested).encode(), advice=advice)
-        write_json(self.config, {**record, "format": FORMAT}, durable=True, advice=advice)
+        write_stored(self.config, {**record, "format": FORMAT}, durable=True, advice=advice)
 
     def read_request(self) -> dict[str, Any] | None:
         """config.toml: what was requested when the run was begun; None where it cannot be read."""
@@ -129,24 +134,12 @@ class RunFolder:
         return migrated_settings(tables)
 
     def read_record(self) -> dict[str, Any]:
-        """config.json; CheckpointError where this is not a run folder, or one that a newer fromnoise made."""
+        """config.json; CheckpointError where this is not a run folder, or it is damaged, or of a newer fromnoise."""
         if not self.exists():
             raise CheckpointError(
                 f"not a run folder: {self.path} (config.json is missing); give a folder that `fromnoise train` made"
             )
-        try:
-            record: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
-            newer = record["format"] > FORMAT
-            record = record if newer else migrated(record)
-            if not newer and not {"settings", "spec", "data", "sigma_data"} <= set(record):
-                raise ValueError("parts are missing")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{self.config} cannot be read ({error}); train again into a new folder") from error
-        if newer:
-            raise CheckpointError(
-                f"{self.path} has format {record['format']}, this fromnoise knows {FORMAT}; update it"
-            )
-        return record
+        return read_record(self.config)
 
     def append_metrics(self, lines: list[dict[str, Any]]) -> None:
         """Add lines to metrics.jsonl, all of them or none; WriteError where that cannot be."""
@@ -161,12 +154,14 @@ class RunFolder:
         return MetricsFile(self.metrics).read()[1]
 
     def read_json(self, path: Path) -> dict[str, Any] | None:
-        """What a verb wrote to `path`, None where nothing is or a kill cut it short."""
+        """What a verb wrote to `path`, None where nothing is; CheckpointError where it is damaged."""
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_stored(path)
+        except FileNotFoundError:
             return None
-        return content
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise CheckpointError(f"{path} is damaged ({reason}); delete it, and make it again") from error
 
     def rewind_metrics(self, images: int) -> None:
         """Drop the lines beyond `images`: training goes on from a checkpoint there and will write them again."""

@@ -3,6 +3,7 @@
 format 1    config, situation; net.told_time, net.told_class; objective.times; train.heldout;
             sample.autoguidance, sample.weaker; the grid "spread", now "few_steps"
 format 2    settings, context; the names of `fromnoise.settings`
+format 3    sha256, of all the rest; train.checkpoints_kept is at least 2
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT, FIRST_CHECKED = 3, 3  # the latter is the first format with a checksum
 
 _SECTIONS = {"config": "settings", "situation": "context"}
 _SETTINGS = {
@@ -26,7 +27,8 @@ def migrated(record: dict[str, Any]) -> dict[str, Any]:
     if record["format"] >= FORMAT:
         return record
     record = {_SECTIONS.get(name, name): value for name, value in record.items()} | {"format": FORMAT}
-    return record | ({"settings": migrated_settings(record["settings"])} if "settings" in record else {})
+    settings = record.get("settings")
+    return record | ({"settings": migrated_settings(settings)} if isinstance(settings, Mapping) else {})
 
 
 def migrated_settings(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,4 +42,5 @@ def migrated_settings(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    return "few_steps" if (name, value) == ("grid", "spread") else value
+    former = {("grid", "spread"): "few_steps", ("checkpoints_kept", 1): 2}
+    return former.get((name, value), value) if isinstance(value, str | int) else value

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.files import write_bytes, write_json
+from fromnoise.common.files import write_bytes
+from fromnoise.common.stored_json import write_stored
 from fromnoise.figures.grid import save
 from fromnoise.report.html import write_page
 from fromnoise.report.run_figures import one_step_predictions, run_figures
@@ -39,7 +40,7 @@ def show(run: OpenedRun) -> Path:
         else:
             _figure(run, name).unlink(missing_ok=True)  # drawn earlier, when the data was there
     about = {"missing": missing, "nfe": drawn.samples.evaluations}
-    write_json(run.folder.figures / SHOWN, about)
+    write_stored(run.folder.figures / SHOWN, about)
     return write_report(run)
 
 
