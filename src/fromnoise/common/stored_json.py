@@ -35,7 +35,12 @@ def write_stored(
 ) -> Path:
     """Write `content` and its checksum to `path` as JSON; see `write_json`."""
     more = {} if advice is None else {"advice": advice}
-    return write_json(path, {**content, CHECKSUM: checksum(content)}, durable=durable, **more)
+    return write_json(path, signed(content), durable=durable, **more)
+
+
+def signed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """`content` with its checksum."""
+    return {**content, CHECKSUM: checksum(content)}
 
 
 def read_stored(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fromnoise.common.errors import DataError
+from fromnoise.common.stored_json import signed
 from fromnoise.evaluation.scores import Scores
 
 SCHEMA = 2
@@ -39,8 +40,8 @@ class Evaluation:
     notes: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
-        """The content of evaluation.json."""
-        return {
+        """The content of evaluation.json, with its checksum."""
+        content = {
             "schema": SCHEMA,
             "metrics": self.metrics.to_json(),
             "reference_rows": {name: row.to_json() if row else None for name, row in self.reference_rows.items()},
@@ -51,6 +52,7 @@ class Evaluation:
             "extended": self.extended,
             "notes": list(self.notes),
         }
+        return signed(content)
 
     @staticmethod
     def from_json(content: Mapping[str, Any], where: str = "the evaluation") -> Evaluation:

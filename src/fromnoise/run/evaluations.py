@@ -52,7 +52,7 @@ def evaluate_into(
         if not extended:
             return measured.evaluation
         evaluation = replace(measured.evaluation, extended=measure_extended(model, train, test, measured.samples))
-        write_stored(folder.evaluation, evaluation.to_json())
+        write_json(folder.evaluation, evaluation.to_json())
     return evaluation
 
 
@@ -109,7 +109,7 @@ def evaluate_files(
 
 
 def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: str | Path | None) -> None:
-    write_stored(evaluation, measured.evaluation.to_json())
+    write_json(evaluation, measured.evaluation.to_json())
     save(measured.closest, closest)
     _save_statistics(measured, statistics_to)
 

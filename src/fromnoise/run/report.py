@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import CheckpointError, DataError
 from fromnoise.common.files import write_bytes
+from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import write_stored
 from fromnoise.figures.grid import save
 from fromnoise.report.html import write_page
@@ -15,6 +16,7 @@ from fromnoise.report.run_figures import one_step_predictions, run_figures
 from fromnoise.report.run_report import FIGURES, RunContents, run_page
 from fromnoise.report.trajectory import trajectory_figures
 from fromnoise.run.facts import facts
+from fromnoise.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from fromnoise.model.trained_model import TrainedModel
@@ -47,7 +49,7 @@ def show(run: OpenedRun) -> Path:
 def write_report(run: OpenedRun) -> Path:
     """Write report.html from what is in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
     folder, rows = run.folder, facts(run)
-    shown = folder.read_json(folder.figures / SHOWN) or {}
+    shown = _left(folder, folder.figures / SHOWN) or {}
     if shown.get("nfe"):
         rows.append(("NFE", f"{shown['nfe']} network evaluations per image"))
     contents = RunContents(
@@ -56,9 +58,9 @@ def write_report(run: OpenedRun) -> Path:
         facts=rows,
         figures={path.stem: path.read_bytes() for path in folder.figures.glob("*.png")},
         missing=shown.get("missing", ""),
-        evaluation=folder.read_json(folder.evaluation),
-        sweep=folder.read_json(folder.sweep),
-        diagnosis=folder.read_json(folder.diagnosis),
+        evaluation=_left(folder, folder.evaluation),
+        sweep=_left(folder, folder.sweep),
+        diagnosis=_left(folder, folder.diagnosis),
     )
     return write_page(folder.report, run_page(contents))
 
@@ -81,3 +83,12 @@ def write_trajectory(run: OpenedRun, model: TrainedModel, seeds: Sequence[int], 
 
 def _figure(run: OpenedRun, name: str) -> Path:
     return run.folder.figures / f"{name}.png"
+
+
+def _left(folder: RunFolder, path: Path) -> dict[str, Any] | None:
+    """What a verb wrote to `path`; None where it wrote nothing, and where it is damaged, which is said."""
+    try:
+        return folder.read_json(path)
+    except CheckpointError as error:
+        report_progress(f"warning: left out of the report: {error}")
+        return None
