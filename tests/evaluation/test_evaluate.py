@@ -42,6 +42,7 @@ def test_everything_is_written_with_its_protocol(run, evaluation):
     assert Evaluation.from_json(content) == evaluation
     assert set(content) == {
         "schema",
+        "sha256",
         "metrics",
         "reference_rows",
         "ratio_to_test",
