@@ -214,6 +214,7 @@ class Session:
     def _finish(self) -> None:
         """Write the last checkpoint, unless it exists, and a preview. An exhausted budget ends the plan here."""
         trainer, cut = self.trainer, not self.trainer.done
+        self.log.flush()  # also what an earlier session could not write
         if cut:
             self.log.note([{"event": "budget spent", "planned": trainer.total, "images": trainer.images}])
             trainer.total = trainer.images
