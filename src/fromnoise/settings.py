@@ -255,6 +255,7 @@ HARMLESS = {  # the weights come out the same
         "validations",
         "evaluate_every",
         "log_every",
+        "num_threads",
     ),
     "sample": (*SampleSettings.__annotations__,),
 }
@@ -265,7 +266,7 @@ SCHEDULABLE = {  # holds from there on, and is written down in config.json
     ),
 }
 STRUCTURAL = {  # another value is another run
-    "data": ("resolution", "center_crop", "random_flip", "holdout", "classes", "splits"),
+    "data": ("resolution", "center_crop", "random_flip", "holdout", "classes", "splits", "range", "channels"),
     "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention"),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
     "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),
