@@ -20,7 +20,7 @@ from typing import Any
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.stored_json import signed
-from fromnoise.evaluation.scores import Scores
+from fromnoise.evaluation.scores import Scores, is_number
 
 SCHEMA = 2
 ROWS = ("test", "train_halves", "noise")
@@ -61,16 +61,26 @@ class Evaluation:
             if content["schema"] not in (1, SCHEMA):
                 raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
             rows = {name: content["reference_rows"][name] for name in ROWS}
-            interval = content["ratio_interval"]
+            interval, statistics = content["ratio_interval"], content["statistics"]
+            extended = content["deep" if content["schema"] == 1 else "extended"]
+            distance = None if statistics is None else (str(statistics["file"]) and statistics["frechet_distance"])
+            _check_numbers(content["ratio_to_test"], distance, *(extended or {}).values())
             return Evaluation(
                 Scores.from_json(content["metrics"]),
                 {name: Scores.from_json(row) if row else None for name, row in rows.items()},
                 content["ratio_to_test"],
                 None if interval is None else (float(interval[0]), float(interval[1])),
                 {name: dict(content["protocol"][name]) for name in ("measure", "sampling")},
-                content["statistics"],
-                content["deep" if content["schema"] == 1 else "extended"],
-                tuple(content["notes"]),
+                statistics,
+                extended,
+                tuple(map(str, content["notes"])),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DataError(f"{where} is not an evaluation, or is damaged ({error}); evaluate again") from error
+
+
+def _check_numbers(*values: Any) -> None:
+    """ValueError for a value that is neither a number nor None."""
+    for value in values:
+        if value is not None and not is_number(value):
+            raise ValueError(f"{value!r} is in the place of a number")

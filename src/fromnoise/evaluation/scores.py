@@ -87,9 +87,20 @@ class Scores:
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
         for key, value in values.items():
             parts = value if isinstance(value, tuple) else (value,)
-            if not all(part is None or isinstance(part, int | float) for part in parts):
+            if isinstance(value, tuple) != (key in _SEVERAL) or (key == "frechet_interval" and len(parts) != 2):
+                raise ValueError(f"{key} is {value!r}")
+            if not all(is_number(part) or (part is None and key in _OPTIONAL) for part in parts):
                 raise ValueError(f"{key} is {value!r}")
         return Scores(**values)
+
+
+_SEVERAL = {"frechet_interval", "classes", "mean", "std"}
+_OPTIONAL = {"class_accuracy", "classes", "copy_rate", "copy_rate_features", "copy_z"}
+
+
+def is_number(value: object) -> bool:
+    """Whether a value read from a file is a number that can be computed with and printed."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def score(

@@ -69,8 +69,9 @@ class Sweep:
                 raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
             points = tuple(SweepPoint(**_renamed(point)) for point in content["points"])
             floor = None if content["floor"] is None else QuickScores(**_renamed(content["floor"]))
-            sweep_table(swept := Sweep(content["count"], content["checkpoint"], points, floor))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            swept = Sweep(content["count"], content["checkpoint"], points, floor)
+            _ = f"{swept.count:,}", sweep_table(swept)  # what cannot be shown is damaged
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise DataError(f"the sweep cannot be read ({error}); make it again") from error
         return swept
 
