@@ -17,7 +17,8 @@ class Fake(nn.Module):
     config = types.SimpleNamespace(hidden_size=9)
 
     @classmethod
-    def from_pretrained(cls, source, local_files_only):
+    def from_pretrained(cls, source, local_files_only, use_safetensors):
+        assert use_safetensors, "a .bin of weights is a pickle"
         if source == NAME:
             assert local_files_only
             raise OSError(f"{source} is not in the cache\nand more")

@@ -59,7 +59,7 @@ def dinov2(weights: str | Path | None = None) -> Features:
         weights is not None or offline() or not within_reach(HUB)
     )  # else the library tries to reach it for a minute
     try:
-        net = Dinov2Model.from_pretrained(source, local_files_only=at_hand).eval()
+        net = Dinov2Model.from_pretrained(source, local_files_only=at_hand, use_safetensors=True).eval()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataError(
             f"DINOv2 could not be read from {source} ({str(error).splitlines()[0]}); give --feature_weights FOLDER "
