@@ -51,7 +51,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         found = soak(args, Path(place))
     keep(args.out, found, page(found))
-    print(page(found))
     sys.exit(0 if found["equal"] else 1)
 
 
@@ -81,8 +80,8 @@ def soak(args: argparse.Namespace, place: Path) -> dict[str, Any]:
 def _begin(words: list[str], folder: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "fromnoise", *words, "--output_dir", str(folder)]
-    log = Path(f"{folder}.log").open("ab")
-    return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    with Path(f"{folder}.log").open("ab") as log:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
 def _speed(words: list[str], place: Path) -> float:
