@@ -276,7 +276,7 @@ def fill() -> None:
     }.items():
         Image.fromarray(pixels.astype(np.uint8)).save(f"{name}.png")
     two = np.zeros((2, 8, 8), np.uint8)
-    arrays = {"two": {"images": two}, "keys": {"pictures": two}, "floats": {"images": two.astype(float)}}
+    arrays = {"two": {"images": two}, "keys": {"pictures": two}, "floats": {"images": two + 300.5}}
     arrays |= {"labels": {"images": two, "labels": np.zeros(3)}, "broken": {"mu": np.zeros(3)}}
     arrays |= {
         "rgb": {"images": np.full((30, 16, 16, 3), (255, 0, 0), np.uint8)},

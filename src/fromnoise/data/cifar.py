@@ -43,8 +43,9 @@ class Cifar:
         """The images and labels of a split; DataError when the files are damaged or missing."""
         try:
             files = self._from_folder(split) if self._path.is_dir() else self._from_archive(split)
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise self._damaged(f"cannot be read ({error})") from error
+        except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+            text = (str(error).splitlines() or [type(error).__name__])[0]  # tarfile lists all that it tried
+            raise self._damaged(f"cannot be read ({printable(text).rstrip(':')})") from error
         if not files:
             raise self._damaged(f"holds no {_MEMBERS[split].pattern} of the binary version".replace("\\", ""))
         for name, content in files.items():

@@ -16,6 +16,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.common.text import count
 from fromnoise.data.image_data import ArrayData
 
+_MOVED = 4096  # images moved at once
 FEWEST, MOST = 20, 5000  # images in all, below which none is held out; images that are held out at most
 
 
@@ -36,15 +37,21 @@ def places(data: ArrayData, share: float) -> Tensor:
 
 
 def divided(data: ArrayData, share: float) -> ArrayData:
-    """The training images of `data`, with the others as `held_out`; `data` itself where none is held out."""
+    """The training images of `data`, with the others as `held_out`; `data` itself where none is held out.
+
+    Both lie in the memory of `data`, whose own order is lost: a second copy of the training images may not fit.
+    """
     chosen = places(data, share)
     if not len(chosen):
         return data
     mask = torch.zeros(len(data), dtype=torch.bool)
     mask[chosen] = True
     notes = (*data.notes, note(len(chosen), len(data)))
-    apart = replace(_part(data, mask), split="test", notes=notes)
-    return replace(_part(data, ~mask), notes=notes, held_out=apart)
+    kept, apart = _parted(data.images, mask)
+    labels = None if data.labels is None else data.labels[~mask]
+    held_labels = None if data.labels is None else data.labels[mask]
+    held_out = replace(data, split="test", images=apart, labels=held_labels, notes=notes)
+    return replace(data, images=kept, labels=labels, notes=notes, held_out=held_out)
 
 
 def note(held_out: int, number: int) -> str:
@@ -53,5 +60,11 @@ def note(held_out: int, number: int) -> str:
     return f"no test split: {held_out:,} of {count(number, 'image')} {verb} held out by a fixed seed, to measure with"
 
 
-def _part(data: ArrayData, mask: Tensor) -> ArrayData:
-    return replace(data, images=data.images[mask], labels=None if data.labels is None else data.labels[mask])
+def _parted(images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The images where `mask` is false, then those where it is true, each in order, in the memory of `images`."""
+    apart, kept = images[mask], torch.nonzero(~mask).flatten()
+    for start in range(0, len(kept), _MOVED):  # an image never moves up, so none is overwritten before it is read
+        places = kept[start : start + _MOVED]
+        images[start : start + len(places)] = images[places]
+    images[len(kept) :] = apart
+    return images[: len(kept)], images[len(kept) :]

@@ -1,8 +1,11 @@
 """IDX, the format of MNIST and the like, plain or gzipped.
 
-    00 00 08 d | d sizes, big-endian 32 bits | uint8 values, last axis fastest        d = 3: (N, H, W); 1: (N,)
+    00 00 T d | d sizes, big-endian 32 bits | values, last axis fastest               d = 3: (N, H, W); 1: (N,)
 
-Format: Y. LeCun, C. Cortes, C. Burges, The MNIST database. Only unsigned bytes (type 08) are images here.
+T is the type of the values: 08 uint8, 09 int8, 0b int16, 0c int32, 0d float32, 0e float64, the larger ones big-endian.
+EMNIST stores images lying on their side, which its files' names tell; QMNIST's labels are the first of 8 columns.
+Format: Y. LeCun, C. Cortes, C. Burges, The MNIST database. EMNIST: G. Cohen et al., https://arxiv.org/abs/1702.05373.
+QMNIST: C. Yadav, L. Bottou, https://arxiv.org/abs/1905.10498.
 """
 
 from __future__ import annotations
@@ -10,23 +13,32 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
+import os
 import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable
+from fromnoise.data.array_images import NotImages, as_images
+from fromnoise.data.room import check_room
 from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
 from fromnoise.settings import DataOptions
 
 LARGEST_BYTES = 8 * 2**30
-_NAME = re.compile(r"(images|labels)[-._]idx[134](-ubyte)?(\.gz)?$", re.IGNORECASE)
+_TYPES = {8: "u1", 9: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_PACKED = 1032  # bytes that gzip can make of one
+_CHUNK = 1 << 20
+_NAME = re.compile(r"(images|labels)[-._]idx[1-4](-(ubyte|byte|short|int|float|double))?(\.gz)?$", re.IGNORECASE)
+_SPLIT = re.compile(r"train|t10k|test", re.IGNORECASE)
+_LYING = re.compile(r"(^|[^a-z])emnist", re.IGNORECASE)
+_QMNIST_COLUMNS = 8
 
 
 class Idx:
@@ -58,22 +70,33 @@ class Idx:
         images_path, labels_path = self._pairs[split]
         images = read_idx(images_path)
         notes = self._strange(images_path, images)
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
-            raise _damaged(images_path, f"holds an array of shape {images.shape}, not images (N, H, W)")
-        if labels_path is None:
-            notes += ("no labels file was found, so the images have no classes",)
+        try:
+            images, said = as_images(images, ranged=options.range not in ("auto", "full"))
+        except NotImages as error:
+            raise _damaged(images_path, f"holds an array {error}") from error
+        notes += said
+        if _LYING.search(images_path.name):
+            images = images.transpose(0, 2, 1, 3)
+            notes += ("EMNIST stores images lying on their side: they were turned upright",)
+        if labels_path is None or options.classes == "none":
+            notes += () if labels_path else ("no labels file was found, so the images have no classes",)
             return from_arrays(images, None, (), options, notes)
         values = self._labels(labels_path, len(images))
         notes += self._strange(labels_path, values)
         labels, classes = self._named(split, values.astype(np.int64))
         return from_arrays(images, labels, classes, options, notes)
 
-    def _labels(self, path: Path, number: int) -> NDArray[np.uint8]:
+    def _labels(self, path: Path, number: int | None = None) -> NDArray[Any]:
         values = read_idx(path)
-        if values.shape != (number,):
-            raise _damaged(path, f"holds an array of shape {values.shape}, not one label for each of {number:,} images")
+        if values.ndim == 2 and values.shape[1] in (1, _QMNIST_COLUMNS):
+            values = values[:, 0]
+        wanted = (len(values) if number is None else number,)
+        if values.shape != wanted or values.dtype.kind not in "iu" or values.min() < 0:
+            raise _damaged(
+                path,
+                f"holds an array of type {values.dtype} and shape {values.shape}, not one label from 0 for each of "
+                f"{wanted[0]:,} images",
+            )
         return values
 
     def _named(self, split: str, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -86,11 +109,13 @@ class Idx:
                 )
             return values, self._classes
         train = self._pairs.get("train", (None, None))[1]
-        base = values if split == "train" or train is None else read_idx(train).astype(np.int64)
+        base = values
+        if split != "train" and train is not None:
+            base = self._labels(train).astype(np.int64)
         classes = named_values(base)
         return positions(values, classes, self.name), classes
 
-    def _strange(self, path: Path, values: NDArray[np.uint8]) -> tuple[str, ...]:
+    def _strange(self, path: Path, values: NDArray[Any]) -> tuple[str, ...]:
         """A note when a named set's file is not the published one: its numbers would not compare."""
         plain = path.name.removesuffix(".gz")
         known = self._contents.get(plain)
@@ -106,35 +131,45 @@ def _head(shape: tuple[int, ...]) -> bytes:
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The uint8 array of an IDX file, plain or gzipped; DataError when it is damaged or something else."""
+def read_idx(path: Path) -> NDArray[Any]:
+    """The array of an IDX file, plain or gzipped; DataError when it is damaged, something else or too large."""
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
+            most = os.fstat(file.fileno()).st_size * (_MOST_PACKED if zipped else 1)
             file.seek(0)
             if not zipped:
-                return _parse(file, path)
+                return _parse(file, path, most)
             with gzip.open(file) as stream:
-                return _parse(cast(BinaryIO, stream), path)
+                return _parse(cast(BinaryIO, stream), path, most)
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
 
 
-def _parse(stream: BinaryIO, path: Path) -> NDArray[np.uint8]:
+def _parse(stream: BinaryIO, path: Path, most: int) -> NDArray[Any]:
+    """most: how many bytes the file can hold, whatever it claims."""
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
         raise _damaged(path, "is not an IDX file (its first bytes are not 00 00 08 03 or 00 00 08 01)")
-    if head[2] != 8:
-        raise _damaged(path, f"holds values of IDX type {head[2]:02x}, not unsigned bytes (08)")
+    if head[2] not in _TYPES:
+        raise _damaged(path, f"holds values of IDX type {head[2]:02x}, which there is not")
     shape = struct.unpack(f">{head[3]}I", stream.read(4 * head[3]))
-    size = math.prod(shape)
+    kind = np.dtype(_TYPES[head[2]])
+    size = math.prod(shape) * kind.itemsize
     if size > LARGEST_BYTES:
         raise _damaged(path, f"claims an array of {size:,} bytes, more than {LARGEST_BYTES:,}")
-    values = stream.read(size + 1)
-    if len(values) != size:
-        amount = "more" if len(values) > size else f"{len(values):,}"
-        raise _damaged(path, f"claims an array of {size:,} bytes but holds {amount}")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+    if size > most:
+        raise _damaged(path, f"claims an array of {size:,} bytes but holds fewer")
+    check_room(size, printable(str(path)))
+    values = np.empty(size, dtype=np.uint8)
+    for start in range(0, size, _CHUNK):
+        piece = stream.read(min(_CHUNK, size - start))
+        values[start : start + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+        if len(piece) < min(_CHUNK, size - start):
+            raise _damaged(path, f"claims an array of {size:,} bytes but holds {start + len(piece):,}")
+    if stream.read(1):
+        raise _damaged(path, f"claims an array of {size:,} bytes but holds more")
+    return values.view(kind).astype(kind.newbyteorder("="), copy=False).reshape(shape)
 
 
 def _damaged(path: Path, what: str) -> DataError:
@@ -152,7 +187,7 @@ def is_idx(path: Path) -> bool:
                     head = stream.read(4)
     except (OSError, EOFError, zlib.error):
         return False
-    return len(head) == 4 and head[:3] == b"\0\0\x08" and 1 <= head[3] <= 4
+    return len(head) == 4 and head[:2] == b"\0\0" and head[2] in _TYPES and 1 <= head[3] <= 4
 
 
 def split_of(name: str) -> str:
@@ -182,12 +217,24 @@ def find_pairs(paths: Sequence[Path]) -> dict[str, tuple[Path, Path | None]]:
     return {split: (path, labels.get(_stem(path.name))) for split, path in ordered.items()}
 
 
-def labels_beside(path: Path) -> Path | None:
-    """The labels file in the same folder whose name matches that of an images file."""
+def pairs_around(path: Path) -> dict[str, tuple[Path, Path | None]]:
+    """The images file `path` as train split, the test split of the same set beside it, and the labels of both."""
+    files = [file for file in sorted(path.parent.iterdir()) if _role(file.name)]
+    pairs: dict[str, tuple[Path, Path | None]] = {"train": (path, _labels_of(path, files))}
+    if not _role(path.name) or "train" not in path.name.lower():
+        return pairs
+    for file in files:
+        same = _SPLIT.sub("", _stem(file.name)) == _SPLIT.sub("", _stem(path.name))
+        if same and _role(file.name) == "images" and split_of(file.name) == "test":
+            pairs.setdefault("test", (file, _labels_of(file, files)))
+    return pairs
+
+
+def _labels_of(path: Path, files: Sequence[Path]) -> Path | None:
+    """The labels file whose name matches that of an images file."""
     if _role(path.name) != "images":
         return None
-    files = (file for file in sorted(path.parent.iterdir()) if _role(file.name) == "labels")
-    return next((file for file in files if _stem(file.name) == _stem(path.name)), None)
+    return next((f for f in files if _role(f.name) == "labels" and _stem(f.name) == _stem(path.name)), None)
 
 
 def _role(name: str) -> str:

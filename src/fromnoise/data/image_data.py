@@ -66,9 +66,9 @@ class ArrayData:
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: equal only for the same images in the same order."""
         digest = hashlib.sha256(repr((tuple(self.images.shape), self.spec.classes)).encode())
-        digest.update(self.images.contiguous().numpy().tobytes())
+        digest.update(self.images.contiguous().numpy().data)
         if self.labels is not None:
-            digest.update(self.labels.contiguous().numpy().tobytes())
+            digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
 
     @cached_property

@@ -24,11 +24,12 @@ from fromnoise.data.digits import Digits
 from fromnoise.data.download import obtain
 from fromnoise.data.formats import is_readable, unread_pictures
 from fromnoise.data.holdout import divided
-from fromnoise.data.idx import Idx, find_pairs, is_idx, labels_beside
+from fromnoise.data.idx import Idx, find_pairs, is_idx, pairs_around
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.npz import Npz
 from fromnoise.data.registry import DATASETS, Dataset
 from fromnoise.data.resize import parse_resolution
+from fromnoise.data.room import channels_first
 from fromnoise.data.source import Source, SourceImages
 from fromnoise.data.value_range import parse_range
 from fromnoise.settings import DataOptions, DataSettings
@@ -114,7 +115,7 @@ def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
     if number < 2 and split == "train":
         lost = f" ({count(len(found.bad), 'file')} could not be read)" if found.bad else ""
         raise DataError(f"{name} holds one image{lost}, but at least 2 are needed to train; add more")
-    images = torch.from_numpy(np.require(found.images.transpose(0, 3, 1, 2), requirements=["C", "W"]))
+    images = torch.from_numpy(channels_first(found.images))
     labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
     spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
     return ArrayData(name, split, images, labels, spec, found.notes, range=found.range)
@@ -217,7 +218,7 @@ def _from_file(path: Path, options: DataOptions) -> Source:
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return ImageFolder(path, options)
     if is_idx(path):
-        return Idx(printable(path.name.split(".")[0]), {"train": (path, labels_beside(path))})
+        return Idx(printable(path.name.split(".")[0]), pairs_around(path))
     if is_readable(suffix):
         raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed to train; give a folder")
     if unread := unread_pictures({suffix: 1}):

@@ -1,12 +1,13 @@
 """NumPy archives of images, without pickles.
 
-Keys: `images` and, if there are labels, `labels`; or `arr_0` and `arr_1`, as ADM's sampling scripts write them;
-or `x_train`, `y_train`, `x_test`, `y_test`, as Keras' data sets come. Images are uint8 (N, H, W, C) or
-(N, H, W), labels whole numbers (N,) from 0. `classes`, an array of strings, names them.
+`npz_keys` finds images and labels by their names, `array_images` reads their shapes and types. Labels are whole numbers
+(N,) or (N, 1) from 0, one-hot rows, or words. `classes`, an array of strings, names the numbers. The header of an array
+is looked at first: what it claims must be there, and fit into memory.
 """
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,14 +18,15 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable, some
+from fromnoise.data.array_images import NotImages, as_images
+from fromnoise.data.npz_keys import NAMES, Keys, find_keys
+from fromnoise.data.room import check_room
 from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
 from fromnoise.settings import DataOptions
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
-KEYS = {
-    "train": (("images", "labels"), ("arr_0", "arr_1"), ("x_train", "y_train")),
-    "test": (("x_test", "y_test"),),
-}
+
+_LARGEST_LABEL = np.iinfo(np.int64).max  # above it are negative numbers that were stored as unsigned
 
 
 class Npz:
@@ -35,23 +37,26 @@ class Npz:
         self._path = path
 
     def splits(self) -> tuple[str, ...]:
-        """The test split exists only under Keras' key x_test."""
+        """Those whose names are among the keys."""
         with self._open() as archive:
-            return self._splits(archive)
+            return tuple(self._keys(archive)[0])
 
     def read(self, split: str, options: DataOptions) -> SourceImages:
         """The images and labels of a split; DataError for other keys, types or shapes."""
         with self._open() as archive:
-            known = self._splits(archive)
+            known, aside = self._keys(archive)
             if split not in known:
-                raise no_split(self.name, split, known, "save it under the keys x_test and y_test beside x_train")
-            images_key, labels_key = self._keys(archive, split)
-            images = self._images(self._array(archive, images_key), images_key)
-            if labels_key not in archive.files:
-                return from_arrays(images, None, (), options)
-            labels = self._labels(self._array(archive, labels_key), labels_key, len(images))
-            labels, classes = self._named(archive, labels)
-        return from_arrays(images, labels, classes, options)
+                raise no_split(
+                    self.name, split, tuple(known), "save it under the keys x_test and y_test beside x_train"
+                )
+            notes = (f"arrays left aside: {some([printable(name) for name in aside])}",) if aside else ()
+            keys = known[split]
+            images, said = self._images(archive, keys.images, options)
+            if keys.labels is None or options.classes == "none":
+                return from_arrays(images, None, (), options, notes + said)
+            labels = self._labels(archive, keys.labels, len(images))
+            numbers, classes = self._named(archive, labels, known["train"])
+        return from_arrays(images, numbers, classes, options, notes + said)
 
     def _open(self) -> Any:
         try:
@@ -66,57 +71,94 @@ class Npz:
         # Of such files NumPy would say how to open them as pickles, which nobody should do.
         raise self._wrong("is not an .npz archive")
 
-    def _splits(self, archive: Any) -> tuple[str, ...]:
-        known = tuple(split for split in KEYS if any(pair[0] in archive.files for pair in KEYS[split]))
+    def _keys(self, archive: Any) -> tuple[dict[str, Keys], list[str]]:
+        known, aside = find_keys(archive.files)
         if "train" not in known:
             names = some([printable(key) for key in archive.files]) or "nothing"
-            raise self._wrong(f"holds {names}, but expected a key images (and labels), arr_0 or x_train")
-        return known
-
-    def _keys(self, archive: Any, split: str) -> tuple[str, str]:
-        return next(pair for pair in KEYS[split] if pair[0] in archive.files)
+            raise self._wrong(f"holds {names}, but expected a key images (and labels), arr_0, x_train or train_images")
+        return known, aside
 
     def _array(self, archive: Any, key: str) -> NDArray[Any]:
         try:
-            array: NDArray[Any] = archive[key]
-        except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            if not _is_array(archive, key):
+                raise self._wrong(f"has {printable(key)}, which is not an array")
+            size = _claimed(archive, key)
+        except (MemoryError, DataError):
+            raise
+        except Exception as error:  # damaged headers make NumPy's parser raise nearly every type there is
             raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
-        if not isinstance(array, np.ndarray):
-            raise self._wrong(f"has {printable(key)}, which is not an array")
+        check_room(size, printable(str(self._path)))
+        try:
+            array: NDArray[Any] = archive[key]
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
         return array
 
-    def _images(self, images: NDArray[Any], key: str) -> NDArray[np.uint8]:
-        if images.dtype != np.uint8:
-            raise self._wrong(f"has {key} of type {images.dtype}, but expected uint8, 0 to 255")
-        if images.ndim == 3:
-            images = images[..., None]
-        if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or 0 in images.shape:
-            raise self._wrong(f"has {key} of shape {images.shape}, but expected (N, H, W) or (N, H, W, 1, 3 or 4)")
-        return images
+    def _images(self, archive: Any, key: str, options: DataOptions) -> tuple[NDArray[Any], tuple[str, ...]]:
+        try:
+            return as_images(self._array(archive, key), ranged=options.range not in ("auto", "full"))
+        except NotImages as error:
+            raise self._wrong(f"has {printable(key)} {error}") from error
 
-    def _labels(self, labels: NDArray[Any], key: str, number: int) -> NDArray[np.int64]:
+    def _labels(self, archive: Any, key: str, number: int) -> NDArray[Any]:
+        """One label for each image: whole numbers from 0, or words."""
+        stored = labels = self._array(archive, key)
         if labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]  # Keras' CIFAR comes like this
-        if labels.shape != (number,) or labels.dtype.kind not in "iu" or int(labels.min()) < 0:
-            raise self._wrong(
-                f"has {key} of type {labels.dtype} and shape {labels.shape}, "
-                f"but expected one whole number from 0 for each of {number:,} images"
+            labels = labels[:, 0]  # MedMNIST and Keras' CIFAR come like this
+        elif labels.ndim == 2 and labels.dtype.kind in "buif" and ((labels == 0) | (labels == 1)).all():
+            labels = labels.argmax(1) if (labels.sum(1) == 1).all() else labels
+        whole = labels.dtype.kind in "iu" and labels.size and 0 <= labels.min() <= labels.max() <= _LARGEST_LABEL
+        if labels.shape != (number,) or not (whole or labels.dtype.kind in "US"):
+            raise DataError(
+                f"{printable(str(self._path))} has {printable(key)} of type {stored.dtype} and shape {stored.shape}, "
+                f"but expected one whole number from 0 for each of {number:,} images; save it again in that form, or "
+                "leave labels out by --set data.classes=none"
             )
-        return labels.astype(np.int64)
+        return labels.astype(np.int64) if whole else labels.astype(np.str_)
 
-    def _named(self, archive: Any, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-        """Labels and class names: from `classes`, else the numbers that occur in the train split."""
-        if "classes" in archive.files:
-            classes = tuple(printable(str(name)) for name in self._array(archive, "classes").ravel())
+    def _named(self, archive: Any, labels: NDArray[Any], train: Keys) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+        """Labels and class names: from `classes`, else the labels that occur in the train split."""
+        names = next((name for name in NAMES if name in archive.files), None)
+        if names is not None and labels.dtype.kind == "i":
+            classes = tuple(printable(str(name)) for name in self._array(archive, names).ravel())
             if labels.max() >= len(classes):
                 raise self._wrong(f"has label {labels.max()}, but names only {len(classes)} classes")
             return labels, classes
         base = labels
-        if "y_train" in archive.files:
-            values = self._array(archive, "y_train")
-            base = self._labels(values, "y_train", len(values))
+        if train.labels is not None:
+            number = _header(archive, train.images)[0][0]
+            base = self._labels(archive, train.labels, number)
         classes = named_values(base)
         return positions(labels, classes, self.name), classes
 
     def _wrong(self, what: str) -> DataError:
         return DataError(f"{printable(str(self._path))} {what}; save it again in that form")
+
+
+def _header(archive: Any, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type that a member claims to have."""
+    with archive.zip.open(_member(archive, key)) as file:
+        version = np.lib.format.read_magic(file)
+        readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = readers[version](file)
+    return shape, dtype
+
+
+def _is_array(archive: Any, key: str) -> bool:
+    with archive.zip.open(_member(archive, key)) as file:
+        return bool(file.read(6) == np.lib.format.MAGIC_PREFIX)
+
+
+def _claimed(archive: Any, key: str) -> int:
+    """The bytes of an array, by its header; ValueError where they are not there or where they are pickled objects."""
+    shape, dtype = _header(archive, key)
+    size = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or archive.zip.getinfo(_member(archive, key)).file_size < size:
+        raise ValueError("objects, or fewer bytes than the header claims")
+    return size
+
+
+def _member(archive: Any, key: str) -> str:
+    return key if key in archive.zip.namelist() else f"{key}.npy"

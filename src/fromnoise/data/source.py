@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.text import hw
+from fromnoise.common.text import hw, printable
 from fromnoise.settings import DataOptions
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -77,15 +77,15 @@ def from_arrays(
     return SourceImages(resized, labels, classes, notes + in_range + of_channels + said, modes, sizes, range=read_as)
 
 
-def named_values(values: NDArray[np.int64]) -> tuple[str, ...]:
-    """Class names for bare label numbers: the numbers that occur, in order."""
-    return tuple(str(value) for value in np.unique(values))
+def named_values(values: NDArray[Any]) -> tuple[str, ...]:
+    """Class names for bare label numbers or words: those that occur, in order."""
+    return tuple(printable(str(value)) for value in np.unique(values))
 
 
-def positions(values: NDArray[np.int64], classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
-    """Each label number's position among `classes`; DataError for a number that is not there."""
+def positions(values: NDArray[Any], classes: tuple[str, ...], name: str) -> NDArray[np.int64]:
+    """Each label's position among `classes`; DataError for one that is not there."""
     table = {text: place for place, text in enumerate(classes)}
-    present = [str(value) for value in np.unique(values)]
+    present = [printable(str(value)) for value in np.unique(values)]
     strangers = [text for text in present if text not in table]
     if strangers:
         raise DataError(
