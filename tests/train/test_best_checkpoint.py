@@ -6,6 +6,7 @@ import math
 import pytest
 
 from fromnoise.common.errors import WriteError
+from fromnoise.common.stored_json import verified
 from fromnoise.train.best_checkpoint import Score, best_score, prune_checkpoints, record_score
 from fromnoise.train.checkpoint_files import list_checkpoints, remove_checkpoint, write_checkpoint
 
@@ -25,7 +26,8 @@ def test_the_lowest_score_is_the_best_and_stays(tmp_path):
     left = scored(tmp_path, [3.0, 1.0, 2.0, 2.5, 1.0, 0.5, 4.0, 4.0])
     assert left == [[8], [8, 16], [16, 24], [16, 24, 32], [16, 32, 40], [40, 48], [48, 56], [48, 56, 64]]
     assert best_score(tmp_path) == Score(48, "validation loss", 0.5)
-    assert json.loads((tmp_path / "best.json").read_text()) == {"images": 48, "by": "validation loss", "value": 0.5}
+    written = json.loads((tmp_path / "best.json").read_text())
+    assert verified(written) == {"images": 48, "by": "validation loss", "value": 0.5} != written
     assert {path.name for path in tmp_path.iterdir()} == {"best.json", "00000048", "00000056", "00000064"}
 
 
@@ -67,3 +69,24 @@ def test_the_best_of_a_run_made_before_is_still_compared(tmp_path):
     (tmp_path / "best.json").write_text('{"images": 8, "by": "held-out loss", "value": 1.0}')
     record_score(tmp_path, Score(8, "validation loss", 2.0), 2)
     assert best_score(tmp_path) == Score(8, "validation loss", 1.0)
+
+
+SCORES = [("8", '"x"', 1), (8, 3, 1), *((8, '"x"', value) for value in ("NaN", '"x"', "null"))]
+SCORES = [f'{{"images": {images}, "by": {by}, "value": {value}}}' for images, by, value in SCORES]
+
+
+@pytest.mark.parametrize("text", ["null", "[]", "1", "[" * 99_999, *SCORES[1:], SCORES[0].replace("8", '"8"')])
+def test_a_hostile_one_is_said_and_no_checkpoint_is_the_best(tmp_path, text, capsys):
+    scored(tmp_path, [1.0, 2.0, 3.0])
+    (tmp_path / "best.json").write_text(text)
+    assert best_score(tmp_path) is None and "best.json" in capsys.readouterr().err
+
+
+def test_no_changed_bit_makes_another_one_the_best(tmp_path):
+    scored(tmp_path, [1.0, 2.0, 3.0])
+    whole = (tmp_path / "best.json").read_bytes()
+    for bit in range(8 * len(whole)):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "best.json").write_bytes(content)
+        assert best_score(tmp_path) in (None, Score(8, "validation loss", 1.0))

@@ -1,6 +1,7 @@
 """A session logs, scores, previews and saves through what it is given, and stops where that is requested."""
 
 import json
+import math
 import re
 import signal
 import time
@@ -12,9 +13,11 @@ import torch
 
 import fromnoise
 from fromnoise.common.errors import DivergedError, Interrupted
+from fromnoise.common.stored_json import verified
+from fromnoise.train.bad_batch import record_bad_batch, replay
 from fromnoise.train.best_checkpoint import best_score
 from fromnoise.train.budget import Budget
-from fromnoise.train.checkpoint import restore_trainer
+from fromnoise.train.checkpoint import restore_newest, restore_trainer
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
 from fromnoise.train.interrupts import StopRequest
 from fromnoise.train.session import Session
@@ -151,6 +154,57 @@ def test_an_exhausted_budget_ends_the_plan(make_trainer, store):
             trainer.total, now[0] = 800, 103.0
     assert store.saved == [16] and trainer.total == 16
     assert [(e["planned"], e["images"]) for e in store.events("budget spent")] == [(800, 16)]
+
+
+def bad_from(trainer, first, last=10**9):
+    """Let the batches of the steps `first` to `last`, from 1, hold what is not a number."""
+    good = trainer.batches.batch
+
+    def batch(step):
+        images, label = good(step)
+        return (torch.full((8, 1, 4, 4), math.nan) if first <= step + 1 <= last else images), label
+
+    trainer.batches.batch = batch
+
+
+def test_no_checkpoint_is_written_while_losses_are_not_finite(make_trainer, store):
+    trainer = make_trainer(total=160, checkpoint_every="0.000001s", checkpoints_kept=100)
+    bad_from(trainer, 5, 8)
+    list(Session(trainer, store).steps(StopRequest()))
+    assert store.saved == [8 * step for step in (*range(1, 5), *range(9, 21))] and trainer.losses.skipped == 4
+    record = verified(json.loads((store.path / "bad_batch.json").read_text()))
+    assert (record["step"], record["images"], record["loss"], record["seed"]) == (5, 40, "nan", 0)
+
+
+def test_weights_that_are_not_finite_never_take_the_place_of_a_checkpoint(make_trainer, store):
+    trainer = make_trainer(total=160, checkpoint_every="0.000001s")
+    session = Session(trainer, store).steps(StopRequest())
+    for step in session:
+        if step.step == 6:
+            break
+    with torch.no_grad():
+        trainer.net.layer.weight[0, 0, 0, 0] = math.nan
+    with pytest.raises(DivergedError, match=r"48 images stays") as caught:
+        list(session)
+    assert caught.value.exit_code == 5 and store.saved == [40, 48]
+    again = make_trainer(total=160)
+    restore_newest(store.checkpoints, again)
+    assert again.images == 48 and bool(again.net.layer.weight.isfinite().all())
+
+
+def test_the_record_of_a_bad_batch_gives_its_losses_again(tmp_path, make_trainer):
+    trainer = make_trainer()
+    bad_from(trainer, 3)
+    for step in trainer.steps():
+        if step.step == 4:
+            break
+    trainer.read_losses()
+    path = record_bad_batch(tmp_path, trainer, trainer.losses.streak[0])
+    step = verified(json.loads(path.read_text()))["step"]
+    assert step == 3 and replay(trainer, step).isnan().all() and replay(trainer, step - 1).isfinite().all()
+    other = make_trainer()
+    read = next(other.steps()).read or other.read_losses()
+    assert float(replay(make_trainer(), 1).mean()) == pytest.approx(read[0].loss, rel=1e-6)
 
 
 def test_a_divergence_leaves_the_last_checkpoint(make_trainer, store, monkeypatch):

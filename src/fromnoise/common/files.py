@@ -7,13 +7,13 @@ import errno
 import json
 import os
 import stat
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import WriteError
+from fromnoise.common.leftovers import temporary_name
 
 _ADVICE = "choose a file in a folder you may write to"
 
@@ -51,7 +51,7 @@ def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = Fa
 def replacing(target: Path) -> Iterator[Path]:
     """A temporary neighbour of `target` to write to: it takes the target's name at the end, or goes with an error."""
     # The neighbour's name does not grow with the target's, so a long name that fits also fits here.
-    neighbour = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp") if target.name else target
+    neighbour = target.with_name(temporary_name()) if target.name else target
     try:
         yield neighbour
         neighbour.replace(target)

@@ -26,8 +26,10 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import read_regular, write_bytes
+from fromnoise.common.leftovers import sweep
 from fromnoise.common.seeds import generator
+from fromnoise.common.stored_json import parse_object, signed, verified
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.limits import FEWEST
 from fromnoise.evaluation.protocol import measurement
@@ -36,6 +38,7 @@ from fromnoise.evaluation.scores import Scores, score
 from fromnoise.metrics.memorization import Baseline, baseline_for_count, measure_baseline
 
 SEARCHED = 2000
+_MOST_BYTES = 256_000_000
 _FEWEST_HALF = 6  # images that precision and recall can be measured with
 
 
@@ -56,10 +59,11 @@ def reference_rows(reference: Reference, test: ArrayData | None, count: int, cac
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir / f"rows-{name}.npz"
     with contextlib.suppress(OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
-        return _read(path)
+        return _read(path, name)
     found = _measured(reference, test, count)
+    sweep(cache_dir)
     with contextlib.suppress(WriteError):
-        write_bytes(path, _written(found))
+        write_bytes(path, _written(found, name))
     return found
 
 
@@ -117,21 +121,26 @@ _NUMBERS = (
 )
 
 
-def _written(found: ReferenceRows) -> bytes:
-    """An .npz of the distances and, as text, everything else."""
+def _written(found: ReferenceRows, name: str) -> bytes:
+    """An .npz of the distances and, as text, everything else: with a checksum of both, and whose rows they are."""
+    distances = found.baseline.distances.numpy()
     about = {
+        "name": name,
+        "distances": hashlib.sha256(distances.tobytes()).hexdigest(),
         "rows": {name: row.to_json() if row else None for name, row in found.rows.items()},
         "baseline": {name: getattr(found.baseline, name) for name in _NUMBERS},
     }
     buffer = io.BytesIO()
-    np.savez(buffer, distances=found.baseline.distances.numpy(), about=np.array(json.dumps(about)))
+    np.savez(buffer, distances=distances, about=np.array(json.dumps(signed(about))))
     return buffer.getvalue()
 
 
-def _read(path: Path) -> ReferenceRows:
-    with np.load(path, allow_pickle=False) as kept:
-        about: dict[str, Any] = json.loads(str(kept["about"]))
+def _read(path: Path, name: str) -> ReferenceRows:
+    with np.load(io.BytesIO(read_regular(path, _MOST_BYTES)), allow_pickle=False) as kept:
+        about: dict[str, Any] = verified(parse_object(str(kept["about"]).encode()))
         distances: Tensor = torch.from_numpy(kept["distances"])
+    if about["name"] != name or about["distances"] != hashlib.sha256(distances.numpy().tobytes()).hexdigest():
+        raise ValueError("these are other rows")
     rows = {name: about["rows"][name] for name in ("test", "train_halves", "noise")}
     found = {name: Scores.from_json(row) if row else None for name, row in rows.items()}
     return ReferenceRows(found, Baseline(distances=distances, **about["baseline"]))

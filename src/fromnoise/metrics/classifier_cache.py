@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_bytes, write_json
+from fromnoise.common.files import read_regular, write_bytes, write_json
+from fromnoise.common.leftovers import sweep
+from fromnoise.common.stored_json import parse_object
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.classifier_training import labels_of, new_classifier, recipe, recipe_hash, train_classifier
+
+_MOST_BYTES = 1_000_000  # of the .json
 
 
 def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Classifier:
@@ -34,8 +37,10 @@ def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Cla
     there = False
     try:
         there = path.exists()
-        net.load_state_dict(load(path.read_bytes()))
-        if json.loads(path.with_suffix(".json").read_bytes())["weights"] == net.weight_hash:
+        net.load_state_dict(load(read_regular(path)))
+        kept = parse_object(read_regular(path.with_suffix(".json"), _MOST_BYTES))
+        belongs = (kept["fingerprint"], kept["seed"], kept["recipe_hash"]) == (data.fingerprint, seed, recipe_hash())
+        if belongs and kept["weights"] == net.weight_hash:
             return net.eval()
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError):
         pass  # missing or damaged: both files are written again below
@@ -43,6 +48,7 @@ def cached_classifier(data: ArrayData, cache_dir: Path, *, seed: int = 0) -> Cla
     notes = ["what was kept here before could not be used, so the classifier was trained again"] if there else []
     about = {"data": data.name, "split": data.split, "fingerprint": data.fingerprint, "seed": seed}
     about |= {"weights": net.weight_hash, "recipe_hash": recipe_hash(), "recipe": recipe(), "notes": notes}
+    sweep(cache_dir)
     with contextlib.suppress(WriteError):
         write_bytes(path, save({key: value.contiguous() for key, value in net.state_dict().items()}))
         write_json(path.with_suffix(".json"), about)

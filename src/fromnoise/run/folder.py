@@ -10,19 +10,21 @@ import json
 import os
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
 from fromnoise.common.files import write_bytes
+from fromnoise.common.leftovers import sweep
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import read_stored, write_stored
 from fromnoise.common.text import count
 from fromnoise.run.metrics_file import MetricsFile
 from fromnoise.run.migrate import FORMAT, migrated_settings
 from fromnoise.run.record import read_record
+from fromnoise.train.checkpoint_files import sweep_checkpoints
 
 _ADVICE = "choose another --output_dir"
 
@@ -113,10 +115,27 @@ class RunFolder:
             raise UsageError(
                 f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
             )
-        _write(place, words)
-        if initial:
-            write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
-        write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            _write(place, words)
+            if initial:
+                write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
+            write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
+        except WriteError:
+            with suppress(OSError):  # what was made goes again: folders that are not empty by then resist
+                for path in (place, self.initial_weights):
+                    path.unlink(missing_ok=True)
+                for folder in made:
+                    folder.rmdir()
+            raise
+
+    def clear_leftovers(self) -> None:
+        """Delete what ended processes left half written. Only for who holds the folder."""
+        sweep_checkpoints(self.checkpoints)
+        for folder in (self.checkpoints, self.averages):
+            sweep(folder, alone=True)
+        for folder in (self.path, self.samples, self.edits, self.figures):
+            sweep(folder)
 
     def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
         """Write changed settings: config.toml, unless `requested` is None, and config.json. Raises WriteError."""

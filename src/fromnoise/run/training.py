@@ -71,6 +71,7 @@ def training_steps(
     began = time.monotonic()
     with folder.locked(), stop_on_signals() as stop:
         folder.check_writable()
+        folder.clear_leftovers()
         starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
         trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
         if trainer.images <= replanned_at(metadata):

@@ -5,13 +5,14 @@ checkpoints/best.json  {"images": 120000, "by": "validation loss", "value": 0.01
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_json
+from fromnoise.common.progress import report_progress
+from fromnoise.common.stored_json import read_stored, write_stored
 from fromnoise.train.checkpoint_files import list_checkpoints, remove_checkpoint
 
 VALIDATION_LOSS = "validation loss"
@@ -30,11 +31,29 @@ class Score:
 def best_score(folder: Path) -> Score | None:
     """The score of the best checkpoint in `folder`; None where none is recorded, or where it is gone."""
     try:
-        score = Score(**json.loads((folder / "best.json").read_bytes()))
-        score = replace(score, by=_FORMER_NAMES.get(score.by, score.by))
-    except (OSError, ValueError, TypeError):
+        score = _score(read_stored(folder / "best.json"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        report_progress(f"warning: {folder / 'best.json'} is damaged ({reason}), so no checkpoint counts as the best")
         return None
     return score if any(int(path.name) == score.images for path in list_checkpoints(folder)) else None
+
+
+def _score(content: dict[str, Any]) -> Score:
+    """The score that best.json holds; ValueError for anything else."""
+    if set(content) != {"images", "by", "value"}:
+        raise ValueError(f"it holds {', '.join(content)[:60] or 'nothing'}")
+    images, by, value = content["images"], content["by"], content["value"]
+    if (
+        type(images) is not int
+        or not isinstance(by, str)
+        or type(value) not in (int, float)
+        or not math.isfinite(value)
+    ):
+        raise ValueError(f"{str(content)[:60]} is not a score")
+    return Score(images, _FORMER_NAMES.get(by, by), float(value))
 
 
 def record_score(folder: Path, score: Score, keep: int) -> None:
@@ -45,7 +64,7 @@ def record_score(folder: Path, score: Score, keep: int) -> None:
     before = best_score(folder)
     if not math.isfinite(score.value) or (before and before.by == score.by and before.value <= score.value):
         return
-    write_json(folder / "best.json", asdict(score), durable=True, advice="free some space")
+    write_stored(folder / "best.json", asdict(score), durable=True, advice="free some space")
     prune_checkpoints(folder, keep)
 
 

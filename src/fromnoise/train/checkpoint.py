@@ -71,6 +71,12 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
     return path
 
 
+def finite(trainer: Trainer) -> bool:
+    """Whether all weights and averages of `trainer` are finite."""
+    averages = [average.net for average in (trainer.averages.ema, *trainer.averages.others.values()) if average]
+    return all(bool(value.isfinite().all()) for net in (trainer.net, *averages) for value in net.state_dict().values())
+
+
 def read_state(files: dict[str, bytes]) -> dict[str, Any]:
     """state.json of a checkpoint's files; CheckpointError where it is damaged, or a newer fromnoise wrote it."""
     content = part(files, "state.json")

@@ -28,7 +28,7 @@ T = TypeVar("T")
 _MANIFEST_BYTES = 1_000_000
 _NAME = re.compile(r"[0-9]{8,20}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_STRAY = re.compile(r"\.(building|trash)-[0-9]{1,20}-[0-9]+")
+_STRAY = re.compile(r"\.(building|trash)-([0-9]{1,20})-[0-9]+")
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -163,9 +163,17 @@ def remove_checkpoint(path: Path) -> None:
 
 
 def sweep_checkpoints(folder: Path) -> None:
-    """Delete what a kill left in `folder`, checkpoints half written or half deleted: for who holds the run's lock."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if _STRAY.fullmatch(path.name):
+    """Delete what a kill left in `folder`, checkpoints half written or half deleted: for who holds the run's lock.
+
+    A whole one that lost its name while another took its place gets it back.
+    """
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if match := _STRAY.fullmatch(path.name):
+            final = path.with_name(f"{int(match[2]):08d}")
+            with suppress(OSError, CheckpointError):
+                if not final.exists() and match[1] == "building" and read_checkpoint(path):
+                    path.rename(final)
+                    continue
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -27,12 +27,16 @@ class StepLoss:
 
 
 class LossReader:
-    """Pending losses by step. skipped: how many of those read so far were not finite, so that no weight moved."""
+    """Pending losses by step.
+
+    skipped: how many of those read so far were not finite, so that no weight moved. streak: those at the end, without
+    a finite one between.
+    """
 
     def __init__(self) -> None:
         self.skipped = 0
         self._pending: list[tuple[int, int, Tensor]] = []
-        self._skipped_in_a_row = 0
+        self.streak: list[StepLoss] = []
 
     @property
     def pending(self) -> int:
@@ -56,11 +60,11 @@ class LossReader:
 
     def _check(self, entry: StepLoss) -> None:
         if math.isfinite(entry.loss):
-            self._skipped_in_a_row = 0
+            self.streak = []
             return
         self.skipped += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+        self.streak.append(entry)
+        if len(self.streak) >= MAX_SKIPPED_IN_A_ROW:
             raise DivergedError(
                 f"the loss was not finite for {MAX_SKIPPED_IN_A_ROW} steps in a row, up to step {entry.step}; lower "
                 "--learning_rate or use --mixed_precision no, and delete this run or choose another --output_dir"

@@ -16,12 +16,13 @@ from typing import Any, NoReturn, Protocol
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import Interrupted, MemoryLimitError, WriteError
+from fromnoise.common.errors import DivergedError, Interrupted, MemoryLimitError, WriteError
 from fromnoise.common.progress import report_progress
 from fromnoise.common.text import quoted
 from fromnoise.train import posthoc_ema
+from fromnoise.train.bad_batch import FILE, record_bad_batch
 from fromnoise.train.best_checkpoint import record_score
-from fromnoise.train.checkpoint import save_checkpoint
+from fromnoise.train.checkpoint import finite, save_checkpoint
 from fromnoise.train.checkpoint_files import list_checkpoints
 from fromnoise.train.interrupts import StopRequest
 from fromnoise.train.losses import StepLoss
@@ -90,6 +91,7 @@ class Session:
         self.preview_seconds = 0.0
         self.micro_batch = trainer.update.micro_batch
         self.read_at_checkpoint: tuple[StepLoss, ...] = ()
+        self.bad_step = 0  # the step that bad_batch.json names
         self.validations = ValidationSchedule(trainer, validator) if validator else None
         every = self.options.evaluate_every
         self.evaluations = EvaluationSchedule(trainer, evaluator, every) if evaluator and every else None
@@ -126,18 +128,32 @@ class Session:
         """The trainer's steps; saved where no other fits the memory."""
         try:
             yield from self.trainer.steps()
+        except DivergedError as error:
+            raise self._diverged(error) from error
         except MemoryLimitError as error:
             if not self.trainer.images:
                 raise
-            self.save()
+            self.save(streak=True)
             raise MemoryLimitError(
                 f"{error}; saved after {self.trainer.images:,} images in {self.store.path}"
             ) from error
 
-    def save(self) -> None:
-        """Write a checkpoint, its losses to metrics.jsonl before it, and its score after it: it may be the best."""
-        self.read_at_checkpoint = self.trainer.read_losses()
+    def save(self, *, streak: bool = False) -> bool:
+        """Write a checkpoint, its losses to metrics.jsonl before it, and its score after it: it may be the best.
+
+        Returns whether it was written: while losses are not finite it waits, unless `streak`, for those after that.
+        Raises DivergedError where weights are not finite: what is there stays.
+        """
+        try:
+            self.read_at_checkpoint = self.trainer.read_losses()
+        except DivergedError as error:
+            raise self._diverged(error) from error
         self.log.take_losses(self.read_at_checkpoint)
+        self._note_bad_batch()
+        if self.trainer.losses.streak and not streak:
+            return False
+        if not finite(self.trainer):
+            raise self._diverged(DivergedError(f"the weights are not finite after step {self.trainer.step}"))
         if self.trainer.done:
             self.log.flush()
         folder, keep = self.store.checkpoints, self.options.checkpoints_kept
@@ -151,12 +167,32 @@ class Session:
         if schedule and schedule.latest and schedule.latest.images == self.trainer.images:
             record_score(folder, schedule.latest, keep)
         self.saved_at = time.monotonic()
+        return True
+
+    def _note_bad_batch(self) -> None:
+        """Write down the first batch of a streak of losses that are not finite, once."""
+        streak = self.trainer.losses.streak
+        if streak and streak[0].step != self.bad_step:
+            self.bad_step = streak[0].step
+            try:
+                record_bad_batch(self.store.path, self.trainer, streak[0])
+            except WriteError as error:
+                report_progress(f"the batch of the loss that is not finite is not written down: {error}")
+
+    def _diverged(self, error: DivergedError) -> DivergedError:
+        """`error` with what is left: the record of the batch, and the newest checkpoint."""
+        self._note_bad_batch()
+        there = list_checkpoints(self.store.checkpoints)
+        left = f"the checkpoint after {int(there[-1].name):,} images stays as it was" if there else "none was saved yet"
+        record = f", {FILE} names the batch" if self.bad_step else ""
+        return DivergedError(f"{error} ({left}{record})")
 
     def _log(self, step: TrainStep) -> None:
         """Write what `step` has read, and the validation loss and a preview when they are due."""
         self.read_at_checkpoint = ()
         self.log.take_step(step)
         self._note_micro_batch()
+        self._note_bad_batch()
         if self.validations and self.validations.due(step):
             self.log.note(self.validations.measure())
         if self._preview_due(step):
@@ -204,9 +240,10 @@ class Session:
         return self.evaluations is not None and self.evaluations.due() and not self.trainer.done
 
     def _interrupt(self, reason: str, exit_code: int) -> NoReturn:
-        self.save()
+        saved = self.save(streak=not list_checkpoints(self.store.checkpoints))
+        state = "saved" if saved else "the last steps were not finite, so the checkpoint before them stays"
         raise Interrupted(
-            f"{reason} after {self.trainer.images:,} images, saved in {self.store.path}; to continue, run the same "
+            f"{reason} after {self.trainer.images:,} images, {state} in {self.store.path}; to continue, run the same "
             f"command again, or `fromnoise train --resume {quoted(self.store.path)}`",
             exit_code,
         )
@@ -220,6 +257,6 @@ class Session:
             trainer.total = trainer.images
         checkpoints = list_checkpoints(self.store.checkpoints)
         if cut or not checkpoints or int(checkpoints[-1].name) != trainer.images:
-            self.save()
+            self.save(streak=True)
             if self.options.previews:
                 self._draw_preview()
