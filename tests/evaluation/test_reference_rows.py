@@ -1,8 +1,12 @@
 """Reference rows: real images measured as samples are, kept in a cache that can be lost or damaged."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
+from fromnoise.common.stored_json import signed, verified
 from fromnoise.data import DataOptions, load
 from fromnoise.evaluation import reference_rows as rows_module
 from fromnoise.evaluation.reference import Reference, subset
@@ -65,6 +69,31 @@ def test_the_same_scores_come_from_the_cache_and_a_damaged_file_is_written_again
                 old, new = (torch.tensor(v or 0.0, dtype=torch.float64) for v in (before[field], value))
                 torch.testing.assert_close(new, old, rtol=1e-4, atol=1e-6, msg=field)
         assert len(path.read_bytes()) > 1000
+
+
+def changed_archives(path):
+    """Whole archives that hold something else."""
+    with np.load(path) as kept:
+        about, distances = json.loads(str(kept["about"])), kept["distances"]
+    yield about, distances * 2
+    yield about, distances[:-1]
+    yield {**about, "baseline": {**about["baseline"], "copy_below": 3.0}}, distances
+    yield {**about, "name": "of-another-set"}, distances
+    yield signed({**verified(about), "name": "of-another-set"}), distances
+    yield {}, distances
+    yield [], distances
+
+
+def test_a_whole_file_with_other_content_is_written_again(reference, test, tmp_path, monkeypatch):
+    first = reference_rows(reference, test, 100, tmp_path)
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr(rows_module, "_measured", lambda *_: first)
+    for about, distances in list(changed_archives(path)):
+        np.savez(path, distances=distances, about=np.array(json.dumps(about)))
+        before = path.read_bytes()
+        assert reference_rows(reference, test, 100, tmp_path) is first and path.read_bytes() != before
+    reads = reference_rows(reference, test, 100, tmp_path)
+    assert reads is not first and reads.rows == first.rows
 
 
 def test_another_count_or_space_has_rows_of_its_own(reference, test, tmp_path):

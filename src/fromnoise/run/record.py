@@ -54,7 +54,8 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
         data[name] = _text(f"data.{name}", data.get(name, "" if name != "fingerprint" else None))
     data["notes"] = _list("data.notes", data.get("notes", []), _text)
     counts = _list("data.label_counts", data.get("label_counts"), lambda name, value: _whole(name, value, least=0))
-    if len(counts) not in (0, len(spec["classes"])) or (counts and not sum(counts)):
+    # Without class conditioning, spec has no classes although the images have.
+    if (spec["classes"] and len(counts) not in (0, len(spec["classes"]))) or (counts and not sum(counts)):
         raise ValueError(f"data.label_counts has {len(counts)} counts for {len(spec['classes'])} classes")
     versions = {
         name: _text("versions", value) for name, value in _mapping("versions", record.get("versions", {})).items()
