@@ -100,7 +100,7 @@ def _conclude(training: Run, progress: TrainProgress) -> None:
             else f"time budget reached after {cut['images']:,} images, before a plan was made; give a longer budget"
         )
     needed = images_needed(training.settings.recipe, training.spec)
-    if progress.moved and progress.images < needed:
+    if progress.moved and progress.images < needed and not training.metadata.get("init"):
         print(
             f"note: samples become legible after about {needed:,} images, and this run saw {progress.images:,}; train "
             "longer, into a new --output_dir"
