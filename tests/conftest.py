@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from fromnoise.common.cpus import affinity
+
+# Equal bits need equal numbers of threads, whatever else runs here; torch reads this when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", str(len(affinity())))
+
 TINY = {
     "net.width": 8,
     "net.depth": 1,

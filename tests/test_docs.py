@@ -26,6 +26,7 @@ from fromnoise.cli.flags import SAMPLE_FLAGS, TRAIN_FLAGS, chosen_settings
 from fromnoise.cli.parser import Parser, parse
 from fromnoise.common.errors import UsageError
 from fromnoise.common.options import all_settings
+from fromnoise.common.threads import THREADS, change
 from fromnoise.evaluation.scores import Reference
 from fromnoise.metrics.features import pixels
 from fromnoise.nets.unet import UNet
@@ -230,6 +231,7 @@ def test_every_logged_key_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
         "train.previews": 0,
         "sample.steps": 1,
     }
+    THREADS.changes = [change(2, 1, 1.0)]
     run = fn.Run.create(str(tmp_path / "squares.npz"), settings=settings, output_dir=tmp_path / "run").train()
     lines = run.folder.read_metrics()
     spent = {key: value for key, value in settings.items() if key not in ("train.num_images", "train.evaluate_every")}

@@ -140,6 +140,9 @@ class TrainOptions:
         "auto", "capture a training step as a CUDA graph and replay it (CUDA only)"
     )
     compile: Literal["auto", "yes", "no"] = option("auto", "let torch.compile fuse the network's kernels")
+    num_threads: int | None = option(
+        None, "CPU threads; if not given, as many as other programs leave room for", least=1, most=1024
+    )
     seed: int = option(0, "everything random follows from it", least=0)
     checkpoint_every: str = option("5m", "a checkpoint is written this often, and at the end", duration=True)
     checkpointing_steps: int | None = option(
@@ -245,7 +248,7 @@ class Settings:
 
 
 # What a run that goes on may change. Each setting stands in one of these tables.
-HARMLESS = {  # the weights come out the same
+HARMLESS = {  # the weights come out the same (num_threads: but for rounding)
     "data": ("source", "on_bad_image"),  # the images themselves are compared
     "train": (
         "checkpoint_every",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ def test_a_sound_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "not" / "yet" / "there"))
     facts = named(examine())
-    expected = {"fromnoise", "Python", "system", "torch", "libraries", "device", "precision"}
+    expected = {"fromnoise", "Python", "system", "torch", "libraries", "device", "precision", "threads"}
     assert expected | {"disk", "cache", "data at hand"} <= set(facts)
     assert all(fact.ok for fact in facts.values())
     assert facts["torch"].value == torch.__version__
     assert facts["device"].value.partition(":")[0] in {"cpu", "cuda", "mps"}
     assert facts["precision"].value.partition(":")[0] in {"float32", "bfloat16"}
+    assert re.match(rf"{torch.get_num_threads()} of \d+ CPUs?\b", facts["threads"].value)
     assert "digits" in facts["data at hand"].value
     assert not list(tmp_path.iterdir()), "looking leaves nothing behind"
 

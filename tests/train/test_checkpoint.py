@@ -9,6 +9,7 @@ from safetensors.torch import load
 from torch import nn
 
 from fromnoise.common.errors import CheckpointError
+from fromnoise.common.threads import THREADS
 from fromnoise.train.checkpoint import (
     FORMAT,
     BrokenWeightsError,
@@ -35,6 +36,7 @@ def test_a_checkpoint_holds_the_whole_trainer(tmp_path, make_trainer):
         "state.json",
     }
     expected = {"format": FORMAT, "step": 3, "images": 24, "total": 80, "skipped": 2, "seconds": 1.25, "log": {}}
+    expected |= {"threads": torch.get_num_threads(), "threads_fixed": True}
     assert json.loads(files["state.json"]) == read_state(files) == expected
     assert set(load(files["optimizer.safetensors"])) == {
         f"{i}.{name}" for i in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq")
@@ -78,3 +80,20 @@ def test_weights_of_another_network_are_refused(tmp_path, make_trainer):
     for content in (files["model.safetensors"], b"no safetensors"):
         with pytest.raises(CheckpointError, match=r"config\.json"):
             load_weights(nn.Linear(1, 1), content)
+
+
+def test_the_number_of_threads_is_taken_up_again(make_trainer, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(THREADS, "take_up", lambda number, fixed: taken.append((number, fixed)))
+    path = save_checkpoint(tmp_path, make_trainer(), seconds=0.0, keep=2)
+    restore_trainer(read_checkpoint(path), make_trainer())
+    assert taken == [(torch.get_num_threads(), THREADS.fixed)]
+    state = json.loads((path / "state.json").read_text())
+    files = read_checkpoint(path)
+    files["state.json"] = json.dumps({**state, "threads": "many"}).encode()
+    with pytest.raises(CheckpointError, match="threads is many"):
+        restore_trainer(files, make_trainer())
+    del state["threads"], state["threads_fixed"]  # as earlier versions wrote it
+    files["state.json"] = json.dumps(state).encode()
+    restore_trainer(files, make_trainer())
+    assert taken[1:] == [(0, False)]

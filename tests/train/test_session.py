@@ -14,6 +14,7 @@ import torch
 import fromnoise
 from fromnoise.common.errors import DivergedError, Interrupted
 from fromnoise.common.stored_json import verified
+from fromnoise.common.threads import change
 from fromnoise.train.bad_batch import record_bad_batch, replay
 from fromnoise.train.best_checkpoint import best_score
 from fromnoise.train.budget import Budget
@@ -231,3 +232,33 @@ def test_nothing_measures_an_interval_by_the_system_clock():
     """A clock that is set back would stop checkpoints, budgets and time limits."""
     source = Path(fromnoise.__file__).parent
     assert [str(p) for p in source.rglob("*.py") if re.search(r"\btime\.time\b|datetime\.now", p.read_text())] == []
+
+
+def test_a_change_of_threads_is_written_and_the_speed_measured_again(make_trainer, tmp_path, monkeypatch):
+    trainer, adapted = make_trainer(total=80), iter([3, 3, 1, 1, 1, 1, 1, 1, 1, 1])
+
+    class Changing:
+        """Three threads, and one from the third step on."""
+
+        number, fixed, changes = 3, False, []
+
+        def adapt(self, step_seconds):
+            before, self.number = self.number, next(adapted)
+            if before != self.number:
+                self.changes.append(change(before, self.number, 0.5))
+
+        def take_changes(self):
+            taken, self.changes = self.changes, []
+            return taken
+
+    threads = Changing()
+    for module in ("trainer", "session", "checkpoint"):
+        monkeypatch.setattr(f"fromnoise.train.{module}.THREADS", threads)
+    restarted = []
+    monkeypatch.setattr(trainer.timer, "restart", lambda: restarted.append(trainer.step))
+    trainer._threads = 3
+    store = Store(tmp_path)
+    list(Session(trainer, store).steps(StopRequest()))
+    assert [(line["images"], line["threads"], line["before"]) for line in store.events("threads")] == [(24, 1, 3)]
+    assert restarted == [3]
+    assert json.loads((list_checkpoints(store.checkpoints)[-1] / "state.json").read_text())["threads"] == 1

@@ -56,3 +56,13 @@ def test_only_the_time_inside_steps_counts(monkeypatch):
     step(1.0)
     timer.synchronized(1)
     assert timer.seconds == 5.0 and timer.latest == 1.0
+
+
+def test_a_restart_forgets_all_but_the_last_step():
+    timer = StepTimer(asynchronous=False)
+    for seconds in (5.0, 5.0, 5.0, 3.0):
+        timer.record(1, seconds)
+    timer.restart()
+    assert timer.latest == timer.median == 3.0 and timer.steps == 4
+    timer.record(1, 1.0)
+    assert timer.median == 1.0

@@ -9,6 +9,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from fromnoise.cli.flags import fix_threads
 from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
@@ -66,6 +67,7 @@ def _run(argv: list[str]) -> int:
         args = parse(build_parser(), argv)
         if args.verb != "doctor" and here() is None:  # torch's libraries would end the process
             raise UsageError("the working folder is gone; change to a folder that exists, and run the command again")
+        fix_threads(args)
         args.run(args)
         return 0
     except SystemExit as stop:  # argparse after --help and --version

@@ -13,7 +13,8 @@ from typing import Any
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 from fromnoise.common.files import write_bytes
-from fromnoise.common.options import all_settings, annotation, changed, kind_of, parse_value
+from fromnoise.common.options import all_settings, annotation, changed, kind_of, parse_value, replaced
+from fromnoise.common.threads import THREADS
 from fromnoise.settings import DataOptions, Settings
 
 TRAIN_FLAGS = {
@@ -53,6 +54,7 @@ SAMPLE_FLAGS = {
     "threshold": "sample.threshold",
     "batch_size": "sample.batch_size",
 }
+THREAD_FLAGS = {"num_threads": "train.num_threads"}
 LARGEST_SEED, MOST_SEEDS = 2**63, 10_000_000
 ALIASES = {
     "num_epochs": ("num_train_epochs",),
@@ -185,10 +187,18 @@ def write_json(place: str | None, value: Any) -> bool:
 
 
 def add_device_flag(parser: Parser) -> None:
-    """Add --device."""
+    """Add --device and --num_threads."""
     parser.flag(
         "device",
         default="auto",
         metavar="{auto,cpu,cuda,mps}",
         help="where to compute; cuda:1 is the second GPU (default: the best here)",
     )
+    add_setting_flags(parser, THREAD_FLAGS)
+
+
+def fix_threads(args: argparse.Namespace) -> None:
+    """Compute with --num_threads threads in this process; without the flag nothing happens."""
+    if getattr(args, "num_threads", None) is not None:
+        settings = replaced(Settings(), chosen_settings(argparse.Namespace(num_threads=args.num_threads), THREAD_FLAGS))
+        THREADS.fix(settings.train.num_threads or 1)

@@ -118,6 +118,7 @@ def _computing() -> list[Fact]:
     """The device and number type that training would choose, each with the reason."""
     import torch
 
+    from fromnoise.common.threads import THREADS
     from fromnoise.train.hardware import choose_device, choose_precision
 
     try:
@@ -132,6 +133,7 @@ def _computing() -> list[Fact]:
     return [
         Fact("device", f"{device.name}: {device.reason}{memory}", advice=advice),
         Fact("precision", f"{precision.dtype_name}: {precision.reason}"),
+        Fact("threads", THREADS.about()),
     ]
 
 

@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fromnoise.cli.flags import TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
+from fromnoise.cli.flags import THREAD_FLAGS, TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration, process_start
 from fromnoise.common.errors import UsageError
@@ -45,7 +45,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     """Create or open the run, train it, and print its path. waited: seconds that a time budget does not count."""
-    changes = chosen_settings(args, TRAIN_FLAGS)
+    changes = chosen_settings(args, TRAIN_FLAGS | THREAD_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
 
     from fromnoise.cli.progress import TrainProgress

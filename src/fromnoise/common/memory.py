@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.progress import report_progress
+from fromnoise.common.threads import THREADS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,7 @@ class BatchLimit:
             try:
                 pieces.append(work(slice(begin, begin + size)))
                 begin += size
+                THREADS.follow()
                 continue
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):

@@ -15,6 +15,7 @@ import numpy as np
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
+from fromnoise.common.threads import THREADS
 from fromnoise.data.channels import stacked
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.in_flight import InFlight
@@ -144,7 +145,7 @@ class _Reading:
 
         # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
         pixels = sum(height * width for height, width in self._sizes.values())
-        workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
+        workers = min(8, THREADS.room()) if pixels > _WORTH_THREADS else 1
         pool = ThreadPoolExecutor(workers)
         try:
             with progress(f"reading {self._where}", len(places)) as advance:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.seeds import generator
+from fromnoise.common.threads import following_load
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.vp import VP
 
@@ -77,7 +78,7 @@ def denoising_errors(
         t = time.repeat(len(x0))
         noisy = process.corrupt(x0, noise_for(process, tuple(x0.shape), level), t)
         parts = []
-        for begin in range(0, len(x0), _BATCH):
+        for begin in following_load(range(0, len(x0), _BATCH)):
             part = slice(begin, begin + _BATCH)
             predicted = predict(noisy[part], t[part], None if labels is None else labels[part])
             parts.append((predicted.cpu().double() - x0[part].double()).square().flatten(1).mean(1))

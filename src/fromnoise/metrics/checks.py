@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from fromnoise.common.errors import DataError
+from fromnoise.common.threads import following_load
 
 _CHUNK = 4096
 
@@ -38,4 +39,4 @@ def alike(first: int, second: int) -> None:
 def parts(count: int, size: int) -> Iterator[slice]:
     """Slices of at most `size`, and at least 1, that cover 0 to `count`."""
     size = max(1, size)
-    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))
+    return following_load(slice(begin, min(begin + size, count)) for begin in range(0, count, size))

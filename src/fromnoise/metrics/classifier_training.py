@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.seeds import generator, key
+from fromnoise.common.threads import following_load
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import BATCH, FEATURES, LARGEST_SIDE, POOLED, WIDTHS, Classifier
 
@@ -77,7 +78,7 @@ def train_classifier(
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, _PEAK_RATE, total_steps=max(2, steps), pct_start=_WARM)
     random = generator(seed, "classifier batches")
     order = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
+    for _ in following_load(range(steps)):
         if len(order) < batch:
             order = torch.cat([order, torch.randperm(len(data), generator=random)])
         chosen, order = order[:batch], order[batch:]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.seeds import generator
+from fromnoise.common.threads import following_load
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion.denoiser import Estimator
 from fromnoise.diffusion.process import Process
@@ -141,7 +142,7 @@ def _errors(
     place = (torch.arange(len(images)) / len(images) + first) % 1
     times = denoiser.process.time_at_log_snr(torch.lerp(borders[:1], borders[1:], place))
     found = []
-    for part in torch.split(torch.arange(len(images)), _AT_ONCE):
+    for part in following_load(torch.split(torch.arange(len(images)), _AT_ONCE)):
         x0, t = denoiser.spec.encode(images[part]), times[part]
         eps = _noise(tuple(x0.shape[1:]), part, seed, number)
         label = None if labels is None else labels[part].to(device)

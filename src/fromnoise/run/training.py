@@ -16,6 +16,7 @@ from torch import nn
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import CheckpointError, DataError
 from fromnoise.common.progress import report_progress
+from fromnoise.common.threads import THREADS
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.reference import Reference, build_reference
@@ -69,7 +70,7 @@ def training_steps(
         DivergedError: the loss is not finite any more.
     """
     began = time.monotonic()
-    with folder.locked(), stop_on_signals() as stop:
+    with folder.locked(), stop_on_signals() as stop, THREADS.held(settings.train.num_threads):
         folder.check_writable()
         folder.clear_leftovers()
         starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)

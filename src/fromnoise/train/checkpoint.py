@@ -4,7 +4,7 @@ model.safetensors       the weights
 ema.safetensors         their running average, where there is one
 ema-0.05.safetensors    the other averages of `posthoc_ema`
 optimizer.safetensors   moments and step counts, by parameter number: "12.exp_avg"
-state.json              steps, images seen, images planned, skipped steps, training seconds, losses not logged yet
+state.json              steps, images seen, images planned, skipped steps, seconds, threads, losses not logged yet
 
 Formats: in 2, averages/ of the run has a manifest (`fromnoise.train.posthoc_ema`); in 1 it had none.
 """
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError
 from fromnoise.common.stored_json import parse_object
+from fromnoise.common.threads import THREADS
 from fromnoise.train.best_checkpoint import prune_checkpoints
 from fromnoise.train.checkpoint_files import list_checkpoints, newest_usable, part, set_aside, write_checkpoint
 from fromnoise.train.optimizer_state import optimizer_tensors, restore_optimizer
@@ -64,6 +65,8 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
         "skipped": trainer.losses.skipped,
         "seconds": seconds,
         "log": trainer.log_state,
+        "threads": THREADS.number,
+        "threads_fixed": THREADS.fixed,
     }
     files["state.json"] = json.dumps(state, indent=1).encode()
     path = write_checkpoint(folder, trainer.images, files)
@@ -87,8 +90,9 @@ def read_state(files: dict[str, bytes]) -> dict[str, Any]:
                 f"this checkpoint has format {state['format']}, but this fromnoise reads up to {FORMAT}; update "
                 "fromnoise"
             )
-        state = {"images": 0, "total": None, "skipped": 0, "seconds": 0.0, **state}
-        for name in ("format", "step", "images", "skipped", *(["total"] if state["total"] is not None else [])):
+        state = {"images": 0, "total": None, "skipped": 0, "seconds": 0.0, "threads": 0, **state}
+        counts = ("format", "step", "images", "skipped", "threads")
+        for name in (*counts, *(["total"] if state["total"] is not None else [])):
             _check_count(name, state.get(name))
         if not isinstance(state["seconds"], int | float) or not math.isfinite(state["seconds"]):
             raise ValueError(f"seconds is {str(state['seconds'])[:40]}")
@@ -117,6 +121,7 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.losses.skipped = state["total"] or trainer.total, state["skipped"]
     trainer.log_state = state.get("log", {})
+    THREADS.take_up(state["threads"], state.get("threads_fixed") is True)
     return float(state["seconds"])
 
 

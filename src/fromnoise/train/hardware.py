@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.threads import THREADS
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,14 @@ def choose_device(requested: str = "auto") -> Device:
             return Device("cuda", f"{torch.cuda.get_device_name()} found")
         if mps:
             return Device("mps", "Apple GPU found")
-        return Device("cpu", f"no GPU found; threads: {torch.get_num_threads()}")
+        return Device("cpu", f"no GPU found; threads: {THREADS.start()}")
     present = {"cuda": cuda, "mps": mps, "cpu": True}
     name = requested.partition(":")[0]
     if name not in present:
         raise UsageError(f"unknown device '{requested}'; choose auto, cpu, cuda or mps")
     if not present[name]:
         raise UsageError(f"device '{requested}' was requested, but torch finds none here; use --device auto or cpu")
-    return Device(requested, "requested")
+    return Device(requested, f"requested; threads: {THREADS.start()}" if name == "cpu" else "requested")
 
 
 def kind_of_device(requested: str = "auto") -> str:

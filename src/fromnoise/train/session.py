@@ -19,6 +19,7 @@ from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import DivergedError, Interrupted, MemoryLimitError, WriteError
 from fromnoise.common.progress import report_progress
 from fromnoise.common.text import quoted
+from fromnoise.common.threads import THREADS
 from fromnoise.train import posthoc_ema
 from fromnoise.train.bad_batch import FILE, record_bad_batch
 from fromnoise.train.best_checkpoint import record_score
@@ -193,6 +194,7 @@ class Session:
         self.log.take_step(step)
         self._note_micro_batch()
         self._note_bad_batch()
+        self.log.note([{"event": "threads", "images": step.images, **one} for one in THREADS.take_changes()])
         if self.validations and self.validations.due(step):
             self.log.note(self.validations.measure())
         if self._preview_due(step):

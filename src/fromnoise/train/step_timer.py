@@ -63,6 +63,11 @@ class StepTimer:
         elif seconds > LONG:
             self.window = max(1, self.window // 2)
 
+    def restart(self) -> None:
+        """Forget the speed of earlier steps but the last, because the next ones run under other conditions."""
+        while len(self._recent) > 1:
+            self._recent.popleft()
+
     @property
     def latest(self) -> float:
         """Seconds per step in the last window; 0 before the first."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective
 from fromnoise.settings import TrainOptions
@@ -96,6 +97,7 @@ class Trainer:
         self.losses = LossReader()
         asynchronous = self.device.type != "cpu"
         self.timer = StepTimer(asynchronous, warmup=WARMUP + 1 if asynchronous else 0)
+        self._threads = THREADS.number
         self.step = self.images = 0
         self.log_state: Mapping[str, Any] = {}
 
@@ -130,6 +132,7 @@ class Trainer:
                 read = self.losses.read() if self.done or self.losses.pending >= self.timer.window else ()
             if read:
                 self.timer.synchronized(len(read))
+                self._follow_load()
                 self._replan()
             yield self._state(rate, read)
 
@@ -141,6 +144,14 @@ class Trainer:
     def _out_of_time(self) -> bool:
         """Whether the time budget would be exceeded by the steps that are queued and one more."""
         return self.budget is not None and self.budget.exhausted(self.timer.latest * (1 + self.losses.pending))
+
+    def _follow_load(self) -> None:
+        """Compute with more or fewer threads where the load of the machine has changed."""
+        if self.device.type == "cpu":
+            THREADS.adapt(self.timer.latest)
+            if THREADS.number != self._threads:  # also in a preview or a validation since the last step
+                self._threads = THREADS.number
+                self.timer.restart()
 
     def _replan(self) -> None:
         """Plan the total again from the measured speed, where the time budget calls for it."""

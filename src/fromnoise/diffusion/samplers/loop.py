@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
+from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.base import Carry, Sampler
@@ -98,4 +99,5 @@ def walk(
 
         with torch.no_grad():
             x, here, carry = sampler.step(estimate, process, x, t, s, carry, noise)
+        THREADS.adapt()
         yield Step(i, float(grid[i]), float(grid[i + 1]), x, here, evaluations)
