@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from fromnoise.cli.flags import add_json_flag, data_settings, write_json
 from fromnoise.cli.parser import Parser
+
+if TYPE_CHECKING:
+    from fromnoise.data.inspection import Inspection
 
 INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
 
@@ -73,17 +78,22 @@ def _inspect(args: argparse.Namespace) -> None:
         if not write_json(args.json, found.to_json()):
             print(args.json)
         return
-    print(found.summary)
-    print(f"images: {_counts(found.counts)}")
-    print(f"stored as: {_counts(found.modes)}; sizes: {_counts(found.sizes)}")
-    if found.classes:
-        print(f"classes: {_counts(found.classes)}")
-    for number, channel in enumerate(found.channels):
-        print(f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}")
-    for line in (*found.notes, *(f"cannot be read: {name}" for name in found.bad)):
+    for line in inspection_lines(found):
         print(line)
     figure = grid(found.sample.permute(0, 2, 3, 1).numpy())
     print(save(figure, Path(args.out or f"data-{found.name}.png")))
+
+
+def inspection_lines(found: Inspection) -> Iterator[str]:
+    """The lines for people."""
+    yield found.summary
+    yield f"images: {_counts(found.counts)}"
+    yield f"stored as: {_counts(found.modes)}; sizes: {_counts(found.sizes)}"
+    if found.classes:
+        yield f"classes: {_counts(found.classes)}"
+    for number, channel in enumerate(found.channels):
+        yield f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}"
+    yield from (*found.notes, *(f"cannot be read: {name}" for name in found.bad))
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,12 +8,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
+from fromnoise.common.memory import peak_memory
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
     from fromnoise.train.trainer import TrainStep
 
 SECONDS_BETWEEN_LINES = 10.0
+STEPS_BEFORE_PACE = 10
 
 
 class TrainProgress:
@@ -22,6 +24,7 @@ class TrainProgress:
     def __init__(self, run: Run) -> None:
         self.run, self.moved, self.images = run, False, 0
         self._loss: float | None = None
+        self._steps, self._paced = 0, False
         self._said_at = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
@@ -46,6 +49,7 @@ class TrainProgress:
     def update(self, step: TrainStep) -> None:
         """Take in a step."""
         self.moved, self.images = True, step.images
+        self._say_pace(step)
         for entry in step.read:
             self._loss = entry.loss if self._loss is None else 0.98 * self._loss + 0.02 * entry.loss
         if self._bar:
@@ -53,6 +57,18 @@ class TrainProgress:
         elif time.monotonic() - self._said_at > SECONDS_BETWEEN_LINES:
             self._said_at = time.monotonic()
             print(f"training: {self._words(step)}", file=sys.stderr, flush=True)
+
+    def _say_pace(self, step: TrainStep) -> None:
+        """Print speed, memory and time left once, after the first steps and when it is known how many there will be."""
+        self._steps += 1
+        if self._paced or self._steps < STEPS_BEFORE_PACE or not (step.images_per_second and step.total):
+            return
+        from fromnoise.run.preflight import pace
+
+        self._paced, left = True, step.total - step.images
+        seconds = left / step.images_per_second if step.seconds_left is None else step.seconds_left
+        batch = self.run.settings.train.train_batch_size
+        print(f"pace: {pace(step.images_per_second, batch, left, seconds, peak_memory(self.run.device))}", flush=True)
 
     def _words(self, step: TrainStep) -> str:
         total = f" of {step.total:,}" if step.total else ""

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from fromnoise.cli.flags import THREAD_FLAGS, TRAIN_FLAGS, add_device_flag, add_setting_flags, chosen_settings
+from fromnoise.cli.flags import (
+    THREAD_FLAGS,
+    TRAIN_FLAGS,
+    add_device_flag,
+    add_json_flag,
+    add_setting_flags,
+    chosen_settings,
+    write_json,
+)
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration, process_start
 from fromnoise.common.errors import UsageError
@@ -16,6 +24,8 @@ from fromnoise.recipes.recipes import RECIPES, images_needed
 if TYPE_CHECKING:
     from fromnoise.cli.progress import TrainProgress
     from fromnoise.run import Run
+
+SomeRun = TypeVar("SomeRun", bound="Run")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -37,6 +47,10 @@ def add_arguments(parser: Parser) -> None:
     add_setting_flags(parser, TRAIN_FLAGS)
     add_device_flag(parser)
     parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
+    parser.flag(
+        "dry_run", action="store_true", help="say what is in DATA and what the training takes, measured; write nothing"
+    )
+    add_json_flag(parser)
     parser.flag("config", metavar="FILE", help="a TOML file with tables such as [train] and [net]")
     parser.flag(
         "set", action="append", metavar="NAME=VALUE", help="any other setting, such as net.width=48; repeatable"
@@ -47,11 +61,16 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     """Create or open the run, train it, and print its path. waited: seconds that a time budget does not count."""
     changes = chosen_settings(args, TRAIN_FLAGS | THREAD_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
+    if args.dry_run:
+        return _dry_run(args, changes, process_start() + waited)
+    if args.json:
+        raise UsageError("--json is for --dry_run; give both, or read config.json and metrics.jsonl of the run")
 
     from fromnoise.cli.progress import TrainProgress
+    from fromnoise.run import Run
     from fromnoise.run.facts import decisions
 
-    training = _opened(args, changes)
+    training = _opened(Run, args, changes)
     for note in training.metadata["data"]["notes"]:
         print(note)
     for name, value in decisions(training):
@@ -65,19 +84,29 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     _conclude(training, progress)
 
 
-def _opened(args: argparse.Namespace, changes: dict[str, Any]) -> Run:
+def _opened(kind: type[SomeRun], args: argparse.Namespace, changes: dict[str, Any]) -> SomeRun:
     """The run that the flags name: a new one, the same one again, or the one to resume."""
-    from fromnoise.run import Run
-
     same = {"config_file": args.config, "settings": changes, "device": args.device}
     if args.resume:
         if args.output_dir or args.init:
             flag = "--output_dir" if args.output_dir else "--init"
             raise UsageError(f"--resume goes on with the run in {args.resume}, so {flag} has no place; leave one out")
-        return Run.resume(args.resume, data=args.data, recipe=args.recipe, **same)
+        return kind.resume(args.resume, data=args.data, recipe=args.recipe, **same)
     if args.data is None:
         raise UsageError("no images were named; give DATA, such as `fromnoise train digits`, or --resume RUN")
-    return Run.create(args.data, recipe=args.recipe or "default", output_dir=args.output_dir, init=args.init, **same)
+    return kind.create(args.data, recipe=args.recipe or "default", output_dir=args.output_dir, init=args.init, **same)
+
+
+def _dry_run(args: argparse.Namespace, changes: dict[str, Any], started: float) -> None:
+    """Print what the training would take."""
+    from fromnoise.cli.dry_run import dry_run_lines
+    from fromnoise.run.preflight import DryRun
+
+    run = _opened(DryRun, args, changes)
+    found = run.preflight(started + run.download_seconds)
+    if not write_json(args.json, found.to_json()):
+        for line in dry_run_lines(found):
+            print(line)
 
 
 def _conclude(training: Run, progress: TrainProgress) -> None:

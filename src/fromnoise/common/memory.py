@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fromnoise.common.errors import MemoryLimitError
+from fromnoise.common.free_memory import free_memory
 from fromnoise.common.progress import report_progress
 from fromnoise.common.threads import THREADS
 
@@ -82,3 +83,27 @@ class BatchLimit:
         if self.most != before:
             report_progress(f"memory ran out with {before or count} images at once; going on with {self.most}")
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+
+def memory_limit(device: str = "cpu") -> int | None:
+    """Bytes that can be had on `device`: on a GPU all that torch may take, else what is free; None if not known."""
+    if not device.startswith("cuda"):
+        return free_memory()
+    import torch
+
+    share: float = torch.cuda.get_per_process_memory_fraction(torch.device(device))
+    return int(share * torch.cuda.mem_get_info(device)[1])
+
+
+def peak_memory(device: str = "cpu") -> int | None:
+    """The most bytes that this process has held so far: on a GPU by its allocator, else in all; None on Windows."""
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.max_memory_reserved(device))
+    try:
+        import resource
+    except ImportError:
+        return None
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used if sys.platform == "darwin" else 1024 * used

@@ -19,6 +19,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def in_bytes(number: float) -> str:
+    """`640 bytes`, `1.2 MB`, `40 GB`: two digits or three, in powers of 1,000."""
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= 0.9995 * unit:
+            return f"{number / unit:.{1 if number < 10 * unit else 0}f} {name}"
+    return f"{number:.0f} bytes"
+
+
 def some(names: Sequence[str], limit: int = 10) -> str:
     """The first `limit` names, comma-separated, and how many more there are."""
     more = len(names) - limit

@@ -23,6 +23,7 @@ from fromnoise.model.build import build_denoiser
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
 from fromnoise.run.checkpoints import newest_checkpoint
+from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import FROM_INIT, FoundRun, Pairs
 from fromnoise.run.initial_weights import InitialWeights, fit, read_initial_weights
@@ -47,8 +48,11 @@ class Begun:
     changes: Pairs | None = None
 
 
-def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
-    """Make the run folder of `request`, or find it where the same run was begun; see `Run.create`."""
+def begin(request: Request, output_dir: Path | None, device: str, folder_kind: type[RunFolder] = RunFolder) -> Begun:
+    """Make the run folder of `request`, or find it where the same run was begun; see `Run.create`.
+
+    folder_kind: `DryRunFolder` to make none.
+    """
     kind = kind_of_device(device)
     options = request.data_options()
     if output_dir is not None and _is_data(output_dir, options):
@@ -59,7 +63,7 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
     context = request.context(images, kind)
     settings = request.settings(context, options)
     path = output_dir or default_folder(request.source, request.recipe, settings.train.seed, request.init)
-    folder = RunFolder(path)
+    folder = folder_kind(path)
     if folder.exists():
         return Begun(folder, images, download_seconds, _go_on(folder, request, context, images))
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
@@ -75,16 +79,24 @@ def begin(request: Request, output_dir: Path | None, device: str) -> Begun:
         )
     if settings.train.evaluate_every:
         check_count(len(images), remedy="add more, or leave --evaluate_every out")
+    use = disk_use_of(folder, settings.train, record)
+    if use:
+        use.check(path)
     weights = _initial(record, settings, initial, request.init) if initial else b""
     folder.create(request.tables(), record, weights)
     return Begun(folder, images, download_seconds)
 
 
 def resume(
-    path: Path, source: str | None, recipe: str | None, config_file: Path | None, changes: Mapping[str, Any]
+    path: Path,
+    source: str | None,
+    recipe: str | None,
+    config_file: Path | None,
+    changes: Mapping[str, Any],
+    folder_kind: type[RunFolder] = RunFolder,
 ) -> Begun:
-    """The run in `path` with its stored settings and these `changes`; see `Run.resume`."""
-    folder = RunFolder(path)
+    """The run in `path` with its stored settings and these `changes`; see `Run.resume` and `begin`."""
+    folder = folder_kind(path)
     if not folder.exists() or newest_checkpoint(folder) is None:
         raise CheckpointError(f"nothing to resume in {path}: {_contents(folder)}")
     run = OpenedRun(path)

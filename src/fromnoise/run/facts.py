@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fromnoise.common.durations import format_duration
 from fromnoise.recipes.recipes import size_of
+from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
 from fromnoise.settings import ProcessOptions, guidance_words
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
@@ -31,8 +32,9 @@ def facts(run: OpenedRun) -> Facts:
 
 
 def decisions(run: OpenedRun) -> Facts:
-    """The rows to print when training begins: data, network, process and hardware, each choice with its reason."""
-    return [*_model(run), *_hardware(run)]
+    """The rows to print when training begins: data, network, process, hardware and disk, choices with their reasons."""
+    use = disk_use_of(run.folder, run.settings.train, run.metadata)
+    return [*_model(run), *_hardware(run), *([("disk", str(use))] if use else [])]
 
 
 def _model(run: OpenedRun) -> Facts:

@@ -105,19 +105,15 @@ class RunFolder:
     def create(self, requested: dict[str, Any], record: dict[str, Any], initial: bytes = b"") -> None:
         """Make the folder with config.toml and config.json; WriteError where that cannot be.
 
-        config.json is written last and in one piece: a folder that has it is a run. UsageError for a folder with a
-        config.toml that no run wrote: it is somebody's own.
+        config.json is written last and in one piece: a folder that has it is a run.
 
         initial: weights to start from, as a safetensors file.
         """
-        words, place = to_toml(requested), self.path / "config.toml"
-        if place.exists() and place.read_bytes() != words.encode():
-            raise UsageError(
-                f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
-            )
+        self.check_vacant(requested)
+        place = self.path / "config.toml"
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            _write(place, words)
+            _write(place, to_toml(requested))
             if initial:
                 write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
             write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
@@ -136,6 +132,14 @@ class RunFolder:
             sweep(folder, alone=True)
         for folder in (self.path, self.samples, self.edits, self.figures):
             sweep(folder)
+
+    def check_vacant(self, requested: dict[str, Any]) -> None:
+        """UsageError for a folder with a config.toml that no run wrote: it is somebody's own."""
+        place = self.path / "config.toml"
+        if place.exists() and place.read_bytes() != to_toml(requested).encode():
+            raise UsageError(
+                f"{self.path} holds a config.toml, but no run; choose another --output_dir, so that it is kept"
+            )
 
     def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
         """Write changed settings: config.toml, unless `requested` is None, and config.json. Raises WriteError."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
 
 import torch
 
+from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.memory import memory_limit
 from fromnoise.common.options import to_dict
+from fromnoise.common.text import in_bytes
 from fromnoise.common.version import __version__
 from fromnoise.data.image_data import ArrayData
 from fromnoise.model.build import build_denoiser, model_spec
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.settings import Settings
+from fromnoise.train.state_size import StateSize, state_size
 
 _CONTEXT = ("device", "seconds", "planned", "bf16")
 
@@ -28,12 +32,15 @@ def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext
     spec = model_spec(images.spec, settings)
     sigma_data = _sigma_data(images, spec)
     net = build_denoiser(settings, spec, sigma_data).net
+    size = state_size(net, settings.train)
+    _check_memory(size, context.device)
     return {
         "settings": to_dict(settings),
         "context": {name: getattr(context, name) for name in _CONTEXT},
         "spec": spec.to_json(),
         "sigma_data": sigma_data,
         "parameters": sum(p.numel() for p in net.parameters()),
+        "bytes": asdict(size),
         "data": {
             "name": images.name,
             "about": str(images.spec),
@@ -50,6 +57,16 @@ def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext
             **_version_of("diffusers"),
         },
     }
+
+
+def _check_memory(size: StateSize, device: str) -> None:
+    """MemoryLimitError where not even the state of the training fits."""
+    limit = memory_limit(device)
+    if limit is not None and size.memory > limit:
+        raise MemoryLimitError(
+            f"the network with its gradients, optimizer and averages takes {in_bytes(size.memory)}, but only "
+            f"{in_bytes(limit)} of memory are free; use a smaller network (such as --set net.width=16), or --no_use_ema"
+        )
 
 
 def _version_of(name: str) -> dict[str, str]:

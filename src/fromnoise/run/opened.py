@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
@@ -28,8 +28,10 @@ class OpenedRun:
     device: "auto", "cpu", "cuda" or "mps".
     """
 
-    def __init__(self, path: str | Path, *, device: str = "auto", data: ArrayData | None = None) -> None:
-        self.folder = RunFolder(Path(path))
+    folder_kind: ClassVar[type[RunFolder]] = RunFolder
+
+    def __init__(self, path: str | Path | RunFolder, *, device: str = "auto", data: ArrayData | None = None) -> None:
+        self.folder = path if isinstance(path, RunFolder) else self.folder_kind(Path(path))
         self.metadata: dict[str, Any] = self.folder.read_record()
         self.settings: Settings = from_dict(Settings(), self.metadata["settings"])
         self.spec = ImageSpec.from_json(self.metadata["spec"])

@@ -19,6 +19,7 @@ from fromnoise.settings import Settings
 
 LARGEST_SIDE = 8192
 _MOST = 2**53  # of a count: what JSON and float64 hold exactly
+SIZES = {"memory", "checkpoint", "snapshot"}  # see `fromnoise.train.state_size`
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -62,6 +63,11 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     }
     if record.get("parameters") is not None:
         _whole("parameters", record["parameters"], least=0)
+    sizes = _mapping("bytes", record.get("bytes", {}))
+    if sizes and set(sizes) != SIZES:
+        raise ValueError(f"bytes has the parts {sorted(sizes)}, but {sorted(SIZES)} are expected")
+    for name, value in sizes.items():
+        _whole(f"bytes.{name}", value, least=0)
     return {**record, "data": data, "versions": versions, "context": _context(record.get("context", {}))}
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import SampleSettings
@@ -50,7 +50,7 @@ class Run(OpenedRun):
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
         init: str | Path | None = None,
-    ) -> Run:
+    ) -> Self:
         """Begin the run that trains `recipe` on `data`, or open it where it was begun with the same settings.
 
         Arguments:
@@ -71,7 +71,7 @@ class Run(OpenedRun):
 
         file, place = Path(config_file) if config_file else None, str(init) if init else None
         request = Request.read(data, recipe, file, settings or {}, place)
-        return cls._of(begin(request, Path(output_dir) if output_dir else None, device), device)
+        return cls._of(begin(request, Path(output_dir) if output_dir else None, device, cls.folder_kind), device)
 
     @classmethod
     def resume(
@@ -83,7 +83,7 @@ class Run(OpenedRun):
         config_file: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
-    ) -> Run:
+    ) -> Self:
         """Open the run in `path`, which has a checkpoint, to train it on with its stored settings.
 
         Arguments:
@@ -98,11 +98,11 @@ class Run(OpenedRun):
         from fromnoise.run.create import resume
 
         file = Path(config_file) if config_file else None
-        return cls._of(resume(Path(path), data, recipe, file, settings or {}), device)
+        return cls._of(resume(Path(path), data, recipe, file, settings or {}, cls.folder_kind), device)
 
     @classmethod
-    def _of(cls, begun: Begun, device: str) -> Run:
-        run = cls(begun.folder.path, device=device, data=begun.data)
+    def _of(cls, begun: Begun, device: str) -> Self:
+        run = cls(begun.folder, device=device, data=begun.data)
         run.download_seconds, run.changes = begun.download_seconds, begun.changes or {}
         return run
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
@@ -25,6 +26,7 @@ from fromnoise.figures.grid import grid, save
 from fromnoise.model.build import build_objective
 from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.run.disk_use import disk_use
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import replanned_at
 from fromnoise.settings import Settings
@@ -33,6 +35,7 @@ from fromnoise.train.checkpoint import load_weights, restore_newest
 from fromnoise.train.checkpoint_files import list_checkpoints
 from fromnoise.train.interrupts import stop_on_signals
 from fromnoise.train.session import Preview, Session
+from fromnoise.train.state_size import state_size
 from fromnoise.train.trainer import Trainer, TrainStep
 from fromnoise.train.validation import Validator
 
@@ -73,13 +76,14 @@ def training_steps(
     with folder.locked(), stop_on_signals() as stop, THREADS.held(settings.train.num_threads):
         folder.check_writable()
         folder.clear_leftovers()
-        starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
-        trainer, seconds_before = _trainer(folder, settings, model, data, began if started is None else started)
-        if trainer.images <= replanned_at(metadata):
-            trainer.total = trainer.planned
+        trainer, seconds_before, words = begin_training(
+            folder, metadata, settings, model, data, began if started is None else started
+        )
         if say:
-            say(starts_from or _going_on(trainer))
+            say(words)
         wanted = not trainer.done
+        if wanted:
+            disk_use(folder, settings.train, state_size(trainer.net, settings.train)).check(folder.path)
         session = Session(
             trainer,
             folder,
@@ -89,6 +93,24 @@ def training_steps(
             evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
         )
         yield from session.steps(stop, None if max_time is None else began + max_time)
+
+
+def begin_training(
+    folder: RunFolder,
+    metadata: Mapping[str, Any],
+    settings: Settings,
+    model: TrainedModel,
+    data: ArrayData,
+    started: float,
+    *,
+    rename_damaged: bool = True,
+) -> tuple[Trainer, float, str]:
+    """(the trainer at the newest checkpoint or at the start, training seconds before, where training begins)."""
+    starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
+    trainer, seconds_before = _trainer(folder, settings, model, data, started, rename_damaged)
+    if trainer.images <= replanned_at(metadata):
+        trainer.total = trainer.planned
+    return trainer, seconds_before, starts_from or _going_on(trainer)
 
 
 def _start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedModel) -> str:
@@ -116,7 +138,7 @@ def _going_on(trainer: Trainer) -> str:
 
 
 def _trainer(
-    folder: RunFolder, settings: Settings, model: TrainedModel, data: ArrayData, started: float
+    folder: RunFolder, settings: Settings, model: TrainedModel, data: ArrayData, started: float, rename_damaged: bool
 ) -> tuple[Trainer, float]:
     """(the trainer at the newest checkpoint or at the start, training seconds before)."""
     options, denoiser = settings.train, model.denoiser
@@ -131,7 +153,7 @@ def _trainer(
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
     trainer = Trainer(denoiser, objective, batches, options, total=total, budget=budget)
-    seconds = restore_newest(folder.checkpoints, trainer)
+    seconds = restore_newest(folder.checkpoints, trainer, rename_damaged=rename_damaged)
     if seconds is None:
         return trainer, 0.0
     if budget:
@@ -152,15 +174,15 @@ def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], 
 
 
 def _preview(folder: RunFolder, model: TrainedModel) -> Preview:
-    """Draws a grid of a few samples in few steps."""
+    """Draws and saves a preview."""
+    return lambda net, images: save(draw_preview(model, net), folder.samples / f"preview-{images:08d}.png")
+
+
+def draw_preview(model: TrainedModel, net: nn.Module) -> Image.Image:
+    """A grid of a few samples of `net` in few steps."""
     steps = min(model.sampling.steps, PREVIEW_STEPS.get(model.sampling.sampler, 10))
-
-    def draw(net: nn.Module, images: int) -> None:
-        with _sampling(model, net, steps=steps, guidance_scale=1.0) as quick_model:
-            samples = _samples(quick_model, PREVIEW_SAMPLES)
-        save(grid(samples.images), folder.samples / f"preview-{images:08d}.png")
-
-    return draw
+    with _sampling(model, net, steps=steps, guidance_scale=1.0) as quick_model:
+        return grid(_samples(quick_model, PREVIEW_SAMPLES).images)
 
 
 class QuickEvaluator:

@@ -125,7 +125,7 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     return float(state["seconds"])
 
 
-def restore_newest(folder: Path, trainer: Trainer) -> float | None:
+def restore_newest(folder: Path, trainer: Trainer, *, rename_damaged: bool = True) -> float | None:
     """Put the newest checkpoint in `folder` that can be used into `trainer`, and rename newer ones, which are damaged.
 
     Returns the training seconds before it, None where there are no checkpoints. Only for who holds the run's lock.
@@ -134,7 +134,8 @@ def restore_newest(folder: Path, trainer: Trainer) -> float | None:
     if not list_checkpoints(folder):
         return None
     path, seconds = newest_usable(folder, lambda files: restore_trainer(files, trainer), (NewerFormatError,))
-    set_aside(folder, int(path.name))
+    if rename_damaged:
+        set_aside(folder, int(path.name))
     return seconds
 
 
