@@ -24,6 +24,7 @@ from fromnoise.common.files import check_writable
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.memory import peak_memory
 from fromnoise.common.text import in_bytes
+from fromnoise.common.threads import THREADS
 from fromnoise.data.duplicates import count_duplicates
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.inspection import Inspection, inspect
@@ -153,7 +154,7 @@ class DryRun(Run):
         """
         started = time.monotonic() if started is None else started
         folder, options = self.folder, self.settings.train
-        with folder.locked():
+        with folder.locked(), THREADS.held(options.num_threads):
             folder.check_writable()
             model = self.new_model()
             metadata = (
