@@ -186,3 +186,13 @@ def test_flops_are_counted_by_hand():
     forward = 2 * 64 * (4 * 9 + 4)
     back = 2 * 64 * (4 * 9) + 2 * 2 * 64 * 4  # the first layer has no gradient by its input
     assert preflight.count_flops(Two(), ImageSpec(1, 8, 8)) == (forward, forward + back)
+
+
+def test_runs_that_go_on_or_start_from_another_are_examined_too(tiny_run, tmp_path, capsys):
+    before = contents(tiny_run.path)
+    longer = dry(capsys, "--resume", tiny_run.path)
+    assert longer["images_seen"] == 640 and longer["cost"] is None
+    found = dry(capsys, "digits", "--init", tiny_run.path, "--num_images", 640, "--output_dir", tmp_path / "r")
+    assert found["images_seen"] == 0 and found["cost"]["images"] == 640
+    assert found["parameters"] == tiny_run.metadata["parameters"]
+    assert contents(tiny_run.path) == before and not (tmp_path / "r").exists()
