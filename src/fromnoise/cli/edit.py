@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import file_part
 
 if TYPE_CHECKING:
     from fromnoise.editing.editor import Editor
@@ -114,5 +115,5 @@ def _name(args: argparse.Namespace, seeds: list[int]) -> str:
     if args.action in ("inpaint", "img2img") or getattr(args, "seeds", None):
         parts.append(f"seeds{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed{seeds[0]}")
     if args.label is not None:
-        parts.append(f"label{args.label}".replace("/", "_"))
-    return "-".join([args.action, *(part[:40] for part in parts)]) + ".png"
+        parts.append(f"label{file_part(args.label)}")
+    return "-".join([args.action, *(file_part(part[:40]) for part in parts)]) + ".png"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import file_part
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 def _name(seeds: list[int], label: str | None) -> str:
     """samples-0-63.png, or samples-0-63-label3.png."""
     span = f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-    plain = re.sub(r"[^\w.-]", "-", label or "")  # a class such as T-shirt/top is not a folder
+    plain = file_part(label or "")  # a class such as T-shirt/top is not a folder
     return f"samples-{span}{f'-label{plain}' if label is not None else ''}.png"
 
 

@@ -33,6 +33,11 @@ def some(names: Sequence[str], limit: int = 10) -> str:
     return ", ".join(names[:limit]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def file_part(name: str) -> str:
+    """`name` as part of a file's name on every system: letters, digits, `_`, `.` and `-`, at most 60 of them."""
+    return re.sub(r"[^\w.-]", "-", name)[:60]
+
+
 def printable(name: str) -> str:
     """A file's name as text that any terminal, JSON or HTML file can take.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.common.files import write_bytes
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.text import file_part
 from fromnoise.figures.animation import animate
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid, save
@@ -62,7 +62,7 @@ class Samples:
 
     def _class(self, label: int) -> str:
         """A label's name as part of a file's."""
-        return re.sub(r"[^\w.-]", "-", self.classes[label]) if self.classes else str(label)
+        return file_part(self.classes[label]) if self.classes else str(label)
 
     def _npz(self) -> bytes:
         arrays = {"images": self.images, "seeds": np.array(self.seeds, dtype=np.int64)}
