@@ -132,9 +132,7 @@ def default_folder(source: str, recipe_name: str, seed: int, init: str | None = 
     stem = Path(plain).name
     if stem in ("", "..") and not source.startswith("hf:"):
         stem = Path(os.path.abspath(os.path.expanduser(source))).name or "data"  # noqa: PTH100, PTH111 - links stay
-    stem = re.sub(
-        r'[<>:"|?*\x00-\x1f]', "-", stem.removesuffix(".zip").removesuffix(".npz")
-    )  # no file has these, or the next, on Windows
+    stem = re.sub(r'[<>:"|?*\x00-\x1f]', "-", stem.removesuffix(".zip").removesuffix(".npz"))
     if re.match(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])\.", stem, re.IGNORECASE):
         stem = f"_{stem}"
     return Path("runs") / f"{stem}-{recipe_name}-s{seed}{'-init' if init else ''}"
