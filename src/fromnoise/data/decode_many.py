@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from fromnoise.common.threads import THREADS
 from fromnoise.data.channels import stacked
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.in_flight import InFlight
+from fromnoise.data.metadata import JPEG
 from fromnoise.data.open_image import lacks_memory
 from fromnoise.data.resize import Resize, choose_resize
 from fromnoise.data.source import SourceImages
@@ -29,7 +30,8 @@ T = TypeVar("T")
 
 _WORTH_THREADS = 50_000_000  # pixels: below this, threads cost more than they give
 _CHUNK = 256
-_MOST_AT_ONCE = 64_000_000  # pixels that are decoded at the same time, each of which may take up to 12 bytes
+_MOST_AT_ONCE = 128_000_000  # pixels that are decoded at the same time; each takes 4 to 12 bytes
+_LARGE = 32_000_000
 _LISTED = 10
 _OPEN = ("auto", "full")  # ranges that are said where they are not the usual one
 
@@ -145,23 +147,37 @@ class _Reading:
 
         # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
         pixels = sum(height * width for height, width in self._sizes.values())
+<<<<<<< HEAD
         workers = min(8, THREADS.room()) if pixels > _WORTH_THREADS else 1
         pool = ThreadPoolExecutor(workers)
+=======
+        workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
+        # The largest share one thread: an allocator keeps for each thread what that has given back.
+        pool, alone = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
+>>>>>>> 8e9cfce (Read images to edit by the range of the training images)
         try:
             with progress(f"reading {self._where}", len(places)) as advance:
                 for start in range(0, len(places), _CHUNK):
                     chunk = places[start : start + _CHUNK]
-                    for result in zip(chunk, pool.map(work, chunk) if workers > 1 else map(work, chunk)):
+                    results: Iterable[DecodedImage | _Bad] = map(work, chunk)
+                    if workers > 1:
+                        large = [self._weights[place] > _LARGE for place in chunk]
+                        futures = [(alone if big else pool).submit(work, place) for big, place in zip(large, chunk)]
+                        results = (future.result() for future in futures)
+                    for result in zip(chunk, results):
                         yield result
                         advance(1)
         finally:
             pool.shutdown(cancel_futures=True)
+            alone.shutdown(cancel_futures=True)
 
 
 def _measured(file: BinaryIO) -> tuple[tuple[int, int], int]:
     """(height, width) by the header, and what decoding weighs: pixels, and a quarter of the bytes."""
     height, width = peek(file)
-    return (height, width), height * width + file.seek(0, os.SEEK_END) // 4
+    file.seek(0)
+    shrinks = file.read(2) == JPEG  # while it is decoded
+    return (height, width), height * width // (8 if shrinks else 1) + file.seek(0, os.SEEK_END) // 4
 
 
 def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:

@@ -44,6 +44,7 @@ class Editor:
     model: TrainedModel
     images: Callable[[], ArrayData] | None = None
     center_crop: bool = True
+    range: str = "full"
     requested: Mapping[str, Any] = field(default_factory=dict)
 
     def img2img(
@@ -185,7 +186,7 @@ class Editor:
 
     def _read(self, source: ImageSource) -> InputImage:
         if isinstance(source, np.ndarray) or not is_number(source):
-            return read_image(source, self.model.spec, self.center_crop)  # type: ignore[arg-type]
+            return read_image(source, self.model.spec, self.center_crop, self.range)  # type: ignore[arg-type]
         if self.images is None:
             raise UsageError(f"training image {source} was requested, but this model has no training images")
         return read_training_image(int(source), self.images(), self.model.spec)  # type: ignore[arg-type]

@@ -11,22 +11,22 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import hw, printable
-from fromnoise.data.decode import BadImage, decode, peek
+from fromnoise.data.channels import with_channels
+from fromnoise.data.decode import BadImage, decode, peek, pillow_guard
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.resize import Resize
+from fromnoise.data.value_range import ValueRange, parse_range
 
 T = TypeVar("T")
 ImageSource: TypeAlias = str | Path | int | NDArray[np.uint8]
 MaskSource: TypeAlias = str | Path | NDArray[Any]
 
 _WHITE = 128  # from here on a mask's grey counts as white
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,14 @@ def is_number(source: ImageSource) -> bool:
     )
 
 
-def read_image(source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_crop: bool) -> InputImage:
+def read_image(
+    source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_crop: bool, values: str = "full"
+) -> InputImage:
     """The image at a path, or uint8 (H, W, C) itself, with the size and channels of `spec`.
 
     Arguments:
         center_crop: a file of another shape is cropped at its centre; without it the file is squeezed.
+        values: the range that the training images were read by, for a file whose own values lie within it.
 
     Raises:
         UsageError: for an array of another shape or type.
@@ -61,7 +64,7 @@ def read_image(source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_c
     path, wanted = Path(source), (spec.height, spec.width)
     resize = Resize(*wanted, crop=center_crop)
     size = _read(path, peek)
-    pixels = _with_channels(_read(path, lambda file: decode(file, resize)).pixels, spec.channels)
+    pixels = with_channels(_decoded(path, resize, parse_range(values)), spec.channels)
     note = ""
     if size != wanted:
         how = "resized and centre cropped" if center_crop else "squeezed"
@@ -98,7 +101,7 @@ def read_mask(source: MaskSource, spec: ImageSpec) -> Tensor:
             f"the mask{name} is {'x'.join(map(str, size))}, but the images are {hw(*wanted)}; give one of that size"
         )
     if selected is None:
-        selected = _with_channels(_read(path, lambda file: decode(file, Resize(*wanted))).pixels, 1)[..., 0] >= _WHITE
+        selected = with_channels(_decoded(path, Resize(*wanted), ValueRange(0, 1)), 1)[..., 0] >= _WHITE
     if not selected.any():
         raise UsageError(f"the mask{name} selects no pixels; paint the region to inpaint white")
     return torch.from_numpy(np.ascontiguousarray(selected))[None, None]
@@ -123,16 +126,18 @@ def _read(path: Path, use: Callable[[BinaryIO], T]) -> T:
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"the image {printable(str(path))} cannot be opened ({reason}); check the path") from error
+    except MemoryError as error:
+        raise DataError(
+            f"the image {printable(str(path))} does not fit into the memory that is free; give a smaller one"
+        ) from error
     except BadImage as error:
         raise DataError(f"the image {printable(str(path))} cannot be used: {error}; give another") from error
 
 
-def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
-    """uint8 (H, W, 1..4) as (H, W, channels): over white where the model knows no transparency."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    if channels < 4 and image.mode in ("LA", "RGBA"):
-        over = image.convert("RGBA")
-        image = Image.new("RGBA", over.size, "white")
-        image.alpha_composite(over)
-    converted = np.asarray(image.convert(_MODES[channels]))
-    return converted if converted.ndim == 3 else converted[..., None]
+def _decoded(path: Path, resize: Resize, values: ValueRange | None) -> NDArray[np.uint8]:
+    """The pixels of a file, read by `values` where its own lie within them, or else by all that its bits hold."""
+    with pillow_guard():
+        found = _read(path, lambda file: decode(file, resize))
+        if values is not None and values.low <= found.stored.low <= found.stored.high <= values.high:
+            found = _read(path, lambda file: decode(file, resize, values))
+    return found.pixels

@@ -160,7 +160,13 @@ class Run(OpenedRun):
         from fromnoise.editing.editor import Editor
 
         model = self.model(checkpoint, weights, **settings)
-        return Editor(model, lambda: self.data, self.settings.data.center_crop, requested=settings)
+        return Editor(
+            model,
+            lambda: self.data,
+            self.settings.data.center_crop,
+            self.metadata["data"].get("range", "full"),
+            settings,
+        )
 
     def show(self) -> Path:
         """Draw the run's figures into figures/ and write report.html; returns its path."""
