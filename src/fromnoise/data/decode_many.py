@@ -147,14 +147,9 @@ class _Reading:
 
         # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
         pixels = sum(height * width for height, width in self._sizes.values())
-<<<<<<< HEAD
         workers = min(8, THREADS.room()) if pixels > _WORTH_THREADS else 1
-        pool = ThreadPoolExecutor(workers)
-=======
-        workers = min(8, os.cpu_count() or 1) if pixels > _WORTH_THREADS else 1
         # The largest share one thread: an allocator keeps for each thread what that has given back.
         pool, alone = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
->>>>>>> 8e9cfce (Read images to edit by the range of the training images)
         try:
             with progress(f"reading {self._where}", len(places)) as advance:
                 for start in range(0, len(places), _CHUNK):
