@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import some
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion import editing as edits
 from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point, walk
@@ -252,7 +253,7 @@ class Editor:
         shown = [(one.name, one.pixels.permute(0, 2, 3, 1).numpy()) for one in given]
         notes = [*(one.note for one in given if one.note), *notes]
         if self.model.spec.classes:
-            notes.append(f"class: {', '.join(sorted(set(used or ['none'])))}")
+            notes.append(f"class: {some(sorted(set(used or ['none'])))}")
         images = to_arrays(self.model.spec, x)
         return Edit(action, images, names, shown, frames, facts={**facts, "classes": used}, notes=notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from fromnoise.common.text import some
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.reference import Reference
 from fromnoise.evaluation.scores import Scores
@@ -72,4 +73,4 @@ def _missing_classes(scores: Scores, reference: Reference) -> Iterator[str]:
     classes = reference.data.spec.classes
     missing = [name for name, share in zip(classes, scores.classes) if share == 0]
     if missing and scores.count >= _PER_CLASS * len(classes):
-        yield f"{len(missing)} of {len(classes)} classes are missing among the samples: {', '.join(missing)}"
+        yield f"{len(missing)} of {len(classes)} classes are missing among the samples: {some(missing)}"

@@ -24,6 +24,7 @@ from torch import Tensor
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
+from fromnoise.common.text import some
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import accuracy
 from fromnoise.metrics.classifier_training import labels_of, train_classifier
@@ -45,7 +46,7 @@ def classification_accuracy_score(samples: ArrayData, test: ArrayData, *, seed: 
     if test.labels is None or not len(test):
         raise DataError(f"{test.name} has no labelled images to test on; give labelled data")
     if samples.spec.classes != test.spec.classes:
-        ours, theirs = (", ".join(data.spec.classes) or "none" for data in (samples, test))
+        ours, theirs = (some(data.spec.classes) or "none" for data in (samples, test))
         raise DataError(
             f"the samples' classes are {ours}, but those of {test.name} are {theirs}; give the same classes"
         )
