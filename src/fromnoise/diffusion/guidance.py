@@ -73,12 +73,12 @@ class ClassifierFreeGuidance(DenoiserWrapper):
 
     def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """Two of the inner denoiser's where there is guidance."""
-        guided = label is not None and self.scale not in (0, 1) and self._inside(t)
+        guided = label is not None and self.scale not in (0, 1) and self.acts_at(t)
         return self.inner.num_evaluations(t, label) * (2 if guided else 1)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
-        if label is None or self.scale == 1 or not self._inside(t):
+        if label is None or self.scale == 1 or not self.acts_at(t):
             return self.inner(xt, t, label)
         null = torch.full_like(label, self.spec.null_label)
         if self.scale == 0:
@@ -92,7 +92,8 @@ class ClassifierFreeGuidance(DenoiserWrapper):
         share = _std(conditional.x0) / _std(guided.x0)
         return self.estimate_from_x0(guided.x0 * (1 + self.rescale * (share - 1)), xt, t, guided.out)
 
-    def _inside(self, t: Tensor) -> bool:
+    def acts_at(self, t: Tensor) -> bool:
+        """Whether guidance acts at the one time that all of t (B,) hold."""
         low, high = self.interval or (float("-inf"), float("inf"))
         return low <= float(t[0]) <= high
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fromnoise.evaluation.sweep import Sweep
     from fromnoise.model.samples import Samples
     from fromnoise.run.create import Begun
+    from fromnoise.run.export import Exported
     from fromnoise.train.trainer import TrainStep
 
 
@@ -263,6 +264,26 @@ class Run(OpenedRun):
         swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
         write_report(self)
         return swept
+
+    def export(
+        self,
+        kind: str,
+        path: str | Path,
+        *,
+        licence: str = "other",
+        checkpoint: str = "last",
+        weights: str = "ema",
+        **settings: Unpack[SampleSettings],
+    ) -> Exported:
+        """Write the model for others to load, compared with it in a fresh process: see `fromnoise.run.export`.
+
+        kind: "diffusers". licence: for the model card. checkpoint, weights, settings: as for `model`.
+        """
+        from fromnoise.common.errors import choose
+        from fromnoise.run.export import EXPORTS
+
+        write = choose("export format", kind, EXPORTS)
+        return write(self, self.model(checkpoint, weights, **settings), Path(path), licence)
 
     def trajectory(
         self,
