@@ -1,4 +1,4 @@
-"""Take a trained model along: a diffusers folder, compared with the model in a fresh process before it is announced."""
+"""Take a trained model along, compared with what it was before this is announced: a diffusers folder, or ONNX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from fromnoise.cli.flags import add_model_flags, model_arguments
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError, choose
 
-FORMATS = {"diffusers": "a folder for diffusers' DiffusionPipeline"}
+FORMATS = {
+    "diffusers": "a folder for diffusers' DiffusionPipeline",
+    "onnx": "a .onnx file of the denoiser, with --sampler of the whole sampler",
+}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -18,7 +21,10 @@ def add_arguments(parser: Parser) -> None:
     words = "; ".join(f"{name}: {about}" for name, about in FORMATS.items())
     parser.flag("to", nargs=2, metavar=("FORMAT", "PATH"), required=True, help=words)
     parser.flag("license", "licence", metavar="ID", default="other", help="for the model card, such as apache-2.0")
-    add_model_flags(parser)
+    parser.flag("half", action="store_true", help="onnx: in float16, with what that changes")
+    words = "another sampler than the run's; for onnx the whole sampler is exported, without NAME the run's own"
+    parser.flag("sampler", nargs="?", const="", metavar="NAME", help=words)
+    add_model_flags(parser, without="sampler")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -27,10 +33,14 @@ def run(args: argparse.Namespace) -> None:
     choose("export format", kind, FORMATS)
     if not path:
         raise UsageError(f"--to {kind} has an empty path; name the folder or file to write")
-    arguments = model_arguments(args)
+    if args.half and kind != "onnx":
+        raise UsageError(f"--half was given with --to {kind}, but it is for onnx; leave it out")
+    arguments = {**model_arguments(args, without="sampler"), **({"sampler": args.sampler} if args.sampler else {})}
+    unrolled = args.sampler is not None and kind == "onnx"
 
     from fromnoise.run import Run
 
-    done = Run(args.run_folder, device=args.device).export(kind, Path(path), licence=args.license, **arguments)
-    print(f"{done.about}; largest difference from the model's own samples {done.difference:.1e} (black 0, white 1)")
+    trained = Run(args.run_folder, device=args.device)
+    done = trained.export(kind, Path(path), licence=args.license, half=args.half, whole_sampler=unrolled, **arguments)
+    print(f"{done.about}; largest difference from the model {done.difference:.1e} (black 0, white 1)")
     print(done.path)

@@ -14,6 +14,7 @@ PACKAGES = {
     "fid": "torch-fidelity",
     "dino": "transformers",
     "heif": "pillow-heif",
+    "onnx": "onnx onnxscript onnxruntime",
 }
 
 

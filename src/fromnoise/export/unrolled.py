@@ -53,7 +53,7 @@ class UnrolledSampler(nn.Module):
             return self._in_range(self._denoise(at, x, label))
         null = torch.full_like(label, self.spec.null_label)
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
-        conditional, unconditional = both.chunk(2)
+        conditional, unconditional = both[: x.shape[0]], both[x.shape[0] :]  # chunk would fix the batch size in ONNX
         x0 = unconditional + guidance_scale * (conditional - unconditional)
         if self.options.guidance_rescale:
             share = _deviation(conditional) / _deviation(x0)

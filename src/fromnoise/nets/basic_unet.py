@@ -73,7 +73,7 @@ class BasicUNet(nn.Module):
                 raise ValueError("this BasicUNet was made with time_conditioning=True, so it needs a time code (B,)")
             constants.append(code.to(x.dtype)[:, None] / 1000)
         if self.label is not None:
-            none = torch.full((len(x),), self.null_label, device=x.device)
+            none = torch.full((x.shape[0],), self.null_label, device=x.device)
             constants.append(self.label(none if label is None else label).to(x.dtype))
         planes = [values[:, :, None, None].expand(-1, -1, *x.shape[-2:]) for values in constants]
         return torch.cat([x, *planes], dim=1) if planes else x

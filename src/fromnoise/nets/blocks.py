@@ -67,11 +67,11 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
         """code (B,) or None and label (B,) or None, for x (B, ...) -> (B, width)."""
         if code is None or not self.time_conditioning:
-            code = torch.zeros(len(x), device=x.device)
+            code = torch.zeros(x.shape[0], device=x.device)
         embedding = self.time(code)
         if self.label is not None:
             if label is None:
-                label = torch.full((len(x),), self.null_label, device=x.device)
+                label = torch.full((x.shape[0],), self.null_label, device=x.device)
             embedding = embedding + self.label(label)
         return F.silu(embedding)
 

@@ -64,10 +64,10 @@ class UNet2D(nn.Module):
         """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label (B,) the class or None."""
         height, width = x.shape[-2:]
         unconditional = code is None or not self.time_conditioning
-        timestep = torch.zeros(len(x), device=x.device) if unconditional or code is None else code
+        timestep = torch.zeros(x.shape[0], device=x.device) if unconditional or code is None else code
         if not self.null_label:
             label = None
         elif label is None:
-            label = torch.full((len(x),), self.null_label, device=x.device)
+            label = torch.full((x.shape[0],), self.null_label, device=x.device)
         out = self.unet(pad_to_multiple(x, self.multiple), timestep, class_labels=label, return_dict=False)[0]
         return cast(Tensor, out[..., :height, :width])

@@ -11,18 +11,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
-from fromnoise.common.files import write_bytes, write_json
+from fromnoise.common.files import check_writable, write_bytes, write_json
 from fromnoise.common.version import __version__
-from fromnoise.export.diffusers_files import DiffusersFiles, diffusers_files
 from fromnoise.export.verification import TOLERANCE, on_cpu, reference, run_check
 from fromnoise.report.model_card import CardContents, model_card
 from fromnoise.run.facts import facts
 
 if TYPE_CHECKING:
+    from fromnoise.export.diffusers_files import DiffusersFiles
+    from fromnoise.export.onnx_file import OnnxFile
     from fromnoise.model.trained_model import TrainedModel
     from fromnoise.run.opened import OpenedRun
 
 MARK = "fromnoise-export.json"  # a folder that holds it is an export of ours, and may be replaced by another
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and where to.
+
+    Arguments:
+        run: whose facts and measures the card shows.
+        model: what is exported, with the sampling settings that it is to have.
+        path: the folder or file to write.
+        licence: for the card, an identifier such as "apache-2.0".
+        sampler: for ONNX: the whole sampler instead of the denoiser.
+        half: for ONNX: in float16.
+    """
+
+    run: OpenedRun
+    model: TrainedModel
+    path: Path
+    licence: str = "other"
+    sampler: bool = False
+    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,46 +56,65 @@ class Exported:
     about: str
 
 
-def export_diffusers(run: OpenedRun, model: TrainedModel, path: Path, licence: str = "other") -> Exported:
-    """Write `model` as a diffusers folder to `path`, replacing an export that is there.
+def export_diffusers(request: ExportRequest) -> Exported:
+    """Write a folder for diffusers, replacing an export that is there.
 
     Raises:
-        UsageError: where `path` holds something else than an export, and for a model that no folder can hold.
+        UsageError: where the path holds something else than an export, and for a model that no folder can hold.
         CheckpointError: where the folder, loaded again, does not make the model's samples; nothing is written then.
-        WriteError: where `path` cannot be written.
+        WriteError: where the path cannot be written.
     """
-    model = on_cpu(model)
-    made = diffusers_files(model, run.settings)
-    with staged_folder(path) as folder:
+    from fromnoise.export.diffusers_files import diffusers_files
+    from fromnoise.export.usage import diffusers_usage
+
+    with staged_folder(request.path) as folder:
+        model = on_cpu(request.model)
+        made = diffusers_files(model, request.run.settings)
         for name, content in made.files.items():
             write_bytes(folder / name, content)
-        difference = _compare(model, folder)
-        image = _sample_image(run)
-        if image:
-            write_bytes(folder / "samples.png", image)
-        card = CardContents(
-            title=f"{run.metadata['data']['name']}, {run.settings.recipe}",
-            facts=facts(run),
-            usage=_usage(made, model),
-            evaluation=run.folder.read_json(run.folder.evaluation),
-            image="samples.png" if image else "",
-            licence=licence,
-            exported=_export_rows(model, difference, made),
-            library="diffusers",
-        )
-        write_bytes(folder / "README.md", model_card(card).encode())
+        expected = reference(model)
+        inputs = {**expected.arrays(), "steps": model.sampling.steps}
+        difference = _accepted(expected.difference(run_check("check_diffusers.py", folder, inputs)))
+        compared = f"{len(expected.noise)} samples of {model.sampling.steps} steps from the same noise"
+        rows = [*_rows(model, compared, difference), *_pipeline_rows(made)]
+        usage = diffusers_usage(model, made.stock is not None)
+        _write_card(request, folder / "README.md", usage, rows, library="diffusers")
         write_json(folder / MARK, _mark("diffusers", model, difference))
-    return Exported(path, difference, made.stock.pipeline if made.stock else "its own pipeline.py")
+    return Exported(request.path, difference, made.stock.pipeline if made.stock else "its own pipeline.py")
 
 
-def _compare(model: TrainedModel, folder: Path) -> float:
-    """The largest difference between the model's samples and those of the folder, which must be within TOLERANCE."""
-    expected = reference(model)
-    images = run_check("check_diffusers.py", folder, {**expected.arrays(), "steps": model.sampling.steps})
-    return accepted(expected.difference(images))
+def export_onnx(request: ExportRequest) -> Exported:
+    """Write an .onnx file, and its card beside it with the ending .md.
+
+    Raises:
+        UsageError: for another ending, a missing library, and for what ONNX cannot hold.
+        CheckpointError: where the file does not compute what the model computes; nothing is written then.
+        WriteError: where the path cannot be written.
+    """
+    from fromnoise.export.onnx_file import onnx_file
+    from fromnoise.export.usage import onnx_usage
+
+    path = request.path
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"'{path}' does not end in .onnx; give the file a name that does")
+    check_writable(path)
+    model = on_cpu(request.model)
+    made = onnx_file(model, sampler=request.sampler, half=request.half)
+    difference = made.difference / (model.spec.high - model.spec.low)
+    compared = f"batches of 1 and 3 through onnxruntime and torch, {'float16' if made.half else 'float32'}"
+    rows = [*_rows(model, compared, difference), *_onnx_rows(made)]
+    write_bytes(path, made.content)
+    usage = onnx_usage(model, made, path.name, request.sampler)
+    _write_card(request, path.with_suffix(".md"), usage, rows, image=False)
+    what = "the sampler" if request.sampler else "the denoiser"
+    return Exported(path, difference, f"{what}, opset {made.opset}")
 
 
-def accepted(difference: float) -> float:
+EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx}
+"""How each format is written, by name."""
+
+
+def _accepted(difference: float) -> float:
     """`difference`, or CheckpointError where it is beyond TOLERANCE."""
     if not difference <= TOLERANCE:
         raise CheckpointError(
@@ -107,9 +148,8 @@ def staged_folder(path: Path) -> Iterator[Path]:
                 old.rename(path)
             raise
     except OSError as error:
-        raise WriteError(
-            f"cannot write '{path}' ({error.strerror or error}); choose a place you may write to"
-        ) from error
+        reason = error.strerror or error
+        raise WriteError(f"cannot write '{path}' ({reason}); choose a place you may write to") from error
     finally:
         for left in (folder, old):
             shutil.rmtree(left, ignore_errors=True)
@@ -125,44 +165,52 @@ def _mark(kind: str, model: TrainedModel, difference: float) -> dict[str, Any]:
     }
 
 
-def _export_rows(model: TrainedModel, difference: float, made: DiffusersFiles) -> list[tuple[str, str]]:
-    rows = [
+def _rows(model: TrainedModel, compared: str, difference: float) -> list[tuple[str, str]]:
+    largest = f"the largest difference is {difference:.1e} (black 0, white 1)"
+    return [
         ("weights", f"{model.weights}, after {model.images:,} images"),
-        (
-            "compared",
-            f"samples of {model.sampling.steps} steps from the same noise, loaded in a fresh process: the "
-            f"largest difference is {difference:.1e} (black 0, white 1)",
-        ),
+        ("compared", f"{compared}, loaded again: {largest}"),
     ]
+
+
+def _pipeline_rows(made: DiffusersFiles) -> list[tuple[str, str]]:
     if made.stock:
-        return [*rows, ("pipeline", f"the stock {made.stock.pipeline} with {made.stock.scheduler}")]
-    return [*rows, ("pipeline", "pipeline.py of this folder"), ("why not a stock pipeline", "; ".join(made.reasons))]
+        return [("pipeline", f"the stock {made.stock.pipeline} with {made.stock.scheduler}")]
+    return [("pipeline", "pipeline.py of this folder"), ("why not a stock pipeline", "; ".join(made.reasons))]
 
 
-def _usage(made: DiffusersFiles, model: TrainedModel) -> str:
-    own, spec = model.sampling, model.spec
-    trust = "" if made.stock else ", trust_remote_code=True"
-    call = "class_labels=[0, 0]" if spec.classes else "batch_size=2"
-    lines = [
-        "```python",
-        "from diffusers import DiffusionPipeline",
-        "",
-        f'pipe = DiffusionPipeline.from_pretrained("."{trust})  # this folder, or its name on the Hub',
-        f"images = pipe({call}, num_inference_steps={own.steps}).images",
-        'images[0].save("sample.png")',
-        "```",
-    ]
-    if not made.stock:
-        code = "`pipeline.py`, `scheduler/sampler.py` and `unet/network.py`"
-        lines += ["", f"The folder brings its own code, which it runs: {code}. Read it first."]
-    return "\n".join(lines)
+def _onnx_rows(made: OnnxFile) -> list[tuple[str, str]]:
+    inputs = [(f"input {name}", shape) for name, shape in made.inputs.items()]
+    return [("opset", str(made.opset)), ("arithmetic", "float16" if made.half else "float32"), *inputs]
+
+
+def _write_card(
+    request: ExportRequest,
+    path: Path,
+    usage: str,
+    rows: list[tuple[str, str]],
+    *,
+    library: str = "",
+    image: bool = True,
+) -> None:
+    run = request.run
+    samples = _sample_image(run) if image else None
+    if samples:
+        write_bytes(path.with_name("samples.png"), samples)
+    card = CardContents(
+        title=f"{run.metadata['data']['name']}, {run.settings.recipe}",
+        facts=facts(run),
+        usage=usage,
+        evaluation=run.folder.read_json(run.folder.evaluation),
+        image="samples.png" if samples else "",
+        licence=request.licence,
+        exported=rows,
+        library=library,
+    )
+    write_bytes(path, model_card(card).encode())
 
 
 def _sample_image(run: OpenedRun) -> bytes | None:
     """The run's own figure of samples, else its last preview, else None."""
     there = [run.folder.figures / "samples.png", *sorted(run.folder.samples.glob("preview-*.png"), reverse=True)]
     return next((path.read_bytes() for path in there if path.is_file()), None)
-
-
-EXPORTS = {"diffusers": export_diffusers}
-"""How each format is written, by name: (run, model, path, licence) -> Exported."""

@@ -271,19 +271,23 @@ class Run(OpenedRun):
         path: str | Path,
         *,
         licence: str = "other",
+        whole_sampler: bool = False,
+        half: bool = False,
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Exported:
-        """Write the model for others to load, compared with it in a fresh process: see `fromnoise.run.export`.
+        """Write the model for others to load, compared with what it was: see `fromnoise.run.export`.
 
-        kind: "diffusers". licence: for the model card. checkpoint, weights, settings: as for `model`.
+        kind: "diffusers" or "onnx". licence: for the model card. whole_sampler, half: of ONNX, instead of the denoiser
+        alone, and in float16. checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.common.errors import choose
-        from fromnoise.run.export import EXPORTS
+        from fromnoise.run.export import EXPORTS, ExportRequest
 
         write = choose("export format", kind, EXPORTS)
-        return write(self, self.model(checkpoint, weights, **settings), Path(path), licence)
+        model = self.model(checkpoint, weights, **settings)
+        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half))
 
     def trajectory(
         self,

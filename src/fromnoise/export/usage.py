@@ -1,0 +1,85 @@
+"""How to load each export, as Markdown for its card; the code in it is run by the tests."""
+
+from __future__ import annotations
+
+from fromnoise.diffusion.time_grids import grid_named
+from fromnoise.export.onnx_file import OnnxFile
+from fromnoise.model.trained_model import TrainedModel
+
+LOOP_STEPS = 10
+
+
+def diffusers_usage(model: TrainedModel, stock: bool) -> str:
+    """Five lines, and which code a folder with its own pipeline brings."""
+    trust = "" if stock else ", trust_remote_code=True"
+    call = "class_labels=[0, 0]" if model.spec.classes else "batch_size=2"
+    code = f"""\
+from diffusers import DiffusionPipeline
+
+pipe = DiffusionPipeline.from_pretrained("."{trust})  # this folder, or its name on the Hub
+images = pipe({call}, num_inference_steps={model.sampling.steps}).images
+images[0].save("sample.png")
+"""
+    files = "`pipeline.py`, `scheduler/sampler.py` and `unet/network.py`"
+    own = "" if stock else f"\n\nThe folder brings its own code, which it runs: {files}. Read it first."
+    return _python(code) + own
+
+
+def onnx_usage(model: TrainedModel, made: OnnxFile, name: str, sampler: bool) -> str:
+    """A script that samples with onnxruntime alone, without fromnoise."""
+    spec = model.spec
+    low, unit = f"{spec.low:g}", f"{spec.high - spec.low:g}"
+    draw = "standard_normal" if type(model.process.prior).__name__ == "Normal" else "random"
+    label = f"np.arange(4) % {len(spec.classes)}" if spec.classes else ""
+    begin = f"""\
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession("{name}")
+rng = np.random.default_rng(0)
+"""
+    end = f"""\
+pixels = np.clip(255 * (images - {low}) / {unit}, 0, 255).round().astype(np.uint8).transpose(0, 2, 3, 1)
+row = np.concatenate(list(pixels), axis=1)
+Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save("samples.png")
+"""
+    shape = ", ".join(map(str, spec.shape))
+    noise = f"rng.{draw}((4, {shape}), dtype=np.float32)"
+    if sampler:
+        given = {"noise": noise}
+        if "label" in made.inputs:
+            given["label"] = label
+        if "guidance_scale" in made.inputs:
+            given["guidance_scale"] = f"np.array({model.sampling.guidance_scale:g}, dtype=np.float32)"
+        if "fresh" in made.inputs:
+            draws = made.inputs["fresh"].partition("(")[2].partition(",")[0]
+            given["fresh"] = f"rng.standard_normal(({draws}, 4, {shape}), dtype=np.float32)"
+        lines = "".join(f'    "{key}": {value},\n' for key, value in given.items())
+        middle = f"inputs = {{\n{lines}}}\nimages = session.run(None, inputs)[0]\n"
+    else:
+        middle = _loop(model, noise, label)
+    return _python(begin + middle + end)
+
+
+def _loop(model: TrainedModel, noise: str, label: str) -> str:
+    """DDIM by hand: x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) x0."""
+    process = model.process
+    times = grid_named("auto", process)(process, LOOP_STEPS)
+    alpha, sigma = process.scales(times)
+    columns = zip(times.tolist(), alpha.tolist(), sigma.tolist(), strict=True)
+    rows = "".join(f"    ({t:.7g}, {a:.7g}, {s:.7g}),\n" for t, a, s in columns)
+    given = f', "label": {label}' if label else ""
+    return f"""\
+path = [  # time t, alpha(t), sigma(t): x_t = alpha x0 + sigma noise
+{rows}]
+images = {noise} * np.float32(path[0][2])
+for (t, alpha_t, sigma_t), (s, alpha_s, sigma_s) in zip(path, path[1:]):
+    x0 = session.run(None, {{"x": images, "t": np.full(4, t, dtype=np.float32){given}}})[0]
+    keep = sigma_s / sigma_t
+    images = (keep * images + (alpha_s - alpha_t * keep) * x0).astype(np.float32)
+"""
+
+
+def _python(code: str) -> str:
+    return f"```python\n{code}```"

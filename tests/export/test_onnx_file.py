@@ -1,0 +1,129 @@
+"""ONNX files: what torch computes, for any batch size, loaded and sampled without fromnoise."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fromnoise.cli import main
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.options import replaced
+from fromnoise.diffusion.samplers.loop import start_noise
+from fromnoise.export import onnx_file as module
+from fromnoise.export.onnx_file import onnx_file, run_onnx
+from fromnoise.model.build import build_denoiser
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.settings import Settings
+
+onnx = pytest.importorskip("onnx")
+CLASSES = ("cat", "dog")
+
+
+def made(spec, **changes):
+    settings = replaced(Settings(), {"net.width": 8, "net.depth": 1, "sample.steps": 3, **changes})
+    denoiser = build_denoiser(settings, replace(spec, low=settings.process.low), 0.5)
+    torch.manual_seed(0)
+    for parameter in denoiser.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    return TrainedModel(denoiser.eval(), settings.sample, (3, 1) if spec.classes else ())
+
+
+@pytest.mark.parametrize(
+    "spec, changes",
+    [
+        (ImageSpec(1, 30, 33, CLASSES), {"objective.prediction": "edm"}),
+        (ImageSpec(3, 12, 12), {"net.kind": "dit", "net.width": 32, "process.kind": "vp"}),
+        (ImageSpec(4, 10, 9, CLASSES), {"net.kind": "basic_unet", "process.kind": "vp_continuous"}),
+        (
+            ImageSpec(1, 9, 8),
+            {"net.kind": "unet2d", "net.channels": (32, 32), "process.kind": "ve", "objective.prediction": "edm"},
+        ),
+    ],
+)
+def test_a_denoiser_is_the_models_for_any_batch(spec, changes):
+    model = made(spec, **changes)
+    file = onnx_file(model)
+    assert 0 < file.difference <= module.TOLERANCE
+    x, t = torch.randn(5, *spec.shape), torch.linspace(0.3, 0.9, 5) * model.process.t_max
+    label = {"label": torch.tensor([0, 1, 2, 1, 0])} if spec.classes else {}
+    with torch.no_grad():
+        expected = model.denoiser(x, t.double(), **label).x0
+    np.testing.assert_allclose(run_onnx(file.content, {"x": x, "t": t, **label}), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_sampler_makes_the_models_samples():
+    model = made(
+        ImageSpec(1, 8, 8, CLASSES),
+        **{"sample.sampler": "unipc_2", "sample.guidance_scale": 2.0, "sample.guidance_interval": (0.2, 0.8)},
+    )
+    file = onnx_file(model, sampler=True)
+    assert list(file.inputs) == ["noise", "label", "guidance_scale"]
+    seeds, labels = range(5), torch.tensor([0, 1, 0, 1, 1])
+    *_, last = model.steps(seeds, labels)
+    given = {"noise": start_noise(model.process, model.spec.shape, seeds), "label": labels}
+    got = run_onnx(file.content, {**given, "guidance_scale": torch.tensor(2.0)})
+    np.testing.assert_allclose(got, last.x, atol=1e-4)
+
+
+def test_a_sampler_that_adds_noise_takes_it_as_an_input():
+    file = onnx_file(made(ImageSpec(1, 8, 8), **{"sample.sampler": "ddpm", "sample.clip": True}), sampler=True)
+    assert file.inputs["fresh"] == "float32 (3, B, 1, 8, 8)"
+
+
+def test_half_is_smaller_and_says_what_it_changes():
+    model = made(ImageSpec(1, 8, 8), **{"net.width": 32})
+    whole, half = onnx_file(model), onnx_file(model, half=True)
+    assert len(half.content) < 0.7 * len(whole.content)
+    assert whole.difference < half.difference < 0.05
+
+
+def test_metadata_says_range_classes_and_opset():
+    proto = onnx.load_from_string(onnx_file(made(ImageSpec(1, 8, 8, CLASSES))).content)
+    about = {entry.key: entry.value for entry in proto.metadata_props}
+    assert (about["range"], about["classes"], about["no_class"]) == ("[-1.0, 1.0]", '["cat", "dog"]', "2")
+    assert [one.version for one in proto.opset_import if not one.domain] == [module.OPSET]
+
+
+def test_a_file_that_differs_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "run_onnx", lambda *_: np.float32(7.0))
+    with pytest.raises(CheckpointError):
+        onnx_file(made(ImageSpec(1, 8, 8)))
+
+
+def test_dynamic_thresholding_is_refused():
+    with pytest.raises(UsageError, match="threshold"):
+        onnx_file(made(ImageSpec(1, 8, 8), **{"sample.threshold": 0.9}), sampler=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
+    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("flags", [[], ["--sampler"], ["--sampler", "ddpm", "--steps", "4"]])
+def test_the_cards_example_samples_without_fromnoise(flags, run, tmp_path, capsys):
+    out = tmp_path / "digits.onnx"
+    assert main(["export", str(run), "--to", "onnx", str(out), *flags]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    code = re.search(r"```python\n(.*?)```", (tmp_path / "digits.md").read_text(), re.S)[1]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment, capture_output=True)
+    with Image.open(tmp_path / "samples.png") as image:
+        assert image.size == (4 * 16, 16) and np.asarray(image).std() > 10
+
+
+def test_another_ending_is_refused(run, tmp_path, capsys):
+    assert main(["export", str(run), "--to", "onnx", str(tmp_path / "model.bin")]) == 2
+    assert "model.bin" in capsys.readouterr().err and not list(tmp_path.iterdir())
