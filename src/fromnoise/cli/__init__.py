@@ -25,7 +25,7 @@ VERBS = {
     "show": "draw corruption, curves, x0 predictions, trajectories and samples, and write the report",
     "diagnose": "find out why samples are noise, with measured numbers and advice",
     "evaluate": "measure how good samples are, beside real images",
-    "export": "write a trained model for diffusers, proven equal",
+    "export": "write a trained model for diffusers, ONNX or the browser, compared with the run",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",

@@ -1,4 +1,4 @@
-"""Take a trained model along, compared with what it was before this is announced: a diffusers folder, or ONNX."""
+"""Take a trained model along, compared with what it was before this is announced: diffusers, ONNX, one HTML file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fromnoise.common.errors import UsageError, choose
 FORMATS = {
     "diffusers": "a folder for diffusers' DiffusionPipeline",
     "onnx": "a .onnx file of the denoiser, with --sampler of the whole sampler",
+    "html": "one .html file that samples in a browser, offline",
 }
 
 
@@ -22,6 +23,8 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("to", nargs=2, metavar=("FORMAT", "PATH"), required=True, help=words)
     parser.flag("license", "licence", metavar="ID", default="other", help="for the model card, such as apache-2.0")
     parser.flag("half", action="store_true", help="onnx: in float16, with what that changes")
+    words = "html: onnxruntime-web as its npm .tgz, unpacked, or its dist folder (else downloaded once)"
+    parser.flag("runtime", metavar="PATH", help=words)
     words = "another sampler than the run's; for onnx the whole sampler is exported, without NAME the run's own"
     parser.flag("sampler", nargs="?", const="", metavar="NAME", help=words)
     add_model_flags(parser, without="sampler")
@@ -35,12 +38,22 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--to {kind} has an empty path; name the folder or file to write")
     if args.half and kind != "onnx":
         raise UsageError(f"--half was given with --to {kind}, but it is for onnx; leave it out")
+    if args.runtime and kind != "html":
+        raise UsageError(f"--runtime was given with --to {kind}, but it is for html; leave it out")
     arguments = {**model_arguments(args, without="sampler"), **({"sampler": args.sampler} if args.sampler else {})}
     unrolled = args.sampler is not None and kind == "onnx"
 
     from fromnoise.run import Run
 
     trained = Run(args.run_folder, device=args.device)
-    done = trained.export(kind, Path(path), licence=args.license, half=args.half, whole_sampler=unrolled, **arguments)
+    done = trained.export(
+        kind,
+        Path(path),
+        licence=args.license,
+        whole_sampler=unrolled,
+        half=args.half,
+        runtime=args.runtime,
+        **arguments,
+    )
     print(f"{done.about}; largest difference from the model {done.difference:.1e} (black 0, white 1)")
     print(done.path)

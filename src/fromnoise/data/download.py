@@ -104,11 +104,16 @@ def fetch(name: str) -> dict[str, Path]:
 
 def obtain(name: str, dataset: Dataset) -> dict[str, Path]:
     """`fetch` for a data set that need not be in the catalogue."""
-    found = {file.name: find(name, file) for file in dataset.files}
-    missing = [file for file in dataset.files if found[file.name] is None]
+    return obtain_files(name, dataset.files, dataset.mirrors)
+
+
+def obtain_files(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) -> dict[str, Path]:
+    """The path of each of `files` by its name, from this machine or downloaded into the folder `name` of the cache."""
+    found = {file.name: find(name, file) for file in files}
+    missing = [file for file in files if found[file.name] is None]
     if missing:
-        _download(name, missing, dataset.mirrors)
-    return {file.name: found[file.name] or cache_dir() / name / file.name for file in dataset.files}
+        _download(name, missing, mirrors)
+    return {file.name: found[file.name] or cache_dir() / name / file.name for file in files}
 
 
 def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) -> None:

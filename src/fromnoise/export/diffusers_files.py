@@ -121,8 +121,8 @@ def _sampler_config(model: TrainedModel, version: str) -> dict[str, Any]:
                 raise
             continue  # a table with fewer entries than steps
         content = plan.to_json()
-        del content["step_ends"]
-        plans[str(steps)] = {**content, "sample": asdict(plan.sample)}
+        kept = {name: content[name] for name in ("fresh_steps", "evaluations")}
+        plans[str(steps)] = {**kept, "sample": asdict(plan.sample)}
     return {
         "_class_name": "TabulatedSampler",
         "_diffusers_version": version,

@@ -94,6 +94,40 @@ def onnx_file(model: TrainedModel, *, sampler: bool = False, half: bool = False)
     return OnnxFile(content, {name: _shape_text(name, value) for name, value in inputs.items()}, difference, half)
 
 
+def network_onnx(model: TrainedModel) -> bytes:
+    """The network alone, on the CPU in float32: x (B, C, H, W), code (B,) [, label (B,)] -> out (B, C, H, W)."""
+    with extra("onnx", "export to ONNX"):
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    spec = model.spec
+    generator = torch.Generator().manual_seed(0)
+    inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "code": torch.tensor([10.0, 500.0])}
+    if spec.classes:
+        inputs["label"] = torch.tensor([0, spec.null_label])
+    return _exported(model.denoiser.net.eval(), inputs, "out")
+
+
+def with_half_weights(content: bytes) -> bytes:
+    """The same file with its large weights stored as float16 and made float32 when it is loaded: half the size."""
+    import onnx
+
+    proto = onnx.load_from_string(content)
+    casts = []
+    for weight in proto.graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.dtype != np.float32 or array.size < 256:
+            continue
+        name = weight.name
+        weight.CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float16), f"{name}.half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    onnx.checker.check_model(proto)
+    stored: bytes = proto.SerializeToString()
+    return stored
+
+
 def _denoiser(model: TrainedModel) -> tuple[nn.Module, dict[str, Tensor]]:
     spec, process = model.spec, model.process
     generator = torch.Generator().manual_seed(0)

@@ -57,13 +57,16 @@ class Evaluation:
 class SamplingPlan:
     """What sampling in `steps` steps computes: `evaluations` in their order, then `sample`.
 
-    fresh_steps: the step (0, 1, ...) of each draw of fresh noise. step_ends: x after each step, for films.
+    times: the grid, steps + 1 of them. fresh_steps: the step (0, 1, ...) of each draw of fresh noise. step_ends: x
+    after each step, for films. made: how many evaluations were made by the end of each step.
     """
 
     steps: int
+    times: tuple[float, ...]
     fresh_steps: tuple[int, ...]
     evaluations: tuple[Evaluation, ...]
     step_ends: tuple[Combination, ...]
+    made: tuple[int, ...]
 
     @property
     def sample(self) -> Combination:
@@ -112,13 +115,21 @@ class _Recorder:
         sampler.check(process)
         x = starting_point(process, self._unit(0), float(self.grid[0]))
         ends: list[Tensor] = []
+        made: list[int] = []
         carry: Carry = None
         for i in range(len(self.grid) - 1):
             t, s = self.grid[i : i + 1], self.grid[i + 1 : i + 2]
             x, _, carry = sampler.step(self._estimate, process, x, t, s, carry, partial(self._fresh, i))
             ends.append(x)
-        steps = tuple(self._combination(x) for x in ends)
-        return SamplingPlan(len(ends), tuple(self.fresh_steps), tuple(self.evaluations), steps)
+            made.append(len(self.evaluations))
+        return SamplingPlan(
+            steps=len(ends),
+            times=tuple(self.grid.tolist()),
+            fresh_steps=tuple(self.fresh_steps),
+            evaluations=tuple(self.evaluations),
+            step_ends=tuple(self._combination(x) for x in ends),
+            made=tuple(made),
+        )
 
     def _fresh(self, step: int) -> Tensor:
         """The noise of step `step`: the same within a step."""

@@ -37,6 +37,7 @@ class ExportRequest:
         licence: for the card, an identifier such as "apache-2.0".
         sampler: for ONNX: the whole sampler instead of the denoiser.
         half: for ONNX: in float16.
+        runtime: for HTML: where onnxruntime-web is; None to download it once.
     """
 
     run: OpenedRun
@@ -45,6 +46,7 @@ class ExportRequest:
     licence: str = "other"
     sampler: bool = False
     half: bool = False
+    runtime: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,29 @@ def export_onnx(request: ExportRequest) -> Exported:
     return Exported(path, difference, f"{what}, opset {made.opset}")
 
 
-EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx}
+def export_html(request: ExportRequest) -> Exported:
+    """Write one .html file that samples in a browser, from file:// and without a network.
+
+    Raises:
+        UsageError: for another ending, a missing library or runtime, and for what the page cannot hold.
+        DataError: where onnxruntime-web cannot be downloaded.
+        CheckpointError: where the page's network does not make the model's images; nothing is written then.
+        WriteError: where the path cannot be written.
+    """
+    from fromnoise.export.html_file import html_file
+    from fromnoise.export.runtime import web_runtime
+
+    path = request.path
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"'{path}' does not end in .html; give the file a name that does")
+    check_writable(path)
+    made = html_file(on_cpu(request.model), _title(request.run), web_runtime(request.runtime))
+    write_bytes(path, made.content)
+    weights = "float16 weights" if made.half else "float32 weights"
+    return Exported(path, made.difference, f"{len(made.content) / 1e6:.1f} MB, {weights}")
+
+
+EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx, "html": export_html}
 """How each format is written, by name."""
 
 
@@ -198,7 +222,7 @@ def _write_card(
     if samples:
         write_bytes(path.with_name("samples.png"), samples)
     card = CardContents(
-        title=f"{run.metadata['data']['name']}, {run.settings.recipe}",
+        title=_title(run),
         facts=facts(run),
         usage=usage,
         evaluation=run.folder.read_json(run.folder.evaluation),
@@ -208,6 +232,10 @@ def _write_card(
         library=library,
     )
     write_bytes(path, model_card(card).encode())
+
+
+def _title(run: OpenedRun) -> str:
+    return f"{run.metadata['data']['name']}, {run.settings.recipe}"
 
 
 def _sample_image(run: OpenedRun) -> bytes | None:

@@ -273,21 +273,24 @@ class Run(OpenedRun):
         licence: str = "other",
         whole_sampler: bool = False,
         half: bool = False,
+        runtime: str | Path | None = None,
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Exported:
         """Write the model for others to load, compared with what it was: see `fromnoise.run.export`.
 
-        kind: "diffusers" or "onnx". licence: for the model card. whole_sampler, half: of ONNX, instead of the denoiser
-        alone, and in float16. checkpoint, weights, settings: as for `model`.
+        kind: "diffusers", "onnx" or "html". licence: for the model card. whole_sampler, half: of ONNX, instead of the
+        denoiser alone, and in float16. runtime: where onnxruntime-web is, for HTML; downloaded once if not given.
+        checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.common.errors import choose
         from fromnoise.run.export import EXPORTS, ExportRequest
 
         write = choose("export format", kind, EXPORTS)
         model = self.model(checkpoint, weights, **settings)
-        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half))
+        place = None if runtime is None else Path(runtime)
+        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, place))
 
     def trajectory(
         self,

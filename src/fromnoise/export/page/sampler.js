@@ -1,0 +1,88 @@
+// Sampling by a plan: tables of weights, made by plan.py, around a network that onnxruntime evaluates.
+import { STREAMS, sharedNoise } from "./noise.js";
+
+/** A model: about (the page's JSON) and a session of onnxruntime-web. One evaluation runs at a time. */
+export class Model {
+  constructor(about, ort, session) {
+    Object.assign(this, { about, ort, session });
+    this.size = about.shape.reduce((a, b) => a * b, 1);
+    this.queue = Promise.resolve();
+  }
+
+  noise(seed) {
+    return sharedNoise(seed, this.size, this.about.prior);
+  }
+
+  /** x0 of x (Float32Array) at one row of a table {code, input_scale, x_weight, out_weight}, guided by `scale`. */
+  async denoise(at, x, label, scale) {
+    const guided = at.guided && label !== null && scale !== 1;
+    const labels = guided ? [label, this.about.classes.length] : [label];
+    const [first, second] = await this.evaluate(at, x, labels);
+    const range = this.about;
+    const x0 = new Float32Array(this.size);
+    for (let i = 0; i < this.size; i++) {
+      const one = at.x_weight * x[i] + at.out_weight * first[i];
+      const none = guided ? at.x_weight * x[i] + at.out_weight * second[i] : one;
+      const value = guided ? none + scale * (one - none) : one;
+      x0[i] = range.clip ? Math.min(Math.max(value, range.low), range.high) : value;
+    }
+    return x0;
+  }
+
+  async evaluate(at, x, labels) {
+    const count = labels.length, { Tensor } = this.ort;
+    const batch = new Float32Array(count * this.size);
+    for (let b = 0; b < count; b++) for (let i = 0; i < this.size; i++) batch[b * this.size + i] = at.input_scale * x[i];
+    const feeds = {
+      x: new Tensor("float32", batch, [count, ...this.about.shape]),
+      code: new Tensor("float32", new Float32Array(count).fill(at.code), [count]),
+    };
+    if (this.about.classes.length) {
+      feeds.label = new Tensor("int64", BigInt64Array.from(labels.map((label) => BigInt(label))), [count]);
+    }
+    const turn = this.queue.then(() => this.session.run(feeds));
+    this.queue = turn.catch(() => {});
+    const out = (await turn).out.data;
+    return labels.map((_, b) => out.subarray(b * this.size, (b + 1) * this.size));
+  }
+
+  /** Yields {x, x0, t, step} after each evaluation that ends a step, the image last. */
+  async *sample({ seed, label, steps, scale }) {
+    const plan = this.about.plans[steps];
+    const noise = this.noise(seed);
+    const fresh = plan.fresh_steps.map((_, i) => this.noise(seed + STREAMS * (i + 1)));
+    const found = [];
+    let step = 0;
+    for (const [k, at] of plan.evaluations.entries()) {
+      found.push(await this.denoise(at, combine(at.x, noise, found, fresh), label, scale));
+      while (step < plan.steps && plan.made[step] === k + 1) {
+        yield { x: combine(plan.step_ends[step], noise, found, fresh), x0: found[k], t: plan.times[step + 1], step: ++step };
+      }
+    }
+  }
+}
+
+/** noise z + sum_j x0[j] x0_j + sum_i fresh[i] z_i */
+export function combine(weights, noise, x0, fresh) {
+  const total = Float32Array.from(noise, (value) => weights.noise * value);
+  const add = (weight, image) => {
+    if (weight) for (let i = 0; i < total.length; i++) total[i] += weight * image[i];
+  };
+  weights.x0.forEach((weight, j) => x0[j] && add(weight, x0[j]));
+  weights.fresh.forEach((weight, j) => fresh[j] && add(weight, fresh[j]));
+  return total;
+}
+
+/** The pixels of x as ImageData: grey, RGB or RGBA, clipped as a run's own samples are. */
+export function pixels(about, x) {
+  const [channels, height, width] = about.shape, area = height * width;
+  const image = new ImageData(width, height);
+  const byte = (v) => Math.round(255 * Math.min(Math.max((v - about.low) / (about.high - about.low), 0), 1));
+  for (let i = 0; i < area; i++) {
+    for (let c = 0; c < 4; c++) {
+      const from = channels === 1 ? (c < 3 ? 0 : -1) : c < channels ? c : -1;
+      image.data[4 * i + c] = from < 0 ? 255 : byte(x[from * area + i]);
+    }
+  }
+  return image;
+}

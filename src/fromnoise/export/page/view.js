@@ -1,0 +1,67 @@
+// What is seen: words in the chosen language, colours, canvases and the state line.
+import { WORDS } from "./words.js";
+import { pixels } from "./sampler.js";
+
+export const byId = (id) => document.getElementById(id);
+
+/** Words and colours, switched by the two buttons at the top. */
+export class Page {
+  constructor() {
+    const wanted = (navigator.language || "en").startsWith("zh") ? "zh" : "en";
+    this.dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    this.spoken = () => this.words.loading;
+    this.onSwitch = () => {};
+    byId("language").onclick = () => this.speak(this.language === "en" ? "zh" : "en");
+    byId("theme").onclick = () => { this.dark = !this.dark; this.colour(); };
+    this.speak(wanted);
+  }
+
+  speak(language) {
+    this.language = language;
+    this.words = WORDS[language];
+    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+    for (const part of document.querySelectorAll("[data-text]")) part.textContent = this.words[part.dataset.text];
+    for (const part of document.querySelectorAll("[data-label]")) part.setAttribute("aria-label", this.words[part.dataset.label]);
+    byId("language").textContent = language === "en" ? "中文" : "English";
+    byId("language").lang = language === "en" ? "zh-CN" : "en";
+    byId("status").textContent = this.spoken();
+    this.colour();
+    this.onSwitch();
+  }
+
+  colour() {
+    document.documentElement.dataset.theme = this.dark ? "dark" : "light";
+    byId("theme").textContent = this.dark ? this.words.light : this.words.dark;
+  }
+
+  /** Show a sentence in the state line; `sentence` is called again when the language changes. */
+  say(sentence, wrong = false) {
+    this.spoken = sentence;
+    byId("status").textContent = sentence();
+    byId("status").classList.toggle("wrong", wrong);
+  }
+}
+
+/** Draw x on a canvas, and say to screen readers what it shows. */
+export function paint(canvas, about, x, label) {
+  [, canvas.height, canvas.width] = about.shape;
+  canvas.getContext("2d").putImageData(pixels(about, x), 0, 0);
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+}
+
+/** Buttons of which one is pressed; `choose` gets its index. */
+export function buttons(box, names, chosen, choose) {
+  const all = names.map((name, i) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    button.setAttribute("aria-pressed", String(i === chosen));
+    button.onclick = () => {
+      all.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
+      choose(i);
+    };
+    return button;
+  });
+  box.replaceChildren(...all);
+}
