@@ -14,8 +14,7 @@ from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.common.files import check_writable, write_bytes, write_json
 from fromnoise.common.version import __version__
 from fromnoise.export.verification import TOLERANCE, on_cpu, reference, run_check
-from fromnoise.report.model_card import CardContents, model_card
-from fromnoise.run.facts import facts
+from fromnoise.run.card import model_title, write_card
 
 if TYPE_CHECKING:
     from fromnoise.export.diffusers_files import DiffusersFiles
@@ -80,7 +79,7 @@ def export_diffusers(request: ExportRequest) -> Exported:
         compared = f"{len(expected.noise)} samples of {model.sampling.steps} steps from the same noise"
         rows = [*_rows(model, compared, difference), *_pipeline_rows(made)]
         usage = diffusers_usage(model, made.stock is not None)
-        _write_card(request, folder / "README.md", usage, rows, library="diffusers")
+        write_card(request.run, folder / "README.md", usage, rows, licence=request.licence, library="diffusers")
         write_json(folder / MARK, _mark("diffusers", model, difference))
     return Exported(request.path, difference, made.stock.pipeline if made.stock else "its own pipeline.py")
 
@@ -107,7 +106,7 @@ def export_onnx(request: ExportRequest) -> Exported:
     rows = [*_rows(model, compared, difference), *_onnx_rows(made)]
     write_bytes(path, made.content)
     usage = onnx_usage(model, made, path.name, request.sampler)
-    _write_card(request, path.with_suffix(".md"), usage, rows, image=False)
+    write_card(request.run, path.with_suffix(".md"), usage, rows, licence=request.licence, image=False)
     what = "the sampler" if request.sampler else "the denoiser"
     return Exported(path, difference, f"{what}, opset {made.opset}")
 
@@ -128,7 +127,7 @@ def export_html(request: ExportRequest) -> Exported:
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"'{path}' does not end in .html; give the file a name that does")
     check_writable(path)
-    made = html_file(on_cpu(request.model), _title(request.run), web_runtime(request.runtime))
+    made = html_file(on_cpu(request.model), model_title(request.run), web_runtime(request.runtime))
     write_bytes(path, made.content)
     weights = "float16 weights" if made.half else "float32 weights"
     return Exported(path, made.difference, f"{len(made.content) / 1e6:.1f} MB, {weights}")
@@ -206,39 +205,3 @@ def _pipeline_rows(made: DiffusersFiles) -> list[tuple[str, str]]:
 def _onnx_rows(made: OnnxFile) -> list[tuple[str, str]]:
     inputs = [(f"input {name}", shape) for name, shape in made.inputs.items()]
     return [("opset", str(made.opset)), ("arithmetic", "float16" if made.half else "float32"), *inputs]
-
-
-def _write_card(
-    request: ExportRequest,
-    path: Path,
-    usage: str,
-    rows: list[tuple[str, str]],
-    *,
-    library: str = "",
-    image: bool = True,
-) -> None:
-    run = request.run
-    samples = _sample_image(run) if image else None
-    if samples:
-        write_bytes(path.with_name("samples.png"), samples)
-    card = CardContents(
-        title=_title(run),
-        facts=facts(run),
-        usage=usage,
-        evaluation=run.folder.read_json(run.folder.evaluation),
-        image="samples.png" if samples else "",
-        licence=request.licence,
-        exported=rows,
-        library=library,
-    )
-    write_bytes(path, model_card(card).encode())
-
-
-def _title(run: OpenedRun) -> str:
-    return f"{run.metadata['data']['name']}, {run.settings.recipe}"
-
-
-def _sample_image(run: OpenedRun) -> bytes | None:
-    """The run's own figure of samples, else its last preview, else None."""
-    there = [run.folder.figures / "samples.png", *sorted(run.folder.samples.glob("preview-*.png"), reverse=True)]
-    return next((path.read_bytes() for path in there if path.is_file()), None)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fromnoise.common.errors import CheckpointError, DataError
+from fromnoise.common.errors import DataError
 from fromnoise.common.files import write_bytes
-from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import write_stored
 from fromnoise.figures.grid import save
 from fromnoise.report.html import write_page
 from fromnoise.report.run_figures import one_step_predictions, run_figures
 from fromnoise.report.run_report import FIGURES, RunContents, run_page
 from fromnoise.report.trajectory import trajectory_figures
+from fromnoise.run.card import sound_json, write_run_card
 from fromnoise.run.facts import facts
-from fromnoise.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from fromnoise.model.trained_model import TrainedModel
@@ -47,9 +46,9 @@ def show(run: OpenedRun) -> Path:
 
 
 def write_report(run: OpenedRun) -> Path:
-    """Write report.html from what is in the run folder: figures, evaluation, sweep, diagnosis; returns its path."""
+    """Write report.html and the card from what is in the run folder; returns the path of the report."""
     folder, rows = run.folder, facts(run)
-    shown = _left(folder, folder.figures / SHOWN) or {}
+    shown = sound_json(folder, folder.figures / SHOWN) or {}
     if shown.get("nfe"):
         rows.append(("NFE", f"{shown['nfe']} network evaluations per image"))
     contents = RunContents(
@@ -58,10 +57,11 @@ def write_report(run: OpenedRun) -> Path:
         facts=rows,
         figures={path.stem: path.read_bytes() for path in folder.figures.glob("*.png")},
         missing=shown.get("missing", ""),
-        evaluation=_left(folder, folder.evaluation),
-        sweep=_left(folder, folder.sweep),
-        diagnosis=_left(folder, folder.diagnosis),
+        evaluation=sound_json(folder, folder.evaluation),
+        sweep=sound_json(folder, folder.sweep),
+        diagnosis=sound_json(folder, folder.diagnosis),
     )
+    write_run_card(run)
     return write_page(folder.report, run_page(contents))
 
 
@@ -83,12 +83,3 @@ def write_trajectory(run: OpenedRun, model: TrainedModel, seeds: Sequence[int], 
 
 def _figure(run: OpenedRun, name: str) -> Path:
     return run.folder.figures / f"{name}.png"
-
-
-def _left(folder: RunFolder, path: Path) -> dict[str, Any] | None:
-    """What a verb wrote to `path`; None where it wrote nothing, and where it is damaged, which is said."""
-    try:
-        return folder.read_json(path)
-    except CheckpointError as error:
-        report_progress(f"warning: left out of the report: {error}")
-        return None

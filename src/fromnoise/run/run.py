@@ -120,7 +120,8 @@ class Run(OpenedRun):
         max_time: float | None = None,
         say: Callable[[str], object] | None = None,
     ) -> Iterator[TrainStep]:
-        """Train, step by step: see `fromnoise.run.training.training_steps`."""
+        """Train, step by step: see `fromnoise.run.training.training_steps`. At the end, write the model card."""
+        from fromnoise.run.card import write_run_card
         from fromnoise.run.training import training_steps
 
         yield from training_steps(
@@ -134,6 +135,7 @@ class Run(OpenedRun):
             max_time=max_time,
             say=say,
         )
+        write_run_card(self)
 
     def sample(
         self,
