@@ -94,8 +94,12 @@ def _speed(words: list[str], place: Path) -> float:
 def _disturbed(words: list[str], folder: Path, every: float, rng: random.Random) -> tuple[Counter[str], int]:
     """(how often it was ended in each way, how many lives it took)."""
     ends: Counter[str] = Counter()
+    log = Path(f"{folder}.log")
     for lives in range(1, 100_000):
+        before = log.stat().st_size if log.exists() else 0
         process = _begin(words, folder)
+        if rng.random() < 0.8:  # a busy machine may need longer to start than to the next end
+            _until_training(process, log, before)
         with suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(0.3, 1.7) * every)
         if process.poll() is None:
@@ -111,6 +115,13 @@ def _disturbed(words: list[str], folder: Path, every: float, rng: random.Random)
         if code not in (130, 143, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT):
             raise SystemExit(f"a life ended with {code}: {Path(f'{folder}.log').read_text()[-2000:]}")
     raise SystemExit("it never ended")
+
+
+def _until_training(process: subprocess.Popen[bytes], log: Path, before: int) -> None:
+    """Wait until `log`, of `before` bytes, says where training begins, or until the process ends."""
+    said = (b"going on at", b"starting from", b"finished")
+    while process.poll() is None and not any(words in log.read_bytes()[before:] for words in said):
+        time.sleep(0.2)
 
 
 def _compare(alone: Path, disturbed: Path) -> dict[str, Any]:
