@@ -38,6 +38,7 @@ class Editor:
         model: what samples.
         images: gives the training images; called for an image given by its number. None where there are none.
         center_crop: whether a file of another shape is cropped at its centre, or squeezed.
+        range: the stored values that the training images were read by, `ArrayData.range`.
         requested: the sampling settings that were given for these edits. Without `steps` among them, edits take at
             least 20 steps, and without guidance among them, images are inverted without the model's own guidance.
     """
