@@ -3,7 +3,8 @@
 format 1    config, situation; net.told_time, net.told_class; objective.times; train.heldout;
             sample.autoguidance, sample.weaker; the grid "spread", now "few_steps"
 format 2    settings, context; the names of `fromnoise.settings`
-format 3    sha256, of all the rest; train.checkpoints_kept is at least 2
+format 3    sha256, of all the rest; train.checkpoints_kept is at least 2; data.range, which was "full"; mixed
+            sizes, which became 64x64, are now near the images' own
 """
 
 from __future__ import annotations
@@ -28,7 +29,20 @@ def migrated(record: dict[str, Any]) -> dict[str, Any]:
         return record
     record = {_SECTIONS.get(name, name): value for name, value in record.items()} | {"format": FORMAT}
     settings = record.get("settings")
-    return record | ({"settings": migrated_settings(settings)} if isinstance(settings, Mapping) else {})
+    return record | (
+        {"settings": _as_read(record, migrated_settings(settings))} if isinstance(settings, Mapping) else {}
+    )
+
+
+def _as_read(record: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by which the images are read as they were when the run was begun."""
+    data, about, spec = settings.get("data"), record.get("data"), record.get("spec")
+    if not (isinstance(data, Mapping) and isinstance(about, Mapping) and isinstance(spec, Mapping)):
+        return settings
+    resized = any("cropped" in str(note) or "squeezed" in str(note) for note in about.get("notes") or ())
+    if resized and data.get("resolution") is None:
+        data = {**data, "resolution": f"{spec.get('height')}x{spec.get('width')}"}
+    return settings | {"data": {"range": "full", **data}}
 
 
 def migrated_settings(tables: Mapping[str, Any]) -> dict[str, Any]:
