@@ -262,3 +262,14 @@ def test_a_change_of_threads_is_written_and_the_speed_measured_again(make_traine
     assert [(line["images"], line["threads"], line["before"]) for line in store.events("threads")] == [(24, 1, 3)]
     assert restarted == [3]
     assert json.loads((list_checkpoints(store.checkpoints)[-1] / "state.json").read_text())["threads"] == 1
+
+
+@pytest.mark.parametrize(("latest", "drawn"), [(0.1, [80]), (60.0, [])])
+def test_a_last_preview_that_would_end_beyond_the_budget_is_left_out(make_trainer, tmp_path, latest, drawn):
+    trainer = make_trainer(total=80, budget=Budget(time.monotonic(), 100.0, plans=6), previews=1)
+    seen = []
+    session = Session(trainer, Store(tmp_path), preview=lambda net, images: seen.append(images))
+    list(trainer.steps())
+    trainer.timer.record(1, latest)
+    session._finish()
+    assert seen == drawn

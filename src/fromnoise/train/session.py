@@ -260,5 +260,11 @@ class Session:
         checkpoints = list_checkpoints(self.store.checkpoints)
         if cut or not checkpoints or int(checkpoints[-1].name) != trainer.images:
             self.save(streak=True)
-            if self.options.previews:
+            if self.options.previews and self._time_for_a_preview():
                 self._draw_preview()
+
+    def _time_for_a_preview(self) -> bool:
+        """Whether a last preview ends within 104 % of a time budget; on a busy machine it may take seconds."""
+        budget = self.trainer.budget
+        left = math.inf if budget is None else budget.remaining() + 0.04 * budget.seconds
+        return left > max(self.preview_seconds, 2 * self.trainer.timer.latest)
