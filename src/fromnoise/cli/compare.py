@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the tables and where the page was written."""
-    if Path(args.out).suffix not in (".html", ".htm"):
+    if Path(args.out).suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"--out is {args.out}, but an HTML page is written; give a name that ends in .html")
 
     from fromnoise.run import Run

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fromnoise.cli.flags import add_json_flag, data_settings, write_json
 from fromnoise.cli.parser import Parser
+from fromnoise.common.errors import UsageError
 
 if TYPE_CHECKING:
     from fromnoise.data.inspection import Inspection
@@ -66,8 +68,10 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _inspect(args: argparse.Namespace) -> None:
+    if args.out and Path(args.out).suffix.lower() != ".png":
+        raise UsageError(f"--out is {args.out}, but a PNG is written; give a name that ends in .png")
+
     from dataclasses import replace
-    from pathlib import Path
 
     from fromnoise.data.inspection import inspect
     from fromnoise.figures.grid import grid, save

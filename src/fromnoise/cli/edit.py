@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.common.outputs import EDIT_KINDS, output_kind
 from fromnoise.common.text import file_part
 
 if TYPE_CHECKING:
@@ -77,19 +78,19 @@ def run(args: argparse.Namespace) -> None:
     if args.action != "interpolate" and seeds and args.num is not None:
         raise UsageError("--num and --seeds were both given; use one of them")
     arguments = model_arguments(args)
+    kind = output_kind(args.out, EDIT_KINDS, "an edit") if args.out else ".png"
 
-    from fromnoise.editing.result import check_ending, strip_beside
+    from fromnoise.editing.result import strip_beside
     from fromnoise.run import Run
 
     opened = Run(args.run_folder, device=args.device)
-    out = Path(args.out) if args.out else opened.folder.edits / _name(args, seeds or list(range(num)))
-    kind = check_ending(out)
+    out = args.out or opened.folder.edits / _name(args, seeds or list(range(num)))
     edit = _edit(opened.edit(**arguments), args, num, seeds)
     for note in edit.notes:
         print(note)
     saved = edit.save(out)
     if kind == ".png":
-        print(f"steps: {strip_beside(out)}")
+        print(f"steps: {strip_beside(Path(out))}")
     print(saved)
 
 

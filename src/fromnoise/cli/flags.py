@@ -130,7 +130,7 @@ def parse_seeds(text: str) -> list[int]:
     """Seeds in "0-63" (both ends) or "1,5,8-10"; UsageError for anything else."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]{1,20})(?:-([0-9]{1,20}))?\s*", part)
         if not match or (match[2] and int(match[2]) < int(match[1])):
             raise UsageError(f"'{text}' names no seeds; write numbers and ranges such as 0-63 or 1,5,8-10")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -144,9 +144,11 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def positive(flag: str, value: int) -> int:
-    """`value` if it is at least 1; UsageError else."""
+    """`value` if it is at least 1 and can be done; UsageError else."""
     if value < 1:
         raise UsageError(f"--{flag} is {value}, but at least 1 is needed; give a larger number")
+    if value > MOST_SEEDS:
+        raise UsageError(f"--{flag} is {value}, but at most {MOST_SEEDS:,} are made at once; give a smaller number")
     return value
 
 

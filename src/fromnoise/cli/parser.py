@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from fromnoise.common.errors import UsageError, closest, unknown
 
+LONGEST = 4096  # characters in an argument, as in a path; Python reads no whole number much longer
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises UsageError and accepts no shortened flags."""
@@ -64,6 +66,8 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     if not argv:
         parser.print_help()
         raise UsageError("no command was given; start with `fromnoise train digits`")
+    if long := next((word for word in argv if len(word) > LONGEST), None):
+        raise UsageError(f"'{long[:20]}...' has {len(long):,} characters; give at most {LONGEST:,} in an argument")
     args, strangers = parser.parse_known_args(argv)
     if strangers:
         inner = _innermost(parser, args)
@@ -71,6 +75,12 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
         likely = closest(strangers[0].partition("=")[0], flags) if strangers[0].startswith("-") else None
         hint = f"did you mean {likely}?" if likely else f"see `{inner.prog} --help`"
         raise UsageError(f"unknown argument '{strangers[0]}' to `{inner.prog}`; {hint}")
+    for action in _innermost(parser, args)._actions:
+        value = getattr(args, action.dest, None)
+        for given in value if isinstance(value, list) and value else [value]:
+            if given in ("", []):  # argparse leaves [] of --flag=--
+                name = action.option_strings[0] if action.option_strings else action.metavar
+                raise UsageError(f"{name} is empty; give a value")
     return args
 
 

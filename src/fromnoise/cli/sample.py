@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
+from fromnoise.common.outputs import SAMPLE_KINDS, output_kind
 from fromnoise.common.text import file_part
 
 
@@ -35,12 +35,13 @@ def run(args: argparse.Namespace) -> None:
         parse_seeds(args.seeds) if args.seeds else list(range(positive("num", 64 if args.num is None else args.num)))
     )
     arguments = model_arguments(args)
+    kind = output_kind(args.out, SAMPLE_KINDS, "samples") if args.out else ".png"
 
     from fromnoise.run import Run
 
     trained = Run(args.run_folder, device=args.device)
-    out = Path(args.out) if args.out else trained.folder.samples / _name(seeds, args.label)
-    samples = trained.sample(seeds=seeds, label=args.label, keep_steps=out.suffix == ".gif", **arguments)
+    out = args.out or trained.folder.samples / _name(seeds, args.label)
+    samples = trained.sample(seeds=seeds, label=args.label, keep_steps=kind == ".gif", **arguments)
     print(samples.save(out))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -17,7 +18,7 @@ _SLOWEST_START = 20.0  # seconds that Python may take from its own start to this
 def parse_duration(text: str) -> float:
     """Seconds in "90s", "3m", "1.5h" or a plain number of seconds; UsageError for anything else."""
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)
-    if not match or float(match[1]) <= 0:
+    if not match or not 0 < float(match[1]) < math.inf:
         raise UsageError(f"'{text}' is not a duration; write a positive number with s, m or h, such as 90s, 3m or 1.5h")
     return float(match[1]) * _UNITS[match[2]]
 

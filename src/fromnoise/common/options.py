@@ -173,7 +173,7 @@ def parse_value(tree: type[Any], name: str, text: str) -> Any:
         text = f"[{text}]"  # 0.3,0.8
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number of thousands of digits
         value = text
     return tuple(value) if isinstance(value, list) else value
 

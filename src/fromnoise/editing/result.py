@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fromnoise.common.errors import UsageError, WriteError
+from fromnoise.common.errors import WriteError
 from fromnoise.common.files import write_bytes
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.outputs import EDIT_KINDS, output_kind
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import Step
 from fromnoise.editing.sampling import EditSampling
@@ -98,8 +99,7 @@ class Edit:
         The strip goes beside a .png, as <name>-steps.png, or into the folder, as steps.png. Raises UsageError for
         another ending, and WriteError where not all can be written; then nothing is.
         """
-        path = Path(path)
-        kind = check_ending(path)
+        kind, path = output_kind(path, EDIT_KINDS, "an edit"), Path(path)
         if kind == ".gif":
             return write_bytes(path, gif_bytes([grid(frame.x, side=480) for frame in self.frames]))
         if kind == ".png":
@@ -123,15 +123,6 @@ class Edit:
         back = ("sampled back from the noise", self.images)
         titled = [("given", given), noise, back, (f"difference, times {_GAIN}", difference)]
         return rows(titled, [f"error {error:.1f}" for error in self.facts["error"]], beside=True)
-
-
-def check_ending(path: Path) -> str:
-    """`.png`, `.gif` or "" for a folder; UsageError for anything else, WriteError for a folder that is a file."""
-    if path.suffix not in ("", ".png", ".gif"):
-        raise UsageError(f"cannot write an edit as '{path.suffix}'; give a .png, a .gif or a folder's name")
-    if not path.suffix and path.is_file():
-        raise WriteError(f"{path} is a file; give the name of a folder, or a .png or .gif")
-    return path.suffix
 
 
 def strip_beside(path: Path) -> Path:

@@ -28,7 +28,7 @@ def notes_on(
     if scores.count <= dim:
         yield (
             f"{scores.count:,} samples for {dim} feature dimensions: the Fréchet distance is mostly bias; use KID, or "
-            "a larger --num"
+            "more samples"
         )
     yield from _on_test_row(scores, row, test)
     if ratio is not None and ratio < 1 and scores.copy_z is not None and scores.copy_z < _NEARER:

@@ -15,6 +15,7 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.common.files import write_bytes
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.outputs import SAMPLE_KINDS, output_kind
 from fromnoise.common.text import file_part
 from fromnoise.figures.animation import animate
 from fromnoise.figures.encode import png_bytes
@@ -47,17 +48,15 @@ class Samples:
 
         Raises UsageError for an ending that names another kind of file, WriteError where nothing can be written.
         """
-        path = Path(path)
-        if path.suffix == ".png":
+        kind, path = output_kind(path, SAMPLE_KINDS, "samples"), Path(path)
+        if kind == ".png":
             return save(grid(self.images), path)
-        if path.suffix == ".npz":
+        if kind == ".npz":
             return write_bytes(path, self._npz())
-        if path.suffix == ".gif":
+        if kind == ".gif":
             if not self.steps:
                 raise UsageError("a .gif shows the steps of sampling; make these samples with keep_steps=True")
             return animate([grid(images) for images in self.steps], path)
-        if path.suffix:
-            raise UsageError(f"cannot write samples as '{path.suffix}'; give a .png, .gif, .npz or a folder's name")
         return self._save_folder(path)
 
     def _class(self, label: int) -> str:
@@ -75,8 +74,6 @@ class Samples:
         return buffer.getvalue()
 
     def _save_folder(self, path: Path) -> Path:
-        if path.is_file():
-            raise WriteError(f"{path} is a file; give the name of a folder, or a .png, .gif or .npz")
         written: list[Path] = []
         try:
             for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):

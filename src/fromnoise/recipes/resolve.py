@@ -141,8 +141,10 @@ def default_folder(source: str, recipe_name: str, seed: int, init: str | None = 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a config file; UsageError if it cannot be read."""
     try:
+        if path.exists() and not path.is_file():  # a device may never end
+            raise OSError("it is not a file")
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"cannot read the config file {path}: {error}; give a TOML file with tables such as [train]"
         ) from error

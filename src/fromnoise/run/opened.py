@@ -60,7 +60,13 @@ class OpenedRun:
                 f"the images that {self.path} was trained on are no longer at "
                 f"'{printable(self.settings.data.source)}'; put them back, or train again into a new folder"
             )
-        images = load(self.settings.data)
+        try:
+            images = load(self.settings.data)
+        except DataError as error:
+            if "--" not in str(error):
+                raise
+            reason = str(error).rpartition("; ")[0]  # its advice is for those who choose the settings
+            raise DataError(f"{reason}; put the images back as they were, or train again into a new folder") from error
         if images.fingerprint != self.metadata["data"]["fingerprint"]:
             raise DataError(
                 f"the images of '{self.settings.data.source}' are not the ones that {self.path} was trained on; "

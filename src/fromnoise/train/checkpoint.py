@@ -161,7 +161,7 @@ def load_weights(net: nn.Module, content: bytes) -> None:
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise BrokenWeightsError(
             "the checkpoint's weights are not finite, so nothing can be sampled with them; choose an earlier one with "
-            "--checkpoint, or train again into a new folder: `fromnoise train` with a lower --learning_rate"
+            "--checkpoint, or train again into a new folder with a lower learning rate"
         )
 
 

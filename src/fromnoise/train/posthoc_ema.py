@@ -142,7 +142,7 @@ def reconstruct(net: nn.Module, files: dict[str, bytes], folder: Path, length: f
     if all(average_file(one) not in files for one in POSTHOC_LENGTHS):
         raise UsageError(
             f"ema:{length:g} is made of averages saved while training, and {folder.parent} has none "
-            "(--no_posthoc_ema, --no_use_ema, or an older fromnoise); use ema or raw, or train again into a new folder"
+            "(it was trained without them, or by an older fromnoise); use ema or raw, or train again into a new folder"
         )
     state = read_state(files)
     end = int(state["step"])
