@@ -19,6 +19,7 @@ ARGUMENTS = {
     "diagnose": ["run"],
     "evaluate": ["run"],
     "compare": ["run", "run"],
+    "export": ["run", "--to", "diffusers"],
     "data": ["inspect", "digits"],
 }
 
