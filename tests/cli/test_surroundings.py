@@ -19,7 +19,7 @@ ARGUMENTS = {
     "diagnose": ["run"],
     "evaluate": ["run"],
     "compare": ["run", "run"],
-    "export": ["run", "--to", "diffusers"],
+    "export": ["run", "--to", "diffusers", "there"],
     "data": ["inspect", "digits"],
 }
 

@@ -78,7 +78,7 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     for action in _innermost(parser, args)._actions:
         value = getattr(args, action.dest, None)
         for given in value if isinstance(value, list) and value else [value]:
-            if given in ("", []):  # argparse leaves [] of --flag=--
+            if given in ("", []) and given != action.const:  # argparse leaves [] of --flag=--
                 name = action.option_strings[0] if action.option_strings else action.metavar
                 raise UsageError(f"{name} is empty; give a value")
     return args
