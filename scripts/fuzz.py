@@ -167,11 +167,14 @@ def table(tallies: list[Tally]) -> str:
 
 
 def write(tallies: list[Tally]) -> None:
-    """Keep the table in docs/results/fuzz.md and its numbers in fuzz.json."""
+    """Keep the table in docs/results/fuzz.md and its numbers in fuzz.json; other readers keep theirs."""
+    kept = PAGE.with_suffix(".json")
+    before = [Tally(**one) for one in json.loads(kept.read_text())] if kept.exists() else []
+    found = {one.reader: one for one in (*before, *tallies)}
+    rows = [found[name] for name in READERS if name in found]
     text = PAGE.read_text(encoding="utf-8")
-    head = text[: text.index("| reader |")]
-    PAGE.write_text(head + table(tallies), encoding="utf-8")
-    PAGE.with_suffix(".json").write_text(json.dumps([asdict(one) for one in tallies], indent=1) + "\n")
+    PAGE.write_text(text[: text.index("| reader |")] + table(rows), encoding="utf-8")
+    kept.write_text(json.dumps([asdict(one) for one in rows], indent=1) + "\n")
 
 
 def main() -> int:
