@@ -139,7 +139,7 @@ def killed_while_saving(place: Place) -> int:
     )
     done = subprocess.run([sys.executable, "-c", code, *TRAIN], capture_output=True, timeout=120)
     assert checkpoints() and left_over(), "it was killed in the middle"
-    assert place.trained_again()
+    assert place.trained_again() and not left_over()
     return 128 - done.returncode
 
 
@@ -176,11 +176,30 @@ def ctrl_c_while_sampling(place: Place) -> int:
 
 
 @fault
+def terminated_while_sampling(place: Place) -> int:
+    place.in_network(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # by default it would end the tests
+    code = main(["sample", "run", *FEW])
+    signal.signal(signal.SIGTERM, before)
+    assert not Path("s.png").exists()
+    return code
+
+
+@fault
 def time_limit_reached(place: Place) -> int:
     place.begin_anew()
     code = main([*TRAIN, "--max_time", "0.01s"])
     assert place.trained_again()
     return code
+
+
+@fault
+def left_overs_of_a_kill(place: Place) -> int:
+    place.unfinished()
+    for name in ("checkpoints/.building-96-99999999", "checkpoints/.trash-00000096-99999999"):
+        (Path("run") / name).mkdir()
+    assert main(TRAIN) == 0 and weights() == place.before
+    return len(left_over())
 
 
 # The disk and the folder
@@ -320,6 +339,13 @@ def checkpoint_cut_short(place: Place) -> int:
 
 
 @fault
+def damaged_record_of_the_best(place: Place) -> int:
+    assert main(["sample", "run", *FEW, "--checkpoint", "last"]) == 0
+    Path("run/checkpoints/best.json").write_text('{"images": 264, "by": "validation loss", "value": "low"')
+    return main(["sample", "run", *FEW, "--checkpoint", "best"])
+
+
+@fault
 def damaged_average(place: Place) -> int:
     assert main(["sample", "run", *FEW, "--weights", "ema:0.12"]) == 0
     flip(next(Path("run/averages").glob("*.safetensors")))
@@ -362,6 +388,14 @@ def checkpoint_of_a_newer_format(place: Place) -> int:
         manifest = json.loads((path / "manifest.json").read_text())
         (path / "manifest.json").write_text(json.dumps({**manifest, "state.json": hashlib.sha256(state).hexdigest()}))
     return main(["sample", "run", *FEW])
+
+
+@fault
+def resumed_where_nothing_is(place: Place) -> int:
+    Path("empty").mkdir()
+    code = main(["train", "--resume", "empty"])
+    assert not list(Path("empty").iterdir())
+    return code
 
 
 @fault
@@ -416,6 +450,12 @@ def memory_runs_out_in_sampling(place: Place) -> int:
     with np.load("s.npz") as made:
         assert made["images"].shape == (5, 8, 8, 1)
     return code
+
+
+@fault
+def memory_runs_out_with_one_image(place: Place) -> int:
+    place.in_network(lambda x: no_room(x, 0))
+    return main(["sample", "run", *FEW])
 
 
 def no_room(x: torch.Tensor, most: int) -> None:
@@ -508,6 +548,31 @@ def zip_file(name: str) -> Any:
 class Marker:
     def __reduce__(self) -> Any:
         return Path.touch, (Path("marker"),)
+
+
+@fault
+def memory_runs_out_in_reading(place: Place) -> int:
+    pictures(Path("data"), 3)
+
+    def none_left(*_: object) -> None:
+        raise MemoryError
+
+    place.patch.setattr(Image.Image, "load", none_left)
+    code = main(["train", "data"])
+    assert "memory" in place.said()
+    return code
+
+
+@fault
+def zip_with_paths_out_of_it(place: Place) -> int:
+    pictures(Path("data"), 4)
+    with zip_file("slip.zip") as archive:
+        for number, name in enumerate(("../marker", "a/../../marker.png", "../../marker.png", "a/1.png")):
+            archive.write(f"data/{number}.png", name)
+    before = set(Path("..").iterdir())
+    code = main(["data", "inspect", "slip.zip", "--out", "grid.png"])
+    assert set(Path("..").iterdir()) == before and not list(Path().rglob("marker*"))
+    return code
 
 
 @fault
