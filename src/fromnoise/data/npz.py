@@ -90,6 +90,10 @@ class Npz:
         check_room(size, printable(str(self._path)))
         try:
             array: NDArray[Any] = archive[key]
+            if array.dtype.kind == "S":
+                array = np.char.decode(array, "utf-8")
+            if array.dtype.kind == "U":
+                array.ravel().tolist()  # raises where a number in it is no character
         except MemoryError:
             raise
         except Exception as error:
