@@ -166,11 +166,11 @@ def table(tallies: list[Tally]) -> str:
     return "\n".join([*lines, f"| all | {' | '.join(f'{n:,}' for n in sums)} | {worst:.2f} | {peak:,.0f} |"]) + "\n"
 
 
-def write(tallies: list[Tally]) -> None:
-    """Keep the table in docs/results/fuzz.md and its numbers in fuzz.json; other readers keep theirs."""
+def write(tally: Tally) -> None:
+    """Keep what one reader came to in docs/results/fuzz.md and fuzz.json."""
     kept = PAGE.with_suffix(".json")
     before = [Tally(**one) for one in json.loads(kept.read_text())] if kept.exists() else []
-    found = {one.reader: one for one in (*before, *tallies)}
+    found = {one.reader: one for one in (*before, tally)}
     rows = [found[name] for name in READERS if name in found]
     text = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(text[: text.index("| reader |")] + table(rows), encoding="utf-8")
@@ -196,11 +196,11 @@ def main() -> int:
         for tally in pool.map(_alone, names, [range(args.n)] * len(names)):
             tallies.append(tally)
             print(table([tally]).splitlines()[2], flush=True)
+            if args.write:
+                write(tally)
             for error, number in tally.first.items():
                 print(f"    {tally.tracebacks[error]} x {error}, first {number}", flush=True)
     print(table(tallies))
-    if args.write:
-        write(tallies)
     return int(any(one.tracebacks for one in tallies))
 
 
