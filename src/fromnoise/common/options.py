@@ -7,17 +7,20 @@ settings have dotted names, `train.learning_rate`. An unknown name is answered w
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import UsageError, closest, unknown
 
 T = TypeVar("T")
+# The types of a dataclass's fields, read once: that takes a millisecond, and a command asks hundreds of times.
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def option(
@@ -53,7 +56,7 @@ def checked(options: T, section: str = "") -> T:
 
     Raises UsageError with one sentence that names the field, the value and what is allowed.
     """
-    hints = typing.get_type_hints(type(options))
+    hints = _hints(type(options))
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
         name = f"{section}.{field.name}" if section else field.name
@@ -98,7 +101,7 @@ def _check_value(name: str, value: Any, annotation: Any, limits: Any) -> None:
 
 def sections(tree: type[Any]) -> dict[str, type[Any]]:
     """The sections of the tree by name: those of its fields that are dataclasses of options."""
-    hints = typing.get_type_hints(tree)
+    hints = _hints(tree)
     return {f.name: hints[f.name] for f in dataclasses.fields(tree) if dataclasses.is_dataclass(hints[f.name])}
 
 
@@ -114,7 +117,7 @@ def all_settings(tree: type[Any]) -> dict[str, dataclasses.Field[Any]]:
 def annotation(tree: type[Any], name: str) -> Any:
     """The type of the setting with dotted name `name`."""
     section, _, key = name.partition(".")
-    return typing.get_type_hints(sections(tree)[section])[key]
+    return _hints(sections(tree)[section])[key]
 
 
 def replaced(tree: T, changes: Mapping[str, Any]) -> T:
@@ -142,7 +145,7 @@ def _with(options: T, key: str, value: Any) -> T:
     """`options` with one field set; lists become tuples and whole numbers floats where the field is one."""
     if isinstance(value, list):
         value = tuple(value)
-    kind = kind_of(typing.get_type_hints(type(options))[key])[0]
+    kind = kind_of(_hints(type(options))[key])[0]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     return dataclasses.replace(options, **{key: value})  # type: ignore[type-var]
@@ -193,7 +196,7 @@ def from_dict(base: T, fields: Mapping[str, Any]) -> T:
     changes: dict[str, Any] = {}
     for name, values in fields.items():
         if name not in known and any(name == field.name for field in dataclasses.fields(base)):  # type: ignore[arg-type]
-            _check_value(name, values, typing.get_type_hints(type(base))[name], {})
+            _check_value(name, values, _hints(type(base))[name], {})
             base = dataclasses.replace(base, **{name: values})  # type: ignore[type-var]
         elif name not in known:
             raise UsageError(unknown("section", name, known))
