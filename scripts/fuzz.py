@@ -93,7 +93,9 @@ def _outcome(reader: Reader, place: Path) -> str:
     except FromNoiseError:
         return "refused"
     except (Exception, Hang) as error:
-        frame = next(f for f in reversed(traceback.extract_tb(error.__traceback__)) if "fuzz" not in f.filename)
+        frame = [
+            one for one in traceback.extract_tb(error.__traceback__) if one.filename != __file__ or one.name != "stop"
+        ][-1]
         return f"{type(error).__name__} in {Path(frame.filename).name} {frame.name}"
     return "read"
 
