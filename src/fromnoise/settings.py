@@ -68,6 +68,9 @@ class NetOptions:
     class_conditioning: bool = option(True, "condition the network on the class, where the images have classes")
     channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel", least=1, most=4096)
     attention: bool = option(True, "self-attention at the lower levels of UNet2DModel")
+    unet2d: str | None = option(
+        None, 'other arguments of UNet2DModel as JSON, such as {"layers_per_block": 1}; those of an imported one'
+    )
 
 
 @dataclass(frozen=True)
@@ -270,7 +273,7 @@ SCHEDULABLE = {  # holds from there on, and is written down in config.json
 }
 STRUCTURAL = {  # another value is another run
     "data": ("resolution", "center_crop", "random_flip", "holdout", "classes", "splits", "range", "channels"),
-    "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention"),
+    "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention", "unet2d"),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
     "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),
     "train": ("train_batch_size", "optimizer", "use_ema", "ema_length", "posthoc_ema", "seed"),

@@ -6,6 +6,7 @@ Modules of verbs load when their verb is used; `--help` needs no torch.
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ VERBS = {
     "diagnose": "find out why samples are noise, with measured numbers and advice",
     "evaluate": "measure how good samples are, beside real images",
     "export": "write a trained model for diffusers, ONNX or the browser, compared with the run",
+    "import": "make a run of a model for diffusers, or of a state dict, compared with what it was",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",
@@ -41,7 +43,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"fromnoise {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
     for verb, summary in VERBS.items():
-        module = importlib.import_module(f"fromnoise.cli.{verb}")
+        module = importlib.import_module(f"fromnoise.cli.{verb}{'_' * keyword.iskeyword(verb)}")
         sub = verbs.add_parser(verb, help=summary, description=module.__doc__)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)

@@ -1,4 +1,4 @@
-"""Take a trained model along, compared with what it was before this is announced: diffusers, ONNX, one HTML file."""
+"""Take a trained model along, compared with what it was before this is announced: diffusers, ONNX, HTML, the Hub."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ FORMATS = {
     "diffusers": "a folder for diffusers' DiffusionPipeline",
     "onnx": "a .onnx file of the denoiser, with --sampler of the whole sampler",
     "html": "one .html file that samples in a browser, offline",
+    "hub": "the folder for diffusers, uploaded to the Hugging Face Hub as OWNER/NAME",
 }
 
 
@@ -25,6 +26,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("half", action="store_true", help="onnx: in float16, with what that changes")
     words = "html: onnxruntime-web as its npm .tgz, unpacked, or its dist folder (else downloaded once)"
     parser.flag("runtime", metavar="PATH", help=words)
+    parser.flag("private", action="store_true", help="hub: seen by its owner alone")
     words = "another sampler than the run's; for onnx the whole sampler is exported, without NAME the run's own"
     parser.flag("sampler", nargs="?", const="", metavar="NAME", help=words)
     add_model_flags(parser, without="sampler")
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--half was given with --to {kind}, but it is for onnx; leave it out")
     if args.runtime and kind != "html":
         raise UsageError(f"--runtime was given with --to {kind}, but it is for html; leave it out")
+    if args.private and kind != "hub":
+        raise UsageError(f"--private was given with --to {kind}, but it is for hub; leave it out")
     arguments = {**model_arguments(args, without="sampler"), **({"sampler": args.sampler} if args.sampler else {})}
     unrolled = args.sampler is not None and kind == "onnx"
 
@@ -53,6 +57,7 @@ def run(args: argparse.Namespace) -> None:
         whole_sampler=unrolled,
         half=args.half,
         runtime=args.runtime,
+        private=args.private,
         **arguments,
     )
     print(f"{done.about}; largest difference from the model {done.difference:.1e} (black 0, white 1)")

@@ -42,7 +42,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag(
         "init",
         metavar="RUN",
-        help="start a new run from the averaged weights of this run, or of this checkpoint of one",
+        help="start a new run from the averaged weights of this run or checkpoint, or of a folder for diffusers",
     )
     add_setting_flags(parser, TRAIN_FLAGS)
     add_device_flag(parser)

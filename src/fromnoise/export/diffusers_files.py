@@ -101,14 +101,15 @@ def _own_files(
         "model_index.json": _json(index),
         "pipeline.py": (_PORTABLE / "pipeline.py").read_bytes(),
         "scheduler/sampler.py": (_PORTABLE / "sampler.py").read_bytes(),
-        "scheduler/scheduler_config.json": _json(_sampler_config(model, version)),
+        "scheduler/scheduler_config.json": _json(sampler_config(model, version)),
         "unet/network.py": network_source(settings.net.kind).encode(),
         "unet/config.json": _json(network),
         _WEIGHTS: _tensors({f"net.{name}": tensor for name, tensor in weights.items()}),
     }
 
 
-def _sampler_config(model: TrainedModel, version: str) -> dict[str, Any]:
+def sampler_config(model: TrainedModel, version: str) -> dict[str, Any]:
+    """scheduler/scheduler_config.json of a folder with its own code: the sampler's tables and settings."""
     own, spec = model.sampling, model.spec
     fixed = len(own.grid.split(",")) > 1  # times that were written out one by one
     counts = sorted({own.steps} if fixed else {*STEP_COUNTS, own.steps})

@@ -86,7 +86,8 @@ def run_page(contents: RunContents) -> str:
     sections += stored_sections(contents.evaluation, contents.sweep, figures)
     sections += diagnosis_sections(contents.diagnosis, figures.get("noise-levels"))
     sections.append(Section("Next steps", text=_NEXT, code=_commands(contents)))
-    lead = f"The recipe `{recipe}` on {data['name']}: {data['count']:,} images, {data['about']}."
+    there = f"{data['count']:,} images, " if data["count"] else ""
+    lead = f"The recipe `{recipe}` on {data['name']}: {there}{data['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in contents.metadata["versions"].items())
     return page(contents.path.name, lead, sections, f"Made by {versions}.")
 

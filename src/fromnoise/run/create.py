@@ -69,7 +69,9 @@ def begin(request: Request, output_dir: Path | None, device: str, folder_kind: t
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
     initial = read_initial_weights(Path(request.init)) if request.init else None
     if initial:
-        request = request.with_settings_of(initial.settings, settings, FROM_INIT)
+        # A network without classes cannot be guided, so that it also brings how it samples.
+        sampling = () if initial.settings.net.class_conditioning else ("sample.",)
+        request = request.with_settings_of(initial.settings, settings, (*FROM_INIT, *sampling))
         settings = request.settings(context, options)
     record = new_metadata(settings, images, context)
     if settings.train.train_batch_size > len(images):

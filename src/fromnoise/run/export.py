@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,14 @@ from fromnoise.common.files import check_writable, write_bytes, write_json
 from fromnoise.common.version import __version__
 from fromnoise.export.verification import TOLERANCE, on_cpu, reference, run_check
 from fromnoise.run.card import model_title, write_card
+from fromnoise.run.diffusers_source import MARK, described
+from fromnoise.run.hub import check_hub, upload
 
 if TYPE_CHECKING:
     from fromnoise.export.diffusers_files import DiffusersFiles
     from fromnoise.export.onnx_file import OnnxFile
     from fromnoise.model.trained_model import TrainedModel
     from fromnoise.run.opened import OpenedRun
-
-MARK = "fromnoise-export.json"  # a folder that holds it is an export of ours, and may be replaced by another
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ExportRequest:
         sampler: for ONNX: the whole sampler instead of the denoiser.
         half: for ONNX: in float16.
         runtime: for HTML: where onnxruntime-web is; None to download it once.
+        private: for the Hub: seen by its owner alone.
     """
 
     run: OpenedRun
@@ -46,13 +48,15 @@ class ExportRequest:
     sampler: bool = False
     half: bool = False
     runtime: Path | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True)
 class Exported:
-    """path: what was written. difference: the largest from the model's own samples, black 0 and white 1. about: how."""
+    """path: what was written, or its address. difference: the largest from the model's own samples, black 0 and
+    white 1. about: how."""
 
-    path: Path
+    path: Path | str
     difference: float
     about: str
 
@@ -80,7 +84,9 @@ def export_diffusers(request: ExportRequest) -> Exported:
         rows = [*_rows(model, compared, difference), *_pipeline_rows(made)]
         usage = diffusers_usage(model, made.stock is not None)
         write_card(request.run, folder / "README.md", usage, rows, licence=request.licence, library="diffusers")
-        write_json(folder / MARK, _mark("diffusers", model, difference))
+        run, own = request.run.metadata, replace(request.run.settings, sample=model.sampling)
+        mark = {"run": described(own, model.spec, run["sigma_data"], run["data"])}
+        write_json(folder / MARK, {**_mark("diffusers", model, difference), **mark})
     return Exported(request.path, difference, made.stock.pipeline if made.stock else "its own pipeline.py")
 
 
@@ -133,7 +139,23 @@ def export_html(request: ExportRequest) -> Exported:
     return Exported(path, made.difference, f"{len(made.content) / 1e6:.1f} MB, {weights}")
 
 
-EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx, "html": export_html}
+def export_hub(request: ExportRequest) -> Exported:
+    """Upload the folder for diffusers to the Hub, as the model OWNER/NAME that the request's path says.
+
+    Raises:
+        UsageError: without a token, for a bad name, and for a model there that is not an export of ours.
+        CheckpointError: where the folder does not make the model's samples; nothing is uploaded then.
+        WriteError: where the Hub cannot be reached or refuses.
+    """
+    name = request.path.as_posix()
+    check_hub(name, request.private)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = export_diffusers(replace(request, path=Path(scratch, "export")))
+        address = upload(Path(scratch, "export"), name, request.private)
+    return replace(made, path=address)
+
+
+EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx, "html": export_html, "hub": export_hub}
 """How each format is written, by name."""
 
 

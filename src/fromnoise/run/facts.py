@@ -41,7 +41,7 @@ def _model(run: OpenedRun) -> Facts:
     data, net = run.metadata["data"], run.settings.net
     parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
     return [
-        ("images", f"{data['count']:,}, {data['about']}"),
+        ("images", f"{data['count']:,}, {data['about']}" if data["count"] else f"not at hand; {data['about']}"),
         ("network", f"{net.kind}, {parameters:,} parameters"),
         *_size(run),
         ("process", _process(run.settings.process)),
@@ -68,7 +68,11 @@ def _process(options: ProcessOptions) -> str:
 def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
     newest = run.newest_checkpoint()
     seen = int(newest.name) if newest else 0
-    yield "images seen", f"{seen:,} ({seen / run.metadata['data']['count']:.1f} epochs)"
+    there = run.metadata["data"]["count"]
+    if origin := run.metadata.get("imported"):
+        yield "imported from", origin["from"]
+    if seen or not origin:
+        yield "images seen", f"{seen:,} ({seen / there:.1f} epochs)" if there else f"{seen:,}"
     steps = [line for line in run.folder.read_metrics() if "step" in line]
     if steps:
         speed = sorted(line["images_per_second"] for line in steps)[len(steps) // 2]

@@ -38,7 +38,12 @@ class FoundRun:
         return from_dict(Settings(), self.record["settings"])
 
     def must_be_of(self, images: ArrayData) -> None:
-        """UsageError where the run was trained on other images."""
+        """UsageError where the run was trained on other images, and for an imported one, which cannot go on."""
+        if self.record.get("imported"):
+            raise UsageError(
+                f"{self.folder.path} was imported, without the optimizer's state, so it cannot go on; start a new run "
+                f"from its weights: `fromnoise train DATA --init {quoted(self.folder.path)}`"
+            )
         begun = self.record["data"]["fingerprint"]
         if begun != images.fingerprint:
             self._refuse({"the images": (begun[:12], images.fingerprint[:12])})

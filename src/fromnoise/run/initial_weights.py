@@ -1,4 +1,4 @@
-"""Weights to start a new run from: those of another run, as far as the new network has parameters of their shape.
+"""Weights to start a new run from: another model's, as far as the new network has parameters of their shape.
 
 `read_initial_weights` recognises where they are; another source of weights is one more case there.
 """
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.text import some
+from fromnoise.run.diffusers_source import is_diffusers_folder, read_diffusers
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import Settings
@@ -50,13 +51,20 @@ class Fitted:
 
 
 def read_initial_weights(path: Path) -> InitialWeights:
-    """The averaged weights of a run folder, or of one of its checkpoints; CheckpointError for anything else."""
+    """The averaged weights of a run folder, of one of its checkpoints, or those of a folder for diffusers.
+
+    Raises CheckpointError for anything else.
+    """
     if RunFolder(path).exists():
         return _of_run(path, "last")
     if path.name.isdigit() and RunFolder(path.absolute().parent.parent).exists():
         return _of_run(path.absolute().parent.parent, str(int(path.name)))
+    if is_diffusers_folder(path):
+        source = read_diffusers(path)
+        return InitialWeights(f"the weights of {path}", source.settings, source.sigma_data, source.weights)
     raise CheckpointError(
-        f"no weights to start from in {path}; give a folder that `fromnoise train` made, or one in its checkpoints/"
+        f"no weights to start from in {path}; give a folder that `fromnoise train` made, one in its checkpoints/, or a "
+        "folder for diffusers"
     )
 
 

@@ -30,7 +30,7 @@ def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext
     context: what the recipe went by.
     """
     spec = model_spec(images.spec, settings)
-    sigma_data = _sigma_data(images, spec)
+    sigma_data = sigma_data_of(images, spec)
     net = build_denoiser(settings, spec, sigma_data).net
     size = state_size(net, settings.train)
     _check_memory(size, context.device)
@@ -41,21 +41,31 @@ def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext
         "sigma_data": sigma_data,
         "parameters": sum(p.numel() for p in net.parameters()),
         "bytes": asdict(size),
-        "data": {
-            "name": images.name,
-            "about": str(images.spec),
-            "count": len(images),
-            "fingerprint": images.fingerprint,
-            "range": images.range,
-            "label_counts": images.label_counts.tolist(),
-            "notes": list(images.notes),
-        },
-        "versions": {
-            "fromnoise": __version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            **_version_of("diffusers"),
-        },
+        "data": facts_of_images(images),
+        "versions": versions(),
+    }
+
+
+def facts_of_images(images: ArrayData) -> dict[str, Any]:
+    """What config.json holds of the training images."""
+    return {
+        "name": images.name,
+        "about": str(images.spec),
+        "count": len(images),
+        "fingerprint": images.fingerprint,
+        "range": images.range,
+        "label_counts": images.label_counts.tolist(),
+        "notes": list(images.notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of fromnoise and what it computes with, by name."""
+    return {
+        "fromnoise": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **_version_of("diffusers"),
     }
 
 
@@ -88,7 +98,7 @@ def on_machine_of(record: dict[str, Any], context: TrainingContext) -> TrainingC
     return replace(context, **{name: begun[name] for name in ("device", "bf16") if name in begun})
 
 
-def _sigma_data(images: ArrayData, spec: ImageSpec) -> float:
+def sigma_data_of(images: ArrayData, spec: ImageSpec) -> float:
     """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
     some = images.images[:: max(1, len(images) // 4096)]
     return max(0.01, float(spec.encode(some).double().std()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import from_dict
-from fromnoise.common.text import printable
+from fromnoise.common.text import printable, quoted
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import SampleSettings, Settings
 from fromnoise.train.hardware import choose_device, choose_precision
@@ -55,6 +55,11 @@ class OpenedRun:
         """The training images, read again from where they were; DataError if they are gone or not the same."""
         from fromnoise.data.loading import is_gone, load
 
+        if not self.metadata["data"]["count"]:
+            raise DataError(
+                f"{self.path} was imported without images, and this needs them; import it again with --data, or "
+                f"fine-tune it on some: `fromnoise train DATA --init {quoted(self.path)}`"
+            )
         if is_gone(self.settings.data):
             raise DataError(
                 f"the images that {self.path} was trained on are no longer at "

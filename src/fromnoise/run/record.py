@@ -48,9 +48,9 @@ def read_record(path: Path) -> dict[str, Any]:
 def _checked(record: dict[str, Any]) -> dict[str, Any]:
     """`record` with what older runs lack filled in; ValueError for what cannot be."""
     data, spec = dict(_mapping("data", record["data"])), _mapping("spec", record["spec"])
-    _check_spec(spec)
+    check_spec(spec)
     _number("sigma_data", record["sigma_data"], least=1e-6)
-    _whole("data.count", data.get("count"), least=1)
+    _whole("data.count", data.get("count"), least=0)  # 0: imported without images
     for name in ("fingerprint", "name", "about"):
         data[name] = _text(f"data.{name}", data.get(name, "" if name != "fingerprint" else None))
     data["notes"] = _list("data.notes", data.get("notes", []), _text)
@@ -71,7 +71,8 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "data": data, "versions": versions, "context": _context(record.get("context", {}))}
 
 
-def _check_spec(spec: Mapping[str, Any]) -> None:
+def check_spec(spec: Mapping[str, Any]) -> None:
+    """ValueError for a spec, as `ImageSpec.to_json` gives it, that cannot be."""
     if extra := set(spec) - {"channels", "height", "width", "classes", "low", "high"}:
         raise ValueError(f"spec has an unknown part {sorted(extra)[0][:40]!r}")
     _whole("spec.channels", spec.get("channels"), least=1, most=4)

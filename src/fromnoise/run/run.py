@@ -60,8 +60,8 @@ class Run(OpenedRun):
             settings: dotted name -> value, such as {"train.budget": "60s"}; they win over config_file, which wins over
                 the recipe. Of a run that is there, those of `fromnoise.settings.HARMLESS` may be others at any time,
                 and those of SCHEDULABLE until it is finished.
-            init: a run folder, or one of its checkpoints, whose averaged weights a new run starts from. Network,
-                process and objective are those of that run unless `settings` say otherwise.
+            init: a run folder, one of its checkpoints, or a folder for diffusers, whose (averaged) weights a new run
+                starts from. Network, process and objective are those of that model unless `settings` say otherwise.
 
         Raises:
             DataError, WriteError: for images that cannot be read and a folder that cannot be written.
@@ -234,7 +234,7 @@ class Run(OpenedRun):
         from fromnoise.run.report import write_report
 
         check_num(num)
-        check_count(self.metadata["data"]["count"])
+        check_count(self.metadata["data"]["count"] or len(self.data))
         model, images = self.model(checkpoint, weights, **settings), (self.data, self.held_out)
         spec = replace(spec or EvaluationSpec(), mirrored=self.settings.data.random_flip)
         evaluation = evaluate_into(self.folder, model, *images, num, spec, extended, statistics_to)
@@ -261,7 +261,7 @@ class Run(OpenedRun):
         from fromnoise.run.report import write_report
 
         check_num(num)
-        check_count(self.metadata["data"]["count"])
+        check_count(self.metadata["data"]["count"] or len(self.data))
         models = {name: self.model(checkpoint, name) for name in axes.get("weights", (weights,))}
         swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
         write_report(self)
@@ -276,14 +276,16 @@ class Run(OpenedRun):
         whole_sampler: bool = False,
         half: bool = False,
         runtime: str | Path | None = None,
+        private: bool = False,
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Exported:
         """Write the model for others to load, compared with what it was: see `fromnoise.run.export`.
 
-        kind: "diffusers", "onnx" or "html". licence: for the model card. whole_sampler, half: of ONNX, instead of the
-        denoiser alone, and in float16. runtime: where onnxruntime-web is, for HTML; downloaded once if not given.
+        kind: "diffusers", "onnx", "html", or "hub" with OWNER/NAME as path. licence: for the model card. whole_sampler,
+        half: of ONNX, instead of the denoiser alone, and in float16. runtime: where onnxruntime-web is, for HTML;
+        downloaded once if not given. private: for the Hub.
         checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.common.errors import choose
@@ -292,7 +294,7 @@ class Run(OpenedRun):
         write = choose("export format", kind, EXPORTS)
         model = self.model(checkpoint, weights, **settings)
         place = None if runtime is None else Path(runtime)
-        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, place))
+        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, place, private))
 
     def trajectory(
         self,

@@ -1,0 +1,293 @@
+"""A folder that diffusers loads, read as data: settings, images' shape and weights, and nothing of it is executed.
+
+Read are folders of a stock DDPMPipeline or DDIMPipeline with a UNet2DModel, and all that `export --to diffusers`
+writes: its fromnoise-export.json holds the settings that diffusers has no place for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.extras import extra
+from fromnoise.common.files import read_regular
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.options import from_dict, replaced, to_dict
+from fromnoise.common.stored_json import MOST_BYTES, parse_object
+from fromnoise.common.text import printable, some
+from fromnoise.export.stock_reading import PIPELINES, SCHEDULERS, read_scheduler, with_defaults
+from fromnoise.model.build import build_denoiser
+from fromnoise.run.record import check_spec
+from fromnoise.settings import DataOptions, Settings, TrainOptions
+
+MARK = "fromnoise-export.json"  # a folder that holds it is an export of ours, and may be replaced by another
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+_OWN_CODE = {"unet": ["network", "Network"], "scheduler": ["sampler", "TabulatedSampler"]}
+_SECTIONS = ("net", "process", "objective", "sample")
+_FROM_IMAGES = (
+    "sample_size",
+    "in_channels",
+    "out_channels",
+    "block_out_channels",
+    "num_class_embeds",
+    "class_embed_type",
+)
+
+
+@dataclass(frozen=True)
+class DiffusersSource:
+    """What a folder holds.
+
+    Attributes:
+        name: of the model, for people.
+        settings: as they would train and sample it.
+        spec: its images, in the network's range.
+        sigma_data: of its images; the network's inputs and outputs are scaled by it.
+        weights: by the names of our network.
+        label_counts: training images of each class. images: seen in training, 0 where that is not known.
+        own_code: whether the folder samples with its own pipeline.py.
+        spacing: of a stock scheduler's steps.
+        notes: what is other than in diffusers.
+    """
+
+    name: str
+    settings: Settings
+    spec: ImageSpec
+    sigma_data: float
+    weights: Mapping[str, Tensor]
+    label_counts: tuple[int, ...] = ()
+    images: int = 0
+    own_code: bool = False
+    spacing: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def is_diffusers_folder(path: Path) -> bool:
+    """Whether `path` is laid out for diffusers."""
+    return (path / "model_index.json").is_file()
+
+
+def described(settings: Settings, spec: ImageSpec, sigma_data: float, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What fromnoise-export.json holds to read the model back: no place on a machine is among it.
+
+    data: that part of the run's config.json.
+    """
+    tables = to_dict(settings)
+    tables["data"].pop("source")
+    return {
+        "settings": {
+            **{name: tables[name] for name in ("recipe", "data", *_SECTIONS)},
+            "train": {"mixed_precision": settings.train.mixed_precision},
+        },
+        "spec": spec.to_json(),
+        "sigma_data": sigma_data,
+        "data": {"name": data["name"], "label_counts": list(data["label_counts"])},
+    }
+
+
+def read_diffusers(path: Path, steps: int | None = None, name: str = "") -> DiffusersSource:
+    """The model in the folder `path`.
+
+    Arguments:
+        steps: of sampling; as many as the export's, or as the stock pipeline takes, if not given.
+        name: of the model where the folder does not say it.
+
+    Raises:
+        CheckpointError: for a folder that is incomplete, damaged, or holds what our settings cannot.
+        UsageError: where diffusers is not installed.
+    """
+    with extra("diffusers", "reading a folder for diffusers"):
+        import diffusers
+    try:
+        index = _json(path, "model_index.json")
+        parts = {name: value for name, value in index.items() if not name.startswith("_")}
+        if isinstance(index.get("_class_name"), list):
+            found = _own_code(path, index, parts)
+        else:
+            found = _stock(path, index.get("_class_name"), parts, steps, diffusers)
+        if (path / MARK).is_file():
+            return _as_marked(found, _json(path, MARK), steps)
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, UsageError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise CheckpointError(
+            f"{printable(name or str(path))} cannot be read ({reason}); give a whole folder"
+        ) from error
+    return replace(found, name=name or path.name)
+
+
+def loaded(net: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
+    """Put `weights` into `net`, name by name; CheckpointError for another network and numbers that are not finite."""
+    own = net.state_dict()
+    missing, other = [n for n in own if n not in weights], [n for n in weights if n not in own]
+    unlike = [name for name, value in own.items() if name in weights and weights[name].shape != value.shape]
+    for names, words in ((missing, "lacks"), (other, "holds, beside the network's,"), (unlike, "has other shapes for")):
+        if names:
+            raise CheckpointError(
+                f"{place} is of another network: it {words} {some(names, 3)}; give the one of its config"
+            )
+    broken = [name for name, value in weights.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise CheckpointError(f"{place}: {broken[0]} holds numbers that are not finite; give weights that are")
+    net.load_state_dict(dict(weights))
+
+
+def refusal(path: Path, reasons: tuple[str, ...]) -> CheckpointError:
+    """The error for a pipeline that our settings cannot hold."""
+    return CheckpointError(
+        f"{printable(str(path))} holds a pipeline without an equal here: {'; '.join(reasons)}; change that in a copy "
+        "of its scheduler/scheduler_config.json where other samples are wanted"
+    )
+
+
+def _stock(path: Path, pipeline: Any, parts: Mapping[str, Any], steps: int | None, diffusers: Any) -> DiffusersSource:
+    if pipeline not in PIPELINES:
+        raise ValueError(f"its pipeline is {str(pipeline)[:60]}, and {', '.join(PIPELINES)} are read")
+    scheduler = parts.get("scheduler", [None, None])[1]
+    if set(parts) != {"unet", "scheduler"} or parts["unet"] != ["diffusers", "UNet2DModel"]:
+        raise ValueError("its parts are not a UNet2DModel and a scheduler alone, of diffusers")
+    if scheduler not in SCHEDULERS or parts["scheduler"][0] != "diffusers":
+        raise ValueError(f"its scheduler is {str(scheduler)[:60]}, and {', '.join(SCHEDULERS)} are read")
+    if pipeline == "DDIMPipeline":
+        scheduler = "DDIMScheduler"  # which that pipeline makes of any other
+    config = with_defaults(getattr(diffusers, scheduler), _json(path, "scheduler/scheduler_config.json"))
+    read = read_scheduler(scheduler, config, steps or _marked_steps(path) or PIPELINES[pipeline])
+    if read.reasons:
+        raise refusal(path, read.reasons)
+    unet = with_defaults(diffusers.UNet2DModel, _json(path, "unet/config.json"))
+    spec = _spec(unet)
+    channels = unet["block_out_channels"]
+    more = {name: value for name, value in unet.items() if name not in _FROM_IMAGES}
+    net = {"net.kind": "unet2d", "net.channels": tuple(channels), "net.class_conditioning": False}
+    settings = replaced(
+        _untrained(),
+        {
+            "data.resolution": f"{spec.height}x{spec.width}",
+            "data.channels": spec.channels,
+            **net,
+            "net.unet2d": json.dumps(more),
+            "objective.label_dropout": 0.0,
+            **read.settings,
+        },
+    )
+    build_denoiser(settings, spec, 0.5)  # refuses what cannot be before diffusers builds it
+    weights = {f"unet.{name}": value for name, value in _stock_weights(path, diffusers).items()}
+    return DiffusersSource(path.name, settings, spec, 0.5, weights, spacing=read.spacing, notes=read.notes)
+
+
+def _untrained() -> Settings:
+    """Settings whose training keeps no averages."""
+    train = TrainOptions(num_epochs=10.0, train_batch_size=64, use_ema=False, posthoc_ema=False, mixed_precision="no")
+    return Settings(recipe="ddpm", data=DataOptions(source=""), train=train)
+
+
+def _marked_steps(path: Path) -> int | None:
+    """The steps of an export of ours; None for other folders."""
+    return int(_json(path, MARK)["run"]["settings"]["sample"]["steps"]) if (path / MARK).is_file() else None
+
+
+def _spec(unet: Mapping[str, Any]) -> ImageSpec:
+    size, channels = unet["sample_size"], unet["in_channels"]
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    if unet["out_channels"] != channels:
+        raise ValueError(
+            f"its network makes {unet['out_channels']} channels of {channels}, as where variances are learned, and as "
+            "many as it takes are read"
+        )
+    if unet["num_class_embeds"] is not None or unet["class_embed_type"] is not None:
+        raise ValueError("its network takes classes, whose names are not there, and unconditional ones are read")
+    if unet["time_embedding_type"] == "fourier":
+        raise ValueError("its network takes noise levels (time_embedding_type 'fourier'), and ours give it times")
+    fields = {"channels": channels, "height": height, "width": width, "classes": []}
+    check_spec(fields)
+    return ImageSpec.from_json(fields)
+
+
+def _stock_weights(path: Path, diffusers: Any) -> Mapping[str, Tensor]:
+    """The network's weights, under today's names; ValueError where not all of them are there."""
+    _tensors(path)  # whole, and in a form that holds nothing but numbers
+    try:
+        net, found = diffusers.UNet2DModel.from_pretrained(
+            path / "unet",
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            low_cpu_mem_usage=False,
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ValueError(f"its weights are of another network: {' '.join(str(error).split())[:160]}") from error
+    for kind in ("missing_keys", "unexpected_keys"):
+        if found[kind]:
+            raise ValueError(
+                f"its weights are of another network: {kind.replace('_', ' ')} {some(sorted(found[kind]), 3)}"
+            )
+    return {name: value.float() for name, value in net.state_dict().items()}
+
+
+def _own_code(path: Path, index: Mapping[str, Any], parts: Mapping[str, Any]) -> DiffusersSource:
+    """An export with its own code: its two config files say all that the code does."""
+    if index["_class_name"] != ["pipeline", "FromNoisePipeline"] or parts != _OWN_CODE or not (path / MARK).is_file():
+        raise ValueError("it brings code of its own, which is not executed, and it is not an export of fromnoise")
+    unet = _json(path, "unet/config.json")
+    fields = {name: unet[name] for name in ("channels", "height", "width", "classes", "low", "high")}
+    check_spec(fields)
+    settings = from_dict(_untrained(), {"net": {**unet["options"], "kind": unet["kind"]}})
+    weights = {name.removeprefix("net."): value.float() for name, value in _tensors(path).items()}
+    return DiffusersSource(path.name, settings, ImageSpec.from_json(fields), 0.5, weights, own_code=True)
+
+
+def _as_marked(found: DiffusersSource, mark: Mapping[str, Any], steps: int | None) -> DiffusersSource:
+    """`found` with what fromnoise-export.json adds."""
+    more = mark["run"]
+    tables = {name: more["settings"][name] for name in ("data", "train", *_SECTIONS)}
+    if more["spec"] != found.spec.to_json() | {"classes": list(found.spec.classes)}:
+        raise ValueError(f"{MARK} is of other images than unet/config.json")
+    settings = from_dict(_untrained(), {"recipe": more["settings"]["recipe"], **tables})
+    if found.own_code and settings.net != found.settings.net:
+        raise ValueError(f"{MARK} is of another network than unet/config.json")
+    settings = replaced(settings, {"data.source": "", **({"sample.steps": steps} if steps else {})})
+    counts, sigma_data = tuple(more["data"]["label_counts"]), float(more["sigma_data"])
+    if any(not isinstance(count, int) or count < 0 for count in counts) or not 1e-6 <= sigma_data < 1e6:
+        raise ValueError(f"{MARK} holds label_counts or sigma_data that cannot be")
+    return replace(
+        found,
+        name=str(more["data"]["name"]),
+        settings=settings,
+        sigma_data=sigma_data,
+        label_counts=counts,
+        images=max(0, int(mark.get("images_seen", 0))),
+        notes=(),
+    )
+
+
+def _json(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object in a file of the folder."""
+    try:
+        return parse_object(read_regular(path / name, MOST_BYTES))
+    except FileNotFoundError:
+        raise ValueError(f"{name} is missing") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{name}: {(error.strerror if isinstance(error, OSError) else None) or error}") from error
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of the network's file; ValueError where there is none that is safe and whole."""
+    try:
+        tensors = safetensors.torch.load(read_regular(path / WEIGHTS))
+    except FileNotFoundError:
+        there = sorted(one.name for one in (path / "unet").glob("*") if one.suffix in (".bin", ".pt", ".safetensors"))
+        raise ValueError(f"{WEIGHTS} is missing{f', beside {some(there, 3)}' if there else ''}") from None
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{WEIGHTS} is damaged: {' '.join(str(error).split())[:120]}") from error
+    broken = [n for n, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ValueError(f"{WEIGHTS}: {broken[0]} holds numbers that are not finite")
+    return tensors

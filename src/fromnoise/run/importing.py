@@ -1,0 +1,249 @@
+"""Models of others as runs: read, compared with what they were, and only then written.
+
+A folder for diffusers is sampled by diffusers in a fresh process, from the same noise as the run. Of an export with its
+own code nothing is executed: its sampler's tables are compared number by number with those of the run's sampler.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from fromnoise.common.errors import CheckpointError, DataError, UsageError, WriteError
+from fromnoise.common.files import check_writable, read_regular
+from fromnoise.common.options import to_dict
+from fromnoise.common.progress import report_progress
+from fromnoise.common.stored_json import MOST_BYTES, parse_object
+from fromnoise.common.text import file_part, printable
+from fromnoise.data.image_data import ArrayData
+from fromnoise.data.loading import load
+from fromnoise.diffusion.samplers.loop import starting_point
+from fromnoise.diffusion.time_grids import grid_named
+from fromnoise.export.diffusers_files import sampler_config
+from fromnoise.export.verification import TOLERANCE, reference, run_check
+from fromnoise.model.build import build_denoiser, model_spec
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.run.card import write_run_card
+from fromnoise.run.diffusers_source import DiffusersSource, is_diffusers_folder, loaded, read_diffusers
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.hub import downloaded, is_hub_id
+from fromnoise.run.metadata import facts_of_images, versions
+from fromnoise.run.opened import OpenedRun
+from fromnoise.run.state_dict import read_state_dict
+from fromnoise.train.checkpoint import FORMAT
+from fromnoise.train.checkpoint_files import write_checkpoint
+
+FEW_STEPS = 20  # of a comparison where all of them take long
+MANY_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Imported:
+    """path: the run folder. difference: the largest from the source's samples, black 0 and white 1; None where there is
+    nothing to compare with. notes: sentences on what is other than it was."""
+
+    path: Path
+    difference: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def import_diffusers(
+    source: str | Path, output_dir: str | Path | None = None, *, data: str | None = None, steps: int | None = None
+) -> Imported:
+    """Make a run folder of a folder that diffusers loads, or of a model of the Hub.
+
+    Arguments:
+        source: the folder, or owner/name.
+        output_dir: runs/<name>-imported if not given.
+        data: the images that the run is to be evaluated on, as for `Run.create`.
+        steps: of sampling; as many as the source takes if not given.
+
+    Raises:
+        CheckpointError: for a source that is broken, that our settings cannot hold, or whose images differ.
+        DataError: for data that cannot be read or has another shape, and where the Hub cannot be reached.
+        UsageError: where output_dir holds something.
+        WriteError: where it cannot be written.
+    """
+    path, name = _at_hand(source)
+    target = _vacant(output_dir, name)
+    if not is_diffusers_folder(path):
+        raise CheckpointError(
+            f"{printable(str(source))} holds no model_index.json; give a folder that diffusers' save_pretrained or "
+            "`fromnoise export --to diffusers` wrote, or owner/name of the Hub"
+        )
+    found, images = _with_images(read_diffusers(path, steps, name), data)
+    model = _model(found)
+    if found.own_code:
+        _check_tables(path, model)
+    difference = 0.0 if found.own_code else _difference(path, model, found)
+    _write(target, found, images, {"from": printable(name), "largest_difference": difference})
+    return Imported(target, difference, found.notes)
+
+
+def import_state_dict(
+    file: str | Path, output_dir: str | Path | None, data: str, recipe: str, settings: Mapping[str, Any]
+) -> Imported:
+    """Make a run folder of a file that torch.save wrote of a network's state dict; nothing in it is executed.
+
+    data: the images that it was trained on. recipe, settings: of the network and how it samples. Errors as for
+    `import_diffusers`.
+    """
+    target = _vacant(output_dir, Path(file).stem)
+    found, images = read_state_dict(Path(file), data, recipe, settings)
+    _model(found)
+    _write(target, found, images, {"from": printable(found.name)})
+    return Imported(target, None, found.notes)
+
+
+def _at_hand(source: str | Path) -> tuple[Path, str]:
+    """(folder, name) of a source."""
+    path = Path(source)
+    if not path.exists() and is_hub_id(str(source)):
+        return downloaded(str(source)), str(source)
+    if not path.is_dir():
+        raise CheckpointError(f"there is no folder {printable(str(source))}; give one, or owner/name of the Hub")
+    return path, path.resolve().name
+
+
+def _vacant(output_dir: str | Path | None, name: str) -> Path:
+    path = Path(output_dir) if output_dir else Path("runs") / f"{file_part(name.rpartition('/')[2])}-imported"
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UsageError(f"{path} is there already; choose another --output_dir, or remove it")
+    check_writable(path / "config.json")
+    return path
+
+
+def _with_images(found: DiffusersSource, source: str | None) -> tuple[DiffusersSource, ArrayData | None]:
+    """`found` with the images to evaluate on; DataError where they are not of the model's shape."""
+    if source is None:
+        return found, None
+    options = replace(found.settings.data, source=source)
+    images = load(options)
+    spec = model_spec(images.spec, found.settings)
+    if spec != found.spec:
+        raise DataError(f"--data has {spec}, but the model makes {found.spec}; give images that it was trained on")
+    return replace(found, settings=replace(found.settings, data=options)), images
+
+
+def _model(found: DiffusersSource) -> TrainedModel:
+    try:
+        denoiser = build_denoiser(found.settings, found.spec, found.sigma_data)
+    except UsageError as error:
+        raise CheckpointError(f"{found.name} has settings that do not go together: {error}") from error
+    loaded(denoiser.net, found.weights, found.name)
+    return TrainedModel(denoiser.eval(), found.settings.sample, found.label_counts, images=found.images, weights="raw")
+
+
+def _difference(path: Path, model: TrainedModel, found: DiffusersSource) -> float:
+    """The largest from what diffusers makes of the same noise; CheckpointError beyond TOLERANCE."""
+    report_progress("comparing with the samples of diffusers ...")
+    model, scale = _quicker(model, found)
+    expected = reference(model)
+    inputs = {**expected.arrays(), "steps": model.sampling.steps}
+    try:
+        images = run_check("check_diffusers.py", path, {**inputs, "noise": inputs["noise"] * scale})
+    except CheckpointError as error:
+        raise CheckpointError(f"{printable(str(path))}: diffusers cannot sample with it: {error}") from error
+    difference = expected.difference(images)
+    if not difference <= TOLERANCE:
+        raise CheckpointError(
+            f"the run's samples differ from those of {printable(found.name)} by {difference:.2g} (black 0, white 1), "
+            f"but at most {TOLERANCE:g} was expected; nothing was written"
+        )
+    return difference
+
+
+def _quicker(model: TrainedModel, found: DiffusersSource) -> tuple[TrainedModel, Any]:
+    """`model` with few steps where it takes all of its table, and the noise level at which these begin.
+
+    diffusers starts "leading" with noise of level 1, ours with that of its first time.
+    """
+    table, options = found.settings.process.steps, model.sampling
+    if options.steps != table or table <= MANY_STEPS or found.spacing not in ("leading", "trailing"):
+        return model, 1
+    few = max(n for n in range(1, FEW_STEPS + 1) if table % n == 0)
+    model = replace(model, sampling=replace(options, steps=few, grid=found.spacing))
+    return model, float(
+        starting_point(
+            model.process,
+            torch.ones(1, 1, 1, 1),
+            grid_named(found.spacing, model.process)(model.process, few)[0].item(),
+        )
+    )
+
+
+def _check_tables(path: Path, model: TrainedModel) -> None:
+    """CheckpointError where an export's sampler is not the one that its settings name."""
+    try:
+        stored = parse_object(read_regular(path / "scheduler/scheduler_config.json", MOST_BYTES))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"scheduler/scheduler_config.json cannot be read ({error}); give a whole folder"
+        ) from error
+    own = sampler_config(model, "")
+    plans = set(own["plans"]) & set(stored.get("plans", {}))
+    own["plans"], stored["plans"] = ({n: one["plans"][n] for n in plans} for one in (own, stored))
+    names = set(own) - {"_diffusers_version"}
+    unlike = sorted(name for name in names if not _alike(own[name], stored.get(name)))
+    if unlike or not plans:
+        raise CheckpointError(
+            f"scheduler/scheduler_config.json is of another sampler than fromnoise-export.json "
+            f"({', '.join(unlike) or 'plans'}); export the model again"
+        )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values of JSON are equal, numbers but for rounding."""
+    if isinstance(one, Mapping):
+        return isinstance(other, Mapping) and set(one) == set(other) and all(_alike(one[n], other[n]) for n in one)
+    if isinstance(one, list | tuple):
+        return isinstance(other, list) and len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(one == other)
+
+
+def _write(target: Path, found: DiffusersSource, images: ArrayData | None, origin: Mapping[str, Any]) -> None:
+    """Write the run beside its place, and then put it there."""
+    settings = found.settings
+    without = {"name": printable(found.name), "about": str(found.spec), "count": 0, "fingerprint": "", "range": "full"}
+    unseen = {**without, "label_counts": list(found.label_counts), "notes": []}
+    record = {
+        "settings": to_dict(settings),
+        "context": {},
+        "spec": found.spec.to_json(),
+        "sigma_data": found.sigma_data,
+        "parameters": sum(value.numel() for value in found.weights.values()),
+        "data": unseen if images is None else facts_of_images(images),
+        "versions": versions(),
+        "imported": dict(origin),
+    }
+    state = {"format": FORMAT, "step": 0, "images": found.images, "total": found.images}
+    weights = {name: value.contiguous() for name, value in found.weights.items()}
+    staged = target.with_name(f".import-{uuid.uuid4().hex[:12]}")
+    folder = RunFolder(staged)
+    try:
+        folder.create({"recipe": settings.recipe, "data": {"source": settings.data.source}}, record)
+        write_checkpoint(
+            folder.checkpoints,
+            found.images,
+            {"model.safetensors": save(weights), "state.json": json.dumps(state).encode()},
+        )
+        OpenedRun(staged, device="cpu").model()  # reads all of it again
+        if target.exists():
+            target.rmdir()
+        staged.rename(target)
+    except OSError as error:
+        raise WriteError(f"cannot write '{target}' ({error.strerror or error}); choose another --output_dir") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    write_run_card(OpenedRun(target, device="cpu"))

@@ -1,0 +1,268 @@
+"""Models of others become runs that make the same images; what is broken or has no equal here is named, and no more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partialmethod
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from fromnoise.cli import main
+from fromnoise.common.errors import CheckpointError, DataError, UsageError
+from fromnoise.export.stock_reading import read_scheduler, with_defaults
+from fromnoise.nets.unet2d import unet2d_arguments
+from fromnoise.run import Run
+from fromnoise.run.diffusers_source import read_diffusers
+from fromnoise.run.importing import import_diffusers
+
+diffusers = pytest.importorskip("diffusers")
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+EVALUATE = ["--num", "16", "--steps", "2"]
+
+
+def save(folder, scheduler=None, pipeline=None, **arguments):
+    """A stock folder whose UNet2DModel has not the arguments that ours has."""
+    torch.manual_seed(0)
+    given = {
+        "sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 4, "attention_head_dim": 4, "flip_sin_to_cos": False, "freq_shift": 1,
+    } | arguments  # fmt: skip
+    net = diffusers.UNet2DModel(**given)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    (pipeline or diffusers.DDPMPipeline)(net, scheduler or diffusers.DDPMScheduler()).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("stock") / "model")
+
+
+@pytest.fixture(scope="module")
+def imported(stock, tmp_path_factory):
+    done = import_diffusers(stock, tmp_path_factory.mktemp("runs") / "model")
+    assert done.difference < 0.002
+    return done.path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
+    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
+    return folder
+
+
+def sampled(pipeline, noise, steps, monkeypatch):
+    """What a stock pipeline makes of `noise`; its own draws are all 0."""
+    draws = iter([noise])
+    for module in ("diffusers.pipelines.ddpm.pipeline_ddpm", "diffusers.pipelines.ddim.pipeline_ddim"):
+        monkeypatch.setattr(f"{module}.randn_tensor", lambda *_, **__: next(draws))
+    pipeline.set_progress_bar_config(disable=True)
+    return torch.from_numpy(pipeline(len(noise), num_inference_steps=steps, output_type="np").images).permute(
+        0, 3, 1, 2
+    )
+
+
+@pytest.mark.parametrize(
+    "scheduler, steps, note",
+    [
+        (("DDIMScheduler", {"num_train_timesteps": 40, "clip_sample": False, "prediction_type": "v_prediction",
+                            "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}), 8, False),
+        (("DDIMScheduler", {"num_train_timesteps": 40, "clip_sample": False, "timestep_spacing": "linspace",
+                            "beta_schedule": "squaredcos_cap_v2"}), 40, True),
+        (("FlowMatchEulerDiscreteScheduler", {}), 6, False),
+    ],
+)  # fmt: skip
+def test_what_is_read_makes_the_images_of_the_source(scheduler, steps, note, tmp_path, monkeypatch):
+    from fromnoise.diffusion.samplers.loop import start_noise
+    from fromnoise.run.importing import _model
+
+    name, settings = scheduler
+    save(tmp_path / "it", getattr(diffusers, name)(**settings))
+    source = read_diffusers(tmp_path / "it", steps)
+    assert bool(source.notes) == note
+    model = _model(source)
+    noise = start_noise(model.process, model.spec.shape, range(3))
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "it")
+    expected = sampled(pipeline, noise, steps, monkeypatch)
+    *_, last = model.steps(range(3), None)
+    assert expected.std() > 0.05
+    torch.testing.assert_close(((last.x + 1) / 2).clamp(0, 1), expected, atol=2e-3, rtol=0)
+
+
+def test_a_run_is_sampled_edited_shown_and_exported_without_images(imported, tmp_path, monkeypatch, capsys):
+    run = Run(imported)
+    assert run.settings.sample.steps == 1000 and run.sample(2, steps=4).images.shape == (2, 8, 8, 1)
+    assert run.trajectory(seeds=(0,), steps=2)
+    assert main(["sample", str(imported), "--num", "2", "--steps", "5"]) == 0
+    monkeypatch.setattr(Run, "model", partialmethod(Run.model, steps=5))
+    assert run.show().is_file() and "imported from" in (imported / "README.md").read_text()
+    with pytest.raises(DataError, match="--init"):
+        run.evaluate(16)
+    assert main(["export", str(imported), "--to", "diffusers", str(tmp_path / "again"), "--steps", "10"]) == 0
+    again = json.loads((tmp_path / "again/unet/config.json").read_text())
+    assert (again["norm_num_groups"], again["freq_shift"]) == (4, 1)
+    assert main(["train", "--resume", str(imported)]) == 3
+    assert "--init" in capsys.readouterr().err
+
+
+def test_a_run_and_a_folder_are_fine_tuned_on_other_images(stock, imported, tmp_path):
+    small = ["--num_images", "64", "--previews", "0", "--resolution", "8", "--set", "train.validations=0"]
+    for number, source in enumerate((stock, imported)):
+        out = tmp_path / str(number)
+        assert main(["train", "digits", "--init", str(source), "--output_dir", str(out), *small]) == 0
+        record = Run(out).metadata
+        assert not record["init"]["scratch"] and record["settings"]["process"]["beta_end"] == 0.02
+
+
+def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
+    assert main(["evaluate", str(trained), *EVALUATE]) == 0
+    assert main(["export", str(trained), "--to", "diffusers", str(tmp_path / "out")]) == 0
+    (tmp_path / "out/pipeline.py").write_text("raise SystemExit('executed')")
+    assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "back"), "--data", "digits"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "back")
+    assert main(["evaluate", str(tmp_path / "back"), *EVALUATE]) == 0
+    one, other = (json.loads((folder / "evaluation.json").read_text()) for folder in (trained, tmp_path / "back"))
+    assert one["metrics"] == other["metrics"]
+    assert main(["train", "--resume", str(tmp_path / "back")]) == 2
+    path = tmp_path / "out/scheduler/scheduler_config.json"
+    config = json.loads(path.read_text())
+    config["plans"]["5"]["evaluations"][1]["code"] += 0.01
+    path.write_text(json.dumps(config))
+    assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "other")]) == 4
+    assert "plans" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def rewrite(folder, name, **changes):
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps(content | changes))
+
+
+def weights(change):
+    def break_it(folder):
+        found = safetensors.torch.load_file(folder / WEIGHTS)
+        change(found)
+        safetensors.torch.save_file(found, folder / WEIGHTS)
+
+    return break_it
+
+
+def only_pickles(folder):
+    torch.save({}, folder / "unet/diffusion_pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+
+
+BROKEN = {
+    "scheduler_config.json": lambda f: (f / "scheduler/scheduler_config.json").unlink(),
+    "unet/config.json": lambda f: (f / "unet/config.json").write_text("{"),
+    "diffusion_pytorch_model.bin": only_pickles,
+    "damaged": lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]),
+    "conv_in.bias holds": weights(lambda found: found["conv_in.bias"].fill_(float("nan"))),
+    "missing keys": weights(lambda found: found.pop("conv_in.bias")),
+    "conv_out.bias": weights(lambda found: found.update({"conv_out.bias": torch.zeros(2)})),
+    "learned": lambda f: rewrite(f, "unet/config.json", out_channels=2),
+    "classes": lambda f: rewrite(f, "unet/config.json", num_class_embeds=3),
+    "fourier": lambda f: rewrite(f, "unet/config.json", time_embedding_type="fourier"),
+    "BlockOfMine": lambda f: rewrite(f, "unet/config.json", down_block_types=["BlockOfMine", "DownBlock2D"]),
+    "layers_per_block": lambda f: rewrite(f, "unet/config.json", layers_per_block=10**9),
+    "spec.height": lambda f: rewrite(f, "unet/config.json", sample_size=None),
+    "steps_offset": lambda f: rewrite(f, "scheduler/scheduler_config.json", steps_offset=1),
+    "num_train_timesteps": lambda f: rewrite(f, "scheduler/scheduler_config.json", num_train_timesteps="many"),
+    "OtherPipeline": lambda f: rewrite(f, "model_index.json", _class_name="OtherPipeline"),
+    "not executed": lambda f: rewrite(f, "model_index.json", _class_name=["pipeline", "Mine"]),
+    "UNet2DModel": lambda f: rewrite(f, "model_index.json", unet=["network", "Mine"]),
+    "PNDMScheduler": lambda f: rewrite(f, "model_index.json", scheduler=["diffusers", "PNDMScheduler"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", BROKEN)
+def test_a_folder_that_is_broken_or_has_no_equal_is_named_and_nothing_written(word, stock, tmp_path, capsys):
+    shutil.copytree(stock, tmp_path / "source")
+    BROKEN[word](tmp_path / "source")
+    assert main(["import", str(tmp_path / "source"), "--output_dir", str(tmp_path / "run"), "--steps", "10"]) == 4
+    said = capsys.readouterr().err
+    assert word in said and len(said.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize(
+    "scheduler, change",
+    [
+        ("DDPMScheduler", {"variance_type": "fixed_large"}),
+        ("DDPMScheduler", {"timestep_spacing": "linspace"}),
+        ("DDPMScheduler", {"clip_sample_range": 2.0}),
+        ("DDPMScheduler", {"thresholding": True, "sample_max_value": 3.0}),
+        ("DDPMScheduler", {"beta_schedule": "sigmoid"}),
+        ("DDPMScheduler", {"trained_betas": [0.1, 0.2]}),
+        ("DDIMScheduler", {"clip_sample": True}),
+        ("DDIMScheduler", {"clip_sample": False, "set_alpha_to_one": False}),
+        ("FlowMatchEulerDiscreteScheduler", {"shift": 3.0}),
+        ("FlowMatchEulerDiscreteScheduler", {"use_karras_sigmas": True}),
+    ],
+)
+def test_schedulers_without_an_equal_are_refused_by_the_setting(scheduler, change):
+    read = read_scheduler(scheduler, with_defaults(getattr(diffusers, scheduler), change), 50)
+    assert any(name in " ".join(read.reasons) or "clipped" in read.reasons[0] for name in change)
+
+
+def test_images_that_differ_are_refused(stock, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fromnoise.run.importing.run_check", lambda *_: torch.zeros(4, 1, 8, 8))
+    assert main(["import", str(stock), "--output_dir", str(tmp_path / "run"), "--steps", "10"]) == 4
+    assert "differ" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_arguments_of_the_command(stock, imported, tmp_path):
+    assert main(["import"]) == 2 and main(["import", str(stock), "--recipe", "ddpm"]) == 2
+    assert main(["import", "--state_dict", "x.pt"]) == 2
+    assert main(["import", str(stock), "--output_dir", str(imported)]) == 2
+    assert main(["import", str(tmp_path / "nothing")]) == 4
+    assert main(["import", str(stock), "--output_dir", str(tmp_path / "run"), "--data", str(tmp_path / "gone")]) == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"sample_size": 4}', '{"layers_per_block": true}', '{"dropout": -1}'])
+def test_arguments_of_unet2dmodel_are_checked(text):
+    with pytest.raises(UsageError, match=r"net\.unet2d"):
+        unet2d_arguments(text)
+
+
+def test_a_state_dict_becomes_a_run_and_pickles_are_not_executed(trained, tmp_path, capsys):
+    net = Run(trained).model(weights="raw").denoiser.net
+    torch.save({"epoch": 3, "state_dict": {f"module.{n}": v for n, v in net.state_dict().items()}}, tmp_path / "old.pt")
+    small = ["--recipe", "default", "--data", "digits", "--set", "net.width=8", "--set", "net.depth=1"]
+    out = ["--output_dir", str(tmp_path / "run")]
+    assert main(["import", "--state_dict", str(tmp_path / "old.pt"), *small, *out]) == 0
+    one, other = (Run(path).sample(2, weights="raw", guidance_scale=1) for path in (trained, tmp_path / "run"))
+    assert (one.images == other.images).all()
+    small[-1] = "net.depth=2"
+    assert main(["import", "--state_dict", str(tmp_path / "old.pt"), *small, "--output_dir", str(tmp_path / "2")]) == 4
+
+    class Shot:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "marker",)
+
+    torch.save({"weight": Shot()}, tmp_path / "shot.pt")
+    (tmp_path / "words.pt").write_text("words")
+    torch.save([1], tmp_path / "list.pt")
+    for name in ("shot.pt", "words.pt", "list.pt", "none.pt"):
+        assert main(["import", "--state_dict", str(tmp_path / name), *small, "--output_dir", str(tmp_path / "2")]) == 4
+        assert name in capsys.readouterr().err
+    assert not (tmp_path / "marker").exists() and not (tmp_path / "2").exists()
+
+
+def test_no_space_is_exit_6(stock, tmp_path, monkeypatch):
+    monkeypatch.setattr("fromnoise.run.importing.run_check", lambda *_: pytest.fail("compared before the place"))
+    (tmp_path / "file").touch()
+    assert main(["import", str(stock), "--output_dir", str(tmp_path / "file" / "run"), "--steps", "10"]) == 6
+
+
+def test_a_source_that_is_no_folder_for_diffusers(tmp_path):
+    with pytest.raises(CheckpointError, match=r"model_index\.json"):
+        import_diffusers(tmp_path, tmp_path / "run")
