@@ -20,6 +20,7 @@ ARGUMENTS = {
     "evaluate": ["run"],
     "compare": ["run", "run"],
     "export": ["run", "--to", "diffusers", "there"],
+    "import": ["there"],
     "data": ["inspect", "digits"],
 }
 

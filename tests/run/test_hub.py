@@ -20,6 +20,7 @@ from fromnoise.run import Run
 from fromnoise.run.hub import check_hub, is_hub_id, upload
 
 hub = pytest.importorskip("huggingface_hub")
+CONSTANTS = pytest.importorskip("huggingface_hub.constants")
 SHA = "0" * 39 + "1"
 
 
@@ -31,7 +32,9 @@ class StandIn(BaseHTTPRequestHandler):
         if "/resolve/" in path:
             name = path.split(SHA + "/", 1)[1]
             found = server.files.get(name)
-            return self._answer(200 if found else 404, found or b"", {"X-Repo-Commit": SHA, "ETag": f'"{len(name)}"'})
+            return self._answer(
+                200 if found else 404, found or b"", {"X-Repo-Commit": SHA, "ETag": f'"{name.encode().hex()}"'}
+            )
         if not server.made:
             return self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         names = [".gitattributes", *server.files]
@@ -52,7 +55,7 @@ class StandIn(BaseHTTPRequestHandler):
         if "Bearer reader" in self.headers.get("Authorization", ""):
             return self._answer(403, {"error": "Forbidden"})
         if path == "/api/repos/create":
-            server.made, server.private = True, json.loads(body).get("private") is True
+            server.made, server.private = True, "private" in (json.loads(body).get("visibility"), *json.loads(body))
             return self._answer(200, {"url": f"{server.address}/me/model"})
         if path.endswith("/objects/batch"):
             objects = [
@@ -112,8 +115,8 @@ def server():
 @pytest.fixture
 def client(server, monkeypatch):
     """The client in this process, pointed at the stand-in."""
-    monkeypatch.setattr(hub.constants, "ENDPOINT", server.address)
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(CONSTANTS, "ENDPOINT", server.address)
+    monkeypatch.setattr(CONSTANTS, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("FROMNOISE_OFFLINE", raising=False)
     monkeypatch.setenv("HF_TOKEN", "writer")
     return monkeypatch
@@ -174,7 +177,7 @@ def refused(kind, use):
 def test_what_the_hub_refuses_is_one_sentence(client, tmp_path):
     client.setenv("HF_TOKEN", "reader")
     refused(WriteError, lambda: upload(tmp_path, "me/model", private=False))
-    client.setattr(hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    client.setattr(CONSTANTS, "ENDPOINT", "http://127.0.0.1:9")
     refused(WriteError, lambda: check_hub("me/model", private=False))
 
 
@@ -183,7 +186,7 @@ def test_what_cannot_be_uploaded_is_refused_before_any_work(server, client, tmp_
     client.setattr(hub, "get_token", lambda: None)
     with pytest.raises(UsageError, match="HF_TOKEN"):
         check_hub("me/model", private=False)
-    client.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    client.setattr(CONSTANTS, "HF_HUB_OFFLINE", True)
     with pytest.raises(UsageError, match="HF_HUB_OFFLINE"):
         check_hub("me/model", private=False)
     with pytest.raises(UsageError, match="OWNER/NAME"):

@@ -118,6 +118,7 @@ def read_diffusers(path: Path, steps: int | None = None, name: str = "") -> Diff
             return _as_marked(found, _json(path, MARK), steps)
     except (OSError, ValueError, OverflowError, KeyError, TypeError, UsageError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        reason = f"a config lacks {reason}" if isinstance(error, KeyError) else reason
         raise CheckpointError(
             f"{printable(name or str(path))} cannot be read ({reason}); give a whole folder"
         ) from error

@@ -50,7 +50,10 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     data, spec = dict(_mapping("data", record["data"])), _mapping("spec", record["spec"])
     check_spec(spec)
     _number("sigma_data", record["sigma_data"], least=1e-6)
-    _whole("data.count", data.get("count"), least=0)  # 0: imported without images
+    imported = _mapping("imported", record.get("imported", {}))
+    if imported:
+        _text("imported.from", imported.get("from"))
+    _whole("data.count", data.get("count"), least=0 if imported else 1)
     for name in ("fingerprint", "name", "about"):
         data[name] = _text(f"data.{name}", data.get(name, "" if name != "fingerprint" else None))
     data["notes"] = _list("data.notes", data.get("notes", []), _text)

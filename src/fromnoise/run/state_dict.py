@@ -61,7 +61,7 @@ def _tensors(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         raise CheckpointError(f"{shown} cannot be read ({error.strerror or error}); give a file that can") from error
     except Exception as error:  # a damaged file: torch's readers raise a great many types
         raise CheckpointError(
-            f"{shown} is damaged ({' '.join(str(error).split())[:120]}); give a whole file"
+            f"{shown} is damaged ({' '.join(str(error).split())[:120] or type(error).__name__}); give a whole file"
         ) from error
     notes: tuple[str, ...] = ()
     if isinstance(content, Mapping) and (
