@@ -109,17 +109,22 @@ def test_a_run_is_sampled_edited_shown_and_exported_without_images(imported, tmp
     assert main(["export", str(imported), "--to", "diffusers", str(tmp_path / "again"), "--steps", "10"]) == 0
     again = json.loads((tmp_path / "again/unet/config.json").read_text())
     assert (again["norm_num_groups"], again["freq_shift"]) == (4, 1)
+    back = Run(import_diffusers(tmp_path / "again", tmp_path / "back").path)
+    assert back.settings.sample.steps == 10 and back.settings.net == run.settings.net
+    assert main(["edit", str(imported), "interpolate", "--seeds", "1,2", "--steps", "4"]) == 0
     assert main(["train", "--resume", str(imported)]) == 3
     assert "--init" in capsys.readouterr().err
 
 
 def test_a_run_and_a_folder_are_fine_tuned_on_other_images(stock, imported, tmp_path):
-    small = ["--num_images", "64", "--previews", "0", "--resolution", "8", "--set", "train.validations=0"]
-    for number, source in enumerate((stock, imported)):
+    small = ["--num_images", "64", "--previews", "0", "--set", "train.validations=0"]
+    classes = ["--set", "net.class_conditioning=true"]
+    for number, (source, more) in enumerate([(stock, []), (imported, ["--resolution", "8"]), (imported, classes)]):
         out = tmp_path / str(number)
-        assert main(["train", "digits", "--init", str(source), "--output_dir", str(out), *small]) == 0
+        assert main(["train", "digits", "--init", str(source), "--output_dir", str(out), *small, *more]) == 0
         record = Run(out).metadata
-        assert not record["init"]["scratch"] and record["settings"]["process"]["beta_end"] == 0.02
+        assert record["init"]["scratch"] == (["unet.class_embedding.weight"] if more is classes else [])
+        assert record["settings"]["process"]["beta_end"] == 0.02
 
 
 def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
@@ -138,6 +143,25 @@ def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
     path.write_text(json.dumps(config))
     assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "other")]) == 4
     assert "plans" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    path.write_text(json.dumps(config | {"plans": 1}))
+    assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "other")]) == 4
+
+
+OLD_NAMES = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
+
+
+def test_the_oldest_layout_and_names_are_read(stock, tmp_path):
+    for path in stock.rglob("*.*"):
+        shutil.copy(path, tmp_path)
+    found = safetensors.torch.load_file(tmp_path / Path(WEIGHTS).name)
+    for new, old in OLD_NAMES.items():
+        assert any(new in name for name in found)
+        found = {name.replace(new, old): value for name, value in found.items()}
+    safetensors.torch.save_file(found, tmp_path / Path(WEIGHTS).name)
+    one, other = read_diffusers(stock), read_diffusers(tmp_path)
+    assert one.settings == other.settings
+    assert all((one.weights[name] == value).all() for name, value in other.weights.items())
+    diffusers.DiffusionPipeline.from_pretrained(tmp_path)
 
 
 def rewrite(folder, name, **changes):
@@ -176,6 +200,8 @@ BROKEN = {
     "steps_offset": lambda f: rewrite(f, "scheduler/scheduler_config.json", steps_offset=1),
     "num_train_timesteps": lambda f: rewrite(f, "scheduler/scheduler_config.json", num_train_timesteps="many"),
     "OtherPipeline": lambda f: rewrite(f, "model_index.json", _class_name="OtherPipeline"),
+    "its scheduler is None": lambda f: rewrite(f, "model_index.json", scheduler=[]),
+    "timestep_input_dim": lambda f: rewrite(f, "unet/config.json", time_embedding_type="x"),
     "not executed": lambda f: rewrite(f, "model_index.json", _class_name=["pipeline", "Mine"]),
     "UNet2DModel": lambda f: rewrite(f, "model_index.json", unet=["network", "Mine"]),
     "PNDMScheduler": lambda f: rewrite(f, "model_index.json", scheduler=["diffusers", "PNDMScheduler"]),

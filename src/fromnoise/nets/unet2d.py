@@ -15,6 +15,7 @@ from fromnoise.nets.blocks import pad_to_multiple
 from fromnoise.settings import NetOptions
 
 _MOST_LAYERS = 16
+_REFUSALS = (ValueError, TypeError, LookupError, AttributeError, NameError, ArithmeticError, AssertionError)
 _ARGUMENTS: dict[str, tuple[type, ...]] = {  # of UNet2DModel: those that images and other settings leave open
     "layers_per_block": (int,),
     "down_block_types": (list,),
@@ -103,17 +104,16 @@ class UNet2D(nn.Module):
         }
         try:
             self.unet = UNet2DModel(
+                **given,
                 sample_size=spec.height if spec.height == spec.width else (spec.height, spec.width),
                 in_channels=spec.channels,
                 out_channels=spec.channels,
                 block_out_channels=channels,
                 num_class_embeds=spec.null_label + 1 if spec.classes else None,
-                **given,
             )
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, AssertionError) as error:
-            raise UsageError(
-                f"UNet2DModel cannot be built with net.unet2d ({' '.join(str(error).split())[:120]}); change it"
-            ) from error
+        except _REFUSALS as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UsageError(f"UNet2DModel cannot be built with net.unet2d ({reason}); change it") from error
 
     @classmethod
     def from_options(cls, options: NetOptions, spec: ImageSpec) -> UNet2D:

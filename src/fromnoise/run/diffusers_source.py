@@ -116,7 +116,7 @@ def read_diffusers(path: Path, steps: int | None = None, name: str = "") -> Diff
             found = _stock(path, index.get("_class_name"), parts, steps, diffusers)
         if (path / MARK).is_file():
             return _as_marked(found, _json(path, MARK), steps)
-    except (OSError, ValueError, OverflowError, KeyError, TypeError, UsageError) as error:
+    except (OSError, ValueError, OverflowError, LookupError, TypeError, UsageError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         reason = f"a config lacks {reason}" if isinstance(error, KeyError) else reason
         raise CheckpointError(
@@ -152,10 +152,11 @@ def refusal(path: Path, reasons: tuple[str, ...]) -> CheckpointError:
 def _stock(path: Path, pipeline: Any, parts: Mapping[str, Any], steps: int | None, diffusers: Any) -> DiffusersSource:
     if pipeline not in PIPELINES:
         raise ValueError(f"its pipeline is {str(pipeline)[:60]}, and {', '.join(PIPELINES)} are read")
-    scheduler = parts.get("scheduler", [None, None])[1]
+    pair = parts.get("scheduler")
+    library, scheduler = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
     if set(parts) != {"unet", "scheduler"} or parts["unet"] != ["diffusers", "UNet2DModel"]:
         raise ValueError("its parts are not a UNet2DModel and a scheduler alone, of diffusers")
-    if scheduler not in SCHEDULERS or parts["scheduler"][0] != "diffusers":
+    if scheduler not in SCHEDULERS or library != "diffusers":
         raise ValueError(f"its scheduler is {str(scheduler)[:60]}, and {', '.join(SCHEDULERS)} are read")
     if pipeline == "DDIMPipeline":
         scheduler = "DDIMScheduler"  # which that pipeline makes of any other
@@ -217,7 +218,7 @@ def _stock_weights(path: Path, diffusers: Any) -> Mapping[str, Tensor]:
     _tensors(path)  # whole, and in a form that holds nothing but numbers
     try:
         net, found = diffusers.UNet2DModel.from_pretrained(
-            path / "unet",
+            _file(path, WEIGHTS).parent,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
@@ -269,10 +270,16 @@ def _as_marked(found: DiffusersSource, mark: Mapping[str, Any], steps: int | Non
     )
 
 
+def _file(path: Path, name: str) -> Path:
+    """The file `name`; a part that has no folder of its own lies beside model_index.json, as for diffusers."""
+    part, _, rest = name.partition("/")
+    return path / (rest if rest and not (path / part).is_dir() else name)
+
+
 def _json(path: Path, name: str) -> dict[str, Any]:
     """The JSON object in a file of the folder."""
     try:
-        return parse_object(read_regular(path / name, MOST_BYTES))
+        return parse_object(read_regular(_file(path, name), MOST_BYTES))
     except FileNotFoundError:
         raise ValueError(f"{name} is missing") from None
     except (OSError, ValueError) as error:
@@ -282,10 +289,13 @@ def _json(path: Path, name: str) -> dict[str, Any]:
 def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of the network's file; ValueError where there is none that is safe and whole."""
     try:
-        tensors = safetensors.torch.load(read_regular(path / WEIGHTS))
+        tensors = safetensors.torch.load(read_regular(_file(path, WEIGHTS)))
     except FileNotFoundError:
-        there = sorted(one.name for one in (path / "unet").glob("*") if one.suffix in (".bin", ".pt", ".safetensors"))
-        raise ValueError(f"{WEIGHTS} is missing{f', beside {some(there, 3)}' if there else ''}") from None
+        there = sorted(
+            one.name for one in _file(path, WEIGHTS).parent.glob("*") if one.suffix in (".bin", ".safetensors")
+        )
+        beside = f" ({some(there, 3)} is there)" if there else ""
+        raise ValueError(f"{WEIGHTS} is missing, and pickles are not read{beside}") from None
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{WEIGHTS} is damaged: {' '.join(str(error).split())[:120]}") from error
     broken = [n for n, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]

@@ -16,7 +16,8 @@ from fromnoise.run.diffusers_source import MARK, WEIGHTS
 
 T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_READ = ["model_index.json", "unet/config.json", WEIGHTS, "scheduler/scheduler_config.json", MARK]
+_PARTS = ["unet/config.json", WEIGHTS, "scheduler/scheduler_config.json"]
+_READ = ["model_index.json", MARK, *_PARTS, *(name.partition("/")[2] for name in _PARTS)]
 _EMPTY = {".gitattributes", "README.md"}  # what a new model on the Hub holds
 
 

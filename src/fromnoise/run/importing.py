@@ -185,12 +185,14 @@ def _check_tables(path: Path, model: TrainedModel) -> None:
     """CheckpointError where an export's sampler is not the one that its settings name."""
     try:
         stored = parse_object(read_regular(path / "scheduler/scheduler_config.json", MOST_BYTES))
+        if not isinstance(stored.get("plans"), Mapping):
+            raise ValueError("it has no plans")
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"scheduler/scheduler_config.json cannot be read ({error}); give a whole folder"
         ) from error
     own = sampler_config(model, "")
-    plans = set(own["plans"]) & set(stored.get("plans", {}))
+    plans = set(own["plans"]) & set(stored["plans"])
     own["plans"], stored["plans"] = ({n: one["plans"][n] for n in plans} for one in (own, stored))
     names = set(own) - {"_diffusers_version"}
     unlike = sorted(name for name in names if not _alike(own[name], stored.get(name)))
