@@ -78,7 +78,7 @@ def test_the_old_spelling_of_extended_measures_works(run, capsys):
         (["--samples", "x.npz"], 2, ["--samples", "--reference"]),
         (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, ["--samples", "RUN"]),
         (["--samples", "x.npz", "--reference", "digits"], 3, ["x.npz"]),
-        (["--samples", "rgb.npz", "--reference", "digits"], 3, ["3 channels"]),
+        (["--samples", "rgb.npz", "--reference", "digits"], 3, ["colour", "data.channels=3"]),
         (["{run}", "--num", "9"], 2, ["9", "at least 10"]),
         (["{run}", "--feature_weights", "x.pth"], 2, ["--feature_weights", "--features"]),
         (["{run}", "--json", "."], 6, ["."]),
@@ -88,7 +88,9 @@ def test_the_old_spelling_of_extended_measures_works(run, capsys):
     ],
 )
 def test_mistakes(run, words, code, named, capsys):
-    np.savez("rgb.npz", images=np.zeros((30, 16, 16, 3), dtype=np.uint8))
+    colours = np.zeros((30, 16, 16, 3), dtype=np.uint8)
+    colours[..., 0] = 200
+    np.savez("rgb.npz", images=colours)
     np.savez("broken.npz", mu=np.zeros(3))
     assert main(["evaluate", *(word.replace("{run}", run) for word in words)]) == code
     error = capsys.readouterr().err.strip().splitlines()[-1]

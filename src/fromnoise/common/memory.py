@@ -91,6 +91,8 @@ def memory_limit(device: str = "cpu") -> int | None:
         return free_memory()
     import torch
 
+    if not torch.cuda.is_available():  # a run that is planned for another machine
+        return None
     share: float = torch.cuda.get_per_process_memory_fraction(torch.device(device))
     return int(share * torch.cuda.mem_get_info(device)[1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from fromnoise.data.formats import HEIF_ADVICE, heif_installed
 from fromnoise.data.metadata import without_metadata
 
 T = TypeVar("T")
+# Without a handler, what Pillow logs about a damaged file would go to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 64_000_000
