@@ -93,7 +93,9 @@ def memory_limit(device: str = "cpu") -> int | None:
 
     if not torch.cuda.is_available():  # a run that is planned for another machine
         return None
-    share: float = torch.cuda.get_per_process_memory_fraction(torch.device(device))
+    # Of "cuda" without a number: torch wants one here.
+    index = torch.device(device).index
+    share: float = torch.cuda.get_per_process_memory_fraction(torch.cuda.current_device() if index is None else index)
     return int(share * torch.cuda.mem_get_info(device)[1])
 
 
