@@ -271,6 +271,20 @@ def folder_of_weights(content: bytes) -> str:
     return "weights"
 
 
+def pipeline_of_weights(content: bytes) -> str:
+    """A folder for diffusers in which the file is the weights, code, and what lies beside them."""
+    shutil.rmtree("pipeline", ignore_errors=True)
+    net = {"sample_size": 8, "in_channels": 1, "out_channels": 1, "block_out_channels": [32, 32, 32, 32]}
+    unet, scheduler = ["diffusers", "UNet2DModel"], ["diffusers", "DDPMScheduler"]
+    index = {"_class_name": "DDPMPipeline", "unet": unet, "scheduler": scheduler}
+    parts = {"model_index": index, "unet/config": net, "scheduler/scheduler_config": {}}
+    for name, part in parts.items():
+        lay(f"pipeline/{name}.json", json.dumps(part).encode())
+    for name in ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin", "network.py"):
+        lay(f"pipeline/unet/{name}", content)
+    return "pipeline"
+
+
 EVALUATE = ("evaluate", "whole", "--num", "10", "--steps", "1")
 LOG = ("metrics.jsonl", "evaluation.json", "sweep.json", "diagnosis.json", "figures/show.json")
 DOORS: dict[str, Callable[[bytes], object]] = {
@@ -280,6 +294,10 @@ DOORS: dict[str, Callable[[bytes], object]] = {
     "train": door("train", "FILE", *TINY, "--output_dir", "new", file="file.npz"),
     "train-config": door("train", DATA, *TINY, "--config", "FILE", "--output_dir", "new"),
     "train-output_dir": door("train", DATA, *TINY, "--output_dir", "FILE"),
+    "train-init": lambda c: main(["train", DATA, *TINY, "--init", pipeline_of_weights(c), "--output_dir", "new"]),
+    "import": lambda c: main(["import", pipeline_of_weights(c), "--output_dir", "new"]),
+    "import-index": lambda c: main(["import", str(Path(lay("p/model_index.json", c)).parent), "--output_dir", "new"]),
+    "import-state_dict": door("import", "--state_dict", "FILE", "--recipe", "default", "--data", DATA),
     "sample": door("sample", "FILE", *QUICK),
     "evaluate-run": entered(evaluated, in_run(*LOG)),
     "evaluate-statistics": door(*EVALUATE, "--statistics", "FILE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,9 @@ def _tensors(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(the weights by name, what is to be said of them)."""
     shown = printable(str(file))
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about how the file was written
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{shown} holds more than weights, or is no file of torch.save, and nothing in it is executed; save "
