@@ -28,7 +28,7 @@ def test_a_library_that_is_missing_and_one_that_cannot_be_loaded() -> None:
 
 def test_the_packages_named_are_those_of_pyproject() -> None:
     stated = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {name: re.split(r"[^\w-]", packages[0])[0] for name, packages in stated.items()}
+    named = {name: " ".join(re.split(r"[^\w-]", one)[0] for one in packages) for name, packages in stated.items()}
     assert {name: named[name] for name in PACKAGES} == PACKAGES and set(named) - set(PACKAGES) == {"dev", "docs"}
 
 

@@ -70,7 +70,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, make_trainer, broken,
     with torch.no_grad():
         net.layer.weight[0, 0, 1, 1] = value
     files = read_checkpoint(save_checkpoint(tmp_path, trainer, seconds=0, keep=2))
-    with pytest.raises(BrokenWeightsError, match=r"finite.*--checkpoint.*--learning_rate") as caught:
+    with pytest.raises(BrokenWeightsError, match=r"finite.*--checkpoint.*learning rate") as caught:
         restore_trainer(files, make_trainer())
     assert caught.value.exit_code == 4 and isinstance(caught.value, CheckpointError)
 
