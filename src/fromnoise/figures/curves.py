@@ -13,7 +13,7 @@ from fromnoise.figures import style
 from fromnoise.figures.encode import POINTS_PER_INCH, SHARPNESS
 from fromnoise.figures.grid import grid
 from fromnoise.figures.scaling import Images
-from fromnoise.figures.smoothing import running_mean, sensible_top, thinned
+from fromnoise.figures.smoothing import DRAWABLE, running_mean, sensible_top, thinned
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -174,7 +174,7 @@ def _draw_loss(
         mean = running_mean(ys)
         axes.plot(*thinned(xs, mean), color=blue, linewidth=2.0)
         _name_last(axes, float(mean[-1]), top)
-    bottom = min(0.0, float(np.nanmin(ys))) if np.isfinite(ys).any() else 0.0
+    bottom = float(np.min(ys[np.abs(ys) < DRAWABLE], initial=0.0))
     axes.set_ylim(bottom, top)
     if len(xs) > 1 and xs[-1] > min(0.0, xs[0]):
         axes.set_xlim(min(0.0, float(xs[0])), float(xs[-1]))

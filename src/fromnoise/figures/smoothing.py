@@ -47,11 +47,15 @@ def thinned(x: ArrayLike, y: ArrayLike, most: int = 3000) -> tuple[Series, Serie
     return xs[keep], ys[keep]
 
 
+DRAWABLE = 1e300
+"""Beyond this a number of a damaged log would make an axis without an end."""
+
+
 def sensible_top(y: ArrayLike) -> float:
     """An upper end for a loss axis that starts at 0: what follows the steep first steps, with some air above."""
     values = np.asarray(y, dtype=np.float64)
     settled = values[len(values) // 20 :]
-    settled = settled[np.isfinite(settled)]
+    settled = settled[np.abs(settled) < DRAWABLE]
     if not len(settled) or settled.max() <= 0:
         return 1.0
     return 1.25 * float(np.quantile(settled, 0.98))
