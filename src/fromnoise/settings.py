@@ -103,7 +103,9 @@ class ObjectiveOptions:
         "logit_normal", "the distribution of training times"
     )
     label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)
-    sigma_data: float | None = option(None, "standard deviation of the data; measured if not given", least=1e-6)
+    sigma_data: float | None = option(
+        None, "standard deviation of the data; measured if not given", least=1e-6, most=1e6
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fromnoise.common.errors import DataError
+from fromnoise.common.text import visible
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.summary import evaluation_table, protocol_table, verdict
 
@@ -61,7 +62,7 @@ def model_card(card: CardContents) -> str:
     parts += ["## How good it is", "", *_measures(card.evaluation), ""]
     parts += ["## Intended use", "", _USE, "", "## Licence", ""]
     chosen = f"`{card.licence}`." if card.licence != "other" else "Not chosen: whoever publishes the model chooses one."
-    return "\n".join([*parts, chosen, "The licence of the training images is theirs to state.", ""])
+    return visible("\n".join([*parts, chosen, "The licence of the training images is theirs to state.", ""]))
 
 
 def _measures(content: Mapping[str, Any] | None) -> list[str]:

@@ -49,7 +49,7 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     """`record` with what older runs lack filled in; ValueError for what cannot be."""
     data, spec = dict(_mapping("data", record["data"])), _mapping("spec", record["spec"])
     check_spec(spec)
-    _number("sigma_data", record["sigma_data"], least=1e-6)
+    _number("sigma_data", record["sigma_data"], least=1e-6, most=1e6)
     imported = _mapping("imported", record.get("imported", {}))
     if imported:
         _text("imported.from", imported.get("from"))
@@ -138,7 +138,8 @@ def _whole(name: str, value: Any, least: int, most: int = _MOST) -> int:
     return value
 
 
-def _number(name: str, value: Any, least: float = -1e6) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or value < least:
-        raise _wrong(name, value, f"a finite number of at least {least:g}")
+def _number(name: str, value: Any, least: float = -1e6, most: float = math.inf) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or not least <= value <= most:
+        raise _wrong(name, value, f"a finite number from {least:g} to {most:g}")
     return float(value)
