@@ -66,6 +66,8 @@ class TrainProgress:
         from fromnoise.run.preflight import pace
 
         self._paced, left = True, step.total - step.images
+        if left <= 0:  # the last step may end beyond the plan
+            return
         seconds = left / step.images_per_second if step.seconds_left is None else step.seconds_left
         batch = self.run.settings.train.train_batch_size
         print(f"pace: {pace(step.images_per_second, batch, left, seconds, peak_memory(self.run.device))}", flush=True)
@@ -78,7 +80,7 @@ class TrainProgress:
         if step.images_per_second:
             words += f", {step.images_per_second:,.0f} images/s"
             if step.total:
-                left = (step.total - step.images) / step.images_per_second
+                left = max(0, step.total - step.images) / step.images_per_second
                 if step.seconds_left is not None:
                     left = min(left, step.seconds_left)
                 words += f", {format_duration(left)} left"

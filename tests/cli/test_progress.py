@@ -1,0 +1,19 @@
+"""What training prints of its speed and the time left."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from fromnoise.cli.progress import STEPS_BEFORE_PACE, TrainProgress
+from fromnoise.train.trainer import TrainStep
+
+
+@pytest.mark.parametrize(("total", "printed"), [(1000, 1), (300, 0)])
+def test_a_last_step_beyond_the_plan_leaves_no_negative_number_of_images(total, printed, capsys):
+    settings = SimpleNamespace(train=SimpleNamespace(train_batch_size=32))
+    progress = TrainProgress(SimpleNamespace(settings=settings, device="cpu"))
+    for i in range(1, STEPS_BEFORE_PACE + 1):
+        progress.update(TrainStep(i, 320 if i == STEPS_BEFORE_PACE else 32 * i, total, 1e-3, 100.0, ()))
+    out = capsys.readouterr().out
+    assert out.count("pace: ") == printed
+    assert "-20" not in out
