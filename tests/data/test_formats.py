@@ -49,7 +49,7 @@ def test_pictures_that_cannot_be_read_are_named_and_the_others_read(
     (note,) = load(str(folder({**odd, "a.png": file(), "b.png": file()}))).notes[:1]
     names = ("2 HEIC", "1 SVG", "1 Photoshop", "1 DNG", "1 OpenEXR", "1 JPEG XL", "1 JPEG 2000", "1 PDF")
     assert all(name in note for name in names) and "pip install pillow-heif" in note and "to PNG" in note
-    with pytest.raises(DataError, match=r"2 HEIC pictures.*pip install pillow-heif"):
+    with pytest.raises(DataError, match=r"2 HEIC images.*pip install pillow-heif"):
         load(str(folder({"1.heic": b"x", "2.heic": b"y"}, "phone")))
 
 

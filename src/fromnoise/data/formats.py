@@ -80,7 +80,7 @@ def left_aside(suffixes: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def unread_pictures(suffixes: Mapping[str, int]) -> str:
-    """`12 HEIC pictures; ...` with what to do, of those files whose suffix is that of a picture; empty for none."""
+    """`12 HEIC images; ...` with what to do, of those files whose suffix is that of a picture; empty for none."""
     pictures: Counter[str] = Counter()
     for suffix, number in suffixes.items():
         if suffix in _NAMES:
@@ -91,7 +91,7 @@ def unread_pictures(suffixes: Mapping[str, int]) -> str:
 def listed(pictures: Mapping[str, int]) -> str:
     """Pictures by format, most first, and what makes them readable."""
     ordered = sorted(pictures.items(), key=lambda item: (-item[1], item[0]))
-    named = some([count(number, f"{name} picture") for name, number in ordered])
+    named = some([count(number, f"{name} image") for name, number in ordered])
     advice = HEIF_ADVICE if "HEIC" in pictures and not heif_installed() else ""
     rest = [name for name in pictures if name != "HEIC" or not advice]
     convert = f"convert {'the others' if advice else 'them'} to PNG" if rest else "or convert them to PNG or JPEG"

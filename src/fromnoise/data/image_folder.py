@@ -59,7 +59,7 @@ class ImageFolder:
         if "train" not in found:
             place = " under train/" if found else ""
             if unread := unread_pictures(tree.ignored):
-                raise DataError(f"{self._where} holds no pictures{place} that can be read here, but {unread}")
+                raise DataError(f"{self._where} holds no images{place} that can be read here, but {unread}")
             others = sum(tree.ignored.values())
             here = f" ({count(others, 'other file')} in it)" if others else ""
             raise DataError(f"{self._where} holds no images{place}{here}; put in files ending in {', '.join(SUFFIXES)}")

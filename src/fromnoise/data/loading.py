@@ -114,7 +114,7 @@ def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
     number, height, width, channels = found.images.shape
     if number < 2 and split == "train":
         lost = f" ({count(len(found.bad), 'file')} could not be read)" if found.bad else ""
-        raise DataError(f"{name} holds one image{lost}, but at least 2 are needed to train; add more")
+        raise DataError(f"{name} holds one image{lost}, but at least 2 are needed; add more")
     images = torch.from_numpy(channels_first(found.images))
     labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
     spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
@@ -220,9 +220,9 @@ def _from_file(path: Path, options: DataOptions) -> Source:
     if is_idx(path):
         return Idx(printable(path.name.split(".")[0]), pairs_around(path))
     if is_readable(suffix):
-        raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed to train; give a folder")
+        raise DataError(f"{printable(str(path))} is one image, but at least 2 are needed; give a folder")
     if unread := unread_pictures({suffix: 1}):
-        raise DataError(f"{printable(str(path))} is a picture that cannot be read here ({unread})")
+        raise DataError(f"{printable(str(path))} is an image that cannot be read here ({unread})")
     raise DataError(
         f"{printable(str(path))} cannot be read as images; expected a folder of images, a .zip of one, an .npz "
         "or an IDX file"

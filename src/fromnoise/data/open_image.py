@@ -90,7 +90,7 @@ def _attempt(file: BinaryIO, use: Callable[[Image.Image], T]) -> T:
 def _formats(head: bytes) -> tuple[str, ...]:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS and b"avif" not in head:
         if not heif_installed():
-            raise BadImage(f"it is a HEIC picture; {HEIF_ADVICE}, or convert it to PNG or JPEG")
+            raise BadImage(f"it is a HEIC image; {HEIF_ADVICE}, or convert it to PNG or JPEG")
         import pillow_heif
 
         pillow_heif.register_heif_opener()
