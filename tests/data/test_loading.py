@@ -30,6 +30,18 @@ def test_a_path_that_is_not_there_is_a_data_error(source: str) -> None:
     assert source.replace("\0", "\\x00").removeprefix("~")[:20] in str(caught.value).replace("\0", "\\x00")
 
 
+def test_a_pathlib_path_is_a_path_even_where_a_data_set_has_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"\./digits"):
+        load(Path("digits"))
+    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8), dtype=np.uint8)
+    np.savez("digits.npz", images=images)
+    for path in (Path("digits.npz"), tmp_path / "digits.npz"):
+        assert load(path, holdout=0).images.tolist() == load("digits.npz", holdout=0).images.tolist()
+
+
 def test_a_file_of_another_kind_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("words")
     for path in (tmp_path / "notes.txt", Path("/dev/null")):

@@ -37,13 +37,16 @@ from fromnoise.settings import DataOptions, DataSettings
 SplitName = Literal["train", "test"]
 
 
-def load(source: str | DataOptions, split: SplitName = "train", **settings: Unpack[DataSettings]) -> ArrayData:
+def load(
+    source: str | os.PathLike[str] | DataOptions, split: SplitName = "train", **settings: Unpack[DataSettings]
+) -> ArrayData:
     """All images of a split, uint8 in memory, with what was found and converted in `notes`.
 
     Where a source has no test split, the share `holdout` of its images is its test split and not its train split.
 
     Arguments:
         source: a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name; or all options at once.
+            A pathlib.Path is always a path, even where a data set has that name.
         split: "train" or "test".
         settings: other data options, such as resolution="32".
 
@@ -51,6 +54,9 @@ def load(source: str | DataOptions, split: SplitName = "train", **settings: Unpa
         UsageError: for an unknown name or resolution.
         DataError: for data that is missing, broken, or has no such split.
     """
+    if not isinstance(source, str | DataOptions):
+        path = Path(source).expanduser()
+        source = str(path) if path.is_absolute() else f"./{path}"
     options = changed(DataOptions(source) if isinstance(source, str) else source, settings, "data")
     try:
         return _loaded(options, split)
