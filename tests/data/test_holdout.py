@@ -34,6 +34,14 @@ def numbered(labels: list[int], classes: int) -> ArrayData:
     return ArrayData("numbers", "train", images, torch.tensor(labels), spec)
 
 
+@pytest.mark.parametrize("holdout", [0.0, 0.1])
+def test_a_split_that_is_not_there_is_refused(tmp_path: Path, holdout: float) -> None:
+    options = saved(tmp_path, 50)
+    for split in ("val", "nope"):
+        with pytest.raises(DataError, match=split):
+            load(options, split, holdout=holdout)  # type: ignore[arg-type]
+
+
 def test_what_is_held_out_is_the_test_split_and_nothing_is_lost(tmp_path: Path) -> None:
     options = saved(tmp_path, 50, y_train=np.arange(50) % 5)
     train, test = load(options), load(options, "test")

@@ -321,3 +321,8 @@ def test_a_folder_that_one_stands_in_is_trained_on_twice(tmp_path, tiny_settings
     again = Run.create(".", settings=settings)
     assert run.path.name == "photos-default-s0" and again.path == run.path
     assert not list(again.steps()) and again.spec.classes == ("a", "b")
+
+
+def test_data_may_be_a_path(tmp_path):
+    with pytest.raises(DataError, match=r"\./nothing"):
+        Run.create(Path("nothing"), output_dir=tmp_path / "run")

@@ -111,3 +111,10 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
         reason = "a folder has that name" if target.is_dir() else f"{near} cannot be written in"
         raise WriteError(f"cannot write '{target}' ({reason}); {_ADVICE}")
+
+
+def reason_of(error: Exception) -> str:
+    """What the system or a check says of a file, with the file's name and without the words of an exception."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

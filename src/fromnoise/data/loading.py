@@ -54,10 +54,7 @@ def load(
         UsageError: for an unknown name or resolution.
         DataError: for data that is missing, broken, or has no such split.
     """
-    if not isinstance(source, str | DataOptions):
-        path = Path(source).expanduser()
-        source = str(path) if path.is_absolute() else f"./{path}"
-    options = changed(DataOptions(source) if isinstance(source, str) else source, settings, "data")
+    options = changed(source if isinstance(source, DataOptions) else DataOptions(source_text(source)), settings, "data")
     try:
         return _loaded(options, split)
     except MemoryError as error:
@@ -68,11 +65,19 @@ def load(
         ) from error
 
 
+def source_text(source: str | os.PathLike[str]) -> str:
+    """`source` as settings hold it: a path is written so that it cannot be the name of a data set."""
+    if isinstance(source, str):
+        return source
+    path = Path(source).expanduser()
+    return str(path) if path.is_absolute() else f"./{path}"
+
+
 def _loaded(options: DataOptions, split: SplitName) -> ArrayData:
     found = open_source(options)
     if options.holdout and "test" not in found.splits():
         train = divided(as_data(found.read("train", options), found.name, "train"), options.holdout)
-        part = train if split == "train" else train.held_out
+        part = {"train": train, "test": train.held_out}.get(split)
         if part is not None:
             return part
     data = as_data(found.read(split, options), found.name, split)

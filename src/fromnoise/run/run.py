@@ -13,6 +13,7 @@ draw comes back as values, and it is here that they are written into the folder.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +44,7 @@ class Run(OpenedRun):
     @classmethod
     def create(
         cls,
-        data: str = "digits",
+        data: str | os.PathLike[str] = "digits",
         *,
         recipe: str = "default",
         output_dir: str | Path | None = None,
@@ -67,11 +68,12 @@ class Run(OpenedRun):
             DataError, WriteError: for images that cannot be read and a folder that cannot be written.
             UsageError: for what does not go together or differs from the run that is already there.
         """
+        from fromnoise.data.loading import source_text
         from fromnoise.recipes.resolve import Request
         from fromnoise.run.create import begin
 
         file, place = Path(config_file) if config_file else None, str(init) if init else None
-        request = Request.read(data, recipe, file, settings or {}, place)
+        request = Request.read(source_text(data), recipe, file, settings or {}, place)
         return cls._of(begin(request, Path(output_dir) if output_dir else None, device, cls.folder_kind), device)
 
     @classmethod

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from fromnoise.common.errors import CheckpointError, WriteError
-from fromnoise.common.files import exchange, read_regular, sync_folder, write_through
+from fromnoise.common.files import exchange, read_regular, reason_of, sync_folder, write_through
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import parse_object
 
@@ -44,10 +44,12 @@ def read_checkpoint(path: Path) -> dict[str, bytes]:
     """The files of the checkpoint at `path`, each checked against the manifest; CheckpointError if one differs."""
     try:
         manifest = read_manifest(path / "manifest.json")
+        if "state.json" not in manifest:
+            raise ValueError("manifest.json names no state.json")
         files = {name: read_regular(path / name) for name in manifest}
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"the checkpoint {path} is not complete ({_reason(error)}); use another checkpoint"
+            f"the checkpoint {path} is not complete ({reason_of(error)}); use another checkpoint"
         ) from error
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != manifest[name]:
@@ -137,7 +139,7 @@ def write_checkpoint(folder: Path, images: int, files: dict[str, bytes]) -> Path
     except (OSError, CheckpointError) as error:
         shutil.rmtree(building, ignore_errors=True)
         raise WriteError(
-            f"cannot write the checkpoint {final}: {_reason(error)}; free some space or choose another --output_dir"
+            f"cannot write the checkpoint {final}: {reason_of(error)}; free some space or choose another --output_dir"
         ) from error
     return final
 
@@ -175,9 +177,3 @@ def sweep_checkpoints(folder: Path) -> None:
                     path.rename(final)
                     continue
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
-    return str(error)

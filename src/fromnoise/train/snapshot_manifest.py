@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fromnoise.common.errors import CheckpointError
-from fromnoise.common.files import read_regular
+from fromnoise.common.files import read_regular, reason_of
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import read_stored, write_stored
 
@@ -96,7 +96,7 @@ def snapshots_before(folder: Path, step: int, *, listed: bool) -> dict[Path, str
             path.stat()
     except (OSError, ValueError) as error:
         raise AveragesError(
-            f"the averages saved in {folder} are not complete ({error}); use --weights ema or raw"
+            f"the averages saved in {folder} are not complete ({reason_of(error)}); use --weights ema or raw"
         ) from error
     return earlier
 
