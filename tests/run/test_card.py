@@ -37,7 +37,7 @@ def test_a_damaged_evaluation_is_left_out_and_said(run, capsys):
 
 
 def test_names_are_text_and_stay_in_their_cell():
-    card = model_card(CardContents("a|b\n<img>", [("x|y", "line\nbreak")], "usage", licence="mit", library="diffusers"))
+    card = model_card(CardContents("a|b\n<img>", [("x|y", "line\nbreak")], "usage", licence="mit", loader="diffusers"))
     assert "license: mit\nlibrary_name: diffusers\n" in card
     assert model_card(CardContents("\x1b[31m\udcff", [], "usage")).encode().count(b"\x1b") == 0
     assert "# a\\|b \\<img\\>" in card and "| x\\|y | line break |" in card

@@ -19,7 +19,7 @@ class Stream:
     """A stream that takes every text; `error` is what kept it from being written, None while all is well.
 
     Arguments:
-        stream: where it goes, None where there is no such place.
+        stream: where it goes, None where it goes nowhere.
         drawn: whether bars are drawn there, whose escapes must reach the terminal.
     """
 

@@ -132,7 +132,7 @@ class Threads:
             self._put(number)
 
     def room(self) -> int:
-        """How many CPUs work that is no computation of torch's, such as reading files, may keep busy now."""
+        """How many CPUs work outside torch, such as reading files, may keep busy now."""
         if self.requested or self._rule:
             return self.number
         load = self.meter.load(self._before, self.meter.read())

@@ -93,7 +93,7 @@ class Npz:
             if array.dtype.kind == "S":
                 array = np.char.decode(array, "utf-8")
             if array.dtype.kind == "U":
-                array.ravel().tolist()  # raises where a number in it is no character
+                array.ravel().tolist()  # raises where a number in it stands for no character
         except MemoryError:
             raise
         except Exception as error:

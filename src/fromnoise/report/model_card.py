@@ -35,7 +35,7 @@ class CardContents:
         licence: an identifier of the Hub, such as "apache-2.0".
         exported: rows of (what, value) about the export, such as what was compared; none in a run folder.
         usage: paragraphs and code blocks on how to load it, in Markdown.
-        library: the library that loads it, "" where there is none.
+        loader: the library that loads it, "" where there is none.
     """
 
     title: str
@@ -45,12 +45,12 @@ class CardContents:
     image: str = ""
     licence: str = "other"
     exported: Sequence[tuple[str, str]] = field(default=())
-    library: str = ""
+    loader: str = ""
 
 
 def model_card(card: CardContents) -> str:
     """The card as one string of Markdown."""
-    header = [f"license: {card.licence}", *([f"library_name: {card.library}"] if card.library else []), "tags:"]
+    header = [f"license: {card.licence}", *([f"library_name: {card.loader}"] if card.loader else []), "tags:"]
     header += [f"- {tag}" for tag in TAGS]
     parts = ["---", *header, "---", "", f"# {_plain(card.title)}", ""]
     if card.image:

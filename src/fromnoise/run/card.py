@@ -46,7 +46,7 @@ def write_card(
     exported: Sequence[tuple[str, str]] = (),
     *,
     licence: str = "other",
-    library: str = "",
+    loader: str = "",
     image: bool = True,
 ) -> Path:
     """Write the card of `run` to `path`, and beside it samples.png with its samples where `image` and there are some.
@@ -54,7 +54,7 @@ def write_card(
     Arguments:
         usage: how to load it, in Markdown.
         exported: rows about the export.
-        licence, library: as in `CardContents`.
+        licence, loader: as in `CardContents`.
     """
     shown = _sample_image(run) if image else None
     link = ""
@@ -71,7 +71,7 @@ def write_card(
         image=link,
         licence=licence,
         exported=exported,
-        library=library,
+        loader=loader,
     )
     return write_bytes(path, model_card(card).encode())
 

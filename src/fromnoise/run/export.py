@@ -83,7 +83,7 @@ def export_diffusers(request: ExportRequest) -> Exported:
         compared = f"{len(expected.noise)} samples of {model.sampling.steps} steps from the same noise"
         rows = [*_rows(model, compared, difference), *_pipeline_rows(made)]
         usage = diffusers_usage(model, made.stock is not None)
-        write_card(request.run, folder / "README.md", usage, rows, licence=request.licence, library="diffusers")
+        write_card(request.run, folder / "README.md", usage, rows, licence=request.licence, loader="diffusers")
         run, own = request.run.metadata, replace(request.run.settings, sample=model.sampling)
         mark = {"run": described(own, model.spec, run["sigma_data"], run["data"])}
         write_json(folder / MARK, {**_mark("diffusers", model, difference), **mark})
