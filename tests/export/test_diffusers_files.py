@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,14 +13,10 @@ import torch
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.options import replaced
 from fromnoise.export.diffusers_files import diffusers_files
 from fromnoise.export.network_source import network_source
 from fromnoise.export.verification import TOLERANCE, reference, run_check
-from fromnoise.model.build import build_denoiser
-from fromnoise.model.trained_model import TrainedModel
 from fromnoise.nets import NETWORKS
-from fromnoise.settings import Settings
 
 DDPM = {
     "net.kind": "unet2d",
@@ -42,16 +37,6 @@ FLOW = {
     "sample.grid": "flow",
 }
 CLASSES = ("cat", "dog")
-
-
-def made(changes, spec):
-    settings = replaced(Settings(), {"net.width": 8, "net.depth": 1, "sample.steps": 3, **changes})
-    denoiser = build_denoiser(settings, replace(spec, low=settings.process.low), 0.5)
-    torch.manual_seed(0)
-    for parameter in denoiser.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    counts = (3, 1) if spec.classes else ()
-    return TrainedModel(denoiser.eval(), settings.sample, counts), settings
 
 
 def write(files, folder):
@@ -105,10 +90,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_exported_folder_makes_the_models_images(case, tmp_path):
+def test_an_exported_folder_makes_the_models_images(case, made, settings_of, tmp_path):
     changes, spec, scheduler = CASES[case]
-    model, settings = made(changes, spec)
-    files = diffusers_files(model, settings)
+    model = made(spec, **changes)
+    files = diffusers_files(model, settings_of(**changes))
     assert (files.stock.scheduler if files.stock else None) == scheduler
     assert bool(files.reasons) == (scheduler is None)
     write(files.files, tmp_path)
@@ -127,19 +112,11 @@ def test_the_source_of_a_network_stands_alone(kind, tmp_path):
     subprocess.run([sys.executable, "-c", check], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": ""})
 
 
-def test_weights_that_are_not_finite_are_refused():
-    model, settings = made({}, ImageSpec(1, 8, 8))
+def test_weights_that_are_not_finite_are_refused(made, settings_of):
+    model = made(ImageSpec(1, 8, 8))
     torch.nn.init.constant_(model.denoiser.net.leave.bias, float("nan"))
     with pytest.raises(CheckpointError, match=r"leave\.bias"):
-        diffusers_files(model, settings)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "1"]
-    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
-    return folder
+        diffusers_files(model, settings_of())
 
 
 def test_the_verb_writes_a_folder_with_its_card_and_replaces_only_its_own(run, tmp_path, capsys):
@@ -150,7 +127,7 @@ def test_the_verb_writes_a_folder_with_its_card_and_replaces_only_its_own(run, t
     assert "license: mit" in card and "trust_remote_code=True" in card and str(tmp_path) not in card
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in out.rglob("*") if path.is_file())
     mark = json.loads((out / "fromnoise-export.json").read_text())
-    assert mark["images_seen"] == 320 and mark["largest_difference"] <= 1e-4
+    assert mark["images_seen"] == 640 and mark["largest_difference"] <= 1e-4
     (out / "stray").touch()
     assert main(["export", str(run), "--to", "diffusers", str(out), "--steps", "2"]) == 0
     assert not (out / "stray").exists() and sorted(p.name for p in tmp_path.iterdir()) == ["out"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,14 +13,10 @@ import torch
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.options import replaced
 from fromnoise.export import html_file as module
 from fromnoise.export.html_file import corruption_table, html_file
 from fromnoise.export.runtime import VERSION, Runtime, web_runtime
 from fromnoise.export.shared_noise import hashed, shared_noise
-from fromnoise.model.build import build_denoiser
-from fromnoise.model.trained_model import TrainedModel
-from fromnoise.settings import Settings
 
 pytest.importorskip("onnxruntime")
 CHROMIUM = shutil.which("chromium")
@@ -30,15 +25,6 @@ FLAGS = [
     *("--disable-sync", "--no-first-run"),
 ]
 NOTHING = Runtime(b"", b"")
-
-
-def made(spec, **changes):
-    settings = replaced(Settings(), {"net.width": 8, "net.depth": 1, "sample.steps": 3, **changes})
-    denoiser = build_denoiser(settings, replace(spec, low=settings.process.low), 0.5)
-    torch.manual_seed(0)
-    for parameter in denoiser.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return TrainedModel(denoiser.eval(), settings.sample, (1,) * len(spec.classes), images=1234)
 
 
 GUIDED = {
@@ -68,12 +54,12 @@ def test_the_hash_is_lowbias32():
     assert hashed(numbers).tolist() == [by_hand(n) for n in numbers]
 
 
-def test_corruption_runs_from_the_image_to_noise():
+def test_corruption_runs_from_the_image_to_noise(made):
     rows = corruption_table(made(ImageSpec(1, 8, 8)))
     assert (rows[0]["t"], rows[-1]["sigma"]) == (0.001, 1.0) and rows[0]["alpha"] == pytest.approx(0.999)
 
 
-def test_a_large_network_is_stored_in_half(monkeypatch):
+def test_a_large_network_is_stored_in_half(made, monkeypatch):
     model = made(ImageSpec(1, 8, 8), **{"net.width": 32})
     whole = html_file(model, "whole", NOTHING)
     monkeypatch.setattr(module, "MOST_BYTES", len(whole.content) - 1000)
@@ -82,18 +68,18 @@ def test_a_large_network_is_stored_in_half(monkeypatch):
     assert half.difference < 1e-3
 
 
-def test_a_page_that_differs_is_refused(monkeypatch):
+def test_a_page_that_differs_is_refused(made, monkeypatch):
     monkeypatch.setattr(module, "run_onnx", lambda _, inputs: 7 * np.ones_like(inputs["x"]))
     with pytest.raises(CheckpointError):
         html_file(made(ImageSpec(1, 8, 8)), "page", NOTHING)
 
 
-def test_a_title_is_text_and_not_markup():
+def test_a_title_is_text_and_not_markup(made):
     page = html_file(made(ImageSpec(1, 8, 8)), "<img src=x onerror=alert(1)>", NOTHING).content.decode()
     assert "<img" not in page.split("<script", 1)[0]
 
 
-def test_dynamic_thresholding_is_refused():
+def test_dynamic_thresholding_is_refused(made):
     with pytest.raises(UsageError, match="threshold"):
         html_file(made(ImageSpec(1, 8, 8), **{"sample.threshold": 0.9}), "page", NOTHING)
 
@@ -162,7 +148,7 @@ SHOWN = """async ([seed, label, steps, scale]) => {
         (ImageSpec(1, 8, 8), {"net.kind": "basic_unet", "process.prior": "uniform", "process.low": 0.0}),
     ],
 )
-def test_the_browser_makes_the_models_images(spec, changes, package, browser, tmp_path):
+def test_the_browser_makes_the_models_images(spec, changes, made, package, browser, tmp_path):
     model = made(spec, **changes)
     path = tmp_path / "page.html"
     file = html_file(model, "A page", web_runtime(package))
@@ -184,7 +170,7 @@ def page_prior(model):
     return type(model.process.prior).__name__.lower()
 
 
-def test_controls_languages_and_colours_work_by_keyboard_and_mouse(package, browser, tmp_path):
+def test_controls_languages_and_colours_work_by_keyboard_and_mouse(made, package, browser, tmp_path):
     path = tmp_path / "page.html"
     path.write_bytes(
         html_file(made(ImageSpec(1, 8, 8, ("cat", "dog")), **GUIDED), "Pets", web_runtime(package)).content
@@ -212,14 +198,11 @@ def test_controls_languages_and_colours_work_by_keyboard_and_mouse(package, brow
     assert said == []
 
 
-def test_the_verb_writes_a_page(package, tmp_path, capsys):
-    folder = tmp_path / "run"
-    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
-    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
+def test_the_verb_writes_a_page(run, package, tmp_path, capsys):
     out = tmp_path / "digits.html"
-    assert main(["export", str(folder), "--to", "html", str(out), "--runtime", str(package)]) == 0
+    assert main(["export", str(run), "--to", "html", str(out), "--runtime", str(package)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out)
     text = out.read_text()
     assert str(tmp_path) not in text and "http" not in text.replace("http-equiv", "").split("<script", 1)[0]
-    assert main(["export", str(folder), "--to", "html", str(tmp_path / "page.txt"), "--runtime", str(package)]) == 2
-    assert main(["export", str(folder), "--to", "html", str(out), "--runtime", str(tmp_path / "nothing")]) == 2
+    assert main(["export", str(run), "--to", "html", str(tmp_path / "page.txt"), "--runtime", str(package)]) == 2
+    assert main(["export", str(run), "--to", "html", str(out), "--runtime", str(tmp_path / "nothing")]) == 2

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,25 +15,12 @@ from PIL import Image
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.options import replaced
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.export import onnx_file as module
 from fromnoise.export.onnx_file import onnx_file, run_onnx
-from fromnoise.model.build import build_denoiser
-from fromnoise.model.trained_model import TrainedModel
-from fromnoise.settings import Settings
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("cat", "dog")
-
-
-def made(spec, **changes):
-    settings = replaced(Settings(), {"net.width": 8, "net.depth": 1, "sample.steps": 3, **changes})
-    denoiser = build_denoiser(settings, replace(spec, low=settings.process.low), 0.5)
-    torch.manual_seed(0)
-    for parameter in denoiser.parameters():
-        torch.nn.init.normal_(parameter, std=0.05)
-    return TrainedModel(denoiser.eval(), settings.sample, (3, 1) if spec.classes else ())
 
 
 @pytest.mark.parametrize(
@@ -49,8 +35,8 @@ def made(spec, **changes):
         ),
     ],
 )
-def test_a_denoiser_is_the_models_for_any_batch(spec, changes):
-    model = made(spec, **changes)
+def test_a_denoiser_is_the_models_for_any_batch(spec, changes, made):
+    model = made(spec, 0.05, **changes)
     file = onnx_file(model)
     assert 0 < file.difference <= module.TOLERANCE
     x, t = torch.randn(5, *spec.shape), torch.linspace(0.3, 0.9, 5) * model.process.t_max
@@ -60,9 +46,10 @@ def test_a_denoiser_is_the_models_for_any_batch(spec, changes):
     np.testing.assert_allclose(run_onnx(file.content, {"x": x, "t": t, **label}), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_sampler_makes_the_models_samples():
+def test_a_sampler_makes_the_models_samples(made):
     model = made(
         ImageSpec(1, 8, 8, CLASSES),
+        0.05,
         **{"sample.sampler": "unipc_2", "sample.guidance_scale": 2.0, "sample.guidance_interval": (0.2, 0.8)},
     )
     file = onnx_file(model, sampler=True)
@@ -74,42 +61,34 @@ def test_a_sampler_makes_the_models_samples():
     np.testing.assert_allclose(got, last.x, atol=1e-4)
 
 
-def test_a_sampler_that_adds_noise_takes_it_as_an_input():
+def test_a_sampler_that_adds_noise_takes_it_as_an_input(made):
     file = onnx_file(made(ImageSpec(1, 8, 8), **{"sample.sampler": "ddpm", "sample.clip": True}), sampler=True)
     assert file.inputs["fresh"] == "float32 (3, B, 1, 8, 8)"
 
 
-def test_half_is_smaller_and_says_what_it_changes():
-    model = made(ImageSpec(1, 8, 8), **{"net.width": 32})
+def test_half_is_smaller_and_says_what_it_changes(made):
+    model = made(ImageSpec(1, 8, 8), 0.05, **{"net.width": 32})
     whole, half = onnx_file(model), onnx_file(model, half=True)
     assert len(half.content) < 0.7 * len(whole.content)
     assert whole.difference < half.difference < 0.05
 
 
-def test_metadata_says_range_classes_and_opset():
+def test_metadata_says_range_classes_and_opset(made):
     proto = onnx.load_from_string(onnx_file(made(ImageSpec(1, 8, 8, CLASSES))).content)
     about = {entry.key: entry.value for entry in proto.metadata_props}
     assert (about["range"], about["classes"], about["no_class"]) == ("[-1.0, 1.0]", '["cat", "dog"]', "2")
     assert [one.version for one in proto.opset_import if not one.domain] == [module.OPSET]
 
 
-def test_a_file_that_differs_is_refused(monkeypatch):
+def test_a_file_that_differs_is_refused(made, monkeypatch):
     monkeypatch.setattr(module, "run_onnx", lambda *_: np.float32(7.0))
     with pytest.raises(CheckpointError):
         onnx_file(made(ImageSpec(1, 8, 8)))
 
 
-def test_dynamic_thresholding_is_refused():
+def test_dynamic_thresholding_is_refused(made):
     with pytest.raises(UsageError, match="threshold"):
         onnx_file(made(ImageSpec(1, 8, 8), **{"sample.threshold": 0.9}), sampler=True)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
-    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
-    return folder
 
 
 @pytest.mark.parametrize("flags", [[], ["--sampler"], ["--sampler", "ddpm", "--steps", "4"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -137,10 +138,8 @@ def fromnoise(server, home, *words):
     )
 
 
-def test_a_model_is_uploaded_and_comes_back(server, tmp_path):
-    folder = tmp_path / "secret-place" / "digits"
-    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
-    assert main(["train", "digits", "--num_images", "320", "--output_dir", str(folder), *small]) == 0
+def test_a_model_is_uploaded_and_comes_back(server, tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run.path, tmp_path / "secret-place" / "digits")
     done = fromnoise(server, tmp_path / "home", "export", str(folder), "--to", "hub", "me/model", "--private")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{server.address}/me/model" and server.private
