@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -79,3 +82,48 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory):
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
     return Run.create("digits", output_dir=path, settings=TINY).train()
+
+
+@pytest.fixture
+def run_processes(tmp_path: Path) -> Callable[..., list[int]]:
+    """run_processes(work, world, *arguments): calls work(group, *arguments) in so many processes that have joined.
+
+    They are forked, so that they start at once, and meet through a file, not a port. Returns their exit codes.
+    """
+    made = []
+
+    def run(work: Callable[..., object], world: int, *arguments: object) -> list[int]:
+        made.append(world)
+        sys.stdout.flush()
+        pids = []
+        for rank in range(world):
+            pid = os.fork()
+            if pid == 0:
+                _work_and_exit(work, rank, world, tmp_path / f"store-{len(made)}", arguments)
+            pids.append(pid)
+        return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+    return run
+
+
+def _work_and_exit(work: Callable[..., object], rank: int, world: int, store: Path, arguments: tuple[object, ...]):
+    """In a forked process: join the others, call `work`, and never return."""
+    import torch
+    import torch.distributed as dist
+
+    from fromnoise.train.distributed import join
+
+    code = 1
+    try:
+        torch.set_num_threads(1)  # other threads of the process that was forked are not here
+        dist.init_process_group(
+            "gloo", init_method=f"file://{store}", rank=rank, world_size=world, timeout=timedelta(seconds=60)
+        )
+        work(join(), *arguments)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -85,3 +85,12 @@ def test_a_batch_size_that_cannot_be_is_refused(size: int) -> None:
         Batches(numbered(10), size, seed=0)
     assert str(size) in str(caught.value)
     assert size == 0 or "10" in str(caught.value)
+
+
+def test_slots_are_those_of_the_whole_batch():
+    batches = Batches(numbered(10), 7, seed=3, random_flip=True)
+    for step in (0, 1):  # seven images, then three
+        images, labels = batches.batch(step)
+        for slots in (slice(0, None, 2), slice(1, None, 2), slice(3, None, 4)):
+            part, own = batches.batch(step, slots)
+            assert torch.equal(part, images[slots]) and torch.equal(own, labels[slots])

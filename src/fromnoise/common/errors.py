@@ -22,6 +22,7 @@ class FromNoiseError(Exception):
     """A mistake that a sentence can explain; anything else that is raised is a bug of ours."""
 
     exit_code = 1
+    quiet = False  # of many processes, another one says it
 
     def __init__(self, message: str = "") -> None:
         # It may hold a name from anywhere. What is listed below a sentence is indented; other lines are part of a name.
@@ -66,6 +67,20 @@ class BusyError(FromNoiseError):
     """Another process is at work in the same run folder."""
 
     exit_code = 7
+
+
+class ProcessError(FromNoiseError):
+    """Another process of the same work ended, does not answer, or computes something else."""
+
+    exit_code = 9
+
+
+class OtherProcessError(FromNoiseError):
+    """The error of another process of the same work, with its `exit_code`."""
+
+    def __init__(self, message: str, exit_code: int, *, quiet: bool = False) -> None:
+        super().__init__(message)
+        self.exit_code, self.quiet = exit_code, quiet
 
 
 class Interrupted(FromNoiseError):

@@ -2,6 +2,8 @@
 
 epoch(step) = step // ceil(N / B)        one permutation of all N images per epoch, from (seed, "order", epoch)
 batch(step) = its slice of B images      the last one of an epoch is smaller where B does not divide N
+
+Of many processes that train together, each reads its own slots of a batch alone.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from torch import Tensor
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ImageData
+
+WHOLE = slice(None)
 
 
 class Batches:
@@ -59,11 +63,15 @@ class Batches:
         epoch, place = divmod(step, self.steps_per_epoch)
         return self._permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """uint8 images (B, C, H, W) and int64 labels (B,) of a step, or None without labels."""
-        images, labels = self.data.fetch(self.indices(step))
+    def batch(self, step: int, slots: slice = WHOLE) -> tuple[Tensor, Tensor | None]:
+        """uint8 images (B, C, H, W) and int64 labels (B,) of a step, or None without labels.
+
+        slots: only these of the batch, such as every second one from the first.
+        """
+        indices = self.indices(step)
+        images, labels = self.data.fetch(indices[slots])
         if self.random_flip:
-            draw = torch.rand(len(images), generator=generator(self.seed, "flip", step))
+            draw = torch.rand(len(indices), generator=generator(self.seed, "flip", step))[slots]
             mirrored = (draw < 0.5).to(images.device, non_blocking=True)
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return images, labels
