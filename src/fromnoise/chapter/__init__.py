@@ -55,17 +55,21 @@ def run_with(values: Mapping[str, Any], lang: str = "en") -> Path:
     from fromnoise.chapter.page import run_cells, write_chapter
     from fromnoise.common.errors import DataError
     from fromnoise.common.extras import extra
+    from fromnoise.model.shares import sharing
+    from fromnoise.train.distributed import join
 
     with extra("diffusers", "the chapter"):
         import diffusers  # noqa: F401
 
     cells = filled(read_cells(lang), values)
-    try:
-        sections = run_cells(cells, {"__name__": "__main__"})
-    except DataError as error:
-        if values.get("DATA", "mnist") != "mnist":
-            raise
-        raise DataError(
-            f"{error}\n`fromnoise chapter --data digits` does the same steps at once, without the comparison"
-        ) from error
-    return write_chapter(Path(values["OUTPUT_DIR"]) / "chapter.html", sections, lang)
+    with sharing(join()) as group:
+        try:
+            sections = run_cells(cells, {"__name__": "__main__"})
+        except DataError as error:
+            if values.get("DATA", "mnist") != "mnist":
+                raise
+            raise DataError(
+                f"{error}\n`fromnoise chapter --data digits` does the same steps at once, without the comparison"
+            ) from error
+        page = Path(values["OUTPUT_DIR"]) / "chapter.html"
+        return group.first(lambda: write_chapter(page, sections, lang))

@@ -22,6 +22,7 @@ from fromnoise.common.files import write_bytes
 from fromnoise.common.version import __version__
 from fromnoise.figures.encode import FigureLike, as_image
 from fromnoise.figures.grid import save
+from fromnoise.model.shares import in_first, shared
 from fromnoise.report.html import Table
 from fromnoise.run import Run
 
@@ -130,7 +131,7 @@ class ChapterRecord:
 
     def figure(self, name: str, figure: FigureLike, caption: str) -> None:
         """Write a figure as figures/<name>.png and show it, on the page or in the notebook."""
-        save(figure, self.folder / "figures" / f"{name}.png")
+        in_first(lambda: save(figure, self.folder / "figures" / f"{name}.png"))
         _show(Shown(caption, figure=figure))
 
     def table(self, rows: Table, caption: str = "") -> None:
@@ -140,6 +141,7 @@ class ChapterRecord:
     def train(self, name: str, run: Run) -> History:
         """Train `run` to its end, from its last checkpoint; progress goes to standard error."""
         _train(name, run)
+        shared().barrier()  # what one process wrote, all read
         steps = [line for line in run.folder.read_metrics() if "step" in line]
         per_epoch = -(-self.images // steps[0]["images"])
         part, seconds = self.part(steps[-1]["images"]), float(steps[-1]["seconds"])
@@ -168,7 +170,7 @@ class ChapterRecord:
         rows = [(q.name, readable(q.published), readable(q.ours), q.difference, q.note) for q in chosen]
         return [("quantity", "published", "ours", "difference", "note"), *rows]
 
-    def write(self, device: str, reason: str) -> Path:
+    def write(self, device: str, reason: str) -> Path | None:
         """Write chapter.json: every quantity, and what is needed to repeat them. Returns its path."""
         numbers = {
             **self.about,
@@ -179,7 +181,8 @@ class ChapterRecord:
             "trained": self.trained,
             "quantities": [asdict(quantity) for quantity in self.quantities],
         }
-        return write_bytes(self.folder / "chapter.json", json.dumps(numbers, indent=1, ensure_ascii=False).encode())
+        content = json.dumps(numbers, indent=1, ensure_ascii=False).encode()
+        return in_first(lambda: write_bytes(self.folder / "chapter.json", content))
 
 
 def versions(*names: str) -> dict[str, str]:

@@ -15,12 +15,14 @@ from fromnoise.data import cache_dir
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.limits import check_count, check_num
 from fromnoise.evaluation.measure import ExternalStatistics, Measured, measure
-from fromnoise.evaluation.reference import Reference, build_reference
+from fromnoise.evaluation.reference import Reference, build_reference, embed
 from fromnoise.evaluation.reference_rows import ReferenceRows, reference_rows
 from fromnoise.evaluation.samples import draw_samples
 from fromnoise.metrics.checks import alike
 from fromnoise.metrics.frechet import load_statistics
+from fromnoise.model.shares import by_turns, in_first, shared, sharing
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.train.distributed import ALONE
 
 NUM = 10_000
 WITH_WEIGHTS = ("inception", "dinov2")  # features of networks that were trained elsewhere
@@ -60,17 +62,39 @@ def evaluate(
         UsageError: for fewer than 10 samples and unknown features.
         DataError: for too few training images, and for statistics of other features.
     """
+    with sharing(ALONE):
+        measured = evaluate_in_shares(model, train, test, num, spec or EvaluationSpec())
+    assert measured is not None
+    return measured
+
+
+def evaluate_in_shares(
+    model: TrainedModel, train: ArrayData, test: ArrayData | None, num: int, spec: EvaluationSpec
+) -> Measured | None:
+    """`evaluate` by all processes inside `sharing`: each makes and embeds a part of the samples, process 0 measures.
+
+    Returns:
+        What was measured; None in all processes but the first.
+    """
     check_num(num)
-    reference, real, external = prepare(train, test, num, spec or EvaluationSpec())
+    reference, real, external = prepare(train, test, num, spec)
     samples = draw_samples(model, num)
     report_progress(f"measuring {num:,} samples ...")
-    return measure(samples, reference, real, test, external)
+    embedded = embed(reference.features, samples.images)
+
+    def measured() -> Measured:
+        assert real is not None  # process 0 has it
+        return measure(samples, reference, real, test, external, embedded=embedded)
+
+    return in_first(measured)
 
 
 def prepare(
     train: ArrayData, test: ArrayData | None, num: int, spec: EvaluationSpec
-) -> tuple[Reference, ReferenceRows, ExternalStatistics | None]:
+) -> tuple[Reference, ReferenceRows | None, ExternalStatistics | None]:
     """(the real images in their feature space, the reference rows for `num` samples, external statistics or None).
+
+    Inside `sharing` the processes embed the real images together, and process 0 alone has the rows.
 
     Raises UsageError and DataError as `evaluate` does, before any work.
     """
@@ -81,11 +105,14 @@ def prepare(
         )
     path = None if spec.statistics is None else Path(spec.statistics)
     external = None if path is None else ExternalStatistics(path, *load_statistics(path))
-    reference = build_reference(train, spec.features, spec.feature_weights, spec.mirrored)
+    reference = by_turns(lambda: build_reference(train, spec.features, spec.feature_weights, spec.mirrored))
     if external is not None:
         _check_space(external, reference)
+    if shared().world > 1:
+        shared().same({"the weights of the features": reference.features.weight_hash})
+        reference.embed_in_shares()
     report_progress(f"reference rows: real images measured as if they were {num:,} samples ...")
-    return reference, reference_rows(reference, test, num, cache_dir() / "references"), external
+    return reference, in_first(lambda: reference_rows(reference, test, num, cache_dir() / "references")), external
 
 
 def _check_space(external: ExternalStatistics, reference: Reference) -> None:

@@ -14,6 +14,8 @@ from fromnoise.evaluation.limits import check_count
 from fromnoise.evaluation.measure import Measured, measure
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.evaluation.scores import check_shape
+from fromnoise.model.shares import sharing
+from fromnoise.train.distributed import ALONE
 
 
 def evaluate_external(
@@ -40,7 +42,9 @@ def evaluate_external(
     check_count(len(samples), "samples")
     check_shape(samples.images, train)
     labels, notes = _labels(samples, train)
-    reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
+    with sharing(ALONE):
+        reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
+    assert real is not None
     report_progress(f"measuring {len(samples):,} samples ...")
     given = SampleSet(samples.images, labels, {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]})
     return measure(given, reference, real, test, external, [*said, *notes])

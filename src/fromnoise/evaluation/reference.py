@@ -17,6 +17,17 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.features import Features, domain, pixels
 from fromnoise.metrics.frechet import Statistics, statistics
+from fromnoise.model.shares import in_shares, shared
+
+_BLOCK = 1024  # images: a multiple of what each feature space takes at once, so that shares change no bit
+
+
+def embed(features: Features, images: Tensor) -> Tensor:
+    """The features of uint8 images (N, C, H, W), float32 (N, dim); inside `sharing` each process embeds some."""
+    if shared().world == 1:
+        return features.of(images)
+    parts = [slice(begin, begin + _BLOCK) for begin in range(0, len(images), _BLOCK)]
+    return torch.cat(list(in_shares(lambda part: features.of(images[part]), parts)))
 
 
 class Reference:
@@ -40,6 +51,10 @@ class Reference:
     def embedded(self) -> Tensor:
         """The images' features, float32 (N, dim)."""
         return self.features.of(self.data.images)
+
+    def embed_in_shares(self) -> None:
+        """Compute `embedded` now, each process of the group that shares this work a part of it."""
+        self.__dict__["embedded"] = embed(self.features, self.data.images)
 
     @cached_property
     def statistics(self) -> Statistics:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.progress import report_progress
+from fromnoise.model.shares import shared
 from fromnoise.model.trained_model import TrainedModel
 
 
@@ -25,20 +26,18 @@ class SampleSet:
 
 def draw_samples(model: TrainedModel, num: int) -> SampleSet:
     """Samples of `model` from seeds 0 to num - 1, their labels drawn with the training set's frequencies."""
-    size, labels = model.sampling.batch_size, model.labels(range(num))
+    labels = model.labels(range(num))
     began = reported = time.perf_counter()
     pieces: list[Tensor] = []
-    evaluations = done = 0
-    while done < num:
-        window = slice(done, min(num, done + size))
-        batch = model.sample_labelled(range(num)[window], None if labels is None else labels[window])
+    done = 0
+    for batch in model.batches(range(num), labels):
         pieces.append(torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous())
-        evaluations, done, now = batch.evaluations, window.stop, time.perf_counter()
-        if done < num and (len(pieces) == 1 or now - reported > 10):
+        done, now = done + len(batch.images), time.perf_counter()
+        if done < num and (len(pieces) == shared().world or now - reported > 10):
             reported, left = now, (now - began) / done * (num - done)
-            report_progress(f"sampling: {done:,} of {num:,} samples, NFE {evaluations}, about {left:.0f} s left")
+            report_progress(f"sampling: {done:,} of {num:,} samples, NFE {batch.evaluations}, about {left:.0f} s left")
     seconds = round(time.perf_counter() - began, 2)
-    return SampleSet(torch.cat(pieces), labels, _protocol(model, num, evaluations, seconds))
+    return SampleSet(torch.cat(pieces), labels, _protocol(model, num, batch.evaluations, seconds))
 
 
 def _protocol(model: TrainedModel, num: int, evaluations: int, seconds: float) -> dict[str, Any]:

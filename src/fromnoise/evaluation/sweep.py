@@ -21,6 +21,7 @@ from fromnoise.evaluation.samples import draw_samples
 from fromnoise.evaluation.scores import QuickScores, quick_scores
 from fromnoise.evaluation.summary import format_number
 from fromnoise.figures.curves import lines
+from fromnoise.model.shares import by_turns, shared
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import SampleSettings, Settings
 
@@ -128,15 +129,16 @@ def sweep(
         model = models[chosen[WEIGHTS]] if WEIGHTS in chosen else next(iter(models.values()))
         changes: Any = {name: value for name, value in {**(settings or {}), **chosen}.items() if name != WEIGHTS}
         plans.append((chosen, model.with_sampling(**changes)))
-    reference = build_reference(train, features)
+    reference = by_turns(lambda: build_reference(train, features))
     points = []
     for number, (chosen, model) in enumerate(plans, start=1):
         report_progress(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")
         samples = draw_samples(model, num)
-        scores = quick_scores(samples.images, samples.labels, reference)
+        scores = shared().first(lambda made=samples: quick_scores(made.images, made.labels, reference))  # type: ignore[misc]
         cost = samples.sampling
         points.append(SweepPoint(chosen, cost["evaluations"], cost["seconds"], **asdict(scores)))
-    return Sweep(num, plans[0][1].images, tuple(points), _floor(test, reference, num))
+    floor = shared().first(lambda: _floor(test, reference, num))
+    return Sweep(num, plans[0][1].images, tuple(points), floor)
 
 
 def _floor(test: ArrayData | None, reference: Reference, num: int) -> QuickScores | None:

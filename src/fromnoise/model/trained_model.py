@@ -26,6 +26,7 @@ from fromnoise.diffusion.samplers.loop import Step, sample
 from fromnoise.model.build import build_sampling, check_sampling
 from fromnoise.model.labels import draw_labels, label_number
 from fromnoise.model.samples import Samples, to_arrays
+from fromnoise.model.shares import in_shares, parts_of
 from fromnoise.settings import SampleOptions, SampleSettings
 
 
@@ -122,7 +123,20 @@ class TrainedModel:
         if not seeds:
             raise UsageError("0 samples were requested, but one is needed; give num of at least 1, or some seeds")
         model = self.with_sampling(**settings)
-        return model.sample_labelled(seeds, model.labels(seeds, label), keep_steps)
+        labels = model.labels(seeds, label)
+        if keep_steps:
+            return model.sample_labelled(seeds, labels, keep_steps)
+        batches = list(model.batches(seeds, labels))
+        images = np.concatenate([batch.images for batch in batches])
+        return dataclasses.replace(batches[0], images=images, seeds=seeds, labels=_listed(labels))
+
+    def batches(self, seeds: Sequence[int], labels: Tensor | None) -> Iterator[Samples]:
+        """Samples for `seeds` with `labels` (N,) or None, batch by batch; inside `sharing` each process makes some."""
+
+        def batch(window: slice) -> Samples:
+            return self.sample_labelled(seeds[window], None if labels is None else labels[window])
+
+        return in_shares(batch, parts_of(len(seeds), self.sampling.batch_size))
 
     def sample_labelled(self, seeds: Sequence[int], labels: Tensor | None, keep_steps: bool = False) -> Samples:
         """Samples for `seeds` with `labels` (N,) or None, in batches of `sampling.batch_size`."""
@@ -136,9 +150,8 @@ class TrainedModel:
             pieces.append(to_arrays(self.spec, step.x))
             kept.append(frames)
         together: list[Any] = [np.concatenate(parts) for parts in zip(*kept, strict=True)] if keep_steps else []
-        own_labels = None if labels is None else labels.tolist()
         classes = self.spec.classes
-        return Samples(np.concatenate(pieces), list(seeds), own_labels, together, step.evaluations, classes)
+        return Samples(np.concatenate(pieces), list(seeds), _listed(labels), together, step.evaluations, classes)
 
     def steps(self, seeds: Sequence[int], labels: Tensor | None) -> Iterator[Step]:
         """The steps of one batch from noise to samples."""
@@ -153,3 +166,7 @@ class TrainedModel:
         if self.guide is None:
             raise UsageError(f"guide_checkpoint is {name}, but this model has no earlier checkpoints; leave it out")
         return self.guide(name)
+
+
+def _listed(labels: Tensor | None) -> list[int] | None:
+    return None if labels is None else labels.tolist()

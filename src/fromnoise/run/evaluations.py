@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from fromnoise.common.files import write_json
 from fromnoise.common.stored_json import write_stored
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
+from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate_in_shares
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.extended import measure_extended
 from fromnoise.evaluation.external_samples import evaluate_external
@@ -20,6 +21,7 @@ from fromnoise.evaluation.sweep import Sweep, sweep, sweep_figures
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import save
 from fromnoise.metrics.frechet import save_statistics
+from fromnoise.model.shares import in_first, shared
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.evaluation_sections import evaluation_sections
 from fromnoise.report.html import page, write_page
@@ -37,7 +39,7 @@ def evaluate_into(
     extended: bool = False,
     statistics_to: str | Path | None = None,
 ) -> Evaluation:
-    """Evaluate `model` and write evaluation.json and figures/closest.png.
+    """Evaluate `model` and write evaluation.json and figures/closest.png; inside `sharing` process 0 writes.
 
     Arguments:
         extended: also measure what takes minutes; what is known before is written first.
@@ -46,14 +48,22 @@ def evaluate_into(
     Raises:
         BusyError: while another process evaluates this run.
     """
-    with folder.locked("evaluate"):
-        measured = evaluate(model, train, test, num, spec)
-        _write(measured, folder.evaluation, folder.figures / "closest.png", statistics_to)
-        if not extended:
+    with _held(folder, "evaluate"):
+        measured = evaluate_in_shares(model, train, test, num, spec or EvaluationSpec())
+
+        def written() -> Evaluation:
+            assert measured is not None  # process 0 has it
+            _write(measured, folder.evaluation, folder.figures / "closest.png", statistics_to)
             return measured.evaluation
-        evaluation = replace(measured.evaluation, extended=measure_extended(model, train, test, measured.samples))
-        write_json(folder.evaluation, evaluation.to_json())
-    return evaluation
+
+        def with_extended() -> Evaluation:
+            assert measured is not None
+            more = measure_extended(model, train, test, measured.samples)
+            write_json(folder.evaluation, (whole := replace(measured.evaluation, extended=more)).to_json())
+            return whole
+
+        evaluation = shared().first(written)
+        return shared().first(with_extended) if extended else evaluation
 
 
 def sweep_into(
@@ -67,12 +77,24 @@ def sweep_into(
     features: str,
 ) -> Sweep:
     """Sweep `axes` and write sweep.json and its figures; BusyError while another process sweeps this run."""
-    with folder.locked("sweep"):
-        swept = sweep(models, axes, train, test, num, settings=settings, features=features)
+
+    def write() -> None:
         write_stored(folder.sweep, swept.to_json())
         for name, figure in sweep_figures(swept).items():
             save(figure, folder.figures / f"{name}.png")
+
+    with _held(folder, "sweep"):
+        swept = sweep(models, axes, train, test, num, settings=settings, features=features)
+        in_first(write)
     return swept
+
+
+@contextmanager
+def _held(folder: RunFolder, work: str) -> Iterator[None]:
+    """The folder's lock, held by process 0 for all; BusyError in each of them where another command has it."""
+    with ExitStack() as stack:
+        in_first(lambda: stack.enter_context(folder.locked(work)))
+        yield
 
 
 def evaluate_files(

@@ -232,6 +232,7 @@ class Run(OpenedRun):
         """
         from fromnoise.evaluation.evaluate import EvaluationSpec
         from fromnoise.evaluation.limits import check_count, check_num
+        from fromnoise.model.shares import in_first
         from fromnoise.run.evaluations import evaluate_into
         from fromnoise.run.report import write_report
 
@@ -240,7 +241,7 @@ class Run(OpenedRun):
         model, images = self.model(checkpoint, weights, **settings), (self.data, self.held_out)
         spec = replace(spec or EvaluationSpec(), mirrored=self.settings.data.random_flip)
         evaluation = evaluate_into(self.folder, model, *images, num, spec, extended, statistics_to)
-        write_report(self)
+        in_first(lambda: write_report(self))
         return evaluation
 
     def sweep(
@@ -259,6 +260,7 @@ class Run(OpenedRun):
         checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.evaluation.limits import check_count, check_num
+        from fromnoise.model.shares import in_first
         from fromnoise.run.evaluations import sweep_into
         from fromnoise.run.report import write_report
 
@@ -266,7 +268,7 @@ class Run(OpenedRun):
         check_count(self.metadata["data"]["count"] or len(self.data))
         models = {name: self.model(checkpoint, name) for name in axes.get("weights", (weights,))}
         swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
-        write_report(self)
+        in_first(lambda: write_report(self))
         return swept
 
     def export(
