@@ -165,6 +165,9 @@ class TrainOptions:
         None, "images between quick evaluations of 1,000 samples; the best checkpoint is then by their KID", least=1
     )
     log_every: int = option(10, "steps averaged in one line of metrics.jsonl", least=1)
+    report_to: Literal["tensorboard", "wandb", "trackio"] | None = option(
+        None, "also report to this tracker; nothing leaves the machine unless your own environment says so"
+    )
 
 
 SamplerName = Literal[
@@ -263,6 +266,7 @@ HARMLESS = {  # the weights come out the same (num_threads: but for rounding)
         "validations",
         "evaluate_every",
         "log_every",
+        "report_to",
         "num_threads",
     ),
     "sample": (*SampleSettings.__annotations__,),

@@ -37,6 +37,7 @@ TRAIN_FLAGS = {
     "checkpoints_kept": "train.checkpoints_kept",
     "previews": "train.previews",
     "evaluate_every": "train.evaluate_every",
+    "report_to": "train.report_to",
     "seed": "train.seed",
 }
 SAMPLE_FLAGS = {
@@ -63,6 +64,7 @@ ALIASES = {
     "lr_schedule": ("lr_scheduler",),
     "resolution": ("image_size",),
     "checkpoints_kept": ("checkpoints_total_limit",),
+    "report_to": ("logger", "log_with"),
     "autoguidance_scale": ("autoguidance",),
     "guide_checkpoint": ("weaker",),
 }

@@ -1,4 +1,4 @@
-"""Show a run: its report, or the trajectory of chosen seeds, or samplers side by side."""
+"""Show a run: its report, or the trajectory of chosen seeds, or samplers side by side, or all of it in a tracker."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
     parser.flag("trajectory", action="store_true", help="only x, x0 prediction and change of each step, drawn")
     parser.flag("compare", metavar="A,B,...", help="only these samplers side by side, from the same noise")
+    words = "only report what training wrote to this tracker, without what it has"
+    parser.flag("report_to", "logger", "log_with", metavar="{tensorboard,wandb,trackio}", help=words)
     parser.flag("steps", metavar="N,...", help="sampling steps: one number, or several for --compare (5,10,20)")
     parser.flag("seeds", metavar="RANGE", help="seeds of the samples, such as 0-3 or 1,5")
     parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only, by its name")
@@ -22,8 +24,9 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw the chosen view and print where it was written."""
-    if args.trajectory and args.compare:
-        raise UsageError("--trajectory and --compare were both given; use one of them at a time")
+    views = [f"--{name}" for name in ("trajectory", "compare", "report_to") if getattr(args, name)]
+    if len(views) > 1:
+        raise UsageError(f"{' and '.join(views)} were both given; use one of them at a time")
     counts = _counts(args.steps) if args.steps else None
     seeds = parse_seeds(args.seeds) if args.seeds else None
     view = {"label": args.label, **model_arguments(args, without="steps")}
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
         for one in found:
             print(one)
         print(path)
+    elif args.report_to:
+        print(shown.report_to(args.report_to))
     else:
         print(shown.show())
 

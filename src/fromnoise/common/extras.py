@@ -15,6 +15,9 @@ PACKAGES = {
     "dino": "transformers",
     "heif": "pillow-heif",
     "onnx": "onnx onnxscript onnxruntime",
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
 }
 
 

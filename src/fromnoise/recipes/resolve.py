@@ -16,6 +16,7 @@ from fromnoise.common.options import differences, from_dict, replaced
 from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_other_process
+from fromnoise.report.trackers import check_tracker
 from fromnoise.settings import DataOptions, Settings
 from fromnoise.train.hardware import choose_precision
 
@@ -97,7 +98,7 @@ class Request:
         return settings
 
     def check(self) -> None:
-        """UsageError for two lengths, an invalid duration, and a single checkpoint that is kept."""
+        """UsageError for two lengths, an invalid duration, a missing tracker, and a single checkpoint that is kept."""
         given = [length for length in LENGTHS if self.changes.get(length) is not None]
         if len(given) > 1:
             names = " and ".join("--" + length.partition(".")[2] for length in given)
@@ -105,6 +106,8 @@ class Request:
         for duration in ("train.budget", "train.checkpoint_every"):
             if self.changes.get(duration) is not None:
                 parse_duration(self.changes[duration])  # refused now, not after the training
+        if self.changes.get("train.report_to") is not None:
+            check_tracker(self.changes["train.report_to"])
         kept = self.changes.get("train.checkpoints_kept")
         if isinstance(kept, int) and kept == 1:
             raise UsageError(

@@ -33,6 +33,16 @@ class MetricsFile:
         lines = [line for line in found if line is not None]
         return lines, len(found) - len(lines)
 
+    def after(self, offset: int) -> tuple[list[Line], int]:
+        """(the whole lines from the byte `offset` on, the byte at which the next begins); raises OSError."""
+        if not self.path.exists():
+            return [], offset
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            whole, end, _ = file.read().rpartition(b"\n")
+        lines = [_line(text) for text in whole.splitlines()]
+        return [line for line in lines if line is not None], offset + len(whole + end)
+
     def append(self, lines: Sequence[Line]) -> None:
         """Add `lines`, all of them or none; WriteError where that cannot be."""
         content = "".join(json.dumps(_written(line)) + "\n" for line in lines).encode()

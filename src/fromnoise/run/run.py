@@ -179,6 +179,15 @@ class Run(OpenedRun):
 
         return show(self)
 
+    def report_to(self, name: str) -> str:
+        """Report the run to "tensorboard", "wandb" or "trackio"; returns where to look.
+
+        Raises UsageError where it is not installed, and WriteError where it fails: see `fromnoise.run.tracking`.
+        """
+        from fromnoise.run.tracking import report_run
+
+        return report_run(self.folder, self.settings, name)
+
     def diagnose(
         self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]
     ) -> Diagnosis:

@@ -29,6 +29,7 @@ from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.disk_use import disk_use
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import replanned_at
+from fromnoise.run.tracking import tracked
 from fromnoise.settings import Settings
 from fromnoise.train.budget import Budget
 from fromnoise.train.checkpoint import load_weights, restore_newest
@@ -92,7 +93,7 @@ def training_steps(
             validator=_validator(trainer, data, load_validation) if wanted and settings.train.validations else None,
             evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
         )
-        yield from session.steps(stop, None if max_time is None else began + max_time)
+        yield from tracked(folder, settings, session.steps(stop, None if max_time is None else began + max_time))
 
 
 def begin_training(
