@@ -449,6 +449,36 @@ def _read_report(run: Path) -> object:
     return write_report(Run(run, device="cpu"))
 
 
+def _make_bundle(folder: Path) -> list[Sample]:
+    """A packed run, damaged as a whole, in its manifest, and in what its manifest then says it holds."""
+    from fromnoise.run import Run
+
+    path = Run(_make_run(folder), device="cpu").pack(folder / "b.zip")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+
+    def again(name: str) -> Callable[[bytes], bytes]:
+        def wrap(content: bytes) -> bytes:
+            held = {**members, name: _signed(content) if name == "config.json" else content}
+            if name != "manifest.json":
+                about = {"bytes": len(held[name]), "sha256": hashlib.sha256(held[name]).hexdigest()}
+                stored = json.loads(members["manifest.json"])
+                held["manifest.json"] = json.dumps({**stored, "files": {**stored["files"], name: about}}).encode()
+            return _zipped(held)
+
+        return wrap
+
+    changed = ("manifest.json", "config.json", "checkpoints/00000024/manifest.json")
+    return [Sample(path, path.read_bytes()), *(Sample(path, members[name], again(name)) for name in changed)]
+
+
+def _unpack(folder: Path) -> object:
+    from fromnoise.run import Run
+
+    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    return Run.unpack(folder / "b.zip", folder / "unpacked", device="cpu")
+
+
 def _make_config(folder: Path) -> list[Sample]:
     from fromnoise.common.options import to_dict
     from fromnoise.run.folder import to_toml
@@ -507,6 +537,7 @@ READERS = {
         Reader("optimizer", _make_in_run("checkpoints/*24/optimizer.safetensors", manifest=True), _restore),
         Reader("checkpoint", _make_in_run("checkpoints/*24/model.safetensors"), _restore_or_model),
         Reader("averages", _make_in_run("averages/*.*", **LONG), _in_copy(_average)),
+        Reader("bundle", _make_bundle, _unpack),
         Reader("best.json", _make_best, _in_copy(_best)),
         Reader("results", _make_results, _in_copy(_read_report), refuses=False, one_in=2),
         Reader("curves", _make_in_run("metrics.jsonl"), _in_copy(_draw_log), refuses=False, one_in=10),

@@ -285,6 +285,19 @@ def pipeline_of_weights(content: bytes) -> str:
     return "pipeline"
 
 
+def bundle_of(content: bytes) -> str:
+    """A bundle in which the file is every file of a run, as its manifests say."""
+    names = ("config.json", "config.toml", "metrics.jsonl", "checkpoints/00000264/state.json", "README.md")
+    weights = [f"checkpoints/00000264/{name}.safetensors" for name in ("model", "ema", "optimizer")]
+    digest = hashlib.sha256(content).hexdigest()
+    listed = {name: {"bytes": len(content), "sha256": digest} for name in (*names, *weights)}
+    with zipfile.ZipFile("bundle.zip", "w") as archive:
+        for name in listed:
+            archive.writestr(name, content)
+        archive.writestr("manifest.json", json.dumps({"format": 1, "files": listed}))
+    return "bundle.zip"
+
+
 EVALUATE = ("evaluate", "whole", "--num", "10", "--steps", "1")
 LOG = ("metrics.jsonl", "evaluation.json", "sweep.json", "diagnosis.json", "figures/show.json")
 DOORS: dict[str, Callable[[bytes], object]] = {
@@ -298,6 +311,8 @@ DOORS: dict[str, Callable[[bytes], object]] = {
     "import": lambda c: main(["import", pipeline_of_weights(c), "--output_dir", "new"]),
     "import-index": lambda c: main(["import", str(Path(lay("p/model_index.json", c)).parent), "--output_dir", "new"]),
     "import-state_dict": door("import", "--state_dict", "FILE", "--recipe", "default", "--data", DATA),
+    "unpack": door("unpack", "FILE", "--output_dir", "new", file="file.zip"),
+    "unpack-weights": lambda c: main(["unpack", bundle_of(c), "--output_dir", "new"]),
     "sample": door("sample", "FILE", *QUICK),
     "evaluate-run": entered(evaluated, in_run(*LOG)),
     "evaluate-statistics": door(*EVALUATE, "--statistics", "FILE"),

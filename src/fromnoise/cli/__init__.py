@@ -28,6 +28,8 @@ VERBS = {
     "evaluate": "measure how good samples are, beside real images",
     "export": "write a trained model for diffusers, ONNX or the browser, compared with the run",
     "import": "make a run of a model for diffusers, or of a state dict, compared with what it was",
+    "pack": "write a run as one .zip, to send to somebody",
+    "unpack": "make a run folder of a .zip that `pack` wrote",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",

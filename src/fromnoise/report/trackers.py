@@ -156,7 +156,7 @@ class Trackio:
         name = f"{run.path.resolve().name}-{run.identity}"
         own = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
         self.run = trackio.init(PROJECT, name, config=dict(run.settings), resume="allow", **own)
-        self.where = f"the run {name} of trackio's project {PROJECT} (`trackio show --project {PROJECT}`)"
+        self.where = f"the run {name} of trackio's project {PROJECT} (`trackio show`)"
 
     def log(self, row: Row, images: int, seconds: float) -> None:
         """See `Tracker`."""

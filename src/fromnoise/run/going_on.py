@@ -38,10 +38,11 @@ class FoundRun:
         return from_dict(Settings(), self.record["settings"])
 
     def must_be_of(self, images: ArrayData) -> None:
-        """UsageError where the run was trained on other images, and for an imported one, which cannot go on."""
-        if self.record.get("imported"):
+        """UsageError where the run was trained on other images, and for one without the optimizer's state."""
+        how = next((how for how in ("imported", "packed") if self.record.get(how)), None)
+        if how:
             raise UsageError(
-                f"{self.folder.path} was imported, without the optimizer's state, so it cannot go on; start a new run "
+                f"{self.folder.path} was {how} without the optimizer's state, so it cannot go on; start a new run "
                 f"from its weights: `fromnoise train DATA --init {quoted(self.folder.path)}`"
             )
         begun = self.record["data"]["fingerprint"]

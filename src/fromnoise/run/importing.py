@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +16,8 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from fromnoise.common.errors import CheckpointError, DataError, UsageError, WriteError
-from fromnoise.common.files import check_writable, read_regular
+from fromnoise.common.errors import CheckpointError, DataError, UsageError
+from fromnoise.common.files import read_regular
 from fromnoise.common.options import to_dict
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import MOST_BYTES, parse_object
@@ -38,6 +36,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.run.hub import downloaded, is_hub_id
 from fromnoise.run.metadata import facts_of_images, versions
 from fromnoise.run.opened import OpenedRun
+from fromnoise.run.staging import staged_run, vacant
 from fromnoise.run.state_dict import read_state_dict
 from fromnoise.train.checkpoint import FORMAT
 from fromnoise.train.checkpoint_files import write_checkpoint
@@ -115,11 +114,7 @@ def _at_hand(source: str | Path) -> tuple[Path, str]:
 
 
 def _vacant(output_dir: str | Path | None, name: str) -> Path:
-    path = Path(output_dir) if output_dir else Path("runs") / f"{file_part(name.rpartition('/')[2])}-imported"
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"{path} is there already; choose another --output_dir, or remove it")
-    check_writable(path / "config.json")
-    return path
+    return vacant(Path(output_dir) if output_dir else Path("runs") / f"{file_part(name.rpartition('/')[2])}-imported")
 
 
 def _with_images(found: DiffusersSource, source: str | None) -> tuple[DiffusersSource, ArrayData | None]:
@@ -231,9 +226,8 @@ def _write(target: Path, found: DiffusersSource, images: ArrayData | None, origi
     }
     state = {"format": FORMAT, "step": 0, "images": found.images, "total": found.images}
     weights = {name: value.contiguous() for name, value in found.weights.items()}
-    staged = target.with_name(f".import-{uuid.uuid4().hex[:12]}")
-    folder = RunFolder(staged)
-    try:
+    with staged_run(target) as staged:
+        folder = RunFolder(staged)
         folder.create({"recipe": settings.recipe, "data": {"source": settings.data.source}}, record)
         write_checkpoint(
             folder.checkpoints,
@@ -241,11 +235,4 @@ def _write(target: Path, found: DiffusersSource, images: ArrayData | None, origi
             {"model.safetensors": save(weights), "state.json": json.dumps(state).encode()},
         )
         OpenedRun(staged, device="cpu").model()  # reads all of it again
-        if target.exists():
-            target.rmdir()
-        staged.rename(target)
-    except OSError as error:
-        raise WriteError(f"cannot write '{target}' ({error.strerror or error}); choose another --output_dir") from error
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     write_run_card(OpenedRun(target, device="cpu"))

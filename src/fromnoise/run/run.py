@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from fromnoise.run.opened import OpenedRun
+from fromnoise.run.portable import PortableRun
 from fromnoise.settings import SampleSettings
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fromnoise.train.trainer import TrainStep
 
 
-class Run(OpenedRun):
+class Run(PortableRun):
     """The run in the folder `path`; raises CheckpointError where there is none.
 
     device: "auto", "cpu", "cuda" or "mps". Use `Run.create` to begin a new one.
@@ -178,15 +178,6 @@ class Run(OpenedRun):
         from fromnoise.run.report import show
 
         return show(self)
-
-    def report_to(self, name: str) -> str:
-        """Report the run to "tensorboard", "wandb" or "trackio"; returns where to look.
-
-        Raises UsageError where it is not installed, and WriteError where it fails: see `fromnoise.run.tracking`.
-        """
-        from fromnoise.run.tracking import report_run
-
-        return report_run(self.folder, self.settings, name)
 
     def diagnose(
         self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]
