@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +14,16 @@ import torch
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import replaced
+from fromnoise.export.runtime import VERSION
 from fromnoise.model.build import build_denoiser
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import Settings
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+]
 
 
 class Made(Protocol):
@@ -50,3 +60,61 @@ def made(settings_of) -> Made:
 def run(tiny_run) -> Path:
     """The folder of a run that training made; tests only look at it."""
     return tiny_run.path
+
+
+@pytest.fixture(scope="session")
+def npm_package(tmp_path_factory) -> Callable[[str], Path]:
+    """npm_package("NAME@VERSION"): the package as npm packs it."""
+
+    def fetch(name: str) -> Path:
+        if not shutil.which("npm"):
+            pytest.skip("npm is not installed")
+        folder = tmp_path_factory.mktemp("npm")
+        command = ["npm", "pack", "--silent", name]
+        got = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if got.returncode:
+            pytest.skip(f"npm could not fetch {name}: {got.stderr.strip()[-200:]}")
+        return folder / got.stdout.strip().splitlines()[-1]
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def package(npm_package) -> Path:
+    """onnxruntime-web as npm packs it."""
+    return npm_package(f"onnxruntime-web@{VERSION}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """opened(path, script, **context): (page, what its console said) after the first image and its completion.
+
+    script: is run before the page's own.
+    """
+    contexts = []
+
+    def open_page(path: Path, script: str = "", **context: Any):
+        contexts.append(browser.new_context(offline=True, **context))
+        page, said = contexts[-1].new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+        page.add_init_script(script)
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-completed]", timeout=60_000)
+        return page, said
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -10,6 +10,7 @@ import base64
 import copy
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.prediction import determinant
+from fromnoise.export.inpainting import inpainting_plan
 from fromnoise.export.onnx_file import network_onnx, run_onnx, with_half_weights
 from fromnoise.export.plan import SamplingPlan, sampling_plan
 from fromnoise.export.runtime import Runtime
@@ -34,7 +36,8 @@ from fromnoise.model.trained_model import TrainedModel
 MOST_BYTES = 8_000_000
 STEP_COUNTS = (*range(1, 11), 15, 20, 30)
 CORRUPTIONS = 50
-SCRIPTS = ("noise.js", "sampler.js", "words.js", "view.js", "main.js")
+SCRIPTS = ("noise.js", "sampler.js", "words.js", "view.js", "drawing.js", "completion.js", "main.js")
+EDIT_STEPS = 20  # or more, unless the model samples in more: a step of inpainting that is too long leaves a seam
 CHECKED_SEEDS = 4
 
 
@@ -86,6 +89,11 @@ def plans(model: TrainedModel) -> dict[int, SamplingPlan]:
             if steps == own.steps:
                 raise
     return found
+
+
+def edit_steps(counts: Iterable[int], own: int) -> int:
+    """The number of steps to inpaint with, of those in `counts`: the model's own, or 20 if that is more."""
+    return min((steps for steps in counts if steps >= max(own, EDIT_STEPS)), default=own)
 
 
 def corruption_table(model: TrainedModel) -> list[dict[str, float]]:
@@ -160,7 +168,7 @@ def _rounded(model: TrainedModel) -> TrainedModel:
 
 def about(model: TrainedModel, title: str) -> dict[str, Any]:
     """What the page's JavaScript knows of the model."""
-    spec, own = model.spec, model.sampling
+    spec, own, offered = model.spec, model.sampling, plans(model)
     return {
         "title": title,
         "version": __version__,
@@ -174,20 +182,26 @@ def about(model: TrainedModel, title: str) -> dict[str, Any]:
         "guidance_scale": own.guidance_scale,
         "sampler": own.sampler,
         "images_seen": model.images,
-        "plans": {str(steps): asdict(plan) for steps, plan in plans(model).items()},
+        "unlabelled": model.sees_unlabelled,
+        "edit_steps": edit_steps(offered, own.steps),
+        "plans": {str(steps): asdict(plan) for steps, plan in offered.items()},
+        "inpainting": {str(steps): asdict(inpainting_plan(own, model.denoiser, steps)) for steps in offered},
         "corruption": corruption_table(model),
     }
 
 
 def _page(model: TrainedModel, title: str, runtime: Runtime, network: bytes) -> bytes:
+    facts = about(model, title)
     packed = {
-        "about": json.dumps(about(model, title)).encode(),
+        "about": json.dumps(facts).encode(),
         "network": network,
         "runtime-script": runtime.script,
         "runtime-binary": runtime.binary,
     }
     text: str = _template().render(
         title=title,
+        about=facts,
+        guided=any(one["guided"] for plan in facts["plans"].values() for one in plan["evaluations"]),
         style=Markup(_read("page.css")),
         script=Markup(_bundled()),
         packed={name: _packed(content) for name, content in packed.items()},

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
-from fromnoise.diffusion.denoiser import Denoiser, Estimate
+from fromnoise.diffusion.denoiser import Denoiser, Estimate, Estimator
 from fromnoise.diffusion.guidance import ClassifierFreeGuidance
 from fromnoise.diffusion.prediction import determinant
-from fromnoise.diffusion.samplers.base import Carry
+from fromnoise.diffusion.samplers.base import Carry, Sampler
 from fromnoise.diffusion.samplers.loop import starting_point
 from fromnoise.model.build import build_sampler, build_sampling
 from fromnoise.settings import SampleOptions
@@ -89,6 +89,12 @@ def sampling_plan(options: SampleOptions, denoiser: Denoiser, steps: int | None 
     Raises:
         UsageError: for autoguidance, which takes a second network, and settings that do not go together.
     """
+    options, estimator, grid = prepared(options, denoiser, steps)
+    return Recorder(denoiser, estimator, grid).record(options)
+
+
+def prepared(options: SampleOptions, denoiser: Denoiser, steps: int | None) -> tuple[SampleOptions, Estimator, Tensor]:
+    """The options with `steps` steps, the estimator whose guidance counts, and the grid; raises as `sampling_plan`."""
     if options.guide_checkpoint is not None:
         raise UsageError(
             f"guide_checkpoint is {options.guide_checkpoint}, but an exported model holds one network; export without "
@@ -96,13 +102,13 @@ def sampling_plan(options: SampleOptions, denoiser: Denoiser, steps: int | None 
         )
     options = replace(options, steps=steps or options.steps)
     estimator, _, grid = build_sampling(replace(options, clip=False, threshold=None), denoiser)
-    return _Recorder(denoiser, estimator, grid).record(options)
+    return options, estimator, grid
 
 
-class _Recorder:
+class Recorder:
     """Runs a sampler on vectors of weights: entry 0 is the starting noise, then x0 predictions, then fresh noise."""
 
-    def __init__(self, denoiser: Denoiser, estimator: Any, grid: Tensor) -> None:
+    def __init__(self, denoiser: Denoiser, estimator: Estimator, grid: Tensor) -> None:
         self.denoiser, self.grid = denoiser, grid
         self.guidance = estimator if isinstance(estimator, ClassifierFreeGuidance) else None
         self.most = 2 * (len(grid) - 1)  # evaluations, at most
@@ -111,15 +117,14 @@ class _Recorder:
 
     def record(self, options: SampleOptions) -> SamplingPlan:
         """The plan of one walk along the grid."""
-        process, sampler = self.denoiser.process, build_sampler(options)
-        sampler.check(process)
-        x = starting_point(process, self._unit(0), float(self.grid[0]))
+        sampler = build_sampler(options)
+        sampler.check(self.denoiser.process)
+        x = starting_point(self.denoiser.process, self.unit(0), float(self.grid[0]))
         ends: list[Tensor] = []
         made: list[int] = []
         carry: Carry = None
         for i in range(len(self.grid) - 1):
-            t, s = self.grid[i : i + 1], self.grid[i + 1 : i + 2]
-            x, _, carry = sampler.step(self._estimate, process, x, t, s, carry, partial(self._fresh, i))
+            x, carry = self.step(sampler, i, x, carry)
             ends.append(x)
             made.append(len(self.evaluations))
         return SamplingPlan(
@@ -127,15 +132,21 @@ class _Recorder:
             times=tuple(self.grid.tolist()),
             fresh_steps=tuple(self.fresh_steps),
             evaluations=tuple(self.evaluations),
-            step_ends=tuple(self._combination(x) for x in ends),
+            step_ends=tuple(self.combination(x) for x in ends),
             made=tuple(made),
         )
+
+    def step(self, sampler: Sampler, i: int, x: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
+        """Step i of the grid, from x."""
+        t, s = self.grid[i : i + 1], self.grid[i + 1 : i + 2]
+        x, _, carry = sampler.step(self._estimate, self.denoiser.process, x, t, s, carry, partial(self._fresh, i))
+        return x, carry
 
     def _fresh(self, step: int) -> Tensor:
         """The noise of step `step`: the same within a step."""
         if step not in self.fresh_steps:
             self.fresh_steps.append(step)
-        return self._unit(1 + self.most + self.fresh_steps.index(step))
+        return self.unit(1 + self.most + self.fresh_steps.index(step))
 
     def _estimate(self, x: Tensor, t: Tensor) -> Estimate:
         process, prediction = self.denoiser.process, self.denoiser.prediction
@@ -150,19 +161,20 @@ class _Recorder:
             x_weight=float(q / det),
             out_weight=float(-sigma / det),
             guided=guided,
-            x=self._combination(x),
+            x=self.combination(x),
         )
         self.evaluations.append(one)
-        x0 = self._unit(len(self.evaluations))
+        x0 = self.unit(len(self.evaluations))
         return Estimate(x0, (x - float(alpha) * x0) / float(sigma), x0)
 
-    def _unit(self, place: int) -> Tensor:
+    def unit(self, place: int) -> Tensor:
         """The vector that stands for one image: (1, weights, 1, 1), as samplers take it."""
         unit = torch.zeros(1, 1 + self.most + len(self.grid), 1, 1, dtype=torch.float64)
         unit[0, place] = 1
         return unit
 
-    def _combination(self, x: Tensor) -> Combination:
+    def combination(self, x: Tensor) -> Combination:
+        """What the vector x stands for."""
         weights, fresh = x.flatten().tolist(), 1 + self.most
         return Combination(
             weights[0],

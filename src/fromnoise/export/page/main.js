@@ -1,6 +1,7 @@
 // The page: unpack the network, then draw whenever a control changes. A newer request ends an older one.
 import { Model } from "./sampler.js";
-import { Page, buttons, byId, paint } from "./view.js";
+import { Completion } from "./completion.js";
+import { Page, buttons, byId, paint, places, still } from "./view.js";
 
 async function unpacked(id) {
   const part = byId(id);
@@ -11,6 +12,7 @@ async function unpacked(id) {
 }
 
 async function loaded() {
+  if (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done));
   const [about, network, script, binary] = await Promise.all(
     ["about", "network", "runtime-script", "runtime-binary"].map(unpacked),
   );
@@ -24,6 +26,8 @@ async function loaded() {
   return new Model(JSON.parse(new TextDecoder().decode(about)), ort, session);
 }
 
+const MORE = 16;
+
 /** What is asked for, what was drawn, and the controls that change it. */
 class Studio {
   constructor(page, model) {
@@ -32,21 +36,16 @@ class Studio {
     this.frames = [];
     this.request = 0;
     this.controls();
-    page.onSwitch = () => this.shown();
+    this.completion = new Completion(page, model, () => this.frames.at(-1)?.x);
+    page.onSwitch = () => { this.shown(); this.completion.respoken(); };
   }
 
   controls() {
     const { about } = this;
-    if (about.classes.length) {
-      byId("classes").hidden = false;
-      buttons(byId("classes").querySelector(".buttons"), about.classes, 0, (i) => { this.label = i; this.draw(); });
-    }
-    const guided = Object.values(about.plans).some((plan) => plan.evaluations.some((one) => one.guided));
-    byId("scale-row").hidden = !guided || !about.classes.length;
+    if (about.classes.length) buttons(byId("classes"), (i) => { this.label = i; this.draw(); });
     byId("scale").max = Math.max(5, Math.ceil(about.guidance_scale));
     byId("scale").min = Math.min(1, about.guidance_scale);
     byId("scale").value = about.guidance_scale;
-    byId("steps").max = this.counts.length - 1;
     byId("steps").value = this.counts.indexOf(about.steps);
     byId("controls").onsubmit = (event) => event.preventDefault();
     for (const id of ["seed", "steps", "scale"]) byId(id).oninput = () => this.draw();
@@ -72,7 +71,7 @@ class Studio {
     const mine = ++this.request, wish = this.wish, began = performance.now(), frames = [];
     byId("steps-value").value = wish.steps;
     byId("scale-value").value = wish.scale.toFixed(1);
-    this.page.say(() => this.page.words.drawing);
+    this.page.say(() => this.page.words.generating);
     for await (const frame of this.model.sample(wish)) {
       if (mine !== this.request) return;
       frames.push(frame);
@@ -102,24 +101,24 @@ class Studio {
     for (let i = 0; i < frames.length && frames === this.frames; i++) {
       byId("film").value = i;
       this.shown();
-      await new Promise((done) => setTimeout(done, 1600 / frames.length + 60));
+      await new Promise((done) => setTimeout(done, still() ? 700 : 1600 / frames.length + 60));
     }
   }
 
   async more() {
     const wish = this.wish, mine = (this.asked = (this.asked || 0) + 1);
-    byId("gallery").replaceChildren();
-    for (let i = 0; i < 16 && mine === this.asked; i++) {
+    const there = places(byId("gallery"), MORE, this.about);
+    this.page.say(() => this.page.words.generating);
+    for (let i = 0; i < MORE; i++) {
       const one = { ...wish, seed: (wish.seed + i) % 4294967296 };
       let last;
-      for await (const frame of this.model.sample(one)) last = frame;
-      if (mine !== this.asked) return;
-      const item = document.createElement("div"), canvas = document.createElement("canvas");
-      item.setAttribute("role", "listitem");
-      item.append(canvas);
-      byId("gallery").append(item);
-      paint(canvas, this.about, last.x, this.named(one));
+      for await (const frame of this.model.sample(one)) {
+        if (mine !== this.asked) return;
+        last = frame;
+      }
+      paint(there[i], this.about, last.x, this.named(one));
     }
+    this.page.say(() => this.page.words.all_drawn(MORE));
   }
 
   async corrupted() {
@@ -138,7 +137,7 @@ const page = new Page();
 globalThis.fromnoise = loaded().then(
   (model) => {
     const studio = new Studio(page, model);
-    return studio.draw().then(() => studio);
+    return studio.draw().then(() => studio.completion.begin()).then(() => studio);
   },
   (error) => page.say(() => page.words.failed(error.message), true),
 );

@@ -13,17 +13,18 @@ export class Model {
     return sharedNoise(seed, this.size, this.about.prior);
   }
 
-  /** x0 of x (Float32Array) at one row of a table {code, input_scale, x_weight, out_weight}, guided by `scale`. */
+  /** x0 of x (Float32Array) at one row of a table {code, input_scale, x_weight, out_weight}, guided by `scale`;
+   * label: a class, the number of classes for none, null where the model has no classes. */
   async denoise(at, x, label, scale) {
-    const guided = at.guided && label !== null && scale !== 1;
-    const labels = guided ? [label, this.about.classes.length] : [label];
+    const none = this.about.classes.length, guided = at.guided && label !== null && label !== none && scale !== 1;
+    const labels = guided ? [label, none] : [label];
     const [first, second] = await this.evaluate(at, x, labels);
     const range = this.about;
     const x0 = new Float32Array(this.size);
     for (let i = 0; i < this.size; i++) {
       const one = at.x_weight * x[i] + at.out_weight * first[i];
-      const none = guided ? at.x_weight * x[i] + at.out_weight * second[i] : one;
-      const value = guided ? none + scale * (one - none) : one;
+      const other = guided ? at.x_weight * x[i] + at.out_weight * second[i] : one;
+      const value = guided ? other + scale * (one - other) : one;
       x0[i] = range.clip ? Math.min(Math.max(value, range.low), range.high) : value;
     }
     return x0;
@@ -58,6 +59,33 @@ export class Model {
       while (step < plan.steps && plan.made[step] === k + 1) {
         yield { x: combine(plan.step_ends[step], noise, found, fresh), x0: found[k], t: plan.times[step + 1], step: ++step };
       }
+    }
+  }
+
+  /**
+   * Inpainting as diffusion/editing.py does it, by RePaint (Lugmayr et al. 2022): yields {x, x0, step} after each step.
+   * known: the image, as x. open: 1 where a pixel is to be completed. passes: how often each step is taken.
+   */
+  async *inpaint({ known, open, seed, label, steps, passes, scale }) {
+    const { steps: walk, alpha, sigma } = this.about.inpainting[steps], noise = this.noise(seed);
+    const area = open.length, start = { noise: sigma[0], x0: [], fresh: [] };
+    const kept = (x, i, eps) => x.map((v, p) => (open[p % area] ? v : alpha[i] * known[p] + sigma[i] * eps[p]));
+    let x = kept(combine(start, noise, [], []), 0, noise);
+    for (const [i, { evaluations, end }] of walk.entries()) {
+      const rounds = sigma[i + 1] > 0 ? passes : 1;
+      let found;
+      for (let again = 0; again < rounds; again++) {
+        const draw = (kind) => this.noise(seed + STREAMS * (1 + 3 * (i * passes + again) + kind));
+        const fresh = end.fresh.length ? [draw(0)] : [];
+        found = [];
+        for (const at of evaluations) found.push(await this.denoise(at, combine(at.x, x, found, fresh), label, scale));
+        x = kept(combine(end, x, found, fresh), i + 1, draw(1));
+        if (again === rounds - 1) break;
+        const ratio = alpha[i] / alpha[i + 1], z = draw(2);
+        const added = Math.sqrt(Math.max(sigma[i] ** 2 - (ratio * sigma[i + 1]) ** 2, 0));
+        x = x.map((v, p) => ratio * v + added * z[p]);
+      }
+      yield { x, x0: found[0], step: i + 1 };
     }
   }
 }

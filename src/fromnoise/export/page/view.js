@@ -42,26 +42,27 @@ export class Page {
   }
 }
 
+/** Whether the reader's system asks for less motion. */
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
 /** Draw x on a canvas, and say to screen readers what it shows. */
 export function paint(canvas, about, x, label) {
-  [, canvas.height, canvas.width] = about.shape;
   canvas.getContext("2d").putImageData(pixels(about, x), 0, 0);
-  canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", label);
 }
 
-/** Buttons of which one is pressed; `choose` gets its index. */
-export function buttons(box, names, chosen, choose) {
-  const all = names.map((name, i) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = name;
-    button.setAttribute("aria-pressed", String(i === chosen));
-    button.onclick = () => {
-      all.forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-      choose(i);
-    };
-    return button;
-  });
+/** `count` canvases in a box, all there at once, so that nothing moves when images come. */
+export function places(box, count, about) {
+  const [, height, width] = about.shape;
+  const all = Array.from({ length: count }, () => Object.assign(document.createElement("canvas"), { width, height, role: "img" }));
   box.replaceChildren(...all);
+  return all;
+}
+
+/** Makes the buttons in a box a choice of one; `choose` gets its index. */
+export function buttons(box, choose) {
+  const all = [...box.children];
+  const press = (pressed) => all.forEach((button, i) => button.setAttribute("aria-pressed", String(i === pressed)));
+  all.forEach((button, i) => { button.onclick = () => { press(i); choose(i); }; });
+  press(0);
 }
