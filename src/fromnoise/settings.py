@@ -117,7 +117,10 @@ class TrainOptions:
     budget: str | None = option(
         None, "wall time from start to the last checkpoint, such as 90s, 3m or 1.5h", duration=True
     )
-    train_batch_size: int = option(128, "images per step", least=1)
+    train_batch_size: int = option(128, "images per step, of all processes together", least=1)
+    gradient_accumulation_steps: int = option(
+        1, "micro-batches in which a process computes its images of a step; the step stays the same", least=1
+    )
     optimizer: Literal["adam", "adamw", "muon"] = option(
         "adamw", "Adam, AdamW (weight decay apart from the gradient), or Muon for matrices and AdamW for the rest"
     )
@@ -167,6 +170,9 @@ class TrainOptions:
     log_every: int = option(10, "steps averaged in one line of metrics.jsonl", least=1)
     report_to: Literal["tensorboard", "wandb", "trackio"] | None = option(
         None, "also report to this tracker; nothing leaves the machine unless your own environment says so"
+    )
+    answer_within: str = option(
+        "30m", "of many processes, one that does not answer for so long ends the training", duration=True
     )
 
 
@@ -256,7 +262,7 @@ class Settings:
 
 
 # What a run that goes on may change. Each setting stands in one of these tables.
-HARMLESS = {  # the weights come out the same (num_threads: but for rounding)
+HARMLESS = {  # the weights come out the same (num_threads, gradient_accumulation_steps: but for rounding)
     "data": ("source", "on_bad_image"),  # the images themselves are compared
     "train": (
         "checkpoint_every",
@@ -268,6 +274,8 @@ HARMLESS = {  # the weights come out the same (num_threads: but for rounding)
         "log_every",
         "report_to",
         "num_threads",
+        "gradient_accumulation_steps",
+        "answer_within",
     ),
     "sample": (*SampleSettings.__annotations__,),
 }

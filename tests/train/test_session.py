@@ -161,9 +161,9 @@ def bad_from(trainer, first, last=10**9):
     """Let the batches of the steps `first` to `last`, from 1, hold what is not a number."""
     good = trainer.batches.batch
 
-    def batch(step):
-        images, label = good(step)
-        return (torch.full((8, 1, 4, 4), math.nan) if first <= step + 1 <= last else images), label
+    def batch(step, slots=slice(None)):
+        images, label = good(step, slots)
+        return (torch.full_like(images, math.nan, dtype=torch.float32) if first <= step + 1 <= last else images), label
 
     trainer.batches.batch = batch
 
@@ -212,7 +212,7 @@ def test_a_divergence_leaves_the_last_checkpoint(make_trainer, store, monkeypatc
     trainer = make_trainer(total=800)
     steps = Session(trainer, store).steps(StopRequest())
     next(steps)
-    monkeypatch.setattr(trainer.batches, "batch", lambda step: (torch.full((8, 1, 4, 4), float("nan")), None))
+    monkeypatch.setattr(trainer.batches, "batch", lambda *_: (torch.full((8, 1, 4, 4), math.nan), None))
     with pytest.raises(DivergedError):
         list(steps)
     assert store.saved == []

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import importlib
 import keyword
+import os
 import sys
 from collections.abc import Sequence
 
 from fromnoise.cli.flags import fix_threads
+from fromnoise.cli.launch import reported_to_launcher
 from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
 from fromnoise.cli.parser import Parser, parse
 from fromnoise.cli.stopping import Stopped, stopped_by_signals
-from fromnoise.common.errors import FromNoiseError, Interrupted, MemoryLimitError, UsageError, WriteError
+from fromnoise.common.errors import FromNoiseError, Interrupted, MemoryLimitError, ProcessError, UsageError, WriteError
 from fromnoise.common.memory import is_out_of_memory
 
 VERBS = {
@@ -57,19 +59,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A standard output that is full ends no work: what was made is kept, and the exit code is then that of WriteError.
     """
-    with kept_streams(sys.stdout, sys.stderr) as output, stopped_by_signals():
+    with reported_to_launcher() as codes, kept_streams(sys.stdout, sys.stderr) as output, stopped_by_signals():
         code = _run(sys.argv[1:] if argv is None else list(argv))
         output.flush()
-        if not output.full:
-            return code
-        reason = output.full.strerror or type(output.full).__name__
-        _say(f"fromnoise: cannot write to standard output ({reason}); free some space, or send it elsewhere")
-        return code or WriteError.exit_code
+        if output.full:
+            reason = output.full.strerror or type(output.full).__name__
+            _say(f"fromnoise: cannot write to standard output ({reason}); free some space, or send it elsewhere")
+            code = code or WriteError.exit_code
+        codes[0] = code
+    return codes[0]
 
 
 def _run(argv: list[str]) -> int:
     try:
         args = parse(build_parser(), argv)
+        args.argv = argv
         if args.verb != "doctor" and here() is None:  # torch's libraries would end the process
             raise UsageError("the working folder is gone; change to a folder that exists, and run the command again")
         fix_threads(args)
@@ -78,10 +82,12 @@ def _run(argv: list[str]) -> int:
     except SystemExit as stop:  # argparse after --help and --version
         return int(stop.code or 0)
     except Interrupted as stop:
-        _say(f"\nfromnoise: {stop}")
+        if not stop.quiet:
+            _say(f"\nfromnoise: {stop}")
         return stop.exit_code
     except FromNoiseError as error:
-        _say(f"fromnoise: {error}")
+        if not _said_by_another(error):
+            _say(f"fromnoise: {error}")
         return error.exit_code
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
@@ -91,6 +97,15 @@ def _run(argv: list[str]) -> int:
     except KeyboardInterrupt as stop:
         _say("\nfromnoise: stopped")
         return stop.exit_code if isinstance(stop, Stopped) else 130
+
+
+def _said_by_another(error: FromNoiseError) -> bool:
+    """Whether the first of many processes says it: what they have agreed on, or all found out before they joined."""
+    if error.quiet or isinstance(error, ProcessError) or not os.environ.get("RANK", "0").strip("0"):
+        return error.quiet
+    from fromnoise.train.distributed import ALONE, current
+
+    return current() is ALONE
 
 
 def _say(text: str) -> None:

@@ -27,6 +27,7 @@ TRAIN_FLAGS = {
     "holdout": "data.holdout",
     "on_bad_image": "data.on_bad_image",
     "train_batch_size": "train.train_batch_size",
+    "gradient_accumulation_steps": "train.gradient_accumulation_steps",
     "learning_rate": "train.learning_rate",
     "lr_schedule": "train.lr_schedule",
     "mixed_precision": "train.mixed_precision",

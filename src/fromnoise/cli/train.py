@@ -15,8 +15,9 @@ from fromnoise.cli.flags import (
     chosen_settings,
     write_json,
 )
+from fromnoise.cli.launch import command_start, launch, wants_processes
 from fromnoise.cli.parser import Parser
-from fromnoise.common.durations import format_duration, parse_duration, process_start
+from fromnoise.common.durations import format_duration, parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import quoted
 from fromnoise.recipes.recipes import RECIPES, images_needed
@@ -46,6 +47,12 @@ def add_arguments(parser: Parser) -> None:
     )
     add_setting_flags(parser, TRAIN_FLAGS)
     add_device_flag(parser)
+    parser.flag(
+        "num_processes",
+        type=int,
+        metavar="N",
+        help="train in N processes on this machine, as torchrun starts them; the weights are those of one",
+    )
     parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
     parser.flag(
         "dry_run", action="store_true", help="say what is in DATA and what the training takes, measured; write nothing"
@@ -61,27 +68,38 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     """Create or open the run, train it, and print its path. waited: seconds that a time budget does not count."""
     changes = chosen_settings(args, TRAIN_FLAGS | THREAD_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
+    if args.num_processes is not None and wants_processes(args.num_processes):
+        raise SystemExit(launch(args.num_processes, args.argv))
     if args.dry_run:
-        return _dry_run(args, changes, process_start() + waited)
+        return _dry_run(args, changes, command_start() + waited)
     if args.json:
         raise UsageError("--json is for --dry_run; give both, or read config.json and metrics.jsonl of the run")
 
     from fromnoise.cli.progress import TrainProgress
     from fromnoise.run import Run
     from fromnoise.run.facts import decisions
+    from fromnoise.train.distributed import current
 
     training = _opened(Run, args, changes)
+    if current().rank:
+        return _follow(training, max_time)
     for note in training.metadata["data"]["notes"]:
         print(note)
     for name, value in decisions(training):
         print(f"{name}: {value}")
     for name, (old, new) in training.changes.items():
         print(f"changed: {name}: {new}, before {old}")
-    started = process_start() + waited + training.download_seconds
+    started = command_start() + waited + training.download_seconds
     with TrainProgress(training) as progress:
         for step in training.steps(started=started, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
     _conclude(training, progress)
+
+
+def _follow(training: Run, max_time: float | None) -> None:
+    """Train beside process 0, which prints what there is to say."""
+    for _ in training.steps(started=command_start() + training.download_seconds, max_time=max_time):
+        pass
 
 
 def _opened(kind: type[SomeRun], args: argparse.Namespace, changes: dict[str, Any]) -> SomeRun:

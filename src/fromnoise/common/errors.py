@@ -25,8 +25,16 @@ class FromNoiseError(Exception):
     quiet = False  # of many processes, another one says it
 
     def __init__(self, message: str = "") -> None:
-        # It may hold a name from anywhere. What is listed below a sentence is indented; other lines are part of a name.
-        super().__init__(re.sub(r"\n(?! {2})", r"\\n", visible(message)))
+        super().__init__(_shown(message))
+
+    def add(self, words: str) -> None:
+        """Add what was done about it."""
+        self.args = (f"{self}{_shown(words)}",)
+
+
+def _shown(message: str) -> str:
+    # It may hold a name from anywhere. What is listed below a sentence is indented; other lines are part of a name.
+    return re.sub(r"\n(?! {2})", r"\\n", visible(message))
 
 
 class UsageError(FromNoiseError):
@@ -73,6 +81,10 @@ class ProcessError(FromNoiseError):
     """Another process of the same work ended, does not answer, or computes something else."""
 
     exit_code = 9
+
+
+class LostProcessError(ProcessError):
+    """Another process is gone or silent; what this one holds is sound."""
 
 
 class OtherProcessError(FromNoiseError):

@@ -8,16 +8,25 @@ from contextlib import contextmanager
 
 from fromnoise.common.text import visible
 
+_SILENT = False
+
 
 def report_progress(text: str) -> None:
     """Print a line on standard error."""
-    print(visible(text), file=sys.stderr, flush=True)
+    if not _SILENT:
+        print(visible(text), file=sys.stderr, flush=True)
+
+
+def stay_silent() -> None:
+    """Report nothing from now on: this is one of many processes, of which the first reports."""
+    global _SILENT
+    _SILENT = True
 
 
 @contextmanager
 def progress(text: str, total: int, *, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
     """Gives a function that moves the bar on by so many files, or bytes."""
-    if not sys.stderr.isatty():
+    if _SILENT or not sys.stderr.isatty():
         yield lambda amount: None
         return
     from rich.console import Console

@@ -41,7 +41,8 @@ class Threads:
         probe: seconds that a fixed computation takes with so many threads, where the load is not known.
 
     Attributes:
-        fixed: whether the number never changes. requested: whether a flag or a setting fixed it.
+        fixed: whether the number never changes. requested: whether a flag or a setting fixed it. shared: whether it is
+            this process's part of the CPUs, beside others that train with it.
         changes: those that nobody has taken yet.
     """
 
@@ -56,7 +57,7 @@ class Threads:
         self.meter, self.clock, self._probe = meter or LoadMeter(), clock, probe or _probe
         self._get, self._put = get or _torch_threads, put or _set_torch_threads
         self.fixed = any(os.environ.get(name) for name in _VARIABLES)
-        self.requested = False
+        self.requested = self.shared = False
         self.changes: list[Change] = []
         self._rule: ThreadRule | None = None
         self._said = False
@@ -74,6 +75,24 @@ class Threads:
         self.fixed = self.requested = True
         self._rule = None
         self._put(number)
+
+    def share(self, processes: int, least: Callable[[int], int]) -> None:
+        """Compute with this process's part of the CPUs from now on, unless a number is fixed already.
+
+        All processes have to round alike, so they all take the number that is the least among them. torchrun's own
+        OMP_NUM_THREADS=1, for processes that do not share CPUs, fixes nothing.
+
+        Arguments:
+            processes: on this machine.
+            least: gives the least of all processes' numbers.
+        """
+        by_torchrun = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("OMP_NUM_THREADS") == "1"
+        fixed = self.requested or (self.fixed and not by_torchrun)
+        number = least(self.number if fixed else max(1, usable() // processes))
+        if not self.requested:
+            self.fixed = self.shared = True
+            self._rule = None
+            self._put(number)
 
     def start(self) -> int:
         """Choose the number by the load since the last look, at once, and follow the load from then on; returns it."""
@@ -146,7 +165,7 @@ class Threads:
         if limit:
             words += f", a quota of {limit.cpus:g}"
         if self.fixed:
-            return words + ", a fixed number"
+            return words + (", this process's part" if self.shared else ", a fixed number")
         now = self.meter.read()
         load = self.meter.load(self._before, now) if now.at - self._before.at >= _LEAST else self._load
         return words if load.free is None else f"{words}, others leave {max(0.0, load.free):.1f}"

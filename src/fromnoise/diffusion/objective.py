@@ -65,6 +65,10 @@ class TrainingNoise:
     t: Tensor
     drop_label: Tensor
 
+    def part(self, slots: slice) -> TrainingNoise:
+        """The draw for these images of the batch."""
+        return TrainingNoise(self.eps[slots], self.t[slots], self.drop_label[slots])
+
     def to(self, device: str | torch.device) -> TrainingNoise:
         """The same draw on `device`; Apple's MPS has no float64, so times are float32 there."""
         t = self.t.float() if torch.device(device).type == "mps" else self.t

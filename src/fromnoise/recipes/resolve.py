@@ -48,6 +48,11 @@ class Request:
         flat = {f"{section}.{key}": value for section, values in tables.items() for key, value in values.items()}
         return Request(source, recipe, {**flat, **settings}, init)
 
+    def facts(self) -> dict[str, Any]:
+        """What processes that train together have to be asked for alike, name -> value; each may have its own copy of
+        the images."""
+        return {"recipe": self.recipe, "init": self.init, **self.changes}
+
     def with_settings_of(self, other: Settings, own: Settings, sections: tuple[str, ...]) -> Request:
         """The request with what `other` has in these sections ("net.") and `own`, resolved from this, has not.
 
@@ -103,7 +108,7 @@ class Request:
         if len(given) > 1:
             names = " and ".join("--" + length.partition(".")[2] for length in given)
             raise UsageError(f"{names} were both given, but only one of them says how long to train; leave one out")
-        for duration in ("train.budget", "train.checkpoint_every"):
+        for duration in ("train.budget", "train.checkpoint_every", "train.answer_within"):
             if self.changes.get(duration) is not None:
                 parse_duration(self.changes[duration])  # refused now, not after the training
         if self.changes.get("train.report_to") is not None:

@@ -30,7 +30,9 @@ from fromnoise.run.initial_weights import InitialWeights, fit, read_initial_weig
 from fromnoise.run.metadata import new_metadata, on_machine_of
 from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import DataOptions, Settings
+from fromnoise.train.distributed import current
 from fromnoise.train.hardware import choose_graph, kind_of_device
+from fromnoise.train.shared_update import check_shares
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def begin(request: Request, output_dir: Path | None, device: str, folder_kind: t
             f"train_batch_size is {settings.train.train_batch_size}, but there are only {len(images)} training "
             f"images; give at most {len(images)}"
         )
+    check_shares(settings.train, current().world)
     if settings.train.evaluate_every:
         check_count(len(images), remedy="add more, or leave --evaluate_every out")
     use = disk_use_of(folder, settings.train, record)

@@ -9,7 +9,8 @@ from fromnoise.common.durations import format_duration
 from fromnoise.recipes.recipes import size_of
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
-from fromnoise.settings import ProcessOptions, guidance_words
+from fromnoise.settings import ProcessOptions, TrainOptions, guidance_words
+from fromnoise.train.distributed import current
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
 def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:
     """Device, precision, memory format and how kernels are launched, where the device leaves a choice."""
     train = run.settings.train
+    if (world := current().world) > 1:
+        yield "processes", about_processes(train, world)
     yield "device", f"{run.device} ({run.chosen_device.reason})"
     yield "precision", f"{run.precision.dtype_name} ({run.precision.reason})"
     layout = choose_channels_last(run.settings.net.kind, run.device, train.memory_format)
@@ -93,6 +96,14 @@ def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:
         yield "CUDA graph", str(choose_graph(run.device, train.cuda_graph))
     if run.device.startswith("cuda") or train.compile != "auto":
         yield "torch.compile", str(choose_compile(run.device, train.compile))
+
+
+def about_processes(options: TrainOptions, world: int) -> str:
+    """Such as "2 processes, 32 images a step each"."""
+    least, most = options.train_batch_size // world, -(-options.train_batch_size // world)
+    images = f"{most:,}" if least == most else f"{least:,} or {most:,}"
+    parts = options.gradient_accumulation_steps
+    return f"{world} processes, {images} images a step each" + (f", in {parts} micro-batches" if parts > 1 else "")
 
 
 def _sampling(run: OpenedRun) -> str:

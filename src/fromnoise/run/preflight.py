@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ import torch
 from torch import nn
 
 from fromnoise.common.durations import format_duration, parse_duration
-from fromnoise.common.files import check_writable
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.memory import peak_memory
 from fromnoise.common.text import in_bytes
@@ -32,9 +29,9 @@ from fromnoise.figures.encode import png_bytes
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.disk_use import DiskUse, disk_use
 from fromnoise.run.facts import Facts, decisions
-from fromnoise.run.folder import RunFolder
 from fromnoise.run.run import Run
 from fromnoise.run.training import begin_training, draw_preview
+from fromnoise.run.unwritten import DryRunFolder
 from fromnoise.train.budget import VALIDATION_COST
 from fromnoise.train.cuda_graph import WARMUP
 from fromnoise.train.state_size import state_size
@@ -102,38 +99,6 @@ class Preflight:
             "cost": None if self.cost is None else asdict(self.cost),
             "disk": {**asdict(self.disk), "needed": self.disk.needed, "short": self.disk.short},
         }
-
-
-@dataclass(frozen=True)
-class DryRunFolder(RunFolder):
-    """A run folder in which nothing is written: config.json of a new run is kept in memory."""
-
-    record: dict[str, Any] = field(default_factory=dict, compare=False)
-
-    def create(self, requested: dict[str, Any], record: dict[str, Any], initial: bytes = b"") -> None:
-        """Keep `record`; raises what making the folder would."""
-        self.check_vacant(requested)
-        check_writable(self.config)
-        self.record.update(record)
-
-    def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
-        """Keep `record`."""
-        self.record.update(record)
-
-    def read_record(self) -> dict[str, Any]:
-        """config.json, or what `create` has kept."""
-        return self.record or super().read_record()
-
-    def check_writable(self) -> None:
-        """WriteError where training could not write later."""
-        if self.exists():
-            super().check_writable()
-
-    @contextmanager
-    def locked(self, work: str = "train") -> Iterator[None]:
-        """Hold the folder where somebody held it before; where there is no lock, nobody is at work."""
-        with super().locked(work) if (self.path / "run.lock").exists() else nullcontext():
-            yield
 
 
 class DryRun(Run):

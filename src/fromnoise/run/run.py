@@ -16,11 +16,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from fromnoise.run.portable import PortableRun
 from fromnoise.settings import SampleSettings
+from fromnoise.train.distributed import current
 
 if TYPE_CHECKING:
     from fromnoise.diagnosis.diagnosis import Diagnosis
@@ -71,10 +73,13 @@ class Run(PortableRun):
         from fromnoise.data.loading import source_text
         from fromnoise.recipes.resolve import Request
         from fromnoise.run.create import begin
+        from fromnoise.run.together import begin_together, join_training
 
-        file, place = Path(config_file) if config_file else None, str(init) if init else None
-        request = Request.read(source_text(data), recipe, file, settings or {}, place)
-        return cls._of(begin(request, Path(output_dir) if output_dir else None, device, cls.folder_kind), device)
+        group, file = join_training(), Path(config_file) if config_file else None
+        place, folder = str(init) if init else None, Path(output_dir) if output_dir else None
+        request = group.each(lambda: Request.read(source_text(data), recipe, file, settings or {}, place))
+        work = partial(begin, request, folder, device, cls.folder_kind)
+        return cls._of(begin_together(group, work, request.source, request.facts()), device)
 
     @classmethod
     def resume(
@@ -99,13 +104,15 @@ class Run(PortableRun):
             UsageError: for settings that would make it another run.
         """
         from fromnoise.run.create import resume
+        from fromnoise.run.together import begin_together, join_training
 
-        file = Path(config_file) if config_file else None
-        return cls._of(resume(Path(path), data, recipe, file, settings or {}, cls.folder_kind), device)
+        file, changes = Path(config_file) if config_file else None, settings or {}
+        work = partial(resume, Path(path), data, recipe, file, changes, cls.folder_kind)
+        return cls._of(begin_together(join_training(), work, data, {"recipe": recipe, **changes}), device)
 
     @classmethod
     def _of(cls, begun: Begun, device: str) -> Self:
-        run = cls(begun.folder, device=device, data=begun.data)
+        run = current().each(lambda: cls(begun.folder, device=device, data=begun.data))
         run.download_seconds, run.changes = begun.download_seconds, begun.changes or {}
         return run
 
@@ -137,7 +144,8 @@ class Run(PortableRun):
             max_time=max_time,
             say=say,
         )
-        write_run_card(self)
+        group = current()
+        group.each(lambda: write_run_card(self) if group.rank == 0 else None)
 
     def sample(
         self,

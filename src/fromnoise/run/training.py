@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import sha256
@@ -32,10 +32,13 @@ from fromnoise.run.going_on import replanned_at
 from fromnoise.run.tracking import tracked
 from fromnoise.settings import Settings
 from fromnoise.train.budget import Budget
-from fromnoise.train.checkpoint import load_weights, restore_newest
+from fromnoise.train.checkpoint import load_weights, restore_newest, share_state
 from fromnoise.train.checkpoint_files import list_checkpoints
+from fromnoise.train.distributed import Group, current, join
+from fromnoise.train.following import follow
 from fromnoise.train.interrupts import stop_on_signals
 from fromnoise.train.session import Preview, Session
+from fromnoise.train.shared_update import check_shares
 from fromnoise.train.state_size import state_size
 from fromnoise.train.trainer import Trainer, TrainStep
 from fromnoise.train.validation import Validator
@@ -73,27 +76,54 @@ def training_steps(
         BusyError: another process trains this run.
         DivergedError: the loss is not finite any more.
     """
-    began = time.monotonic()
-    with folder.locked(), stop_on_signals() as stop, THREADS.held(settings.train.num_threads):
-        folder.check_writable()
-        folder.clear_leftovers()
-        trainer, seconds_before, words = begin_training(
-            folder, metadata, settings, model, data, began if started is None else started
-        )
+    began, group = time.monotonic(), join()
+    deadline = None if max_time is None else began + max_time
+    group.wait_for(parse_duration(settings.train.answer_within))
+    with stop_on_signals() as stop, THREADS.held(settings.train.num_threads), ExitStack() as stack:
+        group.each(lambda: _take_hold(stack, folder, settings, group))
+        clock = began if started is None else started
+        trainer, before, words = group.each(lambda: begin_training(folder, metadata, settings, model, data, clock))
+        before = share_state(trainer, before)
+        if trainer.budget:
+            trainer.budget.started = clock - before
         if say:
             say(words)
-        wanted = not trainer.done
-        if wanted:
-            disk_use(folder, settings.train, state_size(trainer.net, settings.train)).check(folder.path)
-        session = Session(
-            trainer,
-            folder,
-            seconds_before=seconds_before,
-            preview=_preview(folder, model),
-            validator=_validator(trainer, data, load_validation) if wanted and settings.train.validations else None,
-            evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
-        )
-        yield from tracked(folder, settings, session.steps(stop, None if max_time is None else began + max_time))
+        with trainer.votes.until_all_leave():
+            if group.rank:
+                yield from follow(trainer, stop, deadline)
+            else:
+                session = _session(folder, settings, model, data, load_validation, trainer, before)
+                yield from tracked(folder, settings, session.steps(stop, deadline))
+
+
+def _take_hold(stack: ExitStack, folder: RunFolder, settings: Settings, group: Group) -> None:
+    """Hold `folder` until `stack` ends; raises what training would raise later."""
+    check_shares(settings.train, group.world)
+    stack.enter_context(folder.locked())
+    folder.check_writable()
+    folder.clear_leftovers()
+
+
+def _session(
+    folder: RunFolder,
+    settings: Settings,
+    model: TrainedModel,
+    data: ArrayData,
+    load_validation: Callable[[], ArrayData | None],
+    trainer: Trainer,
+    seconds_before: float,
+) -> Session:
+    wanted = not trainer.done
+    if wanted:
+        disk_use(folder, settings.train, state_size(trainer.net, settings.train)).check(folder.path)
+    return Session(
+        trainer,
+        folder,
+        seconds_before=seconds_before,
+        preview=_preview(folder, model),
+        validator=_validator(trainer, data, load_validation) if wanted and settings.train.validations else None,
+        evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
+    )
 
 
 def begin_training(
@@ -106,9 +136,17 @@ def begin_training(
     *,
     rename_damaged: bool = True,
 ) -> tuple[Trainer, float, str]:
-    """(the trainer at the newest checkpoint or at the start, training seconds before, where training begins)."""
+    """(the trainer at the newest checkpoint or at the start, training seconds before, where training begins).
+
+    Of many processes, the first has that state; see `share_state`.
+    """
+    if current().rank:
+        return _trainer(settings, model, data, started), 0.0, ""
     starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
-    trainer, seconds_before = _trainer(folder, settings, model, data, started, rename_damaged)
+    trainer = _trainer(settings, model, data, started)
+    seconds_before = restore_newest(folder.checkpoints, trainer, rename_damaged=rename_damaged) or 0.0
+    if trainer.budget:
+        trainer.budget.started = started - seconds_before
     if trainer.images <= replanned_at(metadata):
         trainer.total = trainer.planned
     return trainer, seconds_before, starts_from or _going_on(trainer)
@@ -138,10 +176,8 @@ def _going_on(trainer: Trainer) -> str:
     return f"going on at {trainer.images:,}" + (f" of {trainer.total:,} images" if trainer.total else " images")
 
 
-def _trainer(
-    folder: RunFolder, settings: Settings, model: TrainedModel, data: ArrayData, started: float, rename_damaged: bool
-) -> tuple[Trainer, float]:
-    """(the trainer at the newest checkpoint or at the start, training seconds before)."""
+def _trainer(settings: Settings, model: TrainedModel, data: ArrayData, started: float) -> Trainer:
+    """The trainer at the start."""
     options, denoiser = settings.train, model.denoiser
     batches = Batches(
         data.to(model.device),
@@ -153,13 +189,7 @@ def _trainer(
     objective = build_objective(settings.objective, denoiser.prediction.sigma_data)
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
-    trainer = Trainer(denoiser, objective, batches, options, total=total, budget=budget)
-    seconds = restore_newest(folder.checkpoints, trainer, rename_damaged=rename_damaged)
-    if seconds is None:
-        return trainer, 0.0
-    if budget:
-        budget.started = started - seconds
-    return trainer, seconds
+    return Trainer(denoiser, objective, batches, options, total=total, budget=budget, group=current())
 
 
 def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], ArrayData | None]) -> Validator | None:

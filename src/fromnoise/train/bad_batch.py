@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from fromnoise.common.stored_json import write_stored
+from fromnoise.data.batches import WHOLE
 from fromnoise.diffusion.objective import training_loss
 from fromnoise.train.losses import StepLoss
 from fromnoise.train.trainer import Trainer
@@ -36,7 +37,7 @@ def record_bad_batch(folder: Path, trainer: Trainer, entry: StepLoss) -> Path:
 
 def replay(trainer: Trainer, step: int) -> Tensor:
     """The losses (B,) of the batch of the `step`-th update (from 1) under the present weights of `trainer`."""
-    images, label = trainer.batches.batch(step - 1)
+    images, label = trainer.batches.batch(step - 1, WHOLE)
     x0 = trainer.denoiser.spec.encode(images.to(trainer.device))
     noise = trainer.objective.draw(
         trainer.denoiser.process,

@@ -49,6 +49,13 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
     Raises:
         WriteError: the checkpoint cannot be written.
     """
+    path = write_checkpoint(folder, trainer.images, state_files(trainer, seconds))
+    prune_checkpoints(folder, keep)
+    return path
+
+
+def state_files(trainer: Trainer, seconds: float) -> dict[str, bytes]:
+    """The files of a checkpoint: the state of `trainer`, whatever the number of processes."""
     averages = {average_file(length): average for length, average in trainer.averages.others.items()}
     if trainer.averages.ema:
         averages["ema.safetensors"] = trainer.averages.ema
@@ -65,13 +72,20 @@ def save_checkpoint(folder: Path, trainer: Trainer, seconds: float, keep: int) -
         "skipped": trainer.losses.skipped,
         "seconds": seconds,
         "log": trainer.log_state,
-        "threads": THREADS.number,
-        "threads_fixed": THREADS.fixed,
+        "threads": 0 if THREADS.shared else THREADS.number,  # 0: nothing for another number of processes
+        "threads_fixed": THREADS.fixed and not THREADS.shared,
     }
     files["state.json"] = json.dumps(state, indent=1).encode()
-    path = write_checkpoint(folder, trainer.images, files)
-    prune_checkpoints(folder, keep)
-    return path
+    return files
+
+
+def share_state(trainer: Trainer, seconds: float) -> float:
+    """Give `trainer` in all processes the state that it has in process 0; returns the training seconds there."""
+    group = trainer.group
+    if group.world == 1:
+        return seconds
+    files = group.broadcast(state_files(trainer, seconds) if group.rank == 0 else {})
+    return restore_trainer(files, trainer)
 
 
 def finite(trainer: Trainer) -> bool:

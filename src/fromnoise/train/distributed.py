@@ -24,7 +24,14 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.durations import format_duration
-from fromnoise.common.errors import DataError, FromNoiseError, OtherProcessError, ProcessError, UsageError
+from fromnoise.common.errors import (
+    DataError,
+    FromNoiseError,
+    LostProcessError,
+    OtherProcessError,
+    ProcessError,
+    UsageError,
+)
 from fromnoise.common.memory import is_out_of_memory
 
 T = TypeVar("T")
@@ -73,7 +80,7 @@ class Group:
         """Wait until all processes are here."""
 
     def wait_for(self, seconds: float) -> None:
-        """From now on, raise ProcessError where a process does not answer for so long."""
+        """From now on, raise LostProcessError where a process does not answer for so long."""
 
     def first(self, work: Callable[[], T]) -> T:
         """What `work` returns in process 0, which alone does it; where it fails there, all raise."""
@@ -179,7 +186,7 @@ class TorchGroup(Group):
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """ProcessError where another process is gone or silent."""
+        """LostProcessError where another process is gone or silent."""
         try:
             yield
         except RuntimeError as error:
@@ -187,13 +194,20 @@ class TorchGroup(Group):
                 raise
             silent = "imed out" in str(error)
             what = f"did not answer for {format_duration(self.seconds)}" if silent else "ended"
-            raise ProcessError(
+            raise LostProcessError(
                 f"process {self.rank} of {self.world} waits for another one, which {what}; look for its error above, "
                 "and run the same command again to go on from the newest checkpoint"
             ) from error
 
 
 ALONE = Group()
+
+
+def current() -> Group:
+    """The group that this process has joined, else `ALONE`."""
+    import torch.distributed as dist
+
+    return _joined() if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 else ALONE
 
 
 def join() -> Group:
@@ -204,7 +218,7 @@ def join() -> Group:
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
-        return _joined() if dist.get_world_size() > 1 else ALONE
+        return current()
     _refuse_silent_single_process()
     if _number("WORLD_SIZE", 1) == 1:
         return ALONE

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.threads import THREADS
+
+if TYPE_CHECKING:
+    from fromnoise.train.distributed import Group
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,12 @@ def choose_device(requested: str = "auto") -> Device:
     """CUDA if there is one, else Apple's MPS, else the CPU; or the requested one, UsageError where it is missing."""
     import torch
 
+    from fromnoise.train.distributed import current
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    group = current()  # a GPU each
+    if cuda and group.world > 1 and requested in ("auto", "cuda"):
+        return _own_gpu(group)
     if requested == "auto":
         if cuda:
             return Device("cuda", f"{torch.cuda.get_device_name()} found")
@@ -62,6 +70,20 @@ def choose_device(requested: str = "auto") -> Device:
     if not present[name]:
         raise UsageError(f"device '{requested}' was requested, but torch finds none here; use --device auto or cpu")
     return Device(requested, f"requested; threads: {THREADS.start()}" if name == "cpu" else "requested")
+
+
+def _own_gpu(group: Group) -> Device:
+    """The GPU of this process, of the many that train together; UsageError where there are fewer than processes."""
+    import torch
+
+    there = torch.cuda.device_count()
+    if group.local_world > there:
+        raise UsageError(
+            f"there are {group.local_world} processes on this machine, but {there} GPUs; start at most {there}, or use "
+            "--device cpu"
+        )
+    torch.cuda.set_device(group.local_rank)
+    return Device(f"cuda:{group.local_rank}", f"a GPU for each process, {torch.cuda.get_device_name()} for the first")
 
 
 def kind_of_device(requested: str = "auto") -> str:

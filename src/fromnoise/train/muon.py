@@ -16,7 +16,7 @@ References: https://kellerjordan.github.io/posts/muon/ and https://arxiv.org/abs
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -67,6 +67,9 @@ class Muon(torch.optim.Optimizer):
     """Muon for the matrices among the parameters of `net`, AdamW for all others, at one learning rate.
 
     An update where `found_inf` (a tensor, set before `step`) is 1 changes nothing; that is decided on the device.
+
+    Attributes:
+        orthogonal: makes matrices orthogonal.
     """
 
     found_inf: Tensor | None = None
@@ -88,6 +91,7 @@ class Muon(torch.optim.Optimizer):
         # "fused" tells torch, when it loads a state, that Adam's step counts live beside their weights.
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "fused": True}
         super().__init__([group for group in groups if group["params"]], defaults)
+        self.orthogonal: Callable[[Sequence[Tensor]], list[Tensor]] = orthogonal
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -106,7 +110,7 @@ class Muon(torch.optim.Optimizer):
         sound = torch.ones((), device=stacks[0][0].device) if self.found_inf is None else 1 - self.found_inf
         rate = sound * group["lr"]
         wanted = [self._remember(weights, group["momentum"], sound) for weights in stacks]
-        for weights, found in zip(stacks, orthogonal(wanted), strict=True):
+        for weights, found in zip(stacks, self.orthogonal(wanted), strict=True):
             shrunk = _stacked(weights) * (1 - rate * group["weight_decay"])
             _put(weights, shrunk - rate * (0.2 * max(found.shape[1:]) ** 0.5) * found)
 

@@ -16,7 +16,14 @@ from typing import Any, NoReturn, Protocol
 from torch import nn
 
 from fromnoise.common.durations import parse_duration
-from fromnoise.common.errors import DivergedError, Interrupted, MemoryLimitError, WriteError
+from fromnoise.common.errors import (
+    DivergedError,
+    FromNoiseError,
+    Interrupted,
+    MemoryLimitError,
+    ProcessError,
+    WriteError,
+)
 from fromnoise.common.progress import report_progress
 from fromnoise.common.text import quoted
 from fromnoise.common.threads import THREADS
@@ -25,14 +32,14 @@ from fromnoise.train.bad_batch import FILE, record_bad_batch
 from fromnoise.train.best_checkpoint import record_score
 from fromnoise.train.checkpoint import finite, save_checkpoint
 from fromnoise.train.checkpoint_files import list_checkpoints
+from fromnoise.train.following import OUT_OF_TIME, saves_by_steps, wish_to_stop
 from fromnoise.train.interrupts import StopRequest
 from fromnoise.train.losses import StepLoss
 from fromnoise.train.metrics_log import MetricsLog
 from fromnoise.train.trainer import Trainer, TrainStep
 from fromnoise.train.validation import Validator
 from fromnoise.train.validation_schedule import EvaluationSchedule, Evaluator, ValidationSchedule
-
-OUT_OF_TIME = 75
+from fromnoise.train.votes import SAVE, STOP
 
 Preview = Callable[[nn.Module, int], object]
 """Draws samples of a network after so many images, and saves them."""
@@ -115,29 +122,31 @@ class Session:
             self.store.check_present()  # or what is written now would begin another folder
             self._log(step)
             posthoc_ema.save_if_due(self.store.averages, self.trainer)  # before a checkpoint, which needs all earlier
-            if stop.received and not self.trainer.done:
-                self._interrupt("stopped", stop.exit_code)
-            if deadline is not None and time.monotonic() > deadline and not self.trainer.done:
-                self._interrupt("--max_time reached", OUT_OF_TIME)
-            if self._checkpoint_due():
+            code = self.trainer.votes.ask(STOP, wish_to_stop(stop, deadline))
+            if code and not self.trainer.done:
+                self._interrupt("--max_time reached" if code == OUT_OF_TIME else "stopped", code)
+            if self.trainer.votes.ask(SAVE, self._checkpoint_due()) or saves_by_steps(self.trainer):
                 self.save()
+                self.trainer.votes.put(SAVE, 0)
             # A checkpoint fetches losses too, so those belong to this step.
             yield replace(step, read=step.read + self.read_at_checkpoint)
         self._finish()
 
     def _trained(self) -> Iterator[TrainStep]:
-        """The trainer's steps; saved where no other fits the memory."""
+        """The trainer's steps; saved where no other fits the memory, and where another process failed or is gone."""
         try:
             yield from self.trainer.steps()
         except DivergedError as error:
             raise self._diverged(error) from error
-        except MemoryLimitError as error:
-            if not self.trainer.images:
+        except Exception as error:
+            wanted = self.trainer.group.world > 1 or isinstance(error, MemoryLimitError)
+            sound = not self.trainer.update.moving and type(error) is not ProcessError
+            if not (wanted and sound and self.trainer.images):
                 raise
             self.save(streak=True)
-            raise MemoryLimitError(
-                f"{error}; saved after {self.trainer.images:,} images in {self.store.path}"
-            ) from error
+            if isinstance(error, FromNoiseError):
+                error.add(f"; saved after {self.trainer.images:,} images in {self.store.path}")
+            raise
 
     def save(self, *, streak: bool = False) -> bool:
         """Write a checkpoint, its losses to metrics.jsonl before it, and its score after it: it may be the best.
@@ -233,11 +242,9 @@ class Session:
             self.preview_seconds = time.monotonic() - began
 
     def _checkpoint_due(self) -> bool:
-        """After so many steps or so much time since the last one, and where samples are to be evaluated."""
-        steps = self.options.checkpointing_steps
-        if steps and self.trainer.step % steps == 0 and not self.trainer.done:
-            return True
-        if not steps and time.monotonic() - self.saved_at > parse_duration(self.options.checkpoint_every):
+        """After so much time since the last one, unless steps are counted, and where samples are to be evaluated."""
+        timed = not self.options.checkpointing_steps
+        if timed and time.monotonic() - self.saved_at > parse_duration(self.options.checkpoint_every):
             return True
         return self.evaluations is not None and self.evaluations.due() and not self.trainer.done
 

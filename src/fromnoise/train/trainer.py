@@ -11,25 +11,30 @@ from torch import Tensor, nn
 
 from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Objective
+from fromnoise.diffusion.objective import Objective, TrainingNoise
 from fromnoise.settings import TrainOptions
 from fromnoise.train.averages import Averages
 from fromnoise.train.budget import Budget
 from fromnoise.train.cuda_graph import WARMUP
+from fromnoise.train.distributed import ALONE, Group
 from fromnoise.train.losses import LossReader, StepLoss
 from fromnoise.train.lr_schedule import learning_rate
 from fromnoise.train.optimizer import build_optimizer
+from fromnoise.train.shared_update import build_update
 from fromnoise.train.step_timer import StepTimer
-from fromnoise.train.update import build_update
+from fromnoise.train.votes import OUT_OF_TIME, REPLAN, WINDOW, Votes, checksum
+
+CHECK_EVERY = 100  # steps after which many processes compare their weights
 
 
 class BatchSource(Protocol):
-    """Batches as a function of (seed, step): uint8 (B, C, H, W) and labels (B,) or None."""
+    """Batches as a function of (seed, step): uint8 (B, C, H, W) and labels (B,) or None, of which a process takes
+    `slots`."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor | None]: ...
+    def batch(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None]: ...
 
     def images_before(self, step: int) -> int: ...
 
@@ -66,12 +71,14 @@ class Trainer:
     Arguments:
         total: images to train on, None where `budget` decides.
         budget: the time for the run, measured and planned during training.
+        group: the processes that train together; all of them have the same trainer.
 
     Attributes:
         net: the plain network, which the optimizer moves; never a compiled one.
         averages: its running averages.
         planned: images to train on by the settings; `total` is what the checkpoint was trained towards.
         losses: the losses that are still on the device.
+        votes: what the processes agree on in each step.
         log_state: what the log keeps of losses that were read, see `MetricsLog.state`; a checkpoint holds it.
     """
 
@@ -84,15 +91,17 @@ class Trainer:
         *,
         total: int | None,
         budget: Budget | None = None,
+        group: Group = ALONE,
     ) -> None:
+        self.group, self.votes = group, Votes(group)
         self.denoiser, self.objective, self.batches, self.options = denoiser, objective, batches, options
         self.total, self.budget, self.planned = total, budget, total
         self.net: nn.Module = denoiser.net
         self.device = next(self.net.parameters()).device
         # MPS has no generator of float64 times, so its noise is drawn on the CPU.
         self.noise_device = torch.device("cpu") if self.device.type == "mps" else self.device
-        self.optimizer = build_optimizer(self.net, options)
-        self.update = build_update(denoiser, objective, self.optimizer, options)
+        self.optimizer = build_optimizer(self.net, options, group)
+        self.update = build_update(denoiser, objective, self.optimizer, options, self.votes)
         self.averages = Averages(self.net, options)
         self.losses = LossReader()
         asynchronous = self.device.type != "cpu"
@@ -114,22 +123,19 @@ class Trainer:
     def steps(self) -> Iterator[TrainStep]:
         """Train until `total` images or the end of the time budget; yields after each step."""
         self.net.train()
-        while not self.done and not self._out_of_time():
+        checked = False
+        while not self.done and not self.votes.ask(OUT_OF_TIME, self._out_of_time()):
             with self.timer:
-                images, label = self.batches.batch(self.step)
-                x0 = self.denoiser.spec.encode(images.to(self.device))
-                label = None if label is None else label.to(self.device)
-                shape, seed = tuple(x0.shape), self.options.seed
-                noise = self.objective.draw(
-                    self.denoiser.process, shape, seed=seed, step=self.step, device=self.noise_device
-                )
+                if self.group.world > 1 and (self.step % CHECK_EVERY == 0 or not checked):
+                    self.votes.checksum, checked = checksum(self.net, self.best_net), True
                 rate = learning_rate(self.options, self.images, self.total)
-                losses = self.update(x0, label, noise.to(self.device), rate)
+                losses = self.update(*self._batch(), rate)
                 self.step += 1
                 self.images = self.batches.images_before(self.step)
                 self.averages.update(self.net, self.step)
                 self.losses.add(self.step, self.images, losses)
-                read = self.losses.read() if self.done or self.losses.pending >= self.timer.window else ()
+                window = self.votes.ask(WINDOW, self.timer.window)
+                read = self.losses.read() if self.done or self.losses.pending >= window else ()
             if read:
                 self.timer.synchronized(len(read))
                 self._follow_load()
@@ -141,9 +147,23 @@ class Trainer:
         self.timer.discard()
         return self.losses.read()
 
+    def _batch(self) -> tuple[Tensor, Tensor | None, TrainingNoise]:
+        """The step's images and labels, this process's share, and the noise of the whole batch; on the device."""
+        images, label = self.batches.batch(self.step, self.group.slots)
+        x0 = self.denoiser.spec.encode(images.to(self.device))
+        shape = (self.batches.images_before(self.step + 1) - self.images, *x0.shape[1:])
+        noise = self.objective.draw(
+            self.denoiser.process, shape, seed=self.options.seed, step=self.step, device=self.noise_device
+        )
+        return x0, None if label is None else label.to(self.device), noise.to(self.device)
+
     def _out_of_time(self) -> bool:
-        """Whether the time budget would be exceeded by the steps that are queued and one more."""
-        return self.budget is not None and self.budget.exhausted(self.timer.latest * (1 + self.losses.pending))
+        """Whether the time budget would be exceeded by the steps that are queued and one more.
+
+        Of many processes, by two more: they agree on it in the next step.
+        """
+        steps = min(2, self.group.world) + self.losses.pending
+        return self.budget is not None and self.budget.exhausted(self.timer.latest * steps)
 
     def _follow_load(self) -> None:
         """Compute with more or fewer threads where the load of the machine has changed."""
@@ -155,8 +175,12 @@ class Trainer:
 
     def _replan(self) -> None:
         """Plan the total again from the measured speed, where the time budget calls for it."""
-        if self.budget and not self.done and self.budget.should_replan(self.timer.steps, self.timer.seconds):
-            self.total = self.budget.plan_images(self.images, self._speed(), self.options.train_batch_size)
+        if not self.budget or self.done:
+            return
+        if self.votes.ask(REPLAN, self.budget.should_replan(self.timer.steps, self.timer.seconds)):
+            planned = self.budget.plan_images(self.images, self._speed(), self.options.train_batch_size)
+            self.total = self.group.broadcast(planned)
+            self.votes.put(REPLAN, 0)
 
     def _speed(self) -> float:
         """Images per second; 0 until the device has been waited for."""

@@ -19,9 +19,7 @@ from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.memory import is_out_of_memory, release_memory
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
-from fromnoise.settings import TrainOptions
 from fromnoise.train.cuda_graph import CudaGraphCallable, TensorFunction
-from fromnoise.train.hardware import choose_compile, choose_graph
 
 
 class UpdateStep:
@@ -37,7 +35,8 @@ class UpdateStep:
         max_grad_norm: the gradient's norm is clipped to it; None leaves it as it is.
 
     Attributes:
-        micro_batch: the most images that go through the network at once; `batch_size` until memory runs out.
+        micro_batch: the most images that go through the network at once; fewer where memory runs out.
+        moving: whether weights are being moved, so that they are those of no step.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class UpdateStep:
         self.micro_batch = batch_size
         device = next(self.net.parameters()).device
         self.compiled = False
-        self._moving = False  # while the optimizer moves weights, after which nothing can be done again
+        self.moving = False  # while the optimizer moves weights, after which nothing can be done again
         self._denoiser = denoiser
         self._full_batch: TensorFunction = self._update
         self._learning_rate = torch.zeros((), device=device)  # a tensor: a captured step reads it from its place
@@ -77,7 +76,7 @@ class UpdateStep:
             try:
                 return self._attempt(x0, label, noise.eps, noise.t, noise.drop_label)
             except (MemoryError, RuntimeError) as error:
-                if self._moving or not is_out_of_memory(error):
+                if self.moving or not is_out_of_memory(error):
                     raise
             # Here and not above: the error holds on to all that was computed.
             self._halve(min(len(x0), self.micro_batch))
@@ -107,30 +106,33 @@ class UpdateStep:
 
     def _update(self, x0: Tensor, label: Tensor | None, eps: Tensor, t: Tensor, drop_label: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss, per_image = self._gradient(x0, label, TrainingNoise(eps, t, drop_label))
+        loss, per_image = self._gradient(x0, label, TrainingNoise(eps, t, drop_label), len(x0))
+        self._move(loss)
+        return per_image
+
+    def _move(self, loss: Tensor) -> None:
+        """Clip the gradient and move the weights, unless it or `loss` is not finite."""
         norm = nn.utils.get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
         if self.max_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self.net.parameters(), self.max_grad_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate
         # The fused optimizers skip an update where this flag is 1; it is what torch's own gradient scaler sets.
-        self.optimizer.found_inf = (~(torch.isfinite(loss) & torch.isfinite(norm))).float()  # type: ignore[attr-defined]
+        finite = torch.isfinite(loss) & torch.isfinite(norm)
+        self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]
         # A step that is captured moves nothing yet.
-        self._moving = not (x0.is_cuda and torch.cuda.is_current_stream_capturing())
+        self.moving = not (loss.is_cuda and torch.cuda.is_current_stream_capturing())
         self.optimizer.step()
-        self._moving = False
-        return per_image
+        self.moving = False
 
-    def _gradient(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise) -> tuple[Tensor, Tensor]:
-        """Add the gradient of the batch's mean loss to the weights'; returns (that loss, losses (B,))."""
+    def _gradient(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise, count: int) -> tuple[Tensor, Tensor]:
+        """Add the gradient of the sum of losses / count to the weights'; returns (that sum, losses (B,))."""
         losses, per_image = [], []
         for part in self._micro_batches(len(x0)):
-            drawn = TrainingNoise(noise.eps[part], noise.t[part], noise.drop_label[part])
             terms = training_loss(
-                self._denoiser, self.objective, x0[part], None if label is None else label[part], drawn
+                self._denoiser, self.objective, x0[part], None if label is None else label[part], noise.part(part)
             )
-            whole = len(terms.per_image) == len(x0)
-            loss = terms.mean() if whole else terms.per_image.sum() / len(x0)
+            loss = terms.mean() if len(terms.per_image) == count else terms.per_image.sum() / count
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             per_image.append(terms.per_image.detach())
@@ -141,16 +143,3 @@ class UpdateStep:
     def _micro_batches(self, count: int) -> Iterator[slice]:
         """Slices of at most `micro_batch` images that cover 0 to `count`."""
         return (slice(begin, begin + self.micro_batch) for begin in range(0, count, self.micro_batch))
-
-
-def build_update(
-    denoiser: Denoiser, objective: Objective, optimizer: torch.optim.Optimizer, options: TrainOptions
-) -> UpdateStep:
-    """The update, compiled and captured where `options` say so or the device gains by it."""
-    update = UpdateStep(denoiser, objective, optimizer, options.train_batch_size, options.max_grad_norm)
-    kind = next(denoiser.net.parameters()).device.type
-    if choose_compile(kind, options.compile).on:
-        update.compile()
-    if choose_graph(kind, options.cuda_graph).on:
-        update.capture()
-    return update

@@ -1,0 +1,130 @@
+"""`--num_processes N`: the same command in N processes on this machine, as torchrun starts them.
+
+torchrun ends with exit code 1 whatever a process ended with, and says so in a page of text. So each process that ends
+in order leaves its exit code in a file and ends with 0; this one reads the files. Signals go to the processes
+themselves: torchrun would give them 30 seconds, which a checkpoint need not keep to.
+
+    <folder>/0.pid, 1.pid, ...      the processes       <folder>/0.code, 1.code, ...    their exit codes
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from fromnoise.common.cpus import usable
+from fromnoise.common.durations import process_start
+from fromnoise.common.errors import UsageError
+from fromnoise.common.progress import report_progress
+
+FOLDER, STARTED = "FROMNOISE_LAUNCHED", "FROMNOISE_STARTED"
+_FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_TORCHRUN = "from fromnoise.cli.launch import torchrun; torchrun()"
+
+
+def wants_processes(number: int) -> bool:
+    """Whether `number` processes are to be started; UsageError where they cannot be, or others were."""
+    if number < 1:
+        raise UsageError(f"--num_processes is {number}, but at least 1 is needed; give a larger number")
+    there = os.environ.get("WORLD_SIZE")
+    if there is None:
+        if number > usable():
+            report_progress(
+                f"warning: --num_processes is {number}, but there are {usable()} CPUs here; without as many GPUs, "
+                f"{usable()} processes are faster"
+            )
+        return number > 1
+    if there != str(number):
+        raise UsageError(
+            f"--num_processes is {number}, but this process was started as one of {there} (WORLD_SIZE); leave out "
+            "--num_processes, or start the command without torchrun"
+        )
+    return False
+
+
+def command_start() -> float:
+    """When the command was started, on the clock of `time.monotonic`: before its processes were."""
+    try:
+        return float(os.environ[STARTED]) if FOLDER in os.environ else process_start()
+    except (KeyError, ValueError):
+        return process_start()
+
+
+def launch(number: int, argv: Sequence[str]) -> int:
+    """Run `fromnoise` with `argv` in `number` processes; returns the exit code of the one that ended first."""
+    with tempfile.TemporaryDirectory(prefix="fromnoise-") as folder:
+        environment = {**os.environ, FOLDER: folder, STARTED: repr(process_start())}
+        environment.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would, which says so; see Threads.share
+        command = [sys.executable, "-c", _TORCHRUN, "--standalone", f"--nproc-per-node={number}", "-m", "fromnoise"]
+        # In a session of its own: Ctrl-C on a terminal reaches this process alone, and is handed on once.
+        torchrun = subprocess.Popen([*command, *argv], env=environment, start_new_session=True)
+        with _forwarding(torchrun, Path(folder)):
+            code = torchrun.wait()
+        return _exit_code(Path(folder), code)
+
+
+def torchrun() -> None:
+    """torchrun, which is silent where a process fails: that one, or the others, have said it."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    try:
+        run.main()
+    except (ChildFailedError, SignalException):
+        sys.exit(1)
+
+
+@contextmanager
+def reported_to_launcher() -> Iterator[list[int]]:
+    """Gives a list for this process's exit code, which goes to whoever launched it; what is left in it is the code."""
+    folder, rank, codes = os.environ.get(FOLDER), os.environ.get("RANK"), [1]
+    if folder is None or rank is None:
+        yield codes
+        return
+    with suppress(OSError):
+        (Path(folder) / f"{rank}.pid").write_text(str(os.getpid()))
+    yield codes
+    with suppress(OSError):
+        (Path(folder) / f"{rank}.code").write_text(str(codes[0]))
+        codes[0] = 0
+
+
+@contextmanager
+def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
+    """The first signal goes to the processes, a second one to torchrun, which ends them; whatever happens, it ends."""
+    signals = 0
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        nonlocal signals
+        signals += 1
+        pids = [int(path.read_text() or 0) for path in folder.glob("*.pid")] if signals == 1 else []
+        for pid in filter(None, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if not any(pids):
+            torchrun.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if torchrun.poll() is None:
+            torchrun.terminate()
+            torchrun.wait()
+
+
+def _exit_code(folder: Path, code: int) -> int:
+    """That of the first process that ended in order with another than 0; torchrun's where there is none."""
+    left = [(path.stat().st_mtime_ns, int(path.read_text() or 1)) for path in folder.glob("*.code")]
+    failed = [one for _, one in sorted(left) if one]
+    return failed[0] if failed else abs(code)
