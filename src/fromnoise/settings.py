@@ -44,7 +44,7 @@ class DataOptions:
 class DataSettings(TypedDict, total=False):
     """The keyword arguments of `load`: the fields of DataOptions but for the source, each optional."""
 
-    resolution: str | None
+    resolution: str | int | None
     center_crop: bool
     random_flip: bool
     holdout: float

@@ -1,5 +1,6 @@
 """Advice that can be followed: a message names only flags that the verb which raised it has."""
 
+import argparse
 import ast
 import re
 import shlex
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 
 import fromnoise
-from fromnoise.cli import build_parser, main
-from fromnoise.cli.parser import Parser
+from fromnoise.cli import VERBS, build_parser, main
+from fromnoise.cli.advice import followable
+from fromnoise.cli.parser import Parser, flags_by_verb
+from fromnoise.common.errors import closest
 
 MESSAGES = Path(__file__).parent.parent / "messages.txt"
 SOURCE = Path(fromnoise.__file__).parent
@@ -77,7 +80,8 @@ def test_no_text_of_the_package_names_a_flag_that_no_verb_has():
         for text in spoken(ast.parse(file.read_text(encoding="utf-8")))
         for flag in FLAG.findall(text)
     }
-    other = {"force", "no_"}  # of pip, and the beginning of a flag
+    # Of pip, accelerate and torchrun, and the beginning of a flag.
+    other = {"force", "multi_cpu", "multi_gpu", "nproc", "standalone", "no_"}
     assert len(named) > 20 and {flag: file for flag, file in named.items() if flag not in known | other} == {}
 
 
@@ -107,3 +111,85 @@ def test_what_cannot_be_is_refused_without_a_run(words, named, capsys):
     assert main(words) == 2
     said = capsys.readouterr().err
     assert named in said and len(said.splitlines()) == 1
+
+
+PICTURES = "9.png in cats cannot be read: it is empty; fix it, or leave it out with --on_bad_image skip"
+TWO = "cats have two sizes; give --resolution 32, or --set data.center_crop=false"
+
+
+@pytest.mark.parametrize(
+    "verb, message, advice",
+    [
+        ("train", PICTURES, "fix it, or leave it out with --on_bad_image skip"),
+        ("chapter", PICTURES, "fix it"),
+        ("demo", PICTURES, "fix it"),
+        ("data", TWO, "give --resolution 32, or --set data.center_crop=false"),
+        ("evaluate", TWO, "give --resolution 32, or --set data.center_crop=false"),
+        ("chapter", TWO, "`fromnoise train --resolution --set` can do this"),
+        (
+            "sample",
+            "it was other; ask for `fromnoise train --seed 1, 2`, or give --holdout",
+            "ask for `fromnoise train --seed 1, 2`",
+        ),
+        ("train", "no advice with --resolution", "no advice with --resolution"),
+        ("chapter", "it cannot be; give --flux", "give --flux"),
+    ],
+)
+def test_advice_is_what_the_verb_has_flags_for(verb, message, advice):
+    said = followable(message, argparse.Namespace(verb=verb), flags_by_verb(build_parser()))
+    assert said.rpartition("; ")[2] == advice and said.partition("; ")[0] == message.partition("; ")[0]
+
+
+@pytest.mark.parametrize(
+    "message, advice",
+    [
+        ("cannot write in x; allow it, or choose another --output_dir", "allow it"),
+        ("x is full; free some space, or choose another --output_dir", "free some space"),
+    ],
+)
+def test_a_run_that_is_resumed_has_no_other_place(message, advice):
+    flags = flags_by_verb(build_parser())
+    assert followable(message, argparse.Namespace(verb="train", resume="x"), flags).endswith(f"; {advice}")
+    assert followable(message, argparse.Namespace(verb="train", resume=None), flags) == message
+    alone = followable("cannot write; choose another --output_dir", argparse.Namespace(verb="train", resume="x"), flags)
+    assert "--" not in alone and "copy" in alone
+
+
+@pytest.mark.parametrize("verb", ["chapter", "train"])
+def test_a_broken_picture_is_answered_with_the_flags_of_the_verb(verb, tmp_path, capsys):
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    words = {"chapter": ["chapter", "--data"], "train": ["train"]}[verb]
+    assert main([*words, str(tmp_path), "--output_dir", str(tmp_path / "out")]) == 3
+    said = capsys.readouterr().err
+    assert set(FLAG.findall(said)) <= flags_of(parser_of([verb])) and ("--on_bad_image" in said) == (verb == "train")
+
+
+MEANT = {
+    "train": "ouput_dir:output_dir outputdir:output_dir epochs:num_epochs num_epoch:num_epochs images:num_images "
+    "learningrate:learning_rate resoltion:resolution resolutoin:resolution seeds:seed buget:budget recipy:recipe "
+    "mixed_precission:mixed_precision threads:num_threads hold_out:holdout on_bad_images:on_bad_image "
+    "eval_every:evaluate_every centre_crop:center_crop maxtime:max_time",
+    "sample": "step:steps sampelr:sampler guidance:guidance_scale labels:label weight:weights checkpoints:checkpoint",
+    "evaluate": "feature:features sample:samples referenc:reference sweeps:sweep",
+}
+FOREIGN = {
+    "train": "out gpu cuda steps name force verbose quiet workers class loss width arch optim save fp16 model wandb",
+    "sample": "gpu cuda prompt force width format temperature",
+    "evaluate": "fid gpu real fake force metrics",
+}
+
+
+@pytest.mark.parametrize("verb", MEANT)
+def test_a_misspelt_flag_finds_the_one_that_was_meant_and_a_foreign_one_none(verb):
+    actions = [action for action in parser_of([verb])._actions if action.help is not argparse.SUPPRESS]
+    flags = [text for action in actions for text in action.option_strings]
+    pairs = [pair.split(":") for pair in MEANT[verb].split()]
+    assert {given: closest(f"--{given}", flags) for given, _ in pairs} == {
+        given: f"--{meant}" for given, meant in pairs
+    }
+    assert {given: found for given in FOREIGN[verb].split() if (found := closest(f"--{given}", flags))} == {}
+
+
+def test_every_verb_has_its_flags():
+    assert set(flags_by_verb(build_parser())) == set(VERBS) and "resolution" in flags_by_verb(build_parser())["data"]

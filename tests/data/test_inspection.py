@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from fromnoise.cli.data import inspection_lines
 from fromnoise.data import DataOptions, load
 from fromnoise.data.inspection import channel_values, inspect, sample_grid
 
@@ -24,7 +26,8 @@ def test_an_inspection_tells_what_is_there(folder: Callable[..., Path]) -> None:
     assert len(found.bad) == 1 and found.bad[0].startswith("a/bad.png ")
     assert found.summary == "pictures: 7 images, 8x8 RGB, 2 classes"
     data = load(DataOptions(source=str(root), on_bad_image="skip"))
-    assert found.fingerprint == data.fingerprint and found.notes == data.notes
+    assert found.fingerprint == data.fingerprint
+    assert found.notes == tuple(note for note in data.notes if "bad.png" not in note) != data.notes
     assert found.sample.shape == (7, 3, 8, 8) and found.sample_labels is not None
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["counts"]["test"] == 1 and len(plain["channels"]) == 3 and "sample" not in plain
@@ -45,3 +48,27 @@ def test_the_sample_is_the_same_every_time() -> None:
     again, _ = sample_grid(data)
     assert images.shape == (64, 1, 16, 16) and torch.equal(images, again)
     assert labels is not None and len(set(labels.tolist())) > 5
+
+
+def test_what_cannot_be_read_is_listed_once(tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number}.webp").write_bytes(b"nothing")
+    for number in range(3):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(tmp_path / f"{number}.png")
+    found = inspect(DataOptions(source=str(tmp_path)))
+    assert len(found.bad) == 40 and not any(".webp" in note for note in found.notes)
+    lines = list(inspection_lines(found))
+    assert sum(".webp" in line for line in lines) == 12 and "28" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "kind, note", [(np.int16, "16-bit"), (np.uint16, "16-bit"), (np.bool_, None), (np.int64, None)]
+)
+def test_arrays_are_described_by_what_they_were(tmp_path: Path, kind: type, note: str | None) -> None:
+    images = np.random.default_rng(0).integers(0, 256 if note is None else 4000, (30, 8, 8))
+    np.savez(tmp_path / "a.npz", images=(images > 99) if kind is np.bool_ else images.astype(kind))
+    found = inspect(DataOptions(source=str(tmp_path / "a.npz")))
+    said = " ".join(found.notes)
+    assert "uint16" not in said and ("converted" in said) == (note is not None) and (note or "") in said
+    if kind is np.bool_:
+        assert "range" not in said and (found.channels[0].min, found.channels[0].max) == (0, 255)

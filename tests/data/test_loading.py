@@ -126,3 +126,7 @@ def test_an_unknown_attribute_is_refused() -> None:
     with pytest.raises(AttributeError, match="'loda'"):
         _ = fromnoise.data.loda
     assert all(hasattr(fromnoise.data, name) for name in fromnoise.data.__all__)
+
+
+def test_a_size_may_be_a_number() -> None:
+    assert load("digits", resolution=20).spec.shape == load("digits", resolution="20").spec.shape == (1, 20, 20)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from fromnoise.cli import main
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.evaluation.evaluate import EvaluationSpec
 from fromnoise.run import Run
@@ -75,3 +76,19 @@ def test_mirrored_copies_count_where_mirrored_images_were_trained_on(tmp_path, m
     evaluation = run.evaluate(12, spec=PIXELS)
     assert (evaluation.metrics.copy_rate == 1) if flipped else (evaluation.metrics.copy_rate < 0.3)
     assert evaluation.protocol["measure"].get("mirrored_copies", False) == flipped
+
+
+@pytest.mark.parametrize("count", [5, 12])
+def test_too_few_to_measure_is_said_when_training_begins(tmp_path, capsys, count):
+    np.savez(tmp_path / "few.npz", images=noise(count))
+    words = ["--num_images", "4", "--train_batch_size", "2", "--set", "net.width=8", "--previews", "0"]
+    assert main(["train", str(tmp_path / "few.npz"), *words, "--output_dir", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out.partition("starting from")[0]
+    assert ("fromnoise evaluate" in said) == (count < 10)
+
+
+@pytest.mark.parametrize("count, enough", [(2, False), (30, True)])
+def test_held_out_images_are_advised_where_some_would_be(tmp_path, count, enough):
+    run = trained(tmp_path, noise(count), **{"data.holdout": 0.0})
+    (said,) = [finding.message for finding in run.diagnose().findings if finding.name == "overfitting"]
+    assert ("--holdout 0.1" in said) == enough and ("at least 20" in said) != enough

@@ -14,6 +14,7 @@ import pytest
 
 from fromnoise.cli import main
 from fromnoise.common.errors import FromNoiseError, WriteError
+from fromnoise.data import load
 from fromnoise.run import Run
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.metrics_file import MetricsFile
@@ -201,3 +202,22 @@ def test_a_new_run_where_nothing_may_be_written(open_folder: Path, tiny_settings
 def test_a_folder_is_there_or_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(WriteError, match="gone"):
         RunFolder(tmp_path / "none").check_present()
+
+
+@posix
+def test_a_place_that_cannot_be_looked_into_is_one_to_write_to_in_vain(open_folder: Path, capsys: Any) -> None:
+    (open_folder / "closed").mkdir(mode=0o700)
+    load("digits")  # what is imported for it may be out of nobody's reach
+    with as_nobody():
+        code = main(["train", "digits", "--num_images", "8", "--output_dir", str(open_folder / "closed" / "run")])
+    said = capsys.readouterr().err
+    assert code == WriteError.exit_code and "--output_dir" in said and "read" not in said.partition(": ")[2]
+
+
+@posix
+def test_a_resumed_run_that_cannot_be_written_is_not_sent_elsewhere(theirs: Path, capsys: Any) -> None:
+    theirs.chmod(0o555)
+    with as_nobody():
+        code = main(["train", "--resume", str(theirs)])
+    said = capsys.readouterr().err
+    assert code == WriteError.exit_code and "--output_dir" not in said and str(theirs) in said

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fromnoise.cli.advice import followable
 from fromnoise.cli.flags import fix_threads
 from fromnoise.cli.launch import reported_to_launcher
 from fromnoise.cli.machine import here
 from fromnoise.cli.output import kept_streams
-from fromnoise.cli.parser import Parser, parse
+from fromnoise.cli.parser import Parser, flags_by_verb, parse
 from fromnoise.cli.stopping import Stopped, stopped_by_signals
 from fromnoise.common.errors import FromNoiseError, Interrupted, MemoryLimitError, ProcessError, UsageError, WriteError
 from fromnoise.common.memory import is_out_of_memory
@@ -71,8 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    parser, args = build_parser(), None
     try:
-        args = parse(build_parser(), argv)
+        args = parse(parser, argv)
         args.argv = argv
         if args.verb != "doctor" and here() is None:  # torch's libraries would end the process
             raise UsageError("the working folder is gone; change to a folder that exists, and run the command again")
@@ -87,7 +89,7 @@ def _run(argv: list[str]) -> int:
         return stop.exit_code
     except FromNoiseError as error:
         if not _said_by_another(error):
-            _say(f"fromnoise: {error}")
+            _say(f"fromnoise: {followable(str(error), args, flags_by_verb(parser)) if args else error}")
         return error.exit_code
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):

@@ -14,6 +14,7 @@ from fromnoise.common.errors import UsageError
 if TYPE_CHECKING:
     from fromnoise.data.inspection import Inspection
 
+_LISTED = 12
 INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
 
 
@@ -97,13 +98,15 @@ def inspection_lines(found: Inspection) -> Iterator[str]:
         yield f"classes: {_counts(found.classes)}"
     for number, channel in enumerate(found.channels):
         yield f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}"
-    yield from (*found.notes, *(f"cannot be read: {name}" for name in found.bad))
+    yield from (*found.notes, *(f"cannot be read: {name}" for name in found.bad[:_LISTED]))
+    if len(found.bad) > _LISTED:
+        yield f"cannot be read: {len(found.bad) - _LISTED:,} more; --json lists all of them"
 
 
 def _counts(counts: dict[str, int]) -> str:
-    """`a 5, b 3`, at most a dozen of them."""
-    shown = [f"{name} {number:,}" for name, number in list(counts.items())[:12]]
-    return ", ".join(shown) + (f", and {len(counts) - 12} more" if len(counts) > 12 else "")
+    """`a 5, b 3`, at most _LISTED of them."""
+    shown = [f"{name} {number:,}" for name, number in list(counts.items())[:_LISTED]]
+    return ", ".join(shown) + (f", and {len(counts) - _LISTED} more" if len(counts) > _LISTED else "")
 
 
 def _fetch(args: argparse.Namespace) -> None:

@@ -120,7 +120,8 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
 def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any]) -> None:
     given = [name for name in ("num", "sweep", "extended") if getattr(args, name) not in (None, False)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
-        raise UsageError("--samples measures images that exist already; leave RUN and the sampling flags out")
+        besides = "" if args.reference else ", and add --reference DATA"
+        raise UsageError(f"--samples measures images that exist already; leave RUN and the sampling flags out{besides}")
     if args.reference is None:
         raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
 

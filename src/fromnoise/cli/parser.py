@@ -84,6 +84,20 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
     return args
 
 
+def flags_by_verb(parser: argparse.ArgumentParser) -> dict[str, set[str]]:
+    """The flags of each verb, without their dashes; `train`, which has most of them, first."""
+    verbs = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+    return {verb: _flags(verbs[verb]) for verb in sorted(verbs, key=lambda name: name != "train")}
+
+
+def _flags(parser: argparse.ArgumentParser) -> set[str]:
+    """The flags of a parser and of the actions below it."""
+    below = [
+        _flags(one) for a in parser._actions if isinstance(a, argparse._SubParsersAction) for one in a.choices.values()
+    ]
+    return {text.lstrip("-") for action in parser._actions for text in action.option_strings}.union(*below)
+
+
 def _innermost(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.ArgumentParser:
     """The parser of the verb, and of the action below it, that `args` chose."""
     for action in parser._actions:

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         raise UsageError("--json is for --dry_run; give both, or read config.json and metrics.jsonl of the run")
 
     from fromnoise.cli.progress import TrainProgress
+    from fromnoise.evaluation.limits import few_note
     from fromnoise.run import Run
     from fromnoise.run.facts import decisions
     from fromnoise.train.distributed import current
@@ -87,6 +88,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         print(note)
     for name, value in decisions(training):
         print(f"{name}: {value}")
+    if few := few_note(training.metadata["data"]["count"]):
+        print(few)
     for name, (old, new) in training.changes.items():
         print(f"changed: {name}: {new}, before {old}")
     started = command_start() + waited + training.download_seconds

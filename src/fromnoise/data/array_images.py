@@ -3,7 +3,7 @@
     uint8, uint16      as they are
     other whole        0..255 or 0..65535
     float              0..1, -1..1 or 0..255
-    bool               a mask
+    bool               black and white
 
 Channels may come first. What none of this fits is refused, and `data.range` gives the values of black and white.
 """
@@ -36,7 +36,7 @@ def as_images(array: NDArray[Any], *, ranged: bool) -> tuple[NDArray[Any], tuple
     if array.dtype in (np.uint8, np.uint16) or ranged:
         return images, notes
     if array.dtype == np.bool_:
-        return images.view(np.uint8), notes
+        return images.view(np.uint8) * np.uint8(255), notes
     low, high = float(images.min()), float(images.max())
     if array.dtype.kind == "f":
         converted, said = _from_floats(images, low, high)

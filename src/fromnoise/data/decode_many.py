@@ -88,7 +88,7 @@ def read_items(
         kept = [labels[place] for place in decoded]
         _check_classes(where, labels, kept, classes)
         chosen = np.array(kept, dtype=np.int64)
-    said = notes + resizing + converted + _left_out(lost)
+    said = notes + resizing + converted + left_out(lost)
     modes = Counter(image.mode for image in decoded.values())
     shapes = Counter(hw(*sizes[place]) for place in decoded)
     read_as = str(values) if values else "full"
@@ -206,7 +206,8 @@ def _refusal(where: str, bad: Sequence[_Bad]) -> DataError:
     )
 
 
-def _left_out(lost: tuple[str, ...]) -> tuple[str, ...]:
+def left_out(lost: tuple[str, ...]) -> tuple[str, ...]:
+    """What to say of files that cannot be read and were left out."""
     if not lost:
         return ()
     return (f"{count(len(lost), 'file')} that cannot be read left out: {some(lost, _LISTED)}",)

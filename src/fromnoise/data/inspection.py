@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.seeds import generator
+from fromnoise.data.decode_many import left_out
 from fromnoise.data.holdout import note, places
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import as_data, describe, open_source
@@ -83,7 +84,12 @@ def inspect(options: DataOptions) -> Inspection:
             counts[split], more = _counted(source, split, options)
             bad += more
     apart = 0 if "test" in counts else len(places(data, options.holdout))
-    notes = (*data.notes, *((note(apart, len(data)),) if apart else ()), *filter(None, [repeats_note(data.images)]))
+    said = set(left_out(found.bad))  # `bad` lists them
+    notes = (
+        *(one for one in data.notes if one not in said),
+        *((note(apart, len(data)),) if apart else ()),
+        *filter(None, [repeats_note(data.images)]),
+    )
     sample, sample_labels = sample_grid(data)
     return Inspection(
         name=data.name,

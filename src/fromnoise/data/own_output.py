@@ -48,7 +48,9 @@ def without_own(
     """
     runs = _runs(files)
     if () in runs:
-        raise DataError(f"{where} is a run folder, not images; give the images, or one of its folders of samples")
+        raise DataError(
+            f"{where} is a run folder, not images; give images, such as those of `fromnoise sample RUN --out FOLDER/`"
+        )
     outside = [file for file in files if not any(file.parts[: len(run)] == run for run in runs)]
     marks = {file.parts: mark for file in outside if is_image(file) and (mark := _mark(file))}
     others = any(is_image(file) and file.parts not in marks for file in outside)

@@ -143,7 +143,7 @@ def array_levels(values: NDArray[Any], setting: str) -> tuple[NDArray[np.uint8],
     read_as = str(chosen) if chosen else "full"
     if values.dtype == np.uint8:
         return (chosen.grey_levels(values) if chosen else values), read_as, said
-    said += (f"converted: {values.dtype} values to 8 bits",)
+    said += (f"converted: {'16-bit' if values.dtype == np.uint16 else values.dtype} values to 8 bits",)
     return (chosen or ValueRange(0, stored.top)).grey_levels(values), read_as, said
 
 

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from fromnoise.data.holdout import FEWEST
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.repeats import distinct
 from fromnoise.diagnosis.denoising_curves import DenoisingCurves
@@ -19,7 +20,7 @@ _SHARE, _LARGE_SHARE = 0.05, 0.2
 _CLOSER = 3  # times nearer than the second nearest
 
 _MORE = "train on more images or for less long; `fromnoise show RUN` draws samples beside their nearest images"
-_NO_HELD_OUT = "there are no held-out images to compare with; give data with a test split, or train with --holdout 0.1"
+_NO_HELD_OUT = "there are no held-out images to compare with"
 
 
 def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> Finding:
@@ -29,7 +30,7 @@ def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> 
     level outweighs the others; the gap is in standard errors of the difference.
     """
     if curves.training is None:
-        return Finding("overfitting", "warning", f"Not checked: {_NO_HELD_OUT}.")
+        return Finding("overfitting", "warning", f"Not checked: {_NO_HELD_OUT}; {_for_held_out(training_images)}.")
     scale = curves.training.mean(1, keepdim=True).clamp(min=1e-12)
     training, held_out = (curves.training / scale).mean(0), (curves.models[weights] / scale).mean(0)
     ratio = float(held_out.mean() / training.mean())
@@ -75,6 +76,14 @@ def near_duplicates(samples: Tensor, data: ArrayData, held_out: ArrayData | None
     message += "." if held_out is None else ", or nearer than that of any held-out image."
     level: Level = "error" if share - usual > _LARGE_SHARE else "warning"
     return Finding("near-duplicates", level, message, _MORE, numbers)
+
+
+def _for_held_out(training_images: int) -> str:
+    """How there would be held-out images: below a number of them `--holdout` keeps none out."""
+    enough = training_images >= FEWEST
+    return "give data with a test split, or train " + (
+        "with --holdout 0.1" if enough else f"on at least {FEWEST} images, of which --holdout keeps some out"
+    )
 
 
 def _alone(pairs: Tensor) -> Tensor:

@@ -13,6 +13,12 @@ def check_num(num: int) -> None:
         raise UsageError(f"--num is {num}, but at least {FEWEST} samples are needed to measure; give a larger number")
 
 
+def few_note(count: int) -> str:
+    """What to say of training images that are too few to measure with; nothing of enough."""
+    few = f"note: `fromnoise evaluate` needs at least {FEWEST} training images, and here there are {count}"
+    return "" if count >= FEWEST else few
+
+
 def check_count(count: int, what: str = "training images", remedy: str = "give more of them") -> None:
     """DataError for fewer images than can be measured."""
     if count < FEWEST:

@@ -11,7 +11,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import some
 from fromnoise.data.download import available
@@ -66,7 +66,7 @@ def begin(request: Request, output_dir: Path | None, device: str, folder_kind: t
     settings = request.settings(context, options)
     path = output_dir or default_folder(request.source, request.recipe, settings.train.seed, request.init)
     folder = folder_kind(path)
-    if folder.exists():
+    if _is_begun(folder):
         return Begun(folder, images, download_seconds, _go_on(folder, request, context, images))
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
     initial = read_initial_weights(Path(request.init)) if request.init else None
@@ -115,6 +115,15 @@ def resume(
             f"{path} was trained with the recipe {run.settings.recipe}, but {recipe} is requested; leave out --recipe"
         )
     return Begun(folder, data, seconds, found.change(found.compared(request.changes, request.source)))
+
+
+def _is_begun(folder: RunFolder) -> bool:
+    """Whether a run is there; WriteError where that cannot be seen, and so nothing be written either."""
+    try:
+        return folder.exists()
+    except CheckpointError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise WriteError(f"cannot write in {folder.path} ({reason}); choose another --output_dir") from error
 
 
 def _go_on(folder: RunFolder, request: Request, context: TrainingContext, images: ArrayData) -> Pairs:

@@ -101,12 +101,11 @@ def report_run(folder: RunFolder, settings: Settings, name: str) -> str:
 
 
 def tracked(folder: RunFolder, settings: Settings, steps: Iterator[T]) -> Iterator[T]:
-    """`steps`, and meanwhile what they write is reported to `train.report_to`; UsageError where it is not installed."""
+    """`steps`, and meanwhile what they write is reported to `train.report_to`, where that is set."""
     name = settings.train.report_to
     if name is None:
         yield from steps
         return
-    check_tracker(name)
     done = threading.Event()
     thread = threading.Thread(target=_follow, args=(folder, settings, name, done), daemon=True)
     thread.start()

@@ -26,6 +26,7 @@ from fromnoise.figures.grid import grid, save
 from fromnoise.model.build import build_objective
 from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.report.trackers import check_tracker
 from fromnoise.run.disk_use import disk_use
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import replanned_at
@@ -99,6 +100,8 @@ def training_steps(
 def _take_hold(stack: ExitStack, folder: RunFolder, settings: Settings, group: Group) -> None:
     """Hold `folder` until `stack` ends; raises what training would raise later."""
     check_shares(settings.train, group.world)
+    if settings.train.report_to is not None:
+        check_tracker(settings.train.report_to)
     stack.enter_context(folder.locked())
     folder.check_writable()
     folder.clear_leftovers()
