@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -82,6 +83,25 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory):
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
     return Run.create("digits", output_dir=path, settings=TINY).train()
+
+
+@pytest.fixture(scope="session")
+def python_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """python_with("a b"): the python of an environment that has these packages, and everything else from here."""
+
+    def make(packages: str) -> Path:
+        home = tmp_path_factory.mktemp("venv")
+        subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", home], check=True, timeout=200)
+        python: Path = home / "bin" / "python"
+        (site,) = home.glob("lib/python*/site-packages")
+        (site / "here.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        command = [python, "-m", "pip", "install", "--quiet", *packages.split()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            pytest.skip(f"{packages} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+        return python
+
+    return make
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.export import html_file as module
 from fromnoise.export.html_file import corruption_table, html_file
-from fromnoise.export.runtime import VERSION, Runtime, web_runtime
+from fromnoise.export.runtime import BINARY, SCRIPT, VERSION, Runtime, web_runtime
 from fromnoise.export.shared_noise import hashed, shared_noise
 
 pytest.importorskip("onnxruntime")
@@ -71,6 +71,15 @@ def test_a_runtime_that_is_none_is_refused(tmp_path):
     for place in (tmp_path, tmp_path / "some.tgz", tmp_path / "missing"):
         with pytest.raises(UsageError, match=VERSION):
             web_runtime(place)
+
+
+def test_a_runtime_that_no_page_from_the_disk_can_load_is_refused(tmp_path):
+    (tmp_path / BINARY).write_bytes(b"wasm")
+    (tmp_path / SCRIPT).write_bytes(b"/*!\n * ONNX Runtime Web v1.22.0\n */")
+    with pytest.raises(UsageError, match=r"1\.22.*1\.24"):
+        web_runtime(tmp_path)
+    (tmp_path / SCRIPT).write_bytes(b"/*!\n * ONNX Runtime Web v2.0.0\n */")
+    assert web_runtime(tmp_path).binary == b"wasm"
 
 
 def test_the_verb_writes_a_page(run, package, tmp_path, capsys):

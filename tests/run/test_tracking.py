@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -211,18 +212,9 @@ for run in SQLiteStorage.get_runs("fromnoise"):
 
 
 @pytest.fixture(scope="module")
-def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def environment(request: pytest.FixtureRequest, python_with: Callable[[str], Path]) -> Path:
     """The python of an environment that has this tracker, and everything else from here."""
-    home = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", home], check=True, timeout=200)
-    python = home / "bin" / "python"
-    (site,) = home.glob("lib/python*/site-packages")
-    (site / "here.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    command = [python, "-m", "pip", "install", "--quiet", *PACKAGES[request.param].split()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        pytest.skip(f"{request.param} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
-    return python
+    return python_with(PACKAGES[request.param])
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ FORMATS = {
     "diffusers": "a folder for diffusers' DiffusionPipeline",
     "onnx": "a .onnx file of the denoiser, with --sampler of the whole sampler",
     "html": "one .html file that samples in a browser, offline",
+    "space": "a folder with a gradio app around the one for diffusers, for here or as a Space of the Hub",
     "hub": "the folder for diffusers, uploaded to the Hugging Face Hub as OWNER/NAME",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from fromnoise.data.download import obtain_files
 from fromnoise.data.registry import RemoteFile
 
 VERSION = "1.30.0"
+OLDEST = (1, 24)  # older ones load a second script, which a page opened from the disk may not
 SCRIPT, BINARY = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 _FILES = (
     RemoteFile(SCRIPT, 73_054, "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90", SCRIPT),
@@ -49,6 +51,10 @@ def web_runtime(path: Path | None = None) -> Runtime:
             f"--runtime {path} holds no {SCRIPT} and {BINARY}; give the npm package onnxruntime-web {VERSION}, as .tgz "
             "or unpacked, or its dist folder"
         )
+    version = re.match(rb"/\*!\s*\* ONNX Runtime Web v(\d+)\.(\d+)", found.script)
+    if version and tuple(map(int, version.groups())) < OLDEST:
+        given, oldest = (".".join(map(str, map(int, one))) for one in (version.groups(), OLDEST))
+        raise UsageError(f"--runtime {path} is onnxruntime-web {given}, but {oldest} or newer is needed; use {VERSION}")
     return found
 
 

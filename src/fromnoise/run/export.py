@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,16 +156,47 @@ def export_hub(request: ExportRequest) -> Exported:
     return replace(made, path=address)
 
 
-EXPORTS = {"diffusers": export_diffusers, "onnx": export_onnx, "html": export_html, "hub": export_hub}
+def export_space(request: ExportRequest) -> Exported:
+    """Write a folder with a gradio app around the folder for diffusers, replacing an export that is there.
+
+    Raises:
+        UsageError: as `export_diffusers`.
+        CheckpointError: where the pipeline or the app's own function does not make the model's samples.
+        WriteError: where the path cannot be written.
+    """
+    from fromnoise.export.space_files import space_facts, space_files
+
+    with staged_folder(request.path) as folder:
+        made = export_diffusers(replace(request, path=folder / "model"))
+        model, title = on_cpu(request.model), model_title(request.run)
+        stock = not (folder / "model" / "pipeline.py").exists()
+        write_json(folder / MARK, {**_mark("space", model, made.difference), **space_facts(model, title, stock)})
+        expected = reference(model)
+        built = "its page builds" if find_spec("gradio") else "its page was not tried, as gradio is not installed"
+        about = f"app.py makes the model's images in 8 bits; {built}"
+        for name, content in space_files(title, request.licence, f"Compared before it was written: {about}.").items():
+            write_bytes(folder / name, content)
+        images = run_check("check_space.py", folder, {**expected.arrays(), "steps": model.sampling.steps})
+        _accepted(expected.difference(images), TOLERANCE + 0.5 / 255)
+    return replace(made, path=request.path, about=about)
+
+
+EXPORTS = {
+    "diffusers": export_diffusers,
+    "onnx": export_onnx,
+    "html": export_html,
+    "space": export_space,
+    "hub": export_hub,
+}
 """How each format is written, by name."""
 
 
-def _accepted(difference: float) -> float:
-    """`difference`, or CheckpointError where it is beyond TOLERANCE."""
-    if not difference <= TOLERANCE:
+def _accepted(difference: float, most: float = TOLERANCE) -> float:
+    """`difference`, or CheckpointError where it is more than `most`."""
+    if not difference <= most:
         raise CheckpointError(
             f"the export's samples differ from the model's by {difference:.2g} (black 0, white 1), but at most "
-            f"{TOLERANCE:g} was expected; nothing was written"
+            f"{most:g} was expected; nothing was written"
         )
     return difference
 
