@@ -180,6 +180,7 @@ SamplerName = Literal[
     "ddim",
     "mix",
     "ddpm",
+    "ddpm_large",
     "euler",
     "heun",
     "euler_ancestral",

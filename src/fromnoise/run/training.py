@@ -46,7 +46,7 @@ from fromnoise.train.validation import Validator
 
 QUICK_SAMPLES = 1000  # in an evaluation while training
 PREVIEW_SAMPLES = 32
-PREVIEW_STEPS = {"ddpm": 50}  # by sampler; 10 for any other
+PREVIEW_STEPS = {"ddpm": 50, "ddpm_large": 50}  # by sampler; 10 for any other
 
 
 def training_steps(

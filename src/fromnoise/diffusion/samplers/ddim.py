@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
@@ -29,14 +30,21 @@ from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sample
 class DDIM(Sampler):
     """eta 0: deterministic; eta 1: DDPM with the posterior variance. straight: linear paths only.
 
+    large: with eta 1, DDPM's larger variance, beta in its table: that of x_t given x_s, and none in the last step.
+
     References: Song et al. 2021, DDIM, https://arxiv.org/abs/2010.02502
         Ho et al. 2020, DDPM, https://arxiv.org/abs/2006.11239
     """
 
     eta: float = 0.0
     straight: bool = False
+    large: bool = False
     step_variable: ClassVar[str] = "level"
     paper: ClassVar[str] = "Song et al. 2021"
+
+    def __post_init__(self) -> None:
+        if self.large and self.eta != 1:
+            raise UsageError(f"eta is {self.eta:g}, but ddpm_large has one variance; leave eta out, or choose ddpm")
 
     @property
     def stochastic(self) -> bool:
@@ -55,10 +63,13 @@ class DDIM(Sampler):
         ratio = alpha_t / alpha_s
         tau2 = self.eta**2 * (sigma_s / sigma_t) ** 2 * (sigma_t**2 - ratio**2 * sigma_s**2)
         tau2 = tau2.clamp(min=0)  # rounding may leave -1e-17
+        drawn2 = tau2
+        if self.large:
+            drawn2 = torch.where(s > 0, sigma_t**2 - ratio**2 * sigma_s**2, 0.0).clamp(min=0)
         # `transfer` with less noise kept: what is left out, tau, is fresh noise.
         kept = (sigma_s**2 - tau2).clamp(min=0).sqrt() / sigma_t
         moved = broadcast_like(kept, x) * x + broadcast_like(alpha_s - alpha_t * kept, x) * here.x0
-        return moved + broadcast_like(tau2.sqrt(), x) * noise(), here, None
+        return moved + broadcast_like(drawn2.sqrt(), x) * noise(), here, None
 
     def check(self, process: Process) -> None:
         """Also refuse "mix", the name for straight paths, on other paths."""

@@ -13,6 +13,7 @@ SAMPLERS: dict[str, Sampler] = {
     "ddim": DDIM(),
     "mix": DDIM(straight=True),
     "ddpm": DDIM(eta=1.0),
+    "ddpm_large": DDIM(eta=1.0, large=True),
     "euler": Euler(),
     "heun": Heun(),
     "euler_ancestral": DDIM(eta=1.0),
