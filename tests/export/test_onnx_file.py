@@ -17,7 +17,8 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.export import onnx_file as module
-from fromnoise.export.onnx_file import onnx_file, run_onnx
+from fromnoise.export.onnx_file import onnx_file
+from fromnoise.export.onnx_session import run_onnx
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("cat", "dog")

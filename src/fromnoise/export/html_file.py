@@ -25,7 +25,8 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.prediction import determinant
 from fromnoise.export.inpainting import inpainting_plan
-from fromnoise.export.onnx_file import network_onnx, run_onnx, with_half_weights
+from fromnoise.export.onnx_file import network_onnx, with_half_weights
+from fromnoise.export.onnx_session import run_onnx
 from fromnoise.export.plan import SamplingPlan, sampling_plan
 from fromnoise.export.runtime import Runtime
 from fromnoise.export.shared_noise import STREAMS, shared_noise

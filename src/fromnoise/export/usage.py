@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
+
 from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.export.onnx_file import OnnxFile
+from fromnoise.export.torch_file import TorchFile
 from fromnoise.model.trained_model import TrainedModel
 
 LOOP_STEPS = 10
@@ -53,13 +58,50 @@ Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save("samples.png")
         if "guidance_scale" in made.inputs:
             given["guidance_scale"] = f"np.array({model.sampling.guidance_scale:g}, dtype=np.float32)"
         if "fresh" in made.inputs:
-            draws = made.inputs["fresh"].partition("(")[2].partition(",")[0]
-            given["fresh"] = f"rng.standard_normal(({draws}, 4, {shape}), dtype=np.float32)"
+            given["fresh"] = f"rng.standard_normal(({draws_of(made.inputs)}, 4, {shape}), dtype=np.float32)"
         lines = "".join(f'    "{key}": {value},\n' for key, value in given.items())
         middle = f"inputs = {{\n{lines}}}\nimages = session.run(None, inputs)[0]\n"
     else:
         middle = _loop(model, noise, label)
     return _python(begin + middle + end)
+
+
+def torch_usage(model: TrainedModel, made: TorchFile, name: str, sampler: bool) -> str:
+    """Five lines with torch alone, and what they leave open."""
+    spec, process = model.spec, model.process
+    shape = ", ".join(map(str, spec.shape))
+    draw = "randn" if type(process.prior).__name__ == "Normal" else "rand"
+    noise = f"torch.{draw}(4, {shape})"
+    label = f"torch.arange(4) % {len(spec.classes)}"
+    if sampler:
+        given = {"noise": noise, "label": label, "guidance_scale": f"torch.tensor({model.sampling.guidance_scale:g})"}
+        given["fresh"] = f"torch.randn({draws_of(made.inputs)}, 4, {shape})"
+        result, words = "images", "the samples"
+    else:
+        level = float(process.scales(torch.tensor([process.t_max]))[1])
+        scaled = noise if level == 1 else f"{level:.7g} * {noise}"
+        given = {"x": scaled, "t": f"torch.full((4,), {float(process.t_max)})", "label": label}
+        result = "x0"
+        words = (
+            f"the clean images predicted from x at times t in ({process.t_min:g}, {process.t_max:g}]; for the whole of "
+        )
+        words += "sampling, export with `--sampler`"
+    arguments = ", ".join(f"{key}={value}" for key, value in given.items() if key in made.inputs)
+    code = f"""\
+import torch
+
+model = torch.export.load("{name}").module()
+with torch.no_grad():
+    {result} = model({arguments})
+"""
+    rest = f"`{result}` are {words}, with values from {spec.low:g} to {spec.high:g}, for any number of images."
+    cpp = "For C++, compile the file once with AOTInductor (`torch._inductor.aoti_compile_and_package`)."
+    return f"{_python(code)}\n\n{rest} {cpp}"
+
+
+def draws_of(inputs: Mapping[str, str]) -> str:
+    """How many draws of fresh noise the input "fresh" has; "0" where there is none."""
+    return inputs.get("fresh", "(0,").partition("(")[2].partition(",")[0]
 
 
 def _loop(model: TrainedModel, noise: str, label: str) -> str:

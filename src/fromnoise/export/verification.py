@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from fromnoise.common.errors import CheckpointError
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.samplers.loop import start_noise
-from fromnoise.export.plan import sampling_plan
+from fromnoise.export.plan import SamplingPlan, sampling_plan
 from fromnoise.model.trained_model import TrainedModel
 
 SAMPLES, SAMPLES_OF_MANY_STEPS, MANY_STEPS = 4, 2, 100
@@ -64,17 +64,22 @@ def on_cpu(model: TrainedModel) -> TrainedModel:
 
 def reference(model: TrainedModel) -> Reference:
     """What `model`, on the CPU in float32, makes of the noise of the first seeds."""
-    samples = SAMPLES if model.sampling.steps < MANY_STEPS else SAMPLES_OF_MANY_STEPS
-    seeds, spec, prior = range(samples), model.spec, model.process.prior
-    plan = sampling_plan(model.sampling, model.denoiser)
-    labels = model.labels(seeds)
-    fresh = torch.zeros(len(plan.fresh_steps), samples, *spec.shape)
-    for i, step in enumerate(plan.fresh_steps):
-        for j, seed in enumerate(seeds):
-            fresh[i, j] = prior.sample(spec.shape, generator(0, "fresh noise", step, seed))
+    seeds = range(SAMPLES if model.sampling.steps < MANY_STEPS else SAMPLES_OF_MANY_STEPS)
+    spec, labels = model.spec, model.labels(seeds)
+    fresh = fresh_noise(model, sampling_plan(model.sampling, model.denoiser), seeds)
     *_, last = model.steps(seeds, labels)
     images = in_unit_range(last.x, spec.low, spec.high)
     return Reference(start_noise(model.process, spec.shape, seeds), fresh, labels, images)
+
+
+def fresh_noise(model: TrainedModel, plan: SamplingPlan, seeds: Sequence[int]) -> Tensor:
+    """(draws, B, C, H, W): the noise that `model` draws for `seeds` while it samples."""
+    spec, prior = model.spec, model.process.prior
+    fresh = torch.zeros(len(plan.fresh_steps), len(seeds), *spec.shape)
+    for i, step in enumerate(plan.fresh_steps):
+        for j, seed in enumerate(seeds):
+            fresh[i, j] = prior.sample(spec.shape, generator(0, "fresh noise", step, seed))
+    return fresh
 
 
 def in_unit_range(x: Tensor, low: float, high: float) -> Tensor:

@@ -5,23 +5,28 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.common.files import check_writable, write_bytes, write_json
+from fromnoise.common.text import some
 from fromnoise.common.version import __version__
 from fromnoise.export.verification import TOLERANCE, on_cpu, reference, run_check
 from fromnoise.run.card import model_title, write_card
 from fromnoise.run.diffusers_source import MARK, described
 from fromnoise.run.hub import check_hub, upload
+from fromnoise.run.int8_quality import NUM, int8_quality
 
 if TYPE_CHECKING:
     from fromnoise.export.diffusers_files import DiffusersFiles
+    from fromnoise.export.int8 import Int8
     from fromnoise.export.onnx_file import OnnxFile
     from fromnoise.model.trained_model import TrainedModel
     from fromnoise.run.opened import OpenedRun
@@ -36,8 +41,9 @@ class ExportRequest:
         model: what is exported, with the sampling settings that it is to have.
         path: the folder or file to write.
         licence: for the card, an identifier such as "apache-2.0".
-        sampler: for ONNX: the whole sampler instead of the denoiser.
+        sampler: for ONNX and torch: the whole sampler instead of the denoiser.
         half: for ONNX: in float16.
+        int8: for ONNX: in 8 bits, "dynamic" or "static"; num: of samples by which the change is measured.
         runtime: for HTML: where onnxruntime-web is; None to download it once.
         private: for the Hub: seen by its owner alone.
     """
@@ -48,6 +54,8 @@ class ExportRequest:
     licence: str = "other"
     sampler: bool = False
     half: bool = False
+    int8: Int8 | None = None
+    num: int = NUM
     runtime: Path | None = None
     private: bool = False
 
@@ -102,20 +110,46 @@ def export_onnx(request: ExportRequest) -> Exported:
     from fromnoise.export.onnx_file import onnx_file
     from fromnoise.export.usage import onnx_usage
 
-    path = request.path
-    if path.suffix.lower() != ".onnx":
-        raise UsageError(f"'{path}' does not end in .onnx; give the file a name that does")
-    check_writable(path)
+    path = _ending(request.path, ".onnx")
     model = on_cpu(request.model)
-    made = onnx_file(model, sampler=request.sampler, half=request.half)
+    made = onnx_file(model, sampler=request.sampler, half=request.half, int8=request.int8)
     difference = made.difference / (model.spec.high - model.spec.low)
-    compared = f"batches of 1 and 3 through onnxruntime and torch, {'float16' if made.half else 'float32'}"
-    rows = [*_rows(model, compared, difference), *_onnx_rows(made)]
+    compared, words = f"batches of 1 and 3 through onnxruntime and torch, {made.arithmetic}", ""
+    measured: list[tuple[str, str]] = []
+    if request.int8:
+        found = int8_quality(request.run, model, made, request.sampler, request.num)
+        difference, compared = found.largest, found.compared
+        words = f", {made.arithmetic}: {_sizes(made)}, Fréchet distance {found.distances}"
+        measured = [("mean difference", f"{found.mean:.1e}"), ("Fréchet distance", found.distances)]
+        measured += [("file", _sizes(made))]
+    rows = [*_rows(model, compared, difference), *measured, *_onnx_rows(made)]
     write_bytes(path, made.content)
     usage = onnx_usage(model, made, path.name, request.sampler)
     write_card(request.run, path.with_suffix(".md"), usage, rows, licence=request.licence, image=False)
-    what = "the sampler" if request.sampler else "the denoiser"
-    return Exported(path, difference, f"{what}, opset {made.opset}")
+    return Exported(path, difference, f"{_part(request)}, opset {made.opset}{words}")
+
+
+def export_torch(request: ExportRequest) -> Exported:
+    """Write a .pt2 file of torch.export, and its card beside it with the ending .md.
+
+    Raises:
+        UsageError: for another ending, and for a sampler that cannot be unrolled.
+        CheckpointError: where the file does not compute what the model computes; nothing is written then.
+        WriteError: where the path cannot be written.
+    """
+    from fromnoise.export.torch_file import BATCHES, torch_file
+    from fromnoise.export.usage import torch_usage
+
+    path = _ending(request.path, ".pt2")
+    model = on_cpu(request.model)
+    made = torch_file(model, sampler=request.sampler)
+    difference = made.difference / (model.spec.high - model.spec.low)
+    compared = f"batches of {some(list(map(str, BATCHES)), 3)} with torch.export.load in a process of its own"
+    rows = [*_rows(model, compared, difference), *_input_rows(made.inputs), ("torch", torch.__version__)]
+    write_bytes(path, made.content)
+    usage = torch_usage(model, made, path.name, request.sampler)
+    write_card(request.run, path.with_suffix(".md"), usage, rows, licence=request.licence, image=False)
+    return Exported(path, difference, f"{_part(request)}, torch.export of torch {torch.__version__}")
 
 
 def export_html(request: ExportRequest) -> Exported:
@@ -130,10 +164,7 @@ def export_html(request: ExportRequest) -> Exported:
     from fromnoise.export.html_file import html_file
     from fromnoise.export.runtime import web_runtime
 
-    path = request.path
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise UsageError(f"'{path}' does not end in .html; give the file a name that does")
-    check_writable(path)
+    path = _ending(request.path, ".html", ".htm")
     made = html_file(on_cpu(request.model), model_title(request.run), web_runtime(request.runtime))
     write_bytes(path, made.content)
     weights = "float16 weights" if made.half else "float32 weights"
@@ -184,11 +215,24 @@ def export_space(request: ExportRequest) -> Exported:
 EXPORTS = {
     "diffusers": export_diffusers,
     "onnx": export_onnx,
+    "torch": export_torch,
     "html": export_html,
     "space": export_space,
     "hub": export_hub,
 }
 """How each format is written, by name."""
+
+
+def _ending(path: Path, *endings: str) -> Path:
+    """`path`, if it ends so and can be written; UsageError and WriteError otherwise."""
+    if path.suffix.lower() not in endings:
+        raise UsageError(f"'{path}' does not end in {endings[0]}; give the file a name that does")
+    check_writable(path)
+    return path
+
+
+def _part(request: ExportRequest) -> str:
+    return "the sampler" if request.sampler else "the denoiser"
 
 
 def _accepted(difference: float, most: float = TOLERANCE) -> float:
@@ -257,5 +301,12 @@ def _pipeline_rows(made: DiffusersFiles) -> list[tuple[str, str]]:
 
 
 def _onnx_rows(made: OnnxFile) -> list[tuple[str, str]]:
-    inputs = [(f"input {name}", shape) for name, shape in made.inputs.items()]
-    return [("opset", str(made.opset)), ("arithmetic", "float16" if made.half else "float32"), *inputs]
+    return [("opset", str(made.opset)), ("arithmetic", made.arithmetic), *_input_rows(made.inputs)]
+
+
+def _sizes(made: OnnxFile) -> str:
+    return f"{len(made.content) / 1e6:.2f} MB instead of {made.size / 1e6:.2f} MB"
+
+
+def _input_rows(inputs: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(f"input {name}", shape) for name, shape in inputs.items()]

@@ -1,15 +1,70 @@
-"""A run that is taken elsewhere: packed into one file, and reported to trackers."""
+"""A run that is taken elsewhere: exported for others, packed into one file, and reported to trackers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from fromnoise.run.opened import OpenedRun
+from fromnoise.settings import SampleSettings
+
+if TYPE_CHECKING:
+    from fromnoise.export.int8 import Int8
+    from fromnoise.run.export import Exported
 
 
 class PortableRun(OpenedRun):
     """See `OpenedRun`."""
+
+    def export(
+        self,
+        kind: str,
+        path: str | Path,
+        *,
+        licence: str = "other",
+        whole_sampler: bool = False,
+        half: bool = False,
+        int8: Int8 | None = None,
+        num: int = 500,
+        runtime: str | Path | None = None,
+        private: bool = False,
+        checkpoint: str = "last",
+        weights: str = "ema",
+        **settings: Unpack[SampleSettings],
+    ) -> Exported:
+        """Write the model for others to load, compared with what it was: see `fromnoise.run.export`.
+
+            run.export("onnx", "digits.onnx", whole_sampler=True, steps=5)
+
+        Arguments:
+            kind: "diffusers", a folder; "onnx", a .onnx file; "torch", a .pt2 file of torch.export; "html", one .html
+                file that samples in a browser; "hub", the folder for diffusers uploaded, with OWNER/NAME as path.
+            path: what to write; a folder that is there is replaced only if it is an export.
+            licence: for the model card, such as "apache-2.0".
+            whole_sampler: of onnx and torch: all of sampling with its settings, instead of the denoiser alone.
+            half: of onnx: in float16.
+            int8: of onnx: in 8 bits, "dynamic" or "static", with what it changes in `num` samples.
+            runtime: of html: where onnxruntime-web is; downloaded once if not given.
+            private: of hub: seen by its owner alone.
+            checkpoint, weights, settings: as for `model`.
+
+        Raises:
+            UsageError: for what does not go together, a missing library, and for what the format cannot hold.
+            CheckpointError: where the export does not make the model's images; nothing is written then.
+            WriteError: where the path cannot be written, or the Hub refuses.
+        """
+        from fromnoise.common.errors import choose
+        from fromnoise.evaluation.limits import check_num
+        from fromnoise.export.int8 import KINDS
+        from fromnoise.run.export import EXPORTS, ExportRequest
+
+        write = choose("export format", kind, EXPORTS)
+        if int8 is not None:
+            choose("kind of int8", int8, dict.fromkeys(KINDS))
+            check_num(num)
+        model = self.model(checkpoint, weights, **settings)
+        place = None if runtime is None else Path(runtime)
+        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, int8, num, place, private))
 
     def pack(self, path: str | Path | None = None, *, resumable: bool = False) -> Path:
         """Write the run as one .zip for somebody who has fromnoise; returns its path: see `fromnoise.run.bundle`."""

@@ -13,14 +13,12 @@ draw comes back as values, and it is here that they are written into the folder.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
-from fromnoise.run.portable import PortableRun
+from fromnoise.run.new_run import NewRun
 from fromnoise.settings import SampleSettings
 from fromnoise.train.distributed import current
 
@@ -32,89 +30,15 @@ if TYPE_CHECKING:
     from fromnoise.evaluation.evaluation import Evaluation
     from fromnoise.evaluation.sweep import Sweep
     from fromnoise.model.samples import Samples
-    from fromnoise.run.create import Begun
-    from fromnoise.run.export import Exported
     from fromnoise.train.trainer import TrainStep
 
 
-class Run(PortableRun):
+class Run(NewRun):
     """The run in the folder `path`; raises CheckpointError where there is none.
 
-    device: "auto", "cpu", "cuda" or "mps". Use `Run.create` to begin a new one.
+    device: "auto", "cpu", "cuda" or "mps". `Run.create` begins a new one, `Run.from_diffusers`
+    and `Run.from_state_dict` make one of what was trained elsewhere.
     """
-
-    @classmethod
-    def create(
-        cls,
-        data: str | os.PathLike[str] = "digits",
-        *,
-        recipe: str = "default",
-        output_dir: str | Path | None = None,
-        config_file: str | Path | None = None,
-        settings: Mapping[str, Any] | None = None,
-        device: str = "auto",
-        init: str | Path | None = None,
-    ) -> Self:
-        """Begin the run that trains `recipe` on `data`, or open it where it was begun with the same settings.
-
-        Arguments:
-            data: a data set's name, a folder or .zip of images, .npz, IDX, or hf:owner/name.
-            output_dir: `runs/<data>-<recipe>-s<seed>` if not given.
-            settings: dotted name -> value, such as {"train.budget": "60s"}; they win over config_file, which wins over
-                the recipe. Of a run that is there, those of `fromnoise.settings.HARMLESS` may be others at any time,
-                and those of SCHEDULABLE until it is finished.
-            init: a run folder, one of its checkpoints, or a folder for diffusers, whose (averaged) weights a new run
-                starts from. Network, process and objective are those of that model unless `settings` say otherwise.
-
-        Raises:
-            DataError, WriteError: for images that cannot be read and a folder that cannot be written.
-            UsageError: for what does not go together or differs from the run that is already there.
-        """
-        from fromnoise.data.loading import source_text
-        from fromnoise.recipes.resolve import Request
-        from fromnoise.run.create import begin
-        from fromnoise.run.together import begin_together, join_training
-
-        group, file = join_training(), Path(config_file) if config_file else None
-        place, folder = str(init) if init else None, Path(output_dir) if output_dir else None
-        request = group.each(lambda: Request.read(source_text(data), recipe, file, settings or {}, place))
-        work = partial(begin, request, folder, device, cls.folder_kind)
-        return cls._of(begin_together(group, work, request.source, request.facts()), device)
-
-    @classmethod
-    def resume(
-        cls,
-        path: str | Path,
-        *,
-        data: str | None = None,
-        recipe: str | None = None,
-        config_file: str | Path | None = None,
-        settings: Mapping[str, Any] | None = None,
-        device: str = "auto",
-    ) -> Self:
-        """Open the run in `path`, which has a checkpoint, to train it on with its stored settings.
-
-        Arguments:
-            data: where the same images are now.
-            settings: dotted name -> value, as for `create` of a run that is there.
-
-        Raises:
-            CheckpointError: where there is no such run, or it has no checkpoint yet.
-            DataError: the images are gone.
-            UsageError: for settings that would make it another run.
-        """
-        from fromnoise.run.create import resume
-        from fromnoise.run.together import begin_together, join_training
-
-        file, changes = Path(config_file) if config_file else None, settings or {}
-        work = partial(resume, Path(path), data, recipe, file, changes, cls.folder_kind)
-        return cls._of(begin_together(join_training(), work, data, {"recipe": recipe, **changes}), device)
-
-    @classmethod
-    def _of(cls, begun: Begun, device: str) -> Self:
-        run = current().each(lambda: cls(begun.folder, device=device, data=begun.data))
-        run.download_seconds, run.changes = begun.download_seconds, begun.changes or {}
-        return run
 
     def train(self) -> Run:
         """Train to the end, from the last checkpoint if there is one; returns the run."""
@@ -278,35 +202,6 @@ class Run(PortableRun):
         swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
         in_first(lambda: write_report(self))
         return swept
-
-    def export(
-        self,
-        kind: str,
-        path: str | Path,
-        *,
-        licence: str = "other",
-        whole_sampler: bool = False,
-        half: bool = False,
-        runtime: str | Path | None = None,
-        private: bool = False,
-        checkpoint: str = "last",
-        weights: str = "ema",
-        **settings: Unpack[SampleSettings],
-    ) -> Exported:
-        """Write the model for others to load, compared with what it was: see `fromnoise.run.export`.
-
-        kind: "diffusers", "onnx", "html", or "hub" with OWNER/NAME as path. licence: for the model card. whole_sampler,
-        half: of ONNX, instead of the denoiser alone, and in float16. runtime: where onnxruntime-web is, for HTML;
-        downloaded once if not given. private: for the Hub.
-        checkpoint, weights, settings: as for `model`.
-        """
-        from fromnoise.common.errors import choose
-        from fromnoise.run.export import EXPORTS, ExportRequest
-
-        write = choose("export format", kind, EXPORTS)
-        model = self.model(checkpoint, weights, **settings)
-        place = None if runtime is None else Path(runtime)
-        return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, place, private))
 
     def trajectory(
         self,

@@ -1,0 +1,146 @@
+"""A model as one module of tensors, with inputs to trace it by: what ONNX and torch.export hold.
+
+    denoiser   x (B, C, H, W), t (B,) [, label (B,)]                                   -> x0 (B, C, H, W)
+    sampler    noise (B, C, H, W) [, label (B,)] [, guidance_scale ()] [, fresh (n, B, C, H, W)] -> images (B, C, H, W)
+
+Any batch size; float32 outside.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fromnoise.common.errors import UsageError
+from fromnoise.common.version import __version__
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.export.plan import sampling_plan
+from fromnoise.export.unrolled import UnrolledSampler
+from fromnoise.model.trained_model import TrainedModel
+
+MOST_EVALUATIONS = 100  # of an unrolled network: tracing takes seconds for each
+TOLERANCE = 1e-4
+"""Largest difference from torch in float32, of images whose black and white are 2 apart."""
+
+
+class OneDenoiser(nn.Module):
+    """x0 = D(x, t, label), with times as float32."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
+        """x0 (B, C, H, W) for x (B, C, H, W) at times t (B,), label int64 (B,)."""
+        x0: Tensor = self.denoiser(x, t.double(), label).x0
+        return x0
+
+
+@dataclass(frozen=True)
+class Traceable:
+    """module: called by keywords. inputs: two images' worth by name. output: the result's name."""
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    output: str
+
+    def shapes(self, batch: Any) -> dict[str, dict[int, Any] | None]:
+        """For torch's exporters: the axis of each input that is `batch`."""
+        return {name: {batch_axis(name): batch} if value.ndim else None for name, value in self.inputs.items()}
+
+    def resized(self, batch: int) -> dict[str, Tensor]:
+        """The inputs for another number of images: the two, again and again."""
+        chosen = torch.arange(batch) % 2
+        return {
+            name: value.index_select(batch_axis(name), chosen) if value.ndim else value
+            for name, value in self.inputs.items()
+        }
+
+    def shape_texts(self) -> dict[str, str]:
+        """Each input's type and shape, such as "float32 (B, 1, 28, 28)"."""
+        return {name: _shape_text(name, value) for name, value in self.inputs.items()}
+
+
+def batch_axis(name: str) -> int:
+    """The axis of an input that counts images."""
+    return 1 if name == "fresh" else 0
+
+
+def traceable(model: TrainedModel, *, sampler: bool) -> Traceable:
+    """The denoiser of `model`, or with `sampler` the whole of sampling with its own settings.
+
+    Raises UsageError for what cannot be unrolled.
+    """
+    return _sampler(model) if sampler else _denoiser(model)
+
+
+def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
+    """What a reader of the file must know, as text by name."""
+    spec, own, process = model.spec, model.sampling, model.process
+    known = {
+        "fromnoise": __version__,
+        "range": json.dumps([spec.low, spec.high]),
+        "prior": type(process.prior).__name__.lower(),
+        "classes": json.dumps(spec.classes),
+        "no_class": str(spec.null_label),
+        "times": json.dumps([process.t_min, process.t_max]),
+        "images_seen": str(model.images),
+    }
+    if sampler:
+        known |= {"sampler": own.sampler, "steps": str(own.steps), "guidance_scale": f"{own.guidance_scale:g}"}
+    return known
+
+
+def _denoiser(model: TrainedModel) -> Traceable:
+    spec, process = model.spec, model.process
+    generator = torch.Generator().manual_seed(0)
+    t = torch.linspace(max(process.t_min, 0.05 * process.t_max), process.t_max, 2)
+    inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "t": t}
+    if spec.classes:
+        inputs["label"] = torch.tensor([0, spec.null_label])
+    return Traceable(OneDenoiser(model.denoiser).eval(), inputs, "x0")
+
+
+def _sampler(model: TrainedModel) -> Traceable:
+    spec, prior = model.spec, model.process.prior
+    plan = sampling_plan(model.sampling, model.denoiser)
+    if len(plan.evaluations) > MOST_EVALUATIONS:
+        raise UsageError(
+            f"{model.sampling.steps} steps would be unrolled into {len(plan.evaluations):,} evaluations of the "
+            f"network, but at most {MOST_EVALUATIONS} are; give fewer --steps, or export the denoiser without --sampler"
+        )
+    generator = torch.Generator().manual_seed(0)
+    inputs = {"noise": torch.stack([prior.sample(spec.shape, generator) for _ in range(2)])}
+    if spec.classes:
+        inputs["label"] = torch.tensor([0, len(spec.classes) - 1])
+    if any(one.guided for one in plan.evaluations):
+        inputs["guidance_scale"] = torch.tensor(float(model.sampling.guidance_scale))
+    if plan.fresh_steps:
+        inputs["fresh"] = torch.randn(len(plan.fresh_steps), 2, *spec.shape, generator=generator)
+    return Traceable(UnrolledSampler(model.denoiser.net, plan, spec, model.sampling).eval(), inputs, "images")
+
+
+def _shape_text(name: str, value: Tensor) -> str:
+    sizes: Sequence[Any] = ["B" if i == batch_axis(name) else size for i, size in enumerate(value.shape)]
+    return f"{str(value.dtype).removeprefix('torch.')} ({', '.join(map(str, sizes))})"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The exporters' own progress and advice, which are for those who write exporters, are not shown."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
