@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from functools import partialmethod
 from pathlib import Path
 
@@ -13,11 +14,17 @@ import torch
 
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, DataError, UsageError
+from fromnoise.data.loading import load
+from fromnoise.diffusion.samplers.loop import starting_point
+from fromnoise.diffusion.time_grids import grid_named
+from fromnoise.export.portable import check_diffusers as check
 from fromnoise.export.stock_reading import read_scheduler, with_defaults
+from fromnoise.export.verification import reference
 from fromnoise.nets.unet2d import unet2d_arguments
 from fromnoise.run import Run
 from fromnoise.run.diffusers_source import read_diffusers
-from fromnoise.run.importing import import_diffusers
+from fromnoise.run.importing import _model, _named, import_diffusers
+from fromnoise.run.initial_weights import read_initial_weights
 
 diffusers = pytest.importorskip("diffusers")
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -46,9 +53,10 @@ def stock(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def imported(stock, tmp_path_factory):
-    done = import_diffusers(stock, tmp_path_factory.mktemp("runs") / "model")
-    assert done.difference < 0.002
-    return done.path
+    run = Run.from_diffusers(stock, tmp_path_factory.mktemp("runs") / "model")
+    record = run.metadata["imported"]
+    assert record["largest_difference"] < 0.002 and "'trailing'" in record["notes"][0]
+    return run.path
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,6 @@ def sampled(pipeline, noise, steps, monkeypatch):
 )  # fmt: skip
 def test_what_is_read_makes_the_images_of_the_source(scheduler, steps, note, tmp_path, monkeypatch):
     from fromnoise.diffusion.samplers.loop import start_noise
-    from fromnoise.run.importing import _model
 
     name, settings = scheduler
     save(tmp_path / "it", getattr(diffusers, name)(**settings))
@@ -93,6 +100,68 @@ def test_what_is_read_makes_the_images_of_the_source(scheduler, steps, note, tmp
     *_, last = model.steps(range(3), None)
     assert expected.std() > 0.05
     torch.testing.assert_close(((last.x + 1) / 2).clamp(0, 1), expected, atol=2e-3, rtol=0)
+
+
+SCHEDULERS = {
+    "fixed_large": ("DDPMScheduler", {"variance_type": "fixed_large"}, 8, None),
+    "linspace": ("DDPMScheduler", {"timestep_spacing": "linspace"}, 7, None),
+    "offset": ("DDPMScheduler", {"steps_offset": 1}, 8, None),
+    "uneven": ("DDPMScheduler", {"timestep_spacing": "trailing", "prediction_type": "v_prediction"}, 7, None),
+    "clipped": ("DDIMScheduler", {"steps_offset": 1, "set_alpha_to_one": False}, 8, "ddim"),
+    "PNDM": ("PNDMScheduler", {"beta_schedule": "scaled_linear"}, 8, "ddim"),
+    "DPM-Solver": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, 8, "ddpm"),
+    "Euler": ("EulerDiscreteScheduler", {"prediction_type": "v_prediction"}, 8, "ddim"),
+}
+
+
+@pytest.mark.parametrize("case", SCHEDULERS)
+def test_schedulers_make_the_images_of_the_stock_pipeline(case, tmp_path, monkeypatch):
+    name, settings, steps, sampler = SCHEDULERS[case]
+    pipeline = diffusers.PNDMPipeline if case == "PNDM" else None
+    save(tmp_path / "it", getattr(diffusers, name)(num_train_timesteps=40, **settings), pipeline)
+    if sampler:
+        with pytest.raises(CheckpointError, match="--sampler"):
+            read_diffusers(tmp_path / "it", steps)
+    assert (
+        stock_difference(read_diffusers(tmp_path / "it", steps, sampler=sampler), tmp_path / "it", monkeypatch) < 2e-3
+    )
+
+
+def stock_difference(source, folder, monkeypatch):
+    """The largest difference of the run's samples from those of the stock pipeline in the same noise."""
+    model = _model(source)
+    expected = reference(model)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    if source.scheduler:
+        pipe = check._with_scheduler(pipe, json.loads(source.scheduler))
+    for part in (pipe, pipe.scheduler):
+        module = sys.modules[type(part).__module__]
+        if hasattr(module, "randn_tensor"):
+            monkeypatch.setattr(module, "randn_tensor", module.randn_tensor)  # so that what replaces it is taken back
+    pipe.set_progress_bar_config(disable=True)
+    assert expected.images.std() > 0.05
+    start = grid_named(model.sampling.grid, model.process)(model.process, model.sampling.steps)[0]
+    noise = starting_point(model.process, expected.noise, float(start))
+    images = check._stock(pipe, noise, {**expected.arrays(), "steps": model.sampling.steps})
+    return expected.difference(images)
+
+
+@pytest.mark.parametrize("classes, names", [(10, tuple("0123456789")), (11, tuple("0123456789")), (4, tuple("0123"))])
+def test_a_network_with_a_table_of_classes_makes_the_images_of_each(classes, names, tmp_path, monkeypatch):
+    save(tmp_path / "it", diffusers.DDPMScheduler(num_train_timesteps=40), num_class_embeds=classes)
+    source = read_diffusers(tmp_path / "it", 8)
+    assert len(source.spec.classes) == classes and "classes" in " ".join(source.notes)
+    if classes > 4:
+        source = _named(source, load("digits").spec.classes)
+    assert source.spec.classes == names and (source.settings.objective.label_dropout > 0) == (classes == 11)
+    assert stock_difference(source, tmp_path / "it", monkeypatch) < 2e-3
+    other = _model(source).sample(4, label=names[1]).images
+    assert (other != _model(source).sample(4, label=names[2]).images).any()
+
+
+def test_any_scheduler_will_do_for_weights_to_start_from(tmp_path):
+    save(tmp_path / "it", diffusers.EulerDiscreteScheduler(beta_end=0.03))
+    assert read_initial_weights(tmp_path / "it").settings.process.beta_end == 0.03
 
 
 def test_a_run_is_sampled_edited_shown_and_exported_without_images(imported, tmp_path, monkeypatch, capsys):
@@ -145,6 +214,42 @@ def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
     assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "other")]) == 4
 
 
+@pytest.mark.parametrize(
+    "form, files",
+    [
+        ({"max_shard_size": "6KB"}, "model-00002-of-*.safetensors"),
+        ({"variant": "fp16"}, "model.fp16.safetensors"),
+        ({"safe_serialization": False}, "model.bin"),
+    ],
+)
+def test_weights_in_other_files_are_read(form, files, stock, tmp_path):
+    pipeline = diffusers.DDPMPipeline.from_pretrained(stock)
+    (pipeline.to(torch.float16) if "variant" in form else pipeline).save_pretrained(tmp_path / "it", **form)
+    if "max_shard_size" in form:
+        pipeline.unet.save_pretrained(tmp_path / "it/unet", **form)
+        (tmp_path / "it" / WEIGHTS).unlink(missing_ok=True)
+    assert list((tmp_path / "it/unet").glob(f"diffusion_pytorch_{files}"))
+    done = import_diffusers(tmp_path / "it", tmp_path / "run", steps=5)
+    assert done.difference < 0.002 and ("fp16" in " ".join(done.notes)) == ("variant" in form)
+    if "max_shard_size" in form:
+        next((tmp_path / "it/unet").glob(f"diffusion_pytorch_{files}")).unlink()
+        with pytest.raises(CheckpointError, match="00002-of"):
+            read_diffusers(tmp_path / "it")
+
+
+def test_a_checkpoint_of_a_training_is_its_averaged_network(stock, tmp_path):
+    shutil.copytree(stock, tmp_path / "it")
+    for name, factor in (("unet", 1.0), ("unet_ema", 0.9)):
+        net = diffusers.UNet2DModel.from_pretrained(stock, subfolder="unet")
+        net.load_state_dict({key: factor * value for key, value in net.state_dict().items()})
+        net.save_pretrained(tmp_path / "it/checkpoint-5" / name)
+    done = import_diffusers(tmp_path / "it/checkpoint-5", tmp_path / "run", steps=5)
+    assert done.difference < 0.002 and "checkpoint-5/unet_ema" in done.notes[-1]
+    runs = Run(done.path), Run.from_diffusers(stock, tmp_path / "2", steps=5)
+    averaged, plain = (run.model().denoiser.net.unet.conv_in.bias for run in runs)
+    torch.testing.assert_close(averaged, 0.9 * plain)
+
+
 OLD_NAMES = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
 
 
@@ -176,33 +281,35 @@ def weights(change):
     return break_it
 
 
-def only_pickles(folder):
-    torch.save({}, folder / "unet/diffusion_pytorch_model.bin")
+def only_a_pickle(folder):
+    torch.save({"conv_in.bias": Path("elsewhere")}, folder / "unet/diffusion_pytorch_model.bin")
     (folder / WEIGHTS).unlink()
 
 
 BROKEN = {
     "scheduler_config.json": lambda f: (f / "scheduler/scheduler_config.json").unlink(),
     "unet/config.json": lambda f: (f / "unet/config.json").write_text("{"),
-    "diffusion_pytorch_model.bin": only_pickles,
+    "diffusion_pytorch_model.bin holds more": only_a_pickle,
+    "is missing": lambda f: (f / WEIGHTS).unlink(),
     "damaged": lambda f: (f / WEIGHTS).write_bytes((f / WEIGHTS).read_bytes()[:-9]),
     "conv_in.bias holds": weights(lambda found: found["conv_in.bias"].fill_(float("nan"))),
     "missing keys": weights(lambda found: found.pop("conv_in.bias")),
     "conv_out.bias": weights(lambda found: found.update({"conv_out.bias": torch.zeros(2)})),
     "learned": lambda f: rewrite(f, "unet/config.json", out_channels=2),
-    "classes": lambda f: rewrite(f, "unet/config.json", num_class_embeds=3),
+    "takes classes": lambda f: rewrite(f, "unet/config.json", class_embed_type="timestep"),
+    "class_embedding": lambda f: rewrite(f, "unet/config.json", num_class_embeds=3),
     "fourier": lambda f: rewrite(f, "unet/config.json", time_embedding_type="fourier"),
     "BlockOfMine": lambda f: rewrite(f, "unet/config.json", down_block_types=["BlockOfMine", "DownBlock2D"]),
     "layers_per_block": lambda f: rewrite(f, "unet/config.json", layers_per_block=10**9),
     "spec.height": lambda f: rewrite(f, "unet/config.json", sample_size=None),
-    "steps_offset": lambda f: rewrite(f, "scheduler/scheduler_config.json", steps_offset=1),
+    "steps_offset": lambda f: rewrite(f, "scheduler/scheduler_config.json", steps_offset=200),
     "num_train_timesteps": lambda f: rewrite(f, "scheduler/scheduler_config.json", num_train_timesteps="many"),
     "OtherPipeline": lambda f: rewrite(f, "model_index.json", _class_name="OtherPipeline"),
     "its scheduler is None": lambda f: rewrite(f, "model_index.json", scheduler=[]),
     "timestep_input_dim": lambda f: rewrite(f, "unet/config.json", time_embedding_type="x"),
     "not executed": lambda f: rewrite(f, "model_index.json", _class_name=["pipeline", "Mine"]),
     "UNet2DModel": lambda f: rewrite(f, "model_index.json", unet=["network", "Mine"]),
-    "PNDMScheduler": lambda f: rewrite(f, "model_index.json", scheduler=["diffusers", "PNDMScheduler"]),
+    "give --sampler": lambda f: rewrite(f, "model_index.json", scheduler=["diffusers", "PNDMScheduler"]),
 }  # fmt: skip
 
 
@@ -219,8 +326,9 @@ def test_a_folder_that_is_broken_or_has_no_equal_is_named_and_nothing_written(wo
 @pytest.mark.parametrize(
     "scheduler, change",
     [
-        ("DDPMScheduler", {"variance_type": "fixed_large"}),
-        ("DDPMScheduler", {"timestep_spacing": "linspace"}),
+        ("DDPMScheduler", {"variance_type": "learned_range"}),
+        ("DDPMScheduler", {"variance_type": "fixed_large", "timestep_spacing": "trailing"}),
+        ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "linspace"}),
         ("DDPMScheduler", {"clip_sample_range": 2.0}),
         ("DDPMScheduler", {"thresholding": True, "sample_max_value": 3.0}),
         ("DDPMScheduler", {"beta_schedule": "sigmoid"}),
@@ -264,6 +372,10 @@ def test_a_state_dict_becomes_a_run_and_pickles_are_not_executed(trained, tmp_pa
     out = ["--output_dir", str(tmp_path / "run")]
     assert main(["import", "--state_dict", str(tmp_path / "old.pt"), *small, *out]) == 0
     one, other = (Run(path).sample(2, weights="raw", guidance_scale=1, steps=3) for path in (trained, tmp_path / "run"))
+    again = Run.from_state_dict(
+        tmp_path / "old.pt", "digits", "default", tmp_path / "3", settings={"net.width": 8, "net.depth": 1}
+    )
+    assert again.settings == Run(tmp_path / "run").settings and "state_dict" in again.metadata["imported"]["notes"][0]
     assert (one.images == other.images).all()
     small[-1] = "net.depth=2"
     assert main(["import", "--state_dict", str(tmp_path / "old.pt"), *small, "--output_dir", str(tmp_path / "2")]) == 4

@@ -22,6 +22,8 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("output_dir", "outdir", metavar="DIR", help="the run folder (default: runs/<name>-imported)")
     parser.flag("data", metavar="DATA", help="the images to evaluate on; of a state dict, those it was trained on")
     parser.flag("steps", type=int, metavar="N", help="sampling steps (default: as many as the source takes)")
+    words = "ddpm or ddim, to sample with it instead of the source's scheduler, on the same process"
+    parser.flag("sampler", metavar="NAME", help=words)
     parser.flag("state_dict", metavar="FILE", help="a .pt file of weights alone; needs --recipe and --data")
     parser.flag("recipe", metavar="NAME", help="of a state dict: the recipe whose network it is")
     parser.flag(
@@ -37,6 +39,8 @@ def run(args: argparse.Namespace) -> None:
     if (args.source is None) == (args.state_dict is None):
         raise UsageError("one source is needed; give a folder, owner/name, or --state_dict FILE")
     changes = chosen_settings(args, {})
+    if args.state_dict is not None and args.sampler:
+        raise UsageError("--sampler is for a folder or a model of the Hub; write --set sample.sampler=NAME instead")
     if args.state_dict is None and (args.recipe or changes):
         flag = "--recipe" if args.recipe else "--set"
         raise UsageError(f"{flag} is for --state_dict; leave it out, as the folder says what it holds")
@@ -49,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from fromnoise.run.importing import import_diffusers, import_state_dict
 
     if args.state_dict is None:
-        done = import_diffusers(args.source, args.output_dir, data=args.data, steps=args.steps)
+        done = import_diffusers(args.source, args.output_dir, data=args.data, steps=args.steps, sampler=args.sampler)
     else:
         done = import_state_dict(args.state_dict, args.output_dir, args.data, args.recipe, changes)
     for note in done.notes:

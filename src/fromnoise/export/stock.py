@@ -2,7 +2,7 @@
 
 | process | prediction | sampler | grid | pipeline and scheduler |
 |---|---|---|---|---|
-| vp | eps, x0, v | ddpm | trailing | DDPMPipeline, DDPMScheduler |
+| vp | eps, x0, v | ddpm, ddpm_large | trailing | DDPMPipeline, DDPMScheduler |
 | vp | eps, x0, v | ddim | trailing | DDIMPipeline, DDIMScheduler |
 | linear, normal | velocity | ddim, mix, euler | flow | DDPMPipeline, FlowMatchEulerDiscreteScheduler |
 
@@ -21,6 +21,8 @@ from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import ProcessOptions
 
 _PREDICTIONS = {"Eps": "epsilon", "X0": "sample", "V": "v_prediction"}
+VARIANCES = {"ddpm": "fixed_small", "ddpm_large": "fixed_large"}
+"""Our samplers with the noise of DDPMScheduler, and its name for the variance of that noise."""
 _WITHOUT_LIMIT = 1e6  # of dynamic thresholding, whose stock default cuts at 1
 
 
@@ -58,8 +60,9 @@ def stock_pipeline(model: TrainedModel, process: ProcessOptions) -> StockPipelin
         "dynamic_thresholding_ratio": own.threshold or 0.995,
         "sample_max_value": _WITHOUT_LIMIT,
     }
-    if own.sampler == "ddpm":
-        return StockPipeline("DDPMPipeline", "DDPMScheduler", {**settings, "variance_type": "fixed_small"})
+    if own.sampler in VARIANCES:
+        more = {"variance_type": VARIANCES[own.sampler]}
+        return StockPipeline("DDPMPipeline", "DDPMScheduler", {**settings, **more})
     return StockPipeline("DDIMPipeline", "DDIMScheduler", {**settings, "set_alpha_to_one": True})
 
 
@@ -97,11 +100,13 @@ def _sampling_reasons(model: TrainedModel, process: ProcessOptions) -> Iterator[
         return
     if prediction not in _PREDICTIONS:
         yield f"it predicts {prediction}, and the stock schedulers take Eps, X0 or V"
-    if own.sampler not in ("ddpm", "ddim") or own.eta is not None:
+    if own.sampler not in (*VARIANCES, "ddim") or own.eta is not None:
         yield f"sampler '{own.sampler}'{'' if own.eta is None else f' with eta {own.eta:g}'} has no stock scheduler"
     if own.grid != "trailing":  # diffusers starts "leading" at full noise, ours at the noise of its first entry
         yield f"grid '{own.grid}' is not that of the stock schedulers, 'trailing'"
     elif process.steps % own.steps:
         yield f"{own.steps} steps do not divide the table's {process.steps}"
+    elif own.sampler == "ddpm_large" and process.steps != own.steps:
+        yield "the stock scheduler with fixed_large adds noise in the last of fewer steps than the table's"
     if own.sampler == "ddim" and (own.clip or own.threshold is not None):
         yield "the stock DDIM keeps the noise of the unclipped prediction"

@@ -2,7 +2,9 @@
 
 | pipeline, scheduler | process, prediction | sampler | grid |
 |---|---|---|---|
-| DDPMScheduler, DDIMScheduler | vp; eps, x0, v | ddpm, ddim | trailing, or leading with fewer steps than the table |
+| DDPMScheduler | vp; eps, x0, v | ddpm, ddpm_large | trailing, leading, or the times themselves |
+| DDIMScheduler | vp; eps, x0, v | ddim | trailing, or leading with fewer steps than the table |
+| any other with betas, where the sampler is chosen | vp; eps, x0, v | ddpm, ddim | trailing |
 | FlowMatchEulerDiscreteScheduler | linear, normal; velocity | euler | flow |
 """
 
@@ -13,9 +15,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PIPELINES = {"DDPMPipeline": 1000, "DDIMPipeline": 50}
+import numpy as np
+
+PIPELINES = {"DDPMPipeline": 1000, "DDIMPipeline": 50, "PNDMPipeline": 50}
 """The stock pipelines that are read, and the number of steps that each takes where none is given."""
 SCHEDULERS = ("DDPMScheduler", "DDIMScheduler", "FlowMatchEulerDiscreteScheduler")
+CHOICES = {"ddpm": "DDPMScheduler", "ddim": "DDIMScheduler"}
+"""Samplers that may stand in the place of a source's scheduler, and diffusers' name of each."""
+_PROCESS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type")
+_VARIANCES = {"fixed_small": "ddpm", "fixed_small_log": "ddpm", "fixed_large": "ddpm_large"}
 _PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 _BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 _WITHOUT_LIMIT = 1e6  # of dynamic thresholding, see `stock`
@@ -48,6 +56,21 @@ def with_defaults(kind: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
     return {name: stored.get(name, one.default) for name, one in arguments.items() if name != "self"}
 
 
+def with_sampler(sampler: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the scheduler `CHOICES[sampler]` on the process of another one; ValueError where that has no betas.
+
+    config: all of the other's arguments.
+    """
+    if missing := [name for name in _PROCESS if name not in config]:
+        raise ValueError(f"its scheduler has no {missing[0]}, and --sampler needs a table of betas; leave it out")
+    kept = {name: config[name] for name in _PROCESS}
+    kept["rescale_betas_zero_snr"] = bool(config.get("rescale_betas_zero_snr", False))
+    if sampler == "ddim":
+        return {**kept, "clip_sample": False, "timestep_spacing": "trailing", "set_alpha_to_one": True}
+    clips = bool(config.get("clip_sample", False)) and config.get("clip_sample_range", 1.0) == 1
+    return {**kept, "clip_sample": clips, "timestep_spacing": "trailing", "variance_type": "fixed_small"}
+
+
 def read_scheduler(scheduler: str, config: Mapping[str, Any], steps: int) -> ReadScheduler:
     """The settings with which ours samples in `steps` steps as `scheduler` does, or the reasons why there are none.
 
@@ -58,7 +81,7 @@ def read_scheduler(scheduler: str, config: Mapping[str, Any], steps: int) -> Rea
             f"{name} is {config[name]}, and {_shown(one)} is read" for name, one in _FLOW.items() if config[name] != one
         )
         return ReadScheduler(_flow(steps), "flow", reasons)
-    reasons = (*_reasons(scheduler, config), *_spacing_reasons(config, steps))
+    reasons = (*_reasons(scheduler, config), *_spacing_reasons(scheduler, config, steps))
     if reasons:
         return ReadScheduler(reasons=reasons)
     table, spacing = config["num_train_timesteps"], config["timestep_spacing"]
@@ -66,7 +89,20 @@ def read_scheduler(scheduler: str, config: Mapping[str, Any], steps: int) -> Rea
     notes: tuple[str, ...] = ()
     if every and spacing != "trailing":
         notes = (f"of all {table} steps the spacing '{spacing}' is 'trailing'; with fewer, 'trailing' is used here",)
-    return ReadScheduler(_vp(scheduler, config, steps, "trailing" if every else spacing), spacing, notes=notes)
+    grid = "trailing" if every else spacing
+    if spacing == "linspace" or (config["steps_offset"] and spacing == "leading"):
+        grid = "trailing" if every else _times(config, steps)
+    return ReadScheduler(_vp(scheduler, config, steps, grid), spacing, notes=notes)
+
+
+def _times(config: Mapping[str, Any], steps: int) -> str:
+    """DDPMScheduler's stops one by one, as a grid of ours: its index k is our time k + 1."""
+    table = config["num_train_timesteps"]
+    if config["timestep_spacing"] == "linspace":
+        stops = np.linspace(0, table - 1, steps).round()[::-1]
+    else:
+        stops = (np.arange(steps) * (table // steps))[::-1] + config["steps_offset"]
+    return ",".join(f"{stop + 1:g}" for stop in (*stops, -1))
 
 
 def _flow(steps: int) -> dict[str, Any]:
@@ -92,7 +128,7 @@ def _vp(scheduler: str, config: Mapping[str, Any], steps: int, grid: str) -> dic
         "process.zero_terminal_snr": config["rescale_betas_zero_snr"],
         "objective.prediction": _PREDICTIONS[config["prediction_type"]],
         "objective.time_sampling": "discrete",
-        "sample.sampler": "ddpm" if scheduler == "DDPMScheduler" else "ddim",
+        "sample.sampler": _VARIANCES[config["variance_type"]] if scheduler == "DDPMScheduler" else "ddim",
         "sample.grid": grid,
         "sample.steps": steps,
         "sample.clip": not thresholding and bool(config["clip_sample"] or config["thresholding"]),
@@ -114,26 +150,32 @@ def _reasons(scheduler: str, config: Mapping[str, Any]) -> Iterator[str]:
             yield f"sample_max_value is {most}, and thresholding is read without a limit or with 1"
     elif config["clip_sample"] and config["clip_sample_range"] != 1:
         yield f"clip_sample_range is {config['clip_sample_range']}, and images lie in [-1, 1]"
-    if scheduler == "DDPMScheduler" and config["variance_type"] not in ("fixed_small", "fixed_small_log"):
-        yield f"variance_type is '{config['variance_type']}', and our ddpm has the one of 'fixed_small'"
+    if scheduler == "DDPMScheduler" and config["variance_type"] not in _VARIANCES:
+        yield f"variance_type is '{config['variance_type']}', and {', '.join(_VARIANCES)} are read"
     if scheduler == "DDIMScheduler" and keeps:
         yield "DDIMScheduler keeps the noise of the unclipped prediction, and our ddim that of the clipped one"
     if scheduler == "DDIMScheduler" and not config["set_alpha_to_one"]:
         yield "set_alpha_to_one is false, and our samplers end at the clean image"
 
 
-def _spacing_reasons(config: Mapping[str, Any], steps: int) -> Iterator[str]:
+def _spacing_reasons(scheduler: str, config: Mapping[str, Any], steps: int) -> Iterator[str]:
     table, spacing = config["num_train_timesteps"], config["timestep_spacing"]
     if not isinstance(table, int) or isinstance(table, bool) or table < 1:
         yield f"num_train_timesteps is {table}"
         return
     if steps > table:
         yield f"{steps} steps are more than its table of {table}; give fewer --steps"
-    if spacing not in ("leading", "trailing") and not (spacing == "linspace" and steps == table):
+    # DDIMScheduler steps by a whole stride, wherever its next stop is; DDPMScheduler from stop to stop.
+    offset, strides = config["steps_offset"], scheduler == "DDIMScheduler"
+    if spacing not in ("leading", "trailing", "linspace") or (spacing == "linspace" and strides and steps != table):
         yield f"timestep_spacing is '{spacing}', and trailing or leading are read"
-    elif spacing == "leading" and config["steps_offset"]:
-        yield f"steps_offset is {config['steps_offset']}, and 0 is read"
-    elif spacing == "trailing" and table % steps:
+    elif not isinstance(offset, int) or not 0 <= offset <= table:
+        yield f"steps_offset is {offset}"
+    elif spacing == "leading" and offset and (strides or table // steps * (steps - 1) + offset >= table):
+        yield f"steps_offset is {offset}, and {'0 is read' if strides else 'the last of its steps is beyond the table'}"
+    elif config.get("variance_type") == "fixed_large" and steps != table and (spacing == "trailing" or offset):
+        yield "variance_type 'fixed_large' leaves noise in images whose last step is not its index 0"
+    elif spacing == "trailing" and table % steps and strides:
         yield f"{steps} steps do not divide its table of {table}; give --steps that do"
 
 

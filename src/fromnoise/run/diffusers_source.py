@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError
@@ -24,13 +22,15 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import from_dict, replaced, to_dict
 from fromnoise.common.stored_json import MOST_BYTES, parse_object
 from fromnoise.common.text import printable, some
-from fromnoise.export.stock_reading import PIPELINES, SCHEDULERS, read_scheduler, with_defaults
+from fromnoise.export.stock_reading import CHOICES, PIPELINES, SCHEDULERS, read_scheduler, with_defaults, with_sampler
 from fromnoise.model.build import build_denoiser
 from fromnoise.run.record import check_spec
+from fromnoise.run.weights_files import WeightsFile, read_weights, weights_file
 from fromnoise.settings import DataOptions, Settings, TrainOptions
 
+CLASS_TABLE = "unet.class_embedding.weight"
+_MOST_CLASSES = 100_000
 MARK = "fromnoise-export.json"  # a folder that holds it is an export of ours, and may be replaced by another
-WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 _OWN_CODE = {"unet": ["network", "Network"], "scheduler": ["sampler", "TabulatedSampler"]}
 _SECTIONS = ("net", "process", "objective", "sample")
 _FROM_IMAGES = (
@@ -52,10 +52,11 @@ class DiffusersSource:
         settings: as they would train and sample it.
         spec: its images, in the network's range.
         sigma_data: of its images; the network's inputs and outputs are scaled by it.
-        weights: by the names of our network.
+        weights: by the names of our network. variant: of their file, as diffusers takes it.
         label_counts: training images of each class. images: seen in training, 0 where that is not known.
         own_code: whether the folder samples with its own pipeline.py.
-        spacing: of a stock scheduler's steps.
+        spacing: of a stock scheduler's steps. scheduler: the one that stands in for the folder's own, as JSON.
+        numbered: whether its classes have numbers for names.
         notes: what is other than in diffusers.
     """
 
@@ -68,6 +69,9 @@ class DiffusersSource:
     images: int = 0
     own_code: bool = False
     spacing: str = ""
+    variant: str = ""
+    scheduler: str = ""
+    numbered: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -94,12 +98,13 @@ def described(settings: Settings, spec: ImageSpec, sigma_data: float, data: Mapp
     }
 
 
-def read_diffusers(path: Path, steps: int | None = None, name: str = "") -> DiffusersSource:
+def read_diffusers(path: Path, steps: int | None = None, name: str = "", sampler: str | None = None) -> DiffusersSource:
     """The model in the folder `path`.
 
     Arguments:
         steps: of sampling; as many as the export's, or as the stock pipeline takes, if not given.
         name: of the model where the folder does not say it.
+        sampler: "ddpm" or "ddim", in the place of a stock pipeline's scheduler.
 
     Raises:
         CheckpointError: for a folder that is incomplete, damaged, or holds what our settings cannot.
@@ -113,7 +118,7 @@ def read_diffusers(path: Path, steps: int | None = None, name: str = "") -> Diff
         if isinstance(index.get("_class_name"), list):
             found = _own_code(path, index, parts)
         else:
-            found = _stock(path, index.get("_class_name"), parts, steps, diffusers)
+            found = _stock(path, index.get("_class_name"), parts, steps, sampler, diffusers)
         if (path / MARK).is_file():
             return _as_marked(found, _json(path, MARK), steps)
     except (OSError, ValueError, OverflowError, LookupError, TypeError, UsageError) as error:
@@ -144,45 +149,78 @@ def loaded(net: nn.Module, weights: Mapping[str, Tensor], place: str) -> None:
 def refusal(path: Path, reasons: tuple[str, ...]) -> CheckpointError:
     """The error for a pipeline that our settings cannot hold."""
     return CheckpointError(
-        f"{printable(str(path))} holds a pipeline without an equal here: {'; '.join(reasons)}; change that in a copy "
-        "of its scheduler/scheduler_config.json where other samples are wanted"
+        f"{printable(str(path))} holds a pipeline without an equal here: {'; '.join(reasons)}; give --sampler ddpm or "
+        "ddim to import it with a sampler of ours on the same process"
     )
 
 
-def _stock(path: Path, pipeline: Any, parts: Mapping[str, Any], steps: int | None, diffusers: Any) -> DiffusersSource:
+def _stock(
+    path: Path, pipeline: Any, parts: Mapping[str, Any], steps: int | None, sampler: str | None, diffusers: Any
+) -> DiffusersSource:
     if pipeline not in PIPELINES:
         raise ValueError(f"its pipeline is {str(pipeline)[:60]}, and {', '.join(PIPELINES)} are read")
-    pair = parts.get("scheduler")
-    library, scheduler = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
     if set(parts) != {"unet", "scheduler"} or parts["unet"] != ["diffusers", "UNet2DModel"]:
         raise ValueError("its parts are not a UNet2DModel and a scheduler alone, of diffusers")
-    if scheduler not in SCHEDULERS or library != "diffusers":
-        raise ValueError(f"its scheduler is {str(scheduler)[:60]}, and {', '.join(SCHEDULERS)} are read")
-    if pipeline == "DDIMPipeline":
-        scheduler = "DDIMScheduler"  # which that pipeline makes of any other
-    config = with_defaults(getattr(diffusers, scheduler), _json(path, "scheduler/scheduler_config.json"))
+    scheduler, config = _scheduler(path, pipeline, parts.get("scheduler"), sampler, diffusers)
     read = read_scheduler(scheduler, config, steps or _marked_steps(path) or PIPELINES[pipeline])
     if read.reasons:
         raise refusal(path, read.reasons)
     unet = with_defaults(diffusers.UNet2DModel, _json(path, "unet/config.json"))
     spec = _spec(unet)
-    channels = unet["block_out_channels"]
-    more = {name: value for name, value in unet.items() if name not in _FROM_IMAGES}
-    net = {"net.kind": "unet2d", "net.channels": tuple(channels), "net.class_conditioning": False}
-    settings = replaced(
-        _untrained(),
-        {
-            "data.resolution": f"{spec.height}x{spec.width}",
-            "data.channels": spec.channels,
-            **net,
-            "net.unet2d": json.dumps(more),
-            "objective.label_dropout": 0.0,
-            **read.settings,
-        },
-    )
+    settings = replaced(_untrained(), {**_net_settings(unet, spec), **read.settings})
     build_denoiser(settings, spec, 0.5)  # refuses what cannot be before diffusers builds it
-    weights = {f"unet.{name}": value for name, value in _stock_weights(path, diffusers).items()}
-    return DiffusersSource(path.name, settings, spec, 0.5, weights, spacing=read.spacing, notes=read.notes)
+    file = weights_file(_unet(path))
+    weights = {f"unet.{name}": value for name, value in _stock_weights(_unet(path), file, diffusers).items()}
+    notes = [*read.notes, *filter(None, [file.note])]
+    if spec.classes:
+        table = weights[CLASS_TABLE]
+        weights[CLASS_TABLE] = torch.cat([table, torch.zeros(1, table.shape[1])])  # "no class", which it was not shown
+        notes.append(f"its {len(spec.classes)} classes are named by number, and drawn equally often")
+    if sampler:
+        notes.append(f"it samples with {sampler} here, instead of its own {str(parts['scheduler'][1])[:60]}")
+    return DiffusersSource(
+        path.name,
+        settings,
+        spec,
+        0.5,
+        weights,
+        label_counts=(1,) * len(spec.classes),
+        spacing=read.spacing,
+        variant=file.variant,
+        scheduler=json.dumps({"_class_name": scheduler, **config}) if sampler else "",
+        numbered=bool(spec.classes),
+        notes=tuple(notes),
+    )
+
+
+def _scheduler(path: Path, pipeline: str, pair: Any, sampler: str | None, diffusers: Any) -> tuple[str, dict[str, Any]]:
+    """(the scheduler's name, all of its arguments): the folder's own, or the one of `sampler` on its process."""
+    library, scheduler = pair if isinstance(pair, list) and len(pair) == 2 else (None, None)
+    stored = _json(path, "scheduler/scheduler_config.json")
+    kind = getattr(diffusers, str(scheduler), None) if library == "diffusers" else None
+    if sampler and isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin):
+        name = CHOICES[sampler]
+        chosen = with_sampler(sampler, with_defaults(kind, stored))
+        return name, with_defaults(getattr(diffusers, name), chosen)
+    if scheduler not in SCHEDULERS or library != "diffusers":
+        advice = "" if sampler else "; give --sampler ddpm or ddim to sample on its process with ours"
+        raise ValueError(f"its scheduler is {str(scheduler)[:60]}, and {', '.join(SCHEDULERS)} are read{advice}")
+    if pipeline == "DDIMPipeline":
+        scheduler = "DDIMScheduler"  # which that pipeline makes of any other
+    return scheduler, with_defaults(getattr(diffusers, scheduler), stored)
+
+
+def _net_settings(unet: Mapping[str, Any], spec: ImageSpec) -> dict[str, Any]:
+    more = {name: value for name, value in unet.items() if name not in _FROM_IMAGES}
+    return {
+        "data.resolution": f"{spec.height}x{spec.width}",
+        "data.channels": spec.channels,
+        "net.kind": "unet2d",
+        "net.channels": tuple(unet["block_out_channels"]),
+        "net.class_conditioning": bool(spec.classes),
+        "net.unet2d": json.dumps(more),
+        "objective.label_dropout": 0.0,
+    }
 
 
 def _untrained() -> Settings:
@@ -204,22 +242,29 @@ def _spec(unet: Mapping[str, Any]) -> ImageSpec:
             f"its network makes {unet['out_channels']} channels of {channels}, as where variances are learned, and as "
             "many as it takes are read"
         )
-    if unet["num_class_embeds"] is not None or unet["class_embed_type"] is not None:
-        raise ValueError("its network takes classes, whose names are not there, and unconditional ones are read")
+    classes = unet["num_class_embeds"] or 0
+    if unet["class_embed_type"] is not None or not isinstance(classes, int) or not 0 <= classes <= _MOST_CLASSES:
+        raise ValueError(f"its network takes classes by '{unet['class_embed_type']}', and a table of them is read")
     if unet["time_embedding_type"] == "fourier":
         raise ValueError("its network takes noise levels (time_embedding_type 'fourier'), and ours give it times")
-    fields = {"channels": channels, "height": height, "width": width, "classes": []}
+    fields = {"channels": channels, "height": height, "width": width, "classes": [str(i) for i in range(classes)]}
     check_spec(fields)
     return ImageSpec.from_json(fields)
 
 
-def _stock_weights(path: Path, diffusers: Any) -> Mapping[str, Tensor]:
+def _unet(path: Path) -> Path:
+    """The network's folder."""
+    return _file(path, "unet/config.json").parent
+
+
+def _stock_weights(folder: Path, file: WeightsFile, diffusers: Any) -> Mapping[str, Tensor]:
     """The network's weights, under today's names; ValueError where not all of them are there."""
-    _tensors(path)  # whole, and in a form that holds nothing but numbers
+    read_weights(folder, file)  # whole, and holding nothing but numbers
     try:
         net, found = diffusers.UNet2DModel.from_pretrained(
-            _file(path, WEIGHTS).parent,
-            use_safetensors=True,
+            folder,
+            use_safetensors=file.kind != "bin",
+            variant=file.variant or None,
             local_files_only=True,
             output_loading_info=True,
             low_cpu_mem_usage=False,
@@ -242,7 +287,8 @@ def _own_code(path: Path, index: Mapping[str, Any], parts: Mapping[str, Any]) ->
     fields = {name: unet[name] for name in ("channels", "height", "width", "classes", "low", "high")}
     check_spec(fields)
     settings = from_dict(_untrained(), {"net": {**unet["options"], "kind": unet["kind"]}})
-    weights = {name.removeprefix("net."): value.float() for name, value in _tensors(path).items()}
+    stored = read_weights(_unet(path), weights_file(_unet(path)))
+    weights = {name.removeprefix("net."): value.float() for name, value in stored.items()}
     return DiffusersSource(path.name, settings, ImageSpec.from_json(fields), 0.5, weights, own_code=True)
 
 
@@ -284,21 +330,3 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         raise ValueError(f"{name} is missing") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: {(error.strerror if isinstance(error, OSError) else None) or error}") from error
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of the network's file; ValueError where there is none that is safe and whole."""
-    try:
-        tensors = safetensors.torch.load(read_regular(_file(path, WEIGHTS)))
-    except FileNotFoundError:
-        there = sorted(
-            one.name for one in _file(path, WEIGHTS).parent.glob("*") if one.suffix in (".bin", ".safetensors")
-        )
-        beside = f" ({some(there, 3)} is there)" if there else ""
-        raise ValueError(f"{WEIGHTS} is missing, and pickles are not read{beside}") from None
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{WEIGHTS} is damaged: {' '.join(str(error).split())[:120]}") from error
-    broken = [n for n, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
-    if broken:
-        raise ValueError(f"{WEIGHTS}: {broken[0]} holds numbers that are not finite")
-    return tensors

@@ -12,12 +12,13 @@ from fromnoise.common.errors import DataError, UsageError, WriteError
 from fromnoise.common.extras import extra
 from fromnoise.common.text import printable
 from fromnoise.data.download import offline
-from fromnoise.run.diffusers_source import MARK, WEIGHTS
+from fromnoise.run.diffusers_source import MARK
+from fromnoise.run.weights_files import PATTERNS, STEM
 
 T = TypeVar("T")
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_PARTS = ["unet/config.json", WEIGHTS, "scheduler/scheduler_config.json"]
-_READ = ["model_index.json", MARK, *_PARTS, *(name.partition("/")[2] for name in _PARTS)]
+_CONFIGS = ["model_index.json", MARK, "unet/config.json", "config.json"]
+_CONFIGS += ["scheduler/scheduler_config.json", "scheduler_config.json"]
 _EMPTY = {".gitattributes", "README.md"}  # what a new model on the Hub holds
 
 
@@ -27,13 +28,18 @@ def is_hub_id(name: str) -> bool:
 
 
 def downloaded(name: str) -> Path:
-    """The folder of the Hub's model `name` in the client's cache: configs and safetensors, no code and no pickles.
+    """The folder of the Hub's model `name` in the client's cache: configs and one set of weights, and no code.
 
     Raises DataError where it cannot be had.
     """
     hub = _library("a model of the Hub")
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=_READ))
+        for patterns in PATTERNS:
+            wanted = [*_CONFIGS, *(f"{place}{one}" for place in ("unet/", "") for one in patterns)]
+            folder = Path(hub.snapshot_download(name, allow_patterns=wanted))
+            if any(folder.glob(f"{STEM}*")) or any(folder.glob(f"unet/{STEM}*")):
+                break
+        return folder
     except Exception as error:  # the library raises a great many types, all of them about this model
         raise DataError(
             f"{printable(name)} cannot be fetched from the Hub: {_first_line(error)}; check its name and the network"

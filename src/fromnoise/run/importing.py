@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 
-from fromnoise.common.errors import CheckpointError, DataError, UsageError
+from fromnoise.common.errors import CheckpointError, DataError, UsageError, choose
 from fromnoise.common.files import read_regular
-from fromnoise.common.options import to_dict
+from fromnoise.common.options import replaced, to_dict
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import MOST_BYTES, parse_object
 from fromnoise.common.text import file_part, printable
@@ -27,11 +29,12 @@ from fromnoise.data.loading import load
 from fromnoise.diffusion.samplers.loop import starting_point
 from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.export.diffusers_files import sampler_config
+from fromnoise.export.stock_reading import CHOICES
 from fromnoise.export.verification import TOLERANCE, reference, run_check
 from fromnoise.model.build import build_denoiser, model_spec
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.card import write_run_card
-from fromnoise.run.diffusers_source import DiffusersSource, is_diffusers_folder, loaded, read_diffusers
+from fromnoise.run.diffusers_source import CLASS_TABLE, DiffusersSource, is_diffusers_folder, loaded, read_diffusers
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.hub import downloaded, is_hub_id
 from fromnoise.run.metadata import facts_of_images, versions
@@ -56,7 +59,12 @@ class Imported:
 
 
 def import_diffusers(
-    source: str | Path, output_dir: str | Path | None = None, *, data: str | None = None, steps: int | None = None
+    source: str | Path,
+    output_dir: str | Path | None = None,
+    *,
+    data: str | None = None,
+    steps: int | None = None,
+    sampler: str | None = None,
 ) -> Imported:
     """Make a run folder of a folder that diffusers loads, or of a model of the Hub.
 
@@ -65,6 +73,7 @@ def import_diffusers(
         output_dir: runs/<name>-imported if not given.
         data: the images that the run is to be evaluated on, as for `Run.create`.
         steps: of sampling; as many as the source takes if not given.
+        sampler: "ddpm" or "ddim" of ours, in the place of the source's scheduler; compared with diffusers' own.
 
     Raises:
         CheckpointError: for a source that is broken, that our settings cannot hold, or whose images differ.
@@ -72,19 +81,24 @@ def import_diffusers(
         UsageError: where output_dir holds something.
         WriteError: where it cannot be written.
     """
+    if sampler is not None:
+        choose("sampler of an import", sampler, CHOICES)
     path, name = _at_hand(source)
     target = _vacant(output_dir, name)
-    if not is_diffusers_folder(path):
-        raise CheckpointError(
-            f"{printable(str(source))} holds no model_index.json; give a folder that diffusers' save_pretrained or "
-            "`fromnoise export --to diffusers` wrote, or owner/name of the Hub"
-        )
-    found, images = _with_images(read_diffusers(path, steps, name), data)
-    model = _model(found)
-    if found.own_code:
-        _check_tables(path, model)
-    difference = 0.0 if found.own_code else _difference(path, model, found)
-    _write(target, found, images, {"from": printable(name), "largest_difference": difference})
+    with _whole(path) as (folder, note):
+        if not is_diffusers_folder(folder):
+            raise CheckpointError(
+                f"{printable(str(source))} holds no model_index.json; give a folder that diffusers' save_pretrained or "
+                "`fromnoise export --to diffusers` wrote, or owner/name of the Hub"
+            )
+        found, images = _with_images(read_diffusers(folder, steps, name, sampler), data)
+        found = replace(found, notes=(*found.notes, *filter(None, [note])))
+        model = _model(found)
+        if found.own_code:
+            _check_tables(folder, model)
+        difference = 0.0 if found.own_code else _difference(folder, model, found)
+    origin = {"from": printable(name), "largest_difference": difference, "notes": list(found.notes)}
+    _write(target, found, images, origin)
     return Imported(target, difference, found.notes)
 
 
@@ -99,7 +113,7 @@ def import_state_dict(
     target = _vacant(output_dir, Path(file).stem)
     found, images = read_state_dict(Path(file), data, recipe, settings)
     _model(found)
-    _write(target, found, images, {"from": printable(found.name)})
+    _write(target, found, images, {"from": printable(found.name), "notes": list(found.notes)})
     return Imported(target, None, found.notes)
 
 
@@ -117,6 +131,24 @@ def _vacant(output_dir: str | Path | None, name: str) -> Path:
     return vacant(Path(output_dir) if output_dir else Path("runs") / f"{file_part(name.rpartition('/')[2])}-imported")
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[tuple[Path, str]]:
+    """(the folder of a pipeline, what is to be said of it): `path`, or of a training's checkpoint its averaged network
+    with the rest of the pipeline that lies above it."""
+    above = path.absolute().parent
+    networks = [path / name for name in ("unet_ema", "unet") if (path / name / "config.json").is_file()]
+    if is_diffusers_folder(path) or not networks or not is_diffusers_folder(above):
+        yield path, ""
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch)
+        shutil.copy(above / "model_index.json", whole)
+        shutil.copytree(networks[0], whole / "unet")
+        if (above / "scheduler").is_dir():
+            shutil.copytree(above / "scheduler", whole / "scheduler")
+        yield whole, f"the network is {path.name}/{networks[0].name}, the scheduler that of the pipeline above it"
+
+
 def _with_images(found: DiffusersSource, source: str | None) -> tuple[DiffusersSource, ArrayData | None]:
     """`found` with the images to evaluate on; DataError where they are not of the model's shape."""
     if source is None:
@@ -124,9 +156,23 @@ def _with_images(found: DiffusersSource, source: str | None) -> tuple[DiffusersS
     options = replace(found.settings.data, source=source)
     images = load(options)
     spec = model_spec(images.spec, found.settings)
+    if found.numbered:
+        found = _named(found, spec.classes)
     if spec != found.spec:
         raise DataError(f"--data has {spec}, but the model makes {found.spec}; give images that it was trained on")
     return replace(found, settings=replace(found.settings, data=options)), images
+
+
+def _named(found: DiffusersSource, classes: tuple[str, ...]) -> DiffusersSource:
+    """`found` with names for its classes, where there are as many, or one less: then its last one is "no class"."""
+    more = len(found.spec.classes) - len(classes)
+    if not classes or more not in (0, 1):
+        return found
+    named = replace(found, spec=replace(found.spec, classes=classes), label_counts=(1,) * len(classes), numbered=False)
+    if not more:
+        return named
+    weights = {**found.weights, CLASS_TABLE: found.weights[CLASS_TABLE][:-1]}
+    return replace(named, weights=weights, settings=replaced(found.settings, {"objective.label_dropout": 0.1}))
 
 
 def _model(found: DiffusersSource) -> TrainedModel:
@@ -141,11 +187,14 @@ def _model(found: DiffusersSource) -> TrainedModel:
 def _difference(path: Path, model: TrainedModel, found: DiffusersSource) -> float:
     """The largest from what diffusers makes of the same noise; CheckpointError beyond TOLERANCE."""
     report_progress("comparing with the samples of diffusers ...")
-    model, scale = _quicker(model, found)
+    model = _quicker(model, found)
     expected = reference(model)
-    inputs = {**expected.arrays(), "steps": model.sampling.steps}
+    # diffusers begins with noise of level 1 wherever its steps begin, ours with that of its first time.
+    start = float(grid_named(model.sampling.grid, model.process)(model.process, model.sampling.steps)[0])
+    noise = starting_point(model.process, expected.noise, start).numpy()
+    more = {"steps": model.sampling.steps, "variant": found.variant, "scheduler": found.scheduler}
     try:
-        images = run_check("check_diffusers.py", path, {**inputs, "noise": inputs["noise"] * scale})
+        images = run_check("check_diffusers.py", path, {**expected.arrays(), **more, "noise": noise})
     except CheckpointError as error:
         raise CheckpointError(f"{printable(str(path))}: diffusers cannot sample with it: {error}") from error
     difference = expected.difference(images)
@@ -157,23 +206,13 @@ def _difference(path: Path, model: TrainedModel, found: DiffusersSource) -> floa
     return difference
 
 
-def _quicker(model: TrainedModel, found: DiffusersSource) -> tuple[TrainedModel, Any]:
-    """`model` with few steps where it takes all of its table, and the noise level at which these begin.
-
-    diffusers starts "leading" with noise of level 1, ours with that of its first time.
-    """
+def _quicker(model: TrainedModel, found: DiffusersSource) -> TrainedModel:
+    """`model` with few steps where it takes all of its table."""
     table, options = found.settings.process.steps, model.sampling
     if options.steps != table or table <= MANY_STEPS or found.spacing not in ("leading", "trailing"):
-        return model, 1
+        return model
     few = max(n for n in range(1, FEW_STEPS + 1) if table % n == 0)
-    model = replace(model, sampling=replace(options, steps=few, grid=found.spacing))
-    return model, float(
-        starting_point(
-            model.process,
-            torch.ones(1, 1, 1, 1),
-            grid_named(found.spacing, model.process)(model.process, few)[0].item(),
-        )
-    )
+    return replace(model, sampling=replace(options, steps=few, grid=found.spacing))
 
 
 def _check_tables(path: Path, model: TrainedModel) -> None:

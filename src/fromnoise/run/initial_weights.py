@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.text import some
-from fromnoise.run.diffusers_source import is_diffusers_folder, read_diffusers
+from fromnoise.export.stock_reading import CHOICES
+from fromnoise.run.diffusers_source import DiffusersSource, is_diffusers_folder, read_diffusers
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import Settings
@@ -60,12 +62,23 @@ def read_initial_weights(path: Path) -> InitialWeights:
     if path.name.isdigit() and RunFolder(path.absolute().parent.parent).exists():
         return _of_run(path.absolute().parent.parent, str(int(path.name)))
     if is_diffusers_folder(path):
-        source = read_diffusers(path)
+        source = _of_folder(path)
         return InitialWeights(f"the weights of {path}", source.settings, source.sigma_data, source.weights)
     raise CheckpointError(
         f"no weights to start from in {path}; give a folder that `fromnoise train` made, one in its checkpoints/, or a "
         "folder for diffusers"
     )
+
+
+def _of_folder(path: Path) -> DiffusersSource:
+    """The model in a folder for diffusers; where its own scheduler has no equal here, with a sampler of ours."""
+    try:
+        return read_diffusers(path)
+    except CheckpointError as error:
+        for sampler in CHOICES:
+            with suppress(CheckpointError):
+                return read_diffusers(path, sampler=sampler)
+        raise error
 
 
 def _of_run(path: Path, checkpoint: str) -> InitialWeights:

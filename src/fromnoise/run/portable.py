@@ -38,7 +38,8 @@ class PortableRun(OpenedRun):
 
         Arguments:
             kind: "diffusers", a folder; "onnx", a .onnx file; "torch", a .pt2 file of torch.export; "html", one .html
-                file that samples in a browser; "hub", the folder for diffusers uploaded, with OWNER/NAME as path.
+                file that samples in a browser; "space", a folder for a Space of the Hub; "hub", the folder for
+                diffusers uploaded, with OWNER/NAME as path.
             path: what to write; a folder that is there is replaced only if it is an export.
             licence: for the model card, such as "apache-2.0".
             whole_sampler: of onnx and torch: all of sampling with its settings, instead of the denoiser alone.

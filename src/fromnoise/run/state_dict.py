@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fromnoise.common.errors import CheckpointError
@@ -20,6 +17,7 @@ from fromnoise.model.build import model_spec
 from fromnoise.recipes.resolve import Request
 from fromnoise.run.diffusers_source import DiffusersSource
 from fromnoise.run.metadata import sigma_data_of
+from fromnoise.run.weights_files import MoreThanWeightsError, torch_content
 
 _INSIDE = ("ema", "ema_state_dict", "state_dict", "model_state_dict", "model", "net")  # of a training's checkpoint
 _PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
@@ -52,20 +50,13 @@ def _tensors(file: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """(the weights by name, what is to be said of them)."""
     shown = printable(str(file))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, about how the file was written
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{shown} holds more than weights, or is no file of torch.save, and nothing in it is executed; save "
-            "net.state_dict() with torch.save, and give that file"
-        ) from error
+        content = torch_content(file, shown)
+    except MoreThanWeightsError as error:
+        raise CheckpointError(f"{error}; save net.state_dict() with torch.save, and give that file") from error
     except OSError as error:
         raise CheckpointError(f"{shown} cannot be read ({error.strerror or error}); give a file that can") from error
-    except Exception as error:  # a damaged file: torch's readers raise a great many types
-        raise CheckpointError(
-            f"{shown} is damaged ({' '.join(str(error).split())[:120] or type(error).__name__}); give a whole file"
-        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{error}; give a whole file") from error
     notes: tuple[str, ...] = ()
     if isinstance(content, Mapping) and (
         inside := [name for name in _INSIDE if isinstance(content.get(name), Mapping)]

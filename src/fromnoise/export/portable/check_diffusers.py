@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
@@ -21,12 +23,23 @@ def main(folder: str, given_file: str, made_file: str) -> None:
     """Write the images, black 0 and white 1, that the pipeline in `folder` makes of the noise in `given_file`."""
     given = np.load(given_file)
     own_code = isinstance(json.loads(Path(folder, "model_index.json").read_text())["_class_name"], list)
-    pipe = DiffusionPipeline.from_pretrained(folder, **({"trust_remote_code": True} if own_code else {}))
+    variant = str(given["variant"]) if "variant" in given else ""
+    more = {"trust_remote_code": True} if own_code else {"variant": variant or None}
+    pipe = DiffusionPipeline.from_pretrained(folder, **more)
+    if str(given["scheduler"]) if "scheduler" in given else "":
+        pipe = _with_scheduler(pipe, json.loads(str(given["scheduler"])))
     pipe.set_progress_bar_config(disable=True)
     noise = torch.from_numpy(given["noise"])
     images = _own(pipe, noise, given) if own_code else _stock(pipe, noise, given)
     assert not any(name.startswith("fromnoise") for name in sys.modules)
     np.save(made_file, images.numpy())
+
+
+def _with_scheduler(pipe: Any, config: dict[str, Any]) -> Any:
+    """The same network in the stock pipeline of the scheduler in `config`."""
+    name = config.pop("_class_name")
+    pipeline = getattr(diffusers, name.replace("Scheduler", "Pipeline"))
+    return pipeline(pipe.unet, getattr(diffusers, name)(**config))
 
 
 def _own(pipe: Any, noise: torch.Tensor, given: Any) -> torch.Tensor:
@@ -38,6 +51,8 @@ def _own(pipe: Any, noise: torch.Tensor, given: Any) -> torch.Tensor:
 
 def _stock(pipe: Any, noise: torch.Tensor, given: Any) -> torch.Tensor:
     """The stock classes draw their noise themselves, so the given noise is put where they draw it."""
+    if "labels" in given:  # which the stock pipelines do not hand on
+        pipe.unet.forward = partial(pipe.unet.forward, class_labels=torch.from_numpy(given["labels"]))
     draws = iter([noise, *torch.from_numpy(given["fresh"])])
     modules = {sys.modules[type(part).__module__] for part in (pipe, pipe.scheduler)}
     for module in modules:
