@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -172,6 +173,20 @@ def test_the_networks_stay_as_runs_that_can_be_sampled(chapter):
     for name in ("basic-unet", "unet2d", "basic-unet-time"):
         run = Run(chapter[0] / "runs" / "quick" / name)
         assert run.sample(2, steps=2).images.shape == (2, 16, 16, 1)
+
+
+def test_two_processes_share_the_chapter(chapter, numbers, tmp_path, run_processes):
+    """One network is trained again by both; the samples of all are made by both, and one of them writes."""
+    folder = shutil.copytree(chapter[0], tmp_path / "shared")
+    shutil.rmtree(folder / "runs" / "quick" / "unet2d")
+    for name in ("chapter.json", "chapter.html"):
+        (folder / name).unlink()
+    assert run_processes(lambda group: run_with({**TINY, "OUTPUT_DIR": str(folder)}), 2) == [0, 0]
+    found = json.loads((folder / "chapter.json").read_text(encoding="utf-8"))["quantities"]
+    assert [one["name"] for one in found] == [one["name"] for one in numbers["quantities"]]
+    for one, other in zip(found, numbers["quantities"], strict=True):
+        assert one["ours"] == pytest.approx(other["ours"], abs=1e-5), one["name"]
+    assert (folder / "chapter.html").exists()
 
 
 def test_another_chapter_in_the_same_place_is_refused(chapter):

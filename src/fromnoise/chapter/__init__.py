@@ -5,7 +5,10 @@ Nothing is loaded until `run_chapter` is called.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +59,13 @@ def run_with(values: Mapping[str, Any], lang: str = "en") -> Path:
     from fromnoise.common.errors import DataError
     from fromnoise.common.extras import extra
     from fromnoise.model.shares import sharing
-    from fromnoise.train.distributed import join
+    from fromnoise.run.together import join_training
 
     with extra("diffusers", "the chapter"):
         import diffusers  # noqa: F401
 
     cells = filled(read_cells(lang), values)
-    with sharing(join()) as group:
+    with sharing(join_training()) as group, redirect_stdout(StringIO() if group.rank else sys.stdout):
         try:
             sections = run_cells(cells, {"__name__": "__main__"})
         except DataError as error:

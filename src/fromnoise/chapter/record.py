@@ -19,6 +19,7 @@ import torch
 from fromnoise.chapter.published import EPOCH_LOSSES, LOSSES, NETWORKS, RERUNS, WHOLE_TRAINING
 from fromnoise.common.durations import format_duration
 from fromnoise.common.files import write_bytes
+from fromnoise.common.progress import report_progress
 from fromnoise.common.version import __version__
 from fromnoise.figures.encode import FigureLike, as_image
 from fromnoise.figures.grid import save
@@ -217,7 +218,7 @@ def _train(name: str, run: Run) -> None:
             printed = time.monotonic()
             place = f"{step.images:,} of {step.total:,} images"
             rate = f"loss {step.read[-1].loss:.4f}, {step.images_per_second:,.0f} images/s"
-            print(f"{name}: {place}, {rate}", file=sys.stderr, flush=True)
+            report_progress(f"{name}: {place}, {rate}")
 
 
 def _show(shown: Shown) -> None:

@@ -6,6 +6,7 @@ import argparse
 
 from fromnoise.cli.flags import add_device_flag, positive
 from fromnoise.cli.parser import Parser
+from fromnoise.cli.together import add_processes_flag, shared_work
 
 
 def add_arguments(parser: Parser) -> None:
@@ -22,6 +23,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("lang", choices=("en", "zh"), default="en", help="language of the page: English or Chinese")
     parser.flag("seed", type=int, default=0, metavar="N", help="everything random follows from it")
     add_device_flag(parser)
+    add_processes_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,13 +32,15 @@ def run(args: argparse.Namespace) -> None:
 
     if args.unet2d_images is not None:
         positive("unet2d_images", args.unet2d_images)
-    page = run_chapter(
-        args.output_dir,
-        data=args.data,
-        quick=args.quick,
-        seed=args.seed,
-        device=args.device,
-        unet2d_images=args.unet2d_images,
-        lang=args.lang,
-    )
-    print(page)
+    with shared_work(args) as group:
+        page = run_chapter(
+            args.output_dir,
+            data=args.data,
+            quick=args.quick,
+            seed=args.seed,
+            device=args.device,
+            unet2d_images=args.unet2d_images,
+            lang=args.lang,
+        )
+        if group.rank == 0:
+            print(page)

@@ -17,12 +17,14 @@ from fromnoise.cli.flags import (
     write_json,
 )
 from fromnoise.cli.parser import Parser
+from fromnoise.cli.together import add_processes_flag, shared_work
 from fromnoise.common.errors import UsageError
 from fromnoise.evaluation.limits import check_num
 
 if TYPE_CHECKING:
     from fromnoise.evaluation.evaluate import EvaluationSpec
     from fromnoise.evaluation.evaluation import Evaluation
+    from fromnoise.train.distributed import Group
 
 
 REFERENCE_FLAGS = {"resolution": "data.resolution", "on_bad_image": "data.on_bad_image"}
@@ -62,6 +64,7 @@ def add_arguments(parser: Parser) -> None:
     add_setting_flags(parser, SAMPLE_FLAGS)
     add_weights_flags(parser)
     add_device_flag(parser)
+    add_processes_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -87,10 +90,9 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(
             "--reference, --output_dir and settings of data go with --samples; a run has its own data and folder"
         )
-    elif args.sweep:
-        _sweep(args, settings)
     else:
-        _run(args, settings)
+        with shared_work(args) as group:
+            (_sweep if args.sweep else _run)(args, settings, group)
 
 
 def _spec(args: argparse.Namespace) -> EvaluationSpec:
@@ -99,10 +101,10 @@ def _spec(args: argparse.Namespace) -> EvaluationSpec:
     return EvaluationSpec(args.features, args.feature_weights, args.statistics)
 
 
-def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+def _run(args: argparse.Namespace, settings: dict[str, Any], group: Group) -> None:
     from fromnoise.run import Run
 
-    opened = Run(args.run_folder, device=args.device)
+    opened = group.each(lambda: Run(args.run_folder, device=args.device))
     evaluation = opened.evaluate(
         args.num or 10_000,
         spec=_spec(args),
@@ -112,13 +114,15 @@ def _run(args: argparse.Namespace, settings: dict[str, Any]) -> None:
         weights=args.weights,
         **settings,
     )
+    if group.rank:
+        return
     _print(evaluation, args.json)
     if args.json != "-":
         print(opened.folder.report)
 
 
 def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any]) -> None:
-    given = [name for name in ("num", "sweep", "extended") if getattr(args, name) not in (None, False)]
+    given = [name for name in ("num", "sweep", "extended", "num_processes") if getattr(args, name) not in (None, False)]
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         besides = "" if args.reference else ", and add --reference DATA"
         raise UsageError(f"--samples measures images that exist already; leave RUN and the sampling flags out{besides}")
@@ -140,7 +144,7 @@ def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, A
         print(path)
 
 
-def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+def _sweep(args: argparse.Namespace, settings: dict[str, Any], group: Group) -> None:
     if args.extended or args.statistics or args.save_statistics:
         raise UsageError("--sweep measures quality against cost only; leave --extended and --statistics out")
 
@@ -148,11 +152,11 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     from fromnoise.evaluation.sweep import parse_axes, sweep_table
     from fromnoise.run import Run
 
-    opened, axes = Run(args.run_folder, device=args.device), parse_axes(args.sweep)
+    opened, axes = group.each(lambda: (Run(args.run_folder, device=args.device), parse_axes(args.sweep)))
     swept = opened.sweep(
         axes, args.num or 2000, features=args.features, checkpoint=args.checkpoint, weights=args.weights, **settings
     )
-    if not write_json(args.json, swept.to_json()):
+    if group.rank == 0 and not write_json(args.json, swept.to_json()):
         print(columns(sweep_table(swept)))
         print(opened.folder.report)
 

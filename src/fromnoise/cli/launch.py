@@ -62,7 +62,8 @@ def launch(number: int, argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="fromnoise-") as folder:
         environment = {**os.environ, FOLDER: folder, STARTED: repr(process_start())}
         environment.setdefault("OMP_NUM_THREADS", "1")  # as torchrun would, which says so; see Threads.share
-        command = [sys.executable, "-c", _TORCHRUN, "--standalone", f"--nproc-per-node={number}", "-m", "fromnoise"]
+        command = [sys.executable, "-c", _TORCHRUN, "--standalone", f"--nproc-per-node={number}"]
+        command += ["-m", "--", "fromnoise"]  # or torchrun would read --num as one of its own flags
         # In a session of its own: Ctrl-C on a terminal reaches this process alone, and is handed on once.
         torchrun = subprocess.Popen([*command, *argv], env=environment, start_new_session=True)
         with _forwarding(torchrun, Path(folder)):

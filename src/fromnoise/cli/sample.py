@@ -6,6 +6,7 @@ import argparse
 
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
+from fromnoise.cli.together import add_processes_flag, shared_work
 from fromnoise.common.errors import UsageError
 from fromnoise.common.outputs import SAMPLE_KINDS, output_kind
 from fromnoise.common.text import file_part
@@ -20,6 +21,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag("label", "class", dest="label", metavar="CLASS", help="samples of this class only, by its name")
     parser.flag("out", metavar="PATH", help=".png: a grid; .gif: the steps; .npz: arrays; else a folder of PNGs")
     add_model_flags(parser)
+    add_processes_flag(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,12 +39,13 @@ def run(args: argparse.Namespace) -> None:
     arguments = model_arguments(args)
     kind = output_kind(args.out, SAMPLE_KINDS, "samples") if args.out else ".png"
 
-    from fromnoise.run import Run
+    with shared_work(args) as group:
+        from fromnoise.run import Run
 
-    trained = Run(args.run_folder, device=args.device)
-    out = args.out or trained.folder.samples / _name(seeds, args.label)
-    samples = trained.sample(seeds=seeds, label=args.label, keep_steps=kind == ".gif", **arguments)
-    print(samples.save(out))
+        trained = group.each(lambda: Run(args.run_folder, device=args.device))
+        out = args.out or trained.folder.samples / _name(seeds, args.label)
+        samples = trained.sample(seeds=seeds, label=args.label, keep_steps=kind == ".gif", **arguments)
+        group.each(lambda: print(samples.save(out)) if group.rank == 0 else None)
 
 
 def _name(seeds: list[int], label: str | None) -> str:

@@ -123,12 +123,7 @@ def sweep(
     """
     check_num(num)
     check_count(len(train))
-    plans: list[tuple[dict[str, Any], TrainedModel]] = []
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
-        model = models[chosen[WEIGHTS]] if WEIGHTS in chosen else next(iter(models.values()))
-        changes: Any = {name: value for name, value in {**(settings or {}), **chosen}.items() if name != WEIGHTS}
-        plans.append((chosen, model.with_sampling(**changes)))
+    plans = shared().each(lambda: _plans(models, axes, settings or {}))
     reference = by_turns(lambda: build_reference(train, features))
     points = []
     for number, (chosen, model) in enumerate(plans, start=1):
@@ -139,6 +134,19 @@ def sweep(
         points.append(SweepPoint(chosen, cost["evaluations"], cost["seconds"], **asdict(scores)))
     floor = shared().first(lambda: _floor(test, reference, num))
     return Sweep(num, plans[0][1].images, tuple(points), floor)
+
+
+def _plans(
+    models: Mapping[str, TrainedModel], axes: Mapping[str, Sequence[Any]], settings: SampleSettings
+) -> list[tuple[dict[str, Any], TrainedModel]]:
+    """Every combination of `axes`, and the model that samples so."""
+    plans = []
+    for values in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, values, strict=True))
+        model = models[chosen[WEIGHTS]] if WEIGHTS in chosen else next(iter(models.values()))
+        changes: Any = {name: value for name, value in {**settings, **chosen}.items() if name != WEIGHTS}
+        plans.append((chosen, model.with_sampling(**changes)))
+    return plans
 
 
 def _floor(test: ArrayData | None, reference: Reference, num: int) -> QuickScores | None:

@@ -26,7 +26,7 @@ from fromnoise.diffusion.samplers.loop import Step, sample
 from fromnoise.model.build import build_sampling, check_sampling
 from fromnoise.model.labels import draw_labels, label_number
 from fromnoise.model.samples import Samples, to_arrays
-from fromnoise.model.shares import in_shares, parts_of
+from fromnoise.model.shares import in_shares, parts_of, shared
 from fromnoise.settings import SampleOptions, SampleSettings
 
 
@@ -122,8 +122,8 @@ class TrainedModel:
         seeds = list(range(num)) if seeds is None else list(seeds)
         if not seeds:
             raise UsageError("0 samples were requested, but one is needed; give num of at least 1, or some seeds")
-        model = self.with_sampling(**settings)
-        labels = model.labels(seeds, label)
+        group = shared()
+        model, labels = group.each(lambda: (self.with_sampling(**settings), self.labels(seeds, label)))
         if keep_steps:
             return model.sample_labelled(seeds, labels, keep_steps)
         batches = list(model.batches(seeds, labels))

@@ -86,7 +86,9 @@ class Run(NewRun):
 
         checkpoint, weights: as for `model`.
         """
-        model = self.model(checkpoint, weights)
+        from fromnoise.model.shares import shared
+
+        model = shared().each(lambda: self.model(checkpoint, weights))
         return model.sample(num, seeds=seeds, label=label, keep_steps=keep_steps, **settings)
 
     def edit(self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]) -> Editor:
@@ -164,15 +166,16 @@ class Run(NewRun):
         """
         from fromnoise.evaluation.evaluate import EvaluationSpec
         from fromnoise.evaluation.limits import check_count, check_num
-        from fromnoise.model.shares import in_first
+        from fromnoise.model.shares import in_first, shared
         from fromnoise.run.evaluations import evaluate_into
         from fromnoise.run.report import write_report
 
         check_num(num)
         check_count(self.metadata["data"]["count"] or len(self.data))
-        model, images = self.model(checkpoint, weights, **settings), (self.data, self.held_out)
+        model = shared().each(lambda: self.model(checkpoint, weights, **settings))
+        train, test = shared().each(lambda: (self.data, self.held_out))
         spec = replace(spec or EvaluationSpec(), mirrored=self.settings.data.random_flip)
-        evaluation = evaluate_into(self.folder, model, *images, num, spec, extended, statistics_to)
+        evaluation = evaluate_into(self.folder, model, train, test, num, spec, extended, statistics_to)
         in_first(lambda: write_report(self))
         return evaluation
 
@@ -192,14 +195,15 @@ class Run(NewRun):
         checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.evaluation.limits import check_count, check_num
-        from fromnoise.model.shares import in_first
+        from fromnoise.model.shares import in_first, shared
         from fromnoise.run.evaluations import sweep_into
         from fromnoise.run.report import write_report
 
         check_num(num)
         check_count(self.metadata["data"]["count"] or len(self.data))
-        models = {name: self.model(checkpoint, name) for name in axes.get("weights", (weights,))}
-        swept = sweep_into(self.folder, models, axes, self.data, self.held_out, num, settings, features)
+        models = shared().each(lambda: {n: self.model(checkpoint, n) for n in axes.get("weights", (weights,))})
+        train, test = shared().each(lambda: (self.data, self.held_out))
+        swept = sweep_into(self.folder, models, axes, train, test, num, settings, features)
         in_first(lambda: write_report(self))
         return swept
 
