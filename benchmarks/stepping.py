@@ -21,6 +21,7 @@ from fromnoise.model.build import build_denoiser, build_objective
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request
 from fromnoise.run.metadata import new_metadata
+from fromnoise.train.distributed import ALONE, Group
 from fromnoise.train.hardware import choose_precision
 from fromnoise.train.trainer import Trainer
 
@@ -54,8 +55,8 @@ def random_images(count: int, channels: int, side: int, classes: int = 10) -> Ar
     )
 
 
-def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str) -> Trainer:
-    """Our engine at the start of `recipe` on `data`, with no end."""
+def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: str, group: Group = ALONE) -> Trainer:
+    """Our engine at the start of `recipe` on `data`, with no end; one of the processes of `group`."""
     length = {"train.num_images": _ENDLESS}
     context = TrainingContext(data.spec, len(data), device)
     config = Request("digits", recipe, {**length, **settings}).settings(context, DataOptions())
@@ -65,7 +66,7 @@ def engine(data: ArrayData, recipe: str, settings: Mapping[str, Any], device: st
     denoiser = build_denoiser(config, spec, record["sigma_data"], autocast, device).to(device)
     batches = Batches(data.to(device), config.train.train_batch_size, config.train.seed, device=device)
     objective = build_objective(config.objective, denoiser.prediction.sigma_data)
-    return Trainer(denoiser, objective, batches, config.train, total=_ENDLESS)
+    return Trainer(denoiser, objective, batches, config.train, total=_ENDLESS, group=group)
 
 
 def stepper(trainer: Trainer) -> Step:
