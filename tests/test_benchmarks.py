@@ -126,3 +126,57 @@ def test_a_search_trains_and_scores(capsys, monkeypatch):
     search.main()
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert row["seed"] == 3 and row["images"] == 64 and row["frechet_distance"] > 0
+
+
+def test_an_all_reduce_takes_the_slower_of_its_two_parts_and_no_time_alone():
+    scale_out = module("scale_out")
+    fast, slow = scale_out.FABRICS["InfiniBand"], scale_out.FABRICS["Ethernet 10"]
+    assert scale_out.all_reduce(1e9, 1, fast) == 0
+    within = 2 * 7 / 8 * 1e9 / (0.8 * 450e9) + 3 * 2 * 5e-6
+    assert scale_out.all_reduce(1e9, 8, slow) == pytest.approx(within)
+    between = 2 * 7 / 8 * 1e9 / 8 / (0.8 * 50e9) + 3 * 2 * 1e-5
+    assert scale_out.all_reduce(1e9, 64, fast) == pytest.approx(within + between)
+    one = scale_out.NETWORKS[0]
+    assert one.step(1, fast) == pytest.approx(one.measured)
+    assert one.step(8, fast) < one.step(1, fast) < 8 * one.step(8, fast)
+    assert scale_out.bytes_in_words(516_317_376) == "516 MB" and scale_out.bytes_in_words(2e9) == "2 GB"
+
+
+def test_the_noise_scale_of_known_gradients():
+    """Gradients of mean 1 and variance 4 in one weight: 4 images make a step as much noise as direction."""
+    import torch
+
+    scale_out, stepping = module("scale_out"), module("stepping")
+    trainer = stepping.engine(
+        stepping.random_images(512, 1, 8), "default-tiny", {"net.width": 8, "net.depth": 1}, "cpu"
+    )
+    drawn = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    trainer.net = torch.nn.Module()
+    trainer.net.weight = weight
+
+    class Loss:
+        def mean(self):
+            return weight.sum() * (1 + 2 * torch.randn(8, generator=drawn)).mean()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fromnoise.diffusion.objective.training_loss", lambda *_: Loss())
+        assert scale_out.noise_scale(trainer, parts=2000, part=8) == pytest.approx(4, rel=0.1)
+
+
+def test_the_page_on_scaling_out_holds_the_tables_that_are_computed():
+    scale_out = module("scale_out")
+    page = scale_out.PAGE.read_text(encoding="utf-8")
+    assert scale_out.filled(page) == page
+    assert all(made in page for made in scale_out.tables().values())
+
+
+def test_processes_are_started_timed_and_shown(tmp_path):
+    processes = module("processes")
+    one = {"ms_per_step": 8.0, "images_per_second": 1000.0, "communication": 0.25}
+    row = {name: {"median": value, "min": value, "max": value} for name, value in one.items()}
+    rows = [{"kind": "same", "processes": 1, "batch": 64, "threads": 2, "times": 1.0, **row}]
+    shown = processes.page({"command": "c", "machine": module("common").machine(), "rows": rows})
+    assert "25 %" in shown and "gloo" in shown and "1,000" in shown
+    found = processes.started(2, 16, "cpu", 0.05)
+    assert found["processes"] == 2 and found["batch"] == 16 and 0 < found["communication"]["median"] < 1
