@@ -58,9 +58,11 @@ from fromnoise.metrics import (
 from fromnoise.nets.dit import DiT
 from fromnoise.report.html import Section, page
 from fromnoise.run import Run
-from fromnoise.settings import Settings
+from fromnoise.settings import Settings, TrainOptions
 from fromnoise.testing.oracles import Gaussian
+from fromnoise.train.distributed import join
 from fromnoise.train.hardware import choose_device, choose_graph
+from fromnoise.train.shared_update import check_shares
 
 FILE = Path(__file__).with_name("messages.txt")
 RENEW = bool(os.environ.get("FROMNOISE_RENEW_MESSAGES"))
@@ -140,6 +142,13 @@ def bits(process: Any = None, spec: ImageSpec | None = None, n: int = 4, **how: 
     return likelihood.bits_per_dimension(Gaussian(process or Linear(), spec or own.spec), own, **how)
 
 
+def started_as(**environment: str) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return join()
+
+
 CALLS: dict[str, Callable[[], Any]] = {
     "corrupt-uint8": lambda: corrupt(images(2), torch.zeros(2)),
     "corrupt-amounts": lambda: corrupt(torch.zeros(2, 1, 3, 3), torch.zeros(3)),
@@ -165,6 +174,11 @@ CALLS: dict[str, Callable[[], Any]] = {
     "dit-width": lambda: DiT(SPEC, width=50),
     "device-unknown": lambda: choose_device("gpu"),
     "graph-cpu": lambda: choose_graph("cpu", "yes"),
+    "processes-environment": lambda: started_as(WORLD_SIZE="2", RANK="1"),
+    "processes-rank": lambda: started_as(WORLD_SIZE="2", RANK="2", MASTER_ADDR="localhost", MASTER_PORT="9"),
+    "processes-number": lambda: started_as(WORLD_SIZE="two"),
+    "processes-accelerate": lambda: started_as(ACCELERATE_USE_CPU="True", MASTER_ADDR="localhost"),
+    "processes-batch": lambda: check_shares(TrainOptions(train_batch_size=3), 4),
     "run-busy": busy,
     "run-changed-data": changed,
     "run-moved-data": moved,

@@ -31,7 +31,7 @@ def _cost_lines(found: Preflight, cost: Cost) -> Iterator[str]:
     from fromnoise.run.preflight import pace
 
     yield f"FLOPs an image: {cost.flops:,} of an evaluation, {cost.training_flops:,} of a training step"
-    if cost.micro_batch < found.batch:
+    if cost.memory_ran_out:
         yield f"memory: a batch of {found.batch} does not fit; it is trained {cost.micro_batch} images at a time"
     left = cost.images - found.seen
     yield f"pace: {pace(cost.images_per_second, found.batch, left, cost.seconds, cost.peak_bytes)}"

@@ -122,9 +122,12 @@ def _dry_run(args: argparse.Namespace, changes: dict[str, Any], started: float) 
     """Print what the training would take."""
     from fromnoise.cli.dry_run import dry_run_lines
     from fromnoise.run.preflight import DryRun
+    from fromnoise.train.distributed import current
 
     run = _opened(DryRun, args, changes)
     found = run.preflight(started + run.download_seconds)
+    if current().rank:
+        return
     if not write_json(args.json, found.to_json()):
         for line in dry_run_lines(found):
             print(line)

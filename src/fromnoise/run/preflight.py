@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from fromnoise.run.run import Run
 from fromnoise.run.training import begin_training, draw_preview
 from fromnoise.run.unwritten import DryRunFolder
 from fromnoise.train.budget import VALIDATION_COST
+from fromnoise.train.checkpoint import share_state
 from fromnoise.train.cuda_graph import WARMUP
+from fromnoise.train.distributed import current
 from fromnoise.train.state_size import state_size
 from fromnoise.train.trainer import Trainer
 from fromnoise.train.validation import MAX_IMAGES
@@ -47,7 +50,7 @@ class Cost:
 
     Attributes:
         step_seconds, images_per_second: of a step.
-        micro_batch: images that went through the network at once; fewer than a batch where memory ran out.
+        micro_batch: images that went through the network at once. memory_ran_out: whether they are fewer than wanted.
         peak_bytes: memory held at most, see `peak_memory`.
         preview_seconds: of one preview.
         flops, training_flops: floating-point operations for an image: of one evaluation, and of a training step.
@@ -58,6 +61,7 @@ class Cost:
     step_seconds: float
     images_per_second: float
     micro_batch: int
+    memory_ran_out: bool
     peak_bytes: int | None
     preview_seconds: float
     flops: int
@@ -125,14 +129,15 @@ class DryRun(Run):
             metadata = (
                 {**self.metadata, "init": None} if folder.record else self.metadata
             )  # whose weights are nowhere yet
-            trainer, *_ = begin_training(
-                folder, metadata, self.settings, model, self.data, started, rename_damaged=False
-            )
+            begin = partial(begin_training, folder, metadata, self.settings, model, self.data, started)
+            trainer, before, _ = current().each(lambda: begin(rename_damaged=False))
+            share_state(trainer, before)
             size, seen, measured = state_size(trainer.net, options), trainer.images, None
             use = disk_use(folder, options, size)
-            if not trainer.done:
-                use.check(self.path)
-                measured = _measure(trainer, model)
+            with trainer.votes.until_all_leave():
+                if not trainer.done:
+                    use.check(self.path)
+                    measured = _measure(trainer, model)
         inspection, cost = inspect(self.settings.data), None  # after it, for the images lie in memory twice
         if measured:
             cost = _cost(trainer, measured, seen, self.data.held_out, inspection)
@@ -179,7 +184,7 @@ def _measure(trainer: Trainer, model: TrainedModel) -> _Measured:
     trainer.budget = trainer.total = None  # no step is the last one
     step_seconds, per_second = _timed_steps(trainer)
     drawing, preview = time.monotonic(), b""
-    if trainer.options.previews:
+    if trainer.options.previews and not trainer.group.rank:
         preview = png_bytes(draw_preview(model, trainer.best_net))
     drawn = time.monotonic() - drawing
     trainer.budget, trainer.total = budget, total
@@ -202,6 +207,7 @@ def _cost(trainer: Trainer, measured: _Measured, seen: int, held_out: ArrayData 
         measured.step_seconds,
         per_second,
         trainer.update.micro_batch,
+        trainer.update.micro_batch < -(-trainer.update.batch_size // options.gradient_accumulation_steps),
         measured.peak_bytes,
         measured.preview_seconds,
         *count_flops(trainer.net, trainer.denoiser.spec),
@@ -217,7 +223,7 @@ def _timed_steps(trainer: Trainer) -> tuple[float, float]:
         next(steps)
     trainer.read_losses()  # waits for the device
     began, images, count, seconds = time.perf_counter(), trainer.images, 0, 0.0
-    while seconds < MOST_SECONDS and (count < LEAST_STEPS or seconds < LEAST_SECONDS):
+    while not trainer.group.any(seconds >= MOST_SECONDS or (count >= LEAST_STEPS and seconds >= LEAST_SECONDS)):
         for _ in range(LEAST_STEPS if gpu else 1):
             next(steps)
             count += 1

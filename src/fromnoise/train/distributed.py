@@ -216,6 +216,8 @@ def join() -> Group:
     Raises UsageError for an environment that is not whole, and ProcessError where the others do not come.
     """
     import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     if dist.is_available() and dist.is_initialized():
         return current()
@@ -225,7 +227,7 @@ def join() -> Group:
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
     if missing:
         raise UsageError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {' and '.join(missing)} is not set; start the processes "
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but not {' and '.join(missing)}; start the processes "
             "with torchrun or --num_processes, or set RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT for each"
         )
     rank, world = _number("RANK", 0), _number("WORLD_SIZE", 1)
@@ -233,10 +235,13 @@ def join() -> Group:
         raise UsageError(f"RANK is {rank}, but WORLD_SIZE is {world}; number the processes from 0 to {world - 1}")
     if not dist.is_available():
         raise UsageError("this build of torch has no torch.distributed; train in one process, or install another build")
+    timeout = timedelta(seconds=JOIN_SECONDS)
     try:
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(seconds=JOIN_SECONDS)
-        )
+        store, *_ = next(rendezvous("env://", timeout=timeout))
+        # torchrun keeps its store when it starts processes again, with the addresses of those that ended.
+        store = PrefixStore(f"fromnoise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
     except (RuntimeError, ValueError) as error:
         raise ProcessError(
             f"process {rank} of {world} found no master at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} "

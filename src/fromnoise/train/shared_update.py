@@ -114,7 +114,7 @@ def check_shares(options: TrainOptions, world: int) -> None:
     batch, parts = options.train_batch_size, options.gradient_accumulation_steps
     if world > batch:
         raise UsageError(
-            f"there are {world} processes, but only {count(batch, 'image')} in a batch; start at most {batch} "
+            f"there are {world} processes, but only {count(batch, 'image')} in a batch; start fewer "
             "processes, or give a larger --train_batch_size"
         )
     share = -(-batch // world)
