@@ -185,3 +185,30 @@ def test_the_probe_computes_and_leaves_no_trace_in_random_numbers() -> None:
     assert module._probe(1) > 0
     torch.set_num_threads(before)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_processes_that_train_together_divide_the_cpus_and_take_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(module, "usable", lambda: 8)
+    machine = FakeMachine(8)
+    threads = machine.threads()
+    threads.share(2, lambda number: min(number, 3))  # another machine has fewer CPUs
+    machine.pass_seconds(threads, 10)
+    assert threads.number == machine.number == 3 and threads.shared and not threads.requested
+    flagged = FakeMachine(8).threads()
+    flagged.fix(5)
+    flagged.share(2, lambda number: number)
+    assert flagged.number == 5 and not flagged.shared
+
+
+def test_torchruns_own_single_thread_fixes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(module, "usable", lambda: 8)
+    for by_torchrun, expected in ((False, 1), (True, 4)):
+        if by_torchrun:
+            monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+        threads = FakeMachine(1).threads()
+        threads.share(2, lambda number: number)
+        assert threads.number == expected
