@@ -19,6 +19,6 @@ def test_samples_of_two_processes_are_those_of_one(tiny_run, tmp_path, capfd, mo
 
 def test_an_error_of_many_processes_is_said_once(tiny_run, capfd):
     words = ["--num", "20", "--checkpoint", "5", "--num_processes", "2", "--device", "cpu"]
-    assert main(["evaluate", str(tiny_run.path), *words]) == 4
-    said = capfd.readouterr().err.splitlines()
-    assert len([line for line in said if line.startswith("fromnoise: ")]) == 1
+    code, said = main(["evaluate", str(tiny_run.path), *words]), capfd.readouterr().err
+    assert code == 4, said
+    assert len([line for line in said.splitlines() if line.startswith("fromnoise: ")]) == 1, said

@@ -290,5 +290,5 @@ def _refuse_silent_single_process() -> None:
     if several and not os.environ.get("WORLD_SIZE"):
         raise UsageError(
             "accelerate was asked for several processes, but has started a single one (WORLD_SIZE is not set); use "
-            "`fromnoise train --num_processes N` or torchrun, or give accelerate --multi_cpu or --multi_gpu"
+            "`fromnoise train --num_processes N` or torchrun, or give accelerate --multi_gpu, which goes for CPUs too"
         )
