@@ -251,6 +251,30 @@ def _read_statistics(folder: Path) -> object:
     return load_statistics(folder / "s.npz")
 
 
+def _make_store(folder: Path) -> list[Sample]:
+    """A store that was given as DATA; its checksums are set right again."""
+    from fromnoise.data import DataOptions
+    from fromnoise.data.stores import import_data
+
+    _archives(folder / "i.npz", _images_and_labels())
+    out = import_data(DataOptions(str(folder / "i.npz")), folder / "p")
+    signed = [out / "fromnoise-store.json", out / "train" / "store.json"]
+    plain = [out / "train" / "labels.i8", out / "train" / "pixels-3.u8"]
+    return [Sample(path, path.read_bytes(), _signed) for path in signed] + [
+        Sample(path, path.read_bytes()) for path in (*signed, *plain)
+    ]
+
+
+def _signed(content: bytes) -> bytes:
+    from fromnoise.common.stored_json import signed
+
+    try:
+        found = json.loads(content)
+        return json.dumps(signed(found)).encode() if isinstance(found, dict) else content
+    except (ValueError, RecursionError):
+        return content
+
+
 # What lies beside pictures
 
 
@@ -520,6 +544,7 @@ READERS = {
         Reader("zip", _make_zip, _read_images),
         Reader("npz", lambda folder: _archives(folder / "i.npz", _images_and_labels()), _read_npz),
         Reader("npz-keras", lambda folder: _archives(folder / "k.npz", _keras()), _read_npz),
+        Reader("store", _make_store, _read_images),
         Reader("idx-images", _make_idx(IMAGES), _read_folder),
         Reader("idx-labels", _make_idx(LABELS), _read_folder),
         Reader("idx-gz", _make_idx(IMAGES, packed=True), _read_folder),

@@ -180,3 +180,15 @@ def test_processes_are_started_timed_and_shown(tmp_path):
     assert "25 %" in shown and "gloo" in shown and "1,000" in shown
     found = processes.started(2, 16, "cpu", 0.05)
     assert found["processes"] == 2 and found["batch"] == 16 and 0 < found["communication"]["median"] < 1
+
+
+@pytest.mark.slow
+def test_a_store_is_measured_and_holds_little_memory(tmp_path, monkeypatch):
+    store = module("store")
+    words = ["--images", "20000", "--resident", "5000", "--pictures", "500", "--steps", "60", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["store.py", *words, "--to", str(tmp_path / "store")])
+    store.main()
+    found = json.loads((tmp_path / "store.json").read_text())
+    assert found["store"]["images"] == found[".npy"]["images"] == 18_000 and found["bytes"] > 240_000_000
+    assert max(found[name]["anonymous_of_batches"] for name in (".npy", "store")) < found["bytes"] / 4
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["store.json", "store.md"]

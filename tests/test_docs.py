@@ -222,6 +222,7 @@ def test_every_logged_key_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
     images = np.random.default_rng(0).integers(0, 255, (64, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "squares.npz", images=images, labels=np.arange(64) % 2)
     settings = {
+        "data.store": "always",
         "net.width": 8,
         "net.depth": 1,
         "train.num_images": 128,

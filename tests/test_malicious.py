@@ -26,8 +26,9 @@ from PIL import Image
 
 from fromnoise.cli import main
 from fromnoise.common.errors import FromNoiseError
-from fromnoise.data import DATASETS, load
+from fromnoise.data import DATASETS, DataOptions, load
 from fromnoise.data.idx import read_idx
+from fromnoise.data.stores import import_data
 from fromnoise.metrics import classifier_cache, classifier_training
 from fromnoise.metrics.frechet import load_statistics
 from fromnoise.train.checkpoint_files import read_checkpoint
@@ -221,12 +222,26 @@ def cached_classifier(content: bytes) -> None:
         classifier_cache.cached_classifier(images, Path("nets"))
 
 
+def in_store(content: bytes) -> str:
+    """The file in the place of each of a store's."""
+    import_data(DataOptions(DATA), Path("kept"))
+    shutil.rmtree("store", ignore_errors=True)
+    shutil.copytree("kept", "store")
+    for path in sorted(Path("store").rglob("*.*")):
+        whole = path.read_bytes()
+        path.write_bytes(content)
+        loaded("store")
+        path.write_bytes(whole)
+    return lay("store/fromnoise-store.json", content) and "store"
+
+
 PLACES = {
-    **{f"file{end}": partial(lay, f"file{end}") for end in ("", ".npz", ".zip", ".pt", ".gz", ".png")},
+    **{f"file{end}": partial(lay, f"file{end}") for end in ("", ".npz", ".npy", ".zip", ".pt", ".gz", ".png")},
     "picture": in_folder("a/2.png", "a/3.jpg", "a/4.tif", "b/5.webp"),
     "beside": in_folder("dataset.json", "metadata.jsonl", "metadata.csv", "a.pkl", "config.json", "a/labels.npy"),
     "idx": in_folder("train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"),
     "only-idx": lambda c: str(Path(lay("idx/train-images-idx3-ubyte", c)).parent),
+    "store": in_store,
     "cifar": lambda c: str(Path(lay("cifar/data_batch_1.bin", c)).parent),
     "named-mnist": lambda c: [lay(f"known/mnist/{file.name}", c) for file in DATASETS["mnist"].files] and "mnist",
     "named-cifar": lambda c: [lay(f"known/cifar10/{file.name}", c) for file in DATASETS["cifar10"].files] and "cifar10",

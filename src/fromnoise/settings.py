@@ -39,6 +39,10 @@ class DataOptions:
     channels: int | None = option(
         None, "1 (grey), 3 (RGB) or 4 (RGBA) for all images; if not given, found from the files", least=1, most=4
     )
+    store: Literal["auto", "always", "never"] = option(
+        "auto",
+        "keep decoded images on the disk, not in memory: where they take more than half of what is free (auto)",
+    )
 
 
 class DataSettings(TypedDict, total=False):
@@ -53,6 +57,7 @@ class DataSettings(TypedDict, total=False):
     splits: Literal["auto", "folders", "none"]
     range: str
     channels: int | None
+    store: Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,7 @@ class Settings:
 
 # What a run that goes on may change. Each setting stands in one of these tables.
 HARMLESS = {  # the weights come out the same (num_threads, gradient_accumulation_steps: but for rounding)
-    "data": ("source", "on_bad_image"),  # the images themselves are compared
+    "data": ("source", "on_bad_image", "store"),  # the images themselves are compared
     "train": (
         "checkpoint_every",
         "checkpointing_steps",

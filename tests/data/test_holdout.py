@@ -103,7 +103,7 @@ def test_a_class_keeps_its_only_image() -> None:
 def test_the_training_images_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options, read = saved(tmp_path, 40), []
     before = Npz.read
-    monkeypatch.setattr(Npz, "read", lambda self, split, how: read.append(split) or before(self, split, how))
+    monkeypatch.setattr(Npz, "read", lambda self, split, *how: read.append(split) or before(self, split, *how))
     train = load(options)
     apart = unseen(options, train)
     assert read == ["train"] and apart is not None and apart.fingerprint == load(options, "test").fingerprint

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from fromnoise.common.errors import UsageError
-from fromnoise.data.resize import Resize, choose_resize, parse_resolution, resize_arrays
+from fromnoise.data.resize import Resize, choose_resize, parse_resolution
+from fromnoise.data.source import from_arrays
 from fromnoise.settings import DataOptions
 
 
@@ -70,7 +71,9 @@ def test_hidden_colours_do_not_bleed_when_an_image_shrinks() -> None:
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_arrays_are_fitted_one_by_one(channels: int) -> None:
     images = np.full((3, 28, 28, channels), 200, dtype=np.uint8)
-    resized, notes = resize_arrays(images, DataOptions(resolution="32"))
-    assert resized.shape == (3, 32, 32, channels) and (resized == 200).all() and len(notes) == 1
-    same, notes = resize_arrays(images, DataOptions())
-    assert same is images and notes == ()
+    images[..., 3:] = 255
+    found = from_arrays(images, None, (), DataOptions(resolution="32", range="full"))
+    assert found.images.shape == (3, 32, 32, channels) and (found.images[..., :3] == 200).all()
+    assert any("32x32" in note for note in found.notes)
+    same = from_arrays(images, None, (), DataOptions(range="full"))
+    assert same.images is images and not any("28x28" in note for note in same.notes)

@@ -33,7 +33,8 @@ from PIL import Image
 from safetensors.torch import load
 
 from fromnoise.cli import main
-from fromnoise.data import DATASETS
+from fromnoise.data import DATASETS, store_area
+from fromnoise.data import load as load_images
 from fromnoise.nets.unet import UNet
 from fromnoise.run.folder import RunFolder
 
@@ -526,6 +527,36 @@ def picture_that_claims_too_much(place: Place) -> int:
     code = main(["train", "data"])
     assert "bomb.png" in place.said()
     return code
+
+
+@fault
+def killed_while_importing(place: Place) -> int:
+    code = (
+        "import os, signal, sys\nfrom fromnoise.cli import main\nfrom fromnoise.data import store_area\n"
+        "store_area.Folder.finish = lambda area: os.kill(os.getpid(), signal.SIGKILL)\nmain(sys.argv[1:])"
+    )
+    words = ["data", "import", "data.npz", "--out", "store"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, timeout=120)
+    assert main(["data", "inspect", "store"]) == 3, "nothing that is half-written is used"
+    assert main(words) == 0 and load_images("store").fingerprint == load_images("data.npz").fingerprint
+    return 128 - done.returncode
+
+
+@fault
+def disk_full_while_importing(place: Place) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_area, "disk_free", lambda folder: 100)
+        code = main(["data", "import", "data.npz", "--out", "store"])
+    assert not list(Path("store").glob("train*")) and main(["data", "import", "data.npz", "--out", "store"]) == 0
+    return code
+
+
+@fault
+def damaged_store(place: Place) -> int:
+    assert main(["data", "import", "data.npz", "--out", "store"]) == 0
+    with next(Path("store/train").glob("pixels*")).open("r+b") as file:
+        file.write(b"other pixels")
+    return main(["train", "store", "--output_dir", "new"])
 
 
 @fault

@@ -9,19 +9,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.text import count
-
-if TYPE_CHECKING:
-    from fromnoise.data.decode import DecodedImage
-    from fromnoise.data.resize import Resize
 
 NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 _NEARLY = 2  # grey levels by which the channels of a grey picture may differ after lossy compression
@@ -36,47 +27,16 @@ def check_channels(channels: int | None) -> None:
         )
 
 
-def stacked(
-    decoded: Sequence[DecodedImage], resize: Resize, wanted: int | None
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """uint8 (N, H, W, C), and what was converted. wanted: `data.channels`."""
-    remarks = Counter(remark for image in decoded for remark in image.remarks)
-    clear = [image.transparent for image in decoded]
-    colour = [image.pixels.shape[-1] >= 3 for image in decoded]
-    channels = wanted or (4 if 2 * sum(clear) > len(decoded) else 3 if any(colour) else 1)
-    images = np.empty((len(decoded), resize.height, resize.width, channels), dtype=np.uint8)
-    tinted = 0
-    for place, image in enumerate(decoded):
-        images[place] = with_channels(image.pixels, channels)
-        tinted += channels == 1 and colour[place] and not shows_grey(image.pixels)
-    if channels >= 3 and not all(colour):
-        remarks[f"grey image to {NAMES[channels]}"] = len(colour) - sum(colour)
-    if tinted:
-        remarks["colour image to grey"] = tinted
-    if channels == 4 and not all(clear):
-        remarks["opaque image given full alpha"] = len(clear) - sum(clear)
-    elif any(clear) and channels < 4:
-        remarks["transparent image laid over white"] = sum(clear)
-    said = [_counted(number, remark) for remark, number in sorted(remarks.items())]
-    converted = (f"converted: {'; '.join(said)}",) if said else ()
-    return images, converted + (grey_note(images) if wanted is None else ())
-
-
-def given_channels(images: NDArray[np.uint8], wanted: int | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Images (N, H, W, C) of an array with the channels of `data.channels`, and what to say of them."""
-    if wanted is None:
-        return images, grey_note(images)
-    if images.shape[-1] == wanted:
-        return images, ()
-    said = f"converted: {count(len(images), 'image')} of {NAMES[images.shape[-1]]} to {NAMES[wanted]}"
-    return np.stack([with_channels(image, wanted) for image in images]), (said,)
-
-
 def grey_note(images: NDArray[np.uint8]) -> tuple[str, ...]:
     """Said of images (N, H, W, 3 or 4) that all show nothing but greys."""
     if images.shape[-1] < 3 or not all(shows_grey(image) for image in images):
         return ()
-    return (f"all images are grey, stored as {NAMES[images.shape[-1]]}; --set data.channels=1 takes them as grey",)
+    return all_grey(images.shape[-1])
+
+
+def all_grey(channels: int) -> tuple[str, ...]:
+    """What is said of such images with so many channels."""
+    return (f"all images are grey, stored as {NAMES[channels]}; --set data.channels=1 takes them as grey",)
 
 
 def shows_grey(pixels: NDArray[np.uint8]) -> bool:
@@ -107,7 +67,7 @@ def with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]
     return np.concatenate([colour, full if alpha is None else alpha], axis=-1)
 
 
-def _counted(number: int, remark: str) -> str:
+def counted(number: int, remark: str) -> str:
     """`1 CMYK image to RGB`, `12 CMYK images to RGB`."""
     noun = "image" if "image" in remark else "file"
     return f"{number:,} {remark if number == 1 else remark.replace(noun, noun + 's', 1)}"

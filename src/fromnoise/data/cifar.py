@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import count, printable
+from fromnoise.data.area import Area
 from fromnoise.data.registry import DATASETS
 from fromnoise.data.source import SourceImages, from_arrays
+from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
 
 _RECORD = 1 + 3 * 32 * 32
@@ -39,7 +41,7 @@ class Cifar:
         """Both."""
         return ("train", "test")
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """The images and labels of a split; DataError when the files are damaged or missing."""
         try:
             files = self._from_folder(split) if self._path.is_dir() else self._from_archive(split)
@@ -57,7 +59,11 @@ class Cifar:
             raise self._damaged(f"holds label {labels.max()}, but there are {len(classes)} classes")
         partial = len(labels) != published
         notes = (f"{count(len(labels), 'image')} in place of the published {published:,}",) if partial else ()
-        return from_arrays(images, labels, classes, options, notes)
+        return from_arrays(images, labels, classes, options, notes, area)
+
+    def state(self) -> str:
+        """By the sizes and times of its files."""
+        return state_of((self._path,))
 
     def _from_folder(self, split: str) -> dict[str, bytes]:
         paths = [path for path in self._path.iterdir() if _MEMBERS[split].fullmatch(path.name)]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol, TypeVar
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
 from fromnoise.common.threads import THREADS
-from fromnoise.data.channels import stacked
+from fromnoise.data.area import Area, Memory
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.in_flight import InFlight
 from fromnoise.data.metadata import JPEG
 from fromnoise.data.open_image import lacks_memory
 from fromnoise.data.resize import Resize, choose_resize
 from fromnoise.data.source import SourceImages
-from fromnoise.data.value_range import ValueRange, detect, parse_range, past_eight_bits, range_note, together
+from fromnoise.data.stack import Stack
+from fromnoise.data.value_range import Stored, ValueRange, detect, parse_range, past_eight_bits, range_note
 from fromnoise.settings import DataOptions
 
 T = TypeVar("T")
@@ -66,94 +69,147 @@ def read_items(
     classes: tuple[str, ...],
     options: DataOptions,
     notes: tuple[str, ...] = (),
+    area: Area | None = None,
 ) -> SourceImages:
-    """All items decoded to one shape; DataError for one that cannot be, unless bad ones are to be skipped."""
-    reading = _Reading(where, items, options)
+    """All items decoded to one shape; DataError for one that cannot be, unless bad ones are to be skipped.
+
+    area: where the pixels go; memory if not given.
+    """
+    reading = _Reading(where, items, options, area or Memory())
     with pillow_guard():
-        sizes = reading.measure()
-        resize, resizing = choose_resize(Counter(sizes.values()), options)
+        resize, resizing = choose_resize(reading.measure(), options)
         values = parse_range(options.range)
-        decoded = reading.decode(resize, values)
-        stored = together(image.stored for image in decoded.values())
-        if options.range == "auto" and stored is not None and (values := detect(stored)) is not None:
-            decoded = reading.decode(resize, values)
+        stack, values, stored = reading.decode(resize, values)
     if stored is not None and options.range in _OPEN:
         notes += range_note(stored, values)
     elif stored is not None and values is not None and values.high > 255 >= stored.top:
         raise UsageError(past_eight_bits(options.range))
-    images, converted = stacked(list(decoded.values()), resize, options.channels)
+    images, converted = stack.finish()
     lost = tuple(str(reading.bad[place]) for place in sorted(reading.bad))
     chosen = None
     if labels is not None:
-        kept = [labels[place] for place in decoded]
-        _check_classes(where, labels, kept, classes)
-        chosen = np.array(kept, dtype=np.int64)
+        every = np.asarray(labels, dtype=np.int64)
+        chosen = every[reading.good]
+        _check_classes(where, every, chosen, classes)
     said = notes + resizing + converted + left_out(lost)
-    modes = Counter(image.mode for image in decoded.values())
-    shapes = Counter(hw(*sizes[place]) for place in decoded)
     read_as = str(values) if values else "full"
-    return SourceImages(images, chosen, tuple(map(printable, classes)), said, modes, shapes, lost, read_as)
+    return SourceImages(
+        images, chosen, tuple(map(printable, classes)), said, stack.modes, reading.shapes, lost, read_as
+    )
 
 
 class _Reading:
     """The items of one set: what is known of them, and which of them are bad."""
 
-    def __init__(self, where: str, items: Sequence[Item], options: DataOptions) -> None:
-        self._where, self._items, self._skip = where, items, options.on_bad_image == "skip"
+    def __init__(self, where: str, items: Sequence[Item], options: DataOptions, area: Area) -> None:
+        self._where, self._items, self._options, self._area = where, items, options, area
+        self._skip = options.on_bad_image == "skip"
         self.bad: dict[int, _Bad] = {}
-        self._sizes: dict[int, tuple[int, int]] = {}
-        self._weights: dict[int, int] = {}
+        self._sizes = np.zeros((len(items), 2), dtype=np.int32)
+        self._weights = np.zeros(len(items), dtype=np.int64)
 
-    def measure(self) -> dict[int, tuple[int, int]]:
-        """(height, width) of every item by its header."""
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Whether each item could be used so far."""
+        found = np.ones(len(self._items), dtype=np.bool_)
+        found[list(self.bad)] = False
+        return found
+
+    @property
+    def shapes(self) -> Counter[str]:
+        """How many of the good items have each size as stored."""
+        kinds, numbers = np.unique(self._sizes[self.good], axis=0, return_counts=True)
+        return Counter({hw(*size): number for size, number in zip(kinds.tolist(), numbers.tolist())})
+
+    def measure(self) -> Counter[tuple[int, int]]:
+        """How many items have each (height, width) by their headers."""
+        found = Counter[tuple[int, int]]()
         for place, item in enumerate(self._items):
             result = _attempt(item, _measured)
             if isinstance(result, _Bad):
                 self.bad[place] = result
-            else:
-                self._sizes[place], self._weights[place] = result
+                continue
+            self._sizes[place], self._weights[place] = result
+            found[result[0]] += 1
         if self.bad and not self._skip:
             raise _refusal(self._where, list(self.bad.values()))
-        if not self._sizes:
+        if not found:
             raise _nothing(self._where, self.bad)
-        return self._sizes
+        return found
 
-    def decode(self, resize: Resize, values: ValueRange | None) -> dict[int, DecodedImage]:
-        """Every measured item at one shape, in order."""
-        decoded: dict[int, DecodedImage] = {}
+    def decode(self, resize: Resize, values: ValueRange | None) -> tuple[Stack, ValueRange | None, Stored | None]:
+        """Every measured item at one shape, in order; the range by which they were read; their values as stored.
+
+        With the range "auto" they are decoded once more where all of them together show that they need another one.
+        """
+        kept = self._area.kept() or {}
+        if kept.get("range"):
+            values = parse_range(kept["range"])
+        before = Stored(**kept["stored"]) if kept.get("stored") else None
+        stack = self._decode(resize, values, before, kept)
+        stored = before or stack.stored
+        if self._options.range == "auto" and values is None and stored is not None:
+            values = detect(stored)
+            if values is not None:
+                stack = self._decode(resize, values, stored, {})
+        return stack, values, stored
+
+    def _decode(
+        self, resize: Resize, values: ValueRange | None, stored: Stored | None, kept: Mapping[str, Any]
+    ) -> Stack:
+        """stored: the values that an earlier pass found. kept: where to go on."""
+        self.bad |= {int(place): _Bad(*about) for place, about in kept.get("bad", {}).items()}
+        places = np.flatnonzero(self.good)
+        stack = Stack(self._area, len(places), resize, self._options.channels)
+        if kept:
+            stack.restore(kept["stack"])
+            places = places[places > int(kept["last"])]
+        else:
+            stack.open()
         # Closed at once on the way out, so that no thread or progress bar outlives an error.
-        with closing(self._results(resize, values)) as results:
+        with closing(self._results(places, resize, values)) as results:
             for place, result in results:
                 if isinstance(result, DecodedImage):
-                    decoded[place] = result
+                    stack.add(result)
                 elif self._skip:
                     self.bad[place] = result
                 else:
                     raise _refusal(self._where, [result])
-        if not decoded:
+                if place % _CHUNK == 0:
+                    self._area.keep(partial(self._state, stack, place, values, stored))
+        if not len(stack):
             raise _nothing(self._where, self.bad)
-        return decoded
+        return stack
+
+    def _state(self, stack: Stack, last: int, values: ValueRange | None, stored: Stored | None) -> dict[str, Any]:
+        """Where to go on after the item `last`, as plain JSON."""
+        return {
+            "stack": stack.state(),
+            "last": last,
+            "range": str(values) if values else "",
+            "stored": asdict(stored) if stored else None,
+            "bad": {place: (one.name, one.reason) for place, one in self.bad.items()},
+        }
 
     def _results(
-        self, resize: Resize, values: ValueRange | None
+        self, places: NDArray[np.int64], resize: Resize, values: ValueRange | None
     ) -> Generator[tuple[int, DecodedImage | _Bad], None, None]:
-        """The measured items in order, each decoded; by threads where there is much to decode."""
-        places = [place for place in self._sizes if place not in self.bad]
+        """The items at `places` in order, each decoded; by threads where there is much to decode."""
         room = InFlight(_MOST_AT_ONCE)
 
         def work(place: int) -> DecodedImage | _Bad:
-            with room.taking(self._weights[place]):
+            with room.taking(int(self._weights[place])):
                 return _attempt(self._items[place], lambda file: decode(file, resize, values))
 
         # Pillow lets go of the interpreter while it decodes, so threads do run side by side.
-        pixels = sum(height * width for height, width in self._sizes.values())
+        pixels = int(self._sizes.astype(np.int64).prod(1).sum())
         workers = min(8, THREADS.room()) if pixels > _WORTH_THREADS else 1
         # The largest share one thread: an allocator keeps for each thread what that has given back.
         pool, alone = ThreadPoolExecutor(workers), ThreadPoolExecutor(1)
         try:
             with progress(f"reading {self._where}", len(places)) as advance:
                 for start in range(0, len(places), _CHUNK):
-                    chunk = places[start : start + _CHUNK]
+                    chunk: list[int] = places[start : start + _CHUNK].tolist()
                     results: Iterable[DecodedImage | _Bad] = map(work, chunk)
                     if workers > 1:
                         large = [self._weights[place] > _LARGE for place in chunk]
@@ -213,9 +269,9 @@ def left_out(lost: tuple[str, ...]) -> tuple[str, ...]:
     return (f"{count(len(lost), 'file')} that cannot be read left out: {some(lost, _LISTED)}",)
 
 
-def _check_classes(where: str, before: Sequence[int], after: Sequence[int], classes: tuple[str, ...]) -> None:
+def _check_classes(where: str, before: NDArray[np.int64], after: NDArray[np.int64], classes: tuple[str, ...]) -> None:
     """A class whose files were all left out would be learnt from nothing."""
-    gone = sorted(set(before) - set(after))
+    gone = np.setdiff1d(before, after).tolist()
     if gone:
         names = some([printable(classes[place]) for place in gone])
         raise DataError(f"{where} has no readable image of {names}; fix or remove that class folder")

@@ -17,6 +17,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
+from fromnoise.data.area import Area
 from fromnoise.data.registry import DATASETS
 from fromnoise.data.source import SourceImages, from_arrays
 from fromnoise.settings import DataOptions
@@ -34,7 +35,7 @@ class Digits:
         """Both."""
         return ("train", "test")
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """The digits of a split, 16x16 grey unless a resolution is given."""
         pixels, labels = stored()
         chosen = _order(len(labels))
@@ -42,7 +43,11 @@ class Digits:
         images = np.stack([_enlarged(digit) for digit in pixels[chosen]])[..., None]
         rest = len(labels) - TRAIN
         note = f"8x8 digits enlarged to 16x16; a fixed shuffle keeps {TRAIN:,} to train on and {rest} to test with"
-        return from_arrays(images, labels[chosen], DATASETS["digits"].classes, options, (note,))
+        return from_arrays(images, labels[chosen], DATASETS["digits"].classes, options, (note,), area)
+
+    def state(self) -> str:
+        """They never change."""
+        return ""
 
 
 def stored() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

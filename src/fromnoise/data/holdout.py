@@ -39,7 +39,8 @@ def places(data: ArrayData, share: float) -> Tensor:
 def divided(data: ArrayData, share: float) -> ArrayData:
     """The training images of `data`, with the others as `held_out`; `data` itself where none is held out.
 
-    Both lie in the memory of `data`, whose own order is lost: a second copy of the training images may not fit.
+    In memory both lie in that of `data`, whose own order is lost: a second copy of the training images may not fit.
+    In a file they stay where they are.
     """
     chosen = places(data, share)
     if not len(chosen):
@@ -47,7 +48,7 @@ def divided(data: ArrayData, share: float) -> ArrayData:
     mask = torch.zeros(len(data), dtype=torch.bool)
     mask[chosen] = True
     notes = (*data.notes, note(len(chosen), len(data)))
-    kept, apart = _parted(data.images, mask)
+    kept, apart = _parted(data.images, mask) if isinstance(data.images, Tensor) else data.images.parted(mask)
     labels = None if data.labels is None else data.labels[~mask]
     held_labels = None if data.labels is None else data.labels[mask]
     held_out = replace(data, split="test", images=apart, labels=held_labels, notes=notes)

@@ -7,7 +7,7 @@ as bytes and go through the same decoding as a folder's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
 from fromnoise.common.text import printable, some
+from fromnoise.data.area import Area
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.download import offline, within_reach
 from fromnoise.data.source import SourceImages, no_split
@@ -33,6 +34,21 @@ class _Row:
     open: Callable[[], BinaryIO]
 
 
+class _Rows(Sequence[_Row]):
+    """The images of a table, which stays in its files: a row is made when it is looked at."""
+
+    def __init__(self, table: Any, column: str) -> None:
+        self._table, self._column = table, column
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __getitem__(self, place: Any) -> Any:
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        return _Row(f"row {place}", partial(_bytes, self._table, place, self._column))
+
+
 class Hub:
     """One data set of the hub."""
 
@@ -48,23 +64,33 @@ class Hub:
         """Those that the hub lists: train, and test or validation."""
         return tuple(self._split_names())
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """All images of a split; UsageError without the extra, DataError without a network or images."""
         names = self._split_names()
         if split not in names:
             raise no_split(self.name, split, tuple(names), "choose a data set that has one")
-        table = self._ask(lambda library: library.load_dataset(self._path, self._config, split=names[split]))
+        table = self._table(names[split])
         image, label = self._columns(table)
         rows = table.select_columns([image]).cast_column(image, _library().Image(decode=False))
-        items = [_Row(f"row {place}", partial(_bytes, rows, place, image)) for place in range(len(rows))]
+        items = _Rows(rows, image)
         notes: tuple[str, ...] = () if names[split] == split else (f"the {names[split]} split serves as {split} split",)
         if label is None:
-            return read_items(self._source, items, None, (), options, notes)
+            return read_items(self._source, items, None, (), options, notes, area)
         labels = list(table[label])
         if any(value is None or value < 0 for value in labels):
             notes += (f"the {names[split]} split hides its labels, so its images have no classes",)
-            return read_items(self._source, items, None, (), options, notes)
-        return read_items(self._source, items, labels, tuple(table.features[label].names), options, notes)
+            return read_items(self._source, items, None, (), options, notes, area)
+        return read_items(self._source, items, labels, tuple(table.features[label].names), options, notes, area)
+
+    def state(self) -> str:
+        """By the library's fingerprints of the tables."""
+        names = self._split_names()
+        tables = [self._table(own) for own in names.values()]
+        return " ".join(table._fingerprint for table in tables)
+
+    def _table(self, own: str) -> Any:
+        """The table of a split by the hub's name of it."""
+        return self._ask(lambda library: library.load_dataset(self._path, self._config, split=own))
 
     def _split_names(self) -> dict[str, str]:
         """Our split names to the hub's."""

@@ -26,14 +26,15 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable
+from fromnoise.data.area import Area, Memory
 from fromnoise.data.array_images import NotImages, as_images
-from fromnoise.data.room import check_room
 from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
+from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
 
 LARGEST_BYTES = 8 * 2**30
 _TYPES = {8: "u1", 9: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-_MOST_PACKED = 1032  # bytes that gzip can make of one
+MOST_PACKED = 1032  # bytes that gzip can make of one
 _CHUNK = 1 << 20
 _NAME = re.compile(r"(images|labels)[-._]idx[1-4](-(ubyte|byte|short|int|float|double))?(\.gz)?$", re.IGNORECASE)
 _SPLIT = re.compile(r"train|t10k|test", re.IGNORECASE)
@@ -63,12 +64,12 @@ class Idx:
         """Those with an images file."""
         return tuple(self._pairs)
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """The images and labels of a split; DataError when a file is damaged or the two do not match."""
         if split not in self._pairs:
             raise no_split(self.name, split, self.splits(), "put its IDX files beside the others")
         images_path, labels_path = self._pairs[split]
-        images = read_idx(images_path)
+        images = read_idx(images_path, area)
         notes = self._strange(images_path, images)
         try:
             images, said = as_images(images, ranged=options.range not in ("auto", "full"))
@@ -80,11 +81,15 @@ class Idx:
             notes += ("EMNIST stores images lying on their side: they were turned upright",)
         if labels_path is None or options.classes == "none":
             notes += () if labels_path else ("no labels file was found, so the images have no classes",)
-            return from_arrays(images, None, (), options, notes)
+            return from_arrays(images, None, (), options, notes, area)
         values = self._labels(labels_path, len(images))
         notes += self._strange(labels_path, values)
         labels, classes = self._named(split, values.astype(np.int64))
-        return from_arrays(images, labels, classes, options, notes)
+        return from_arrays(images, labels, classes, options, notes, area)
+
+    def state(self) -> str:
+        """By the sizes and times of its files."""
+        return state_of(path for pair in self._pairs.values() for path in pair if path)
 
     def _labels(self, path: Path, number: int | None = None) -> NDArray[Any]:
         values = read_idx(path)
@@ -131,22 +136,26 @@ def _head(shape: tuple[int, ...]) -> bytes:
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
-def read_idx(path: Path) -> NDArray[Any]:
-    """The array of an IDX file, plain or gzipped; DataError when it is damaged, something else or too large."""
+def read_idx(path: Path, area: Area | None = None) -> NDArray[Any]:
+    """The array of an IDX file, plain or gzipped; DataError when it is damaged, something else or too large.
+
+    area: what gives a file for an array that is too large for the memory.
+    """
+    area = area or Memory()
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
-            most = os.fstat(file.fileno()).st_size * (_MOST_PACKED if zipped else 1)
+            most = os.fstat(file.fileno()).st_size * (MOST_PACKED if zipped else 1)
             file.seek(0)
             if not zipped:
-                return _parse(file, path, most)
+                return _parse(file, path, most, area)
             with gzip.open(file) as stream:
-                return _parse(cast(BinaryIO, stream), path, most)
+                return _parse(cast(BinaryIO, stream), path, most, area)
     except (OSError, EOFError, zlib.error, struct.error) as error:
         raise _damaged(path, f"cannot be read ({error})") from error
 
 
-def _parse(stream: BinaryIO, path: Path, most: int) -> NDArray[Any]:
+def _parse(stream: BinaryIO, path: Path, most: int, area: Area) -> NDArray[Any]:
     """most: how many bytes the file can hold, whatever it claims."""
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or not 1 <= head[3] <= 4:
@@ -160,8 +169,8 @@ def _parse(stream: BinaryIO, path: Path, most: int) -> NDArray[Any]:
         raise _damaged(path, f"claims an array of {size:,} bytes, more than {LARGEST_BYTES:,}")
     if size > most:
         raise _damaged(path, f"claims an array of {size:,} bytes but holds fewer")
-    check_room(size, printable(str(path)))
-    values = np.empty(size, dtype=np.uint8)
+    spare = area.spare(size, printable(str(path)))
+    values = np.empty(size, dtype=np.uint8) if spare is None else np.memmap(spare, np.uint8, "r+", shape=size)
     for start in range(0, size, _CHUNK):
         piece = stream.read(min(_CHUNK, size - start))
         values[start : start + len(piece)] = np.frombuffer(piece, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Images in memory: what every source of data becomes, and all that training knows of it."""
+"""Images, in memory or in a file: what every source of data becomes, and all that training knows of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.remembered import remembered
+from fromnoise.data.rows import Pixels, Rows
 
 
 class ImageData(Protocol):
@@ -28,7 +30,7 @@ class ImageData(Protocol):
 
 @dataclass(frozen=True)
 class ArrayData:
-    """Images resident in memory as uint8.
+    """Images as uint8, resident in memory or, as `Rows`, in a mapped file.
 
     images: uint8 (N, C, H, W). labels: int64 (N,) or None. notes: sentences about what was found and converted,
     for the terminal and the report. held_out: what was kept out of these by `data.holdout`, None where nothing was.
@@ -37,7 +39,7 @@ class ArrayData:
 
     name: str
     split: str
-    images: Tensor
+    images: Pixels
     labels: Tensor | None
     spec: ImageSpec
     notes: tuple[str, ...] = field(default=())
@@ -54,6 +56,9 @@ class ArrayData:
 
     def subset(self, indices: Tensor) -> ArrayData:
         """The images at `indices` (B,) alone."""
+        if isinstance(self.images, Rows):
+            labels = None if self.labels is None else self.labels[indices]
+            return ArrayData(self.name, self.split, self.images.select(indices), labels, self.spec)
         images, labels = self.fetch(indices)
         return ArrayData(self.name, self.split, images, labels, self.spec)
 
@@ -65,11 +70,19 @@ class ArrayData:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over shape, pixels and labels: equal only for the same images in the same order."""
-        digest = hashlib.sha256(repr((tuple(self.images.shape), self.spec.classes)).encode())
-        digest.update(self.images.contiguous().numpy().data)
-        if self.labels is not None:
-            digest.update(self.labels.contiguous().numpy().data)
-        return digest.hexdigest()
+        labels = b"" if self.labels is None else self.labels.contiguous().numpy().tobytes()
+
+        def digested() -> str:
+            digest = hashlib.sha256(repr((tuple(self.images.shape), self.spec.classes)).encode())
+            for part in self.images.parts() if isinstance(self.images, Rows) else (self.images,):
+                digest.update(part.contiguous().numpy().data)
+            digest.update(labels)
+            return digest.hexdigest()
+
+        if isinstance(self.images, Tensor):
+            return digested()
+        about = f"fingerprint {self.spec.classes} {hashlib.sha256(labels).hexdigest()}"
+        return remembered(self.images.identity, about, digested)
 
     @cached_property
     def label_counts(self) -> Tensor:

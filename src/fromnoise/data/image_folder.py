@@ -9,11 +9,13 @@ from pathlib import Path
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import count, printable
+from fromnoise.data.area import Area
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.file_tree import Tree, walk_folder, walk_zip
 from fromnoise.data.folder_layout import Split, arrange
 from fromnoise.data.formats import SUFFIXES, left_aside, unread_pictures
 from fromnoise.data.source import SourceImages, no_split
+from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
 
 
@@ -31,7 +33,7 @@ class ImageFolder:
         with self._tree() as tree:
             return tuple(self._arranged(tree))
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """All images of a split, decoded and brought to one shape."""
         with self._tree() as tree:
             found = self._arranged(tree)
@@ -39,7 +41,11 @@ class ImageFolder:
                 raise no_split(self.name, split, tuple(found), "put its images under test/, beside train/")
             part = found[split]
             notes = part.notes + left_aside(tree.ignored)
-            return read_items(self._where, part.entries, part.labels, part.classes, options, notes)
+            return read_items(self._where, part.entries, part.labels, part.classes, options, notes, area)
+
+    def state(self) -> str:
+        """By the sizes and times of its files."""
+        return state_of((self._path,))
 
     @contextmanager
     def _tree(self) -> Iterator[Tree]:

@@ -18,11 +18,12 @@ from fromnoise.data.holdout import note, places
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import as_data, describe, open_source
 from fromnoise.data.repeats import repeats_note
+from fromnoise.data.rows import Pixels
 from fromnoise.data.source import Source
 from fromnoise.settings import DataOptions
 
 _SHOWN = 64
-_CHUNK = 4096
+_CHUNK = 2**22  # values that are counted at once
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,12 @@ def sample_grid(data: ArrayData, number: int = _SHOWN) -> tuple[Tensor, Tensor |
     return data.fetch(order[:number])
 
 
-def channel_values(images: Tensor) -> tuple[Channel, ...]:
+def channel_values(images: Pixels) -> tuple[Channel, ...]:
     """Range, mean and standard deviation of each channel of uint8 (N, C, H, W), exact: from histograms."""
     histograms = torch.zeros(images.shape[1], 256, dtype=torch.int64)
-    for start in range(0, len(images), _CHUNK):
-        chunk = images[start : start + _CHUNK]
+    number = max(1, _CHUNK // max(1, images.shape[1:].numel()))
+    for start in range(0, len(images), number):
+        chunk = images[start : start + number]
         for place in range(images.shape[1]):
             histograms[place] += torch.bincount(chunk[:, place].flatten(), minlength=256)
     return tuple(_channel(histogram) for histogram in histograms)

@@ -10,7 +10,7 @@ import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from fromnoise.common.errors import DataError, UsageError, unknown
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import changed
 from fromnoise.common.text import count, printable
+from fromnoise.data.area import Area
 from fromnoise.data.channels import check_channels
 from fromnoise.data.cifar import Cifar
 from fromnoise.data.digits import Digits
@@ -26,13 +27,21 @@ from fromnoise.data.formats import is_readable, unread_pictures
 from fromnoise.data.holdout import divided
 from fromnoise.data.idx import Idx, find_pairs, is_idx, pairs_around
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.mapped import is_mapped
+from fromnoise.data.npy import Npy
 from fromnoise.data.npz import Npz
 from fromnoise.data.registry import DATASETS, Dataset
 from fromnoise.data.resize import parse_resolution
 from fromnoise.data.room import channels_first
 from fromnoise.data.source import Source, SourceImages
+from fromnoise.data.state import STORE
+from fromnoise.data.store_source import StoreSource
+from fromnoise.data.stored import Stored
 from fromnoise.data.value_range import parse_range
 from fromnoise.settings import DataOptions, DataSettings
+
+if TYPE_CHECKING:
+    from fromnoise.data.rows import Pixels
 
 SplitName = Literal["train", "test"]
 
@@ -61,7 +70,7 @@ def load(
         place = f" ({error})" if str(error) else ""
         raise DataError(
             f"{printable(options.source)} does not fit into the memory that is free{place}; close other programs, "
-            "or give fewer or smaller images"
+            "or keep the images on the disk with --set data.store=always"
         ) from error
 
 
@@ -122,18 +131,36 @@ def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
     """A SourceImages as tensors; DataError for fewer than two images to train on."""
     import torch
 
+    from fromnoise.data.rows import Rows
+
     number, height, width, channels = found.images.shape
     if number < 2 and split == "train":
         lost = f" ({count(len(found.bad), 'file')} could not be read)" if found.bad else ""
         raise DataError(f"{name} holds one image{lost}, but at least 2 are needed; add more")
-    images = torch.from_numpy(channels_first(found.images))
+    images: Pixels
+    if is_mapped(found.images):
+        images = Rows(found.images.transpose(0, 3, 1, 2))
+    else:
+        images = torch.from_numpy(channels_first(found.images))
     labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
     spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
     return ArrayData(name, split, images, labels, spec, found.notes, range=found.range)
 
 
 def open_source(options: DataOptions) -> Source:
-    """The source that the options name; downloads a named data set that is not here yet."""
+    """The source that the options name, by way of its store; downloads a named data set that is not here yet."""
+    found = plain_source(options)
+    return found if options.store == "never" else Stored(found, place_of(options), options)
+
+
+def place_of(options: DataOptions) -> str:
+    """What tells the source from all others: its name, or its whole path."""
+    name = options.source
+    return name if name in DATASETS or name.startswith("hf:") else os.path.realpath(_path(name))
+
+
+def plain_source(options: DataOptions) -> Source:
+    """The source itself."""
     if options.resolution is not None:
         parse_resolution(options.resolution)  # a bad setting is said before anything is downloaded
     parse_range(options.range)
@@ -166,10 +193,14 @@ class _NotTheFolder:
         """Those of the data set."""
         return self._found.splits()
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def state(self) -> str:
+        """That of the data set."""
+        return self._found.state()
+
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """The images of the data set, with a note on the other."""
         note = f"{self.name} is the data set of that name; for what is called so here, write ./{self.name}"
-        images = self._found.read(split, options)
+        images = self._found.read(split, options, area)
         return replace(images, notes=(note, *images.notes))
 
 
@@ -208,8 +239,12 @@ def _nothing_there(name: str) -> DataError | UsageError:
 def _from_folder(path: Path, options: DataOptions) -> Source:
     from fromnoise.data.image_folder import ImageFolder
 
-    files = [file for file in path.iterdir() if file.is_file()]
-    if not any(is_readable(file.suffix.lower()) for file in files):
+    if (path / STORE).is_file():
+        return StoreSource(path)
+    with os.scandir(path) as names:  # there may be a million, so none is kept of those that tell
+        some_image = any(is_readable(Path(entry.name).suffix.lower()) and entry.is_file() for entry in names)
+    if not some_image:
+        files = [file for file in path.iterdir() if file.is_file()]
         pairs = find_pairs(files)
         if pairs:
             return Idx(printable(path.resolve().name), pairs)
@@ -226,6 +261,8 @@ def _from_file(path: Path, options: DataOptions) -> Source:
         raise DataError(f"{printable(str(path))} is neither a file nor a folder; give the path of one")
     if suffix == ".npz":
         return Npz(path)
+    if suffix == ".npy":
+        return Npy(path)
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return ImageFolder(path, options)
     if is_idx(path):

@@ -8,6 +8,7 @@ is looked at first: what it claims must be there, and fit into memory.
 from __future__ import annotations
 
 import math
+import shutil
 import zipfile
 import zlib
 from pathlib import Path
@@ -18,10 +19,12 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable, some
+from fromnoise.data.area import Area, Memory
 from fromnoise.data.array_images import NotImages, as_images
+from fromnoise.data.idx import MOST_PACKED
 from fromnoise.data.npz_keys import NAMES, Keys, find_keys
-from fromnoise.data.room import check_room
 from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
+from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # how an archive begins, and an empty one
@@ -41,7 +44,7 @@ class Npz:
         with self._open() as archive:
             return tuple(self._keys(archive)[0])
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
         """The images and labels of a split; DataError for other keys, types or shapes."""
         with self._open() as archive:
             known, aside = self._keys(archive)
@@ -51,12 +54,16 @@ class Npz:
                 )
             notes = (f"arrays left aside: {some([printable(name) for name in aside])}",) if aside else ()
             keys = known[split]
-            images, said = self._images(archive, keys.images, options)
+            images, said = self._images(archive, keys.images, options, area or Memory())
             if keys.labels is None or options.classes == "none":
-                return from_arrays(images, None, (), options, notes + said)
+                return from_arrays(images, None, (), options, notes + said, area)
             labels = self._labels(archive, keys.labels, len(images))
             numbers, classes = self._named(archive, labels, known["train"])
-        return from_arrays(images, numbers, classes, options, notes + said)
+        return from_arrays(images, numbers, classes, options, notes + said, area)
+
+    def state(self) -> str:
+        """By the sizes and times of its files."""
+        return state_of((self._path,))
 
     def _open(self) -> Any:
         try:
@@ -78,7 +85,7 @@ class Npz:
             raise self._wrong(f"holds {names}, but expected a key images (and labels), arr_0, x_train or train_images")
         return known, aside
 
-    def _array(self, archive: Any, key: str) -> NDArray[Any]:
+    def _array(self, archive: Any, key: str, area: Area | None = None) -> NDArray[Any]:
         try:
             if not _is_array(archive, key):
                 raise self._wrong(f"has {printable(key)}, which is not an array")
@@ -87,9 +94,9 @@ class Npz:
             raise
         except Exception as error:  # damaged headers make NumPy's parser raise nearly every type there is
             raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
-        check_room(size, printable(str(self._path)))
+        spare = (area or Memory()).spare(size, printable(str(self._path)))
         try:
-            array: NDArray[Any] = archive[key]
+            array: NDArray[Any] = archive[key] if spare is None else _unpacked(archive, key, spare)
             if array.dtype.kind == "S":
                 array = np.char.decode(array, "utf-8")
             if array.dtype.kind == "U":
@@ -100,9 +107,9 @@ class Npz:
             raise self._wrong(f"has a damaged or pickled array {printable(key)}") from error
         return array
 
-    def _images(self, archive: Any, key: str, options: DataOptions) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def _images(self, archive: Any, key: str, options: DataOptions, area: Area) -> tuple[NDArray[Any], tuple[str, ...]]:
         try:
-            return as_images(self._array(archive, key), ranged=options.range not in ("auto", "full"))
+            return as_images(self._array(archive, key, area), ranged=options.range not in ("auto", "full"))
         except NotImages as error:
             raise self._wrong(f"has {printable(key)} {error}") from error
 
@@ -141,6 +148,13 @@ class Npz:
         return DataError(f"{printable(str(self._path))} {what}; save it again in that form")
 
 
+def _unpacked(archive: Any, key: str, file: Path) -> NDArray[Any]:
+    """A member, unpacked to `file` and mapped."""
+    with archive.zip.open(_member(archive, key)) as packed, file.open("r+b") as out:
+        shutil.copyfileobj(packed, out, 1 << 20)
+    return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
 def _header(archive: Any, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """The shape and type that a member claims to have."""
     with archive.zip.open(_member(archive, key)) as file:
@@ -159,7 +173,9 @@ def _claimed(archive: Any, key: str) -> int:
     """The bytes of an array, by its header; ValueError where they are not there or where they are pickled objects."""
     shape, dtype = _header(archive, key)
     size = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or archive.zip.getinfo(_member(archive, key)).file_size < size:
+    about = archive.zip.getinfo(_member(archive, key))
+    packed = about.compress_size * (1 if about.compress_type == zipfile.ZIP_STORED else MOST_PACKED)
+    if dtype.hasobject or min(about.file_size, packed) < size:
         raise ValueError("objects, or fewer bytes than the header claims")
     return size
 

@@ -9,7 +9,6 @@ side resized and its centre cropped to a square of 64, or of the median short si
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -131,17 +130,13 @@ def without_hidden_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels
 
 
-def resize_arrays(images: NDArray[np.uint8], options: DataOptions) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """uint8 (N, H, W, C) at the wanted shape, and what to say about it; the same array if nothing changes."""
-    images = without_hidden_colours(images)
-    number, height, width, channels = images.shape
-    resize, notes = choose_resize(Counter({(height, width): number}), options)
-    if (resize.height, resize.width) == (height, width):
-        return images, notes
+def resized(images: NDArray[np.uint8], resize: Resize) -> NDArray[np.uint8]:
+    """uint8 (N, H, W, C) at the shape of `resize`."""
     from PIL import Image as pillow
 
-    resized = np.empty((number, resize.height, resize.width, channels), dtype=np.uint8)
+    number, _, _, channels = images.shape
+    found = np.empty((number, resize.height, resize.width, channels), dtype=np.uint8)
     for place, pixels in enumerate(images):
         image = pillow.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        resized[place] = np.asarray(resize.apply(image)).reshape(resize.height, resize.width, channels)
-    return resized, notes
+        found[place] = np.asarray(resize.apply(image)).reshape(resize.height, resize.width, channels)
+    return found

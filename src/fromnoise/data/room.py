@@ -17,7 +17,7 @@ def check_room(size: int, where: str) -> None:
     if free is not None and size > free:
         raise DataError(
             f"{where} claims to hold {_gigabytes(size)}, but only {_gigabytes(free)} of memory are free; give fewer or "
-            "smaller images, or free some memory"
+            "smaller images, or let FROMNOISE_CACHE name a folder with room for them on its disk"
         )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import hw, printable
+from fromnoise.data.area import Area, Memory
+from fromnoise.data.conversion import Conversion
 from fromnoise.settings import DataOptions
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -20,9 +22,10 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 class SourceImages:
     """The images of one split.
 
-    images: uint8 (N, H, W, C), already of one shape. labels: int64 (N,) or None. modes and sizes count the files
-    as they were, by Pillow's mode names and HEIGHTxWIDTH. bad: files left out, each with its reason. range: the stored
-    values that were read as black and white, such as "0-4095", or "full".
+    images: uint8 (N, H, W, C), already of one shape; in memory, or mapped from a file that is only to be read. labels:
+    int64 (N,) or None. modes and sizes count the files as they were, by Pillow's mode names and HEIGHTxWIDTH. bad:
+    files left out, each with its reason. range: the stored values that were read as black and white, such as "0-4095",
+    or "full".
     """
 
     images: NDArray[np.uint8]
@@ -45,8 +48,14 @@ class Source(Protocol):
     def splits(self) -> tuple[str, ...]:
         """Which of "train" and "test" exist."""
 
-    def read(self, split: str, options: DataOptions) -> SourceImages:
-        """All images of a split; DataError when it does not exist or cannot be read."""
+    def read(self, split: str, options: DataOptions, area: Area | None = None) -> SourceImages:
+        """All images of a split; DataError when it does not exist or cannot be read.
+
+        area: where pixels go that are not in a file as they should be; memory if not given.
+        """
+
+    def state(self) -> str:
+        """What is another text once what it reads has changed; from names, sizes and times alone."""
 
 
 def no_split(name: str, split: str, known: tuple[str, ...], remedy: str) -> DataError:
@@ -60,21 +69,18 @@ def from_arrays(
     classes: tuple[str, ...],
     options: DataOptions,
     notes: tuple[str, ...] = (),
+    area: Area | None = None,
 ) -> SourceImages:
     """A SourceImages for images (N, H, W, C) that share one shape already, resized to the wanted resolution.
 
-    They are uint8 or uint16, or of any type where `data.range` gives the values of black and white.
+    They are uint8 or uint16, or of any type where `data.range` gives the values of black and white. Where nothing is to
+    be converted they are those of `images` itself, else they go to `area`, memory if not given.
     """
-    from fromnoise.data.channels import given_channels
-    from fromnoise.data.resize import resize_arrays, without_hidden_colours
-    from fromnoise.data.value_range import array_levels
-
     number, height, width, channels = images.shape
-    ranged, read_as, in_range = array_levels(images, options.range)
-    converted, of_channels = given_channels(without_hidden_colours(ranged), options.channels)
-    resized, said = resize_arrays(converted, options)
+    conversion = Conversion.of(images, options)
+    found, said = conversion.applied(images, area or Memory())
     modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
-    return SourceImages(resized, labels, classes, notes + in_range + of_channels + said, modes, sizes, range=read_as)
+    return SourceImages(found, labels, classes, notes + said, modes, sizes, range=conversion.read_as)
 
 
 def named_values(values: NDArray[Any]) -> tuple[str, ...]:

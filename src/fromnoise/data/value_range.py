@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import UsageError
+from fromnoise.data.mapped import identity, is_mapped
+from fromnoise.data.remembered import remembered
 
 DARK = 24  # grey levels: images that stay below look black
 NARROW = 96
@@ -121,8 +123,8 @@ def range_note(stored: Stored, chosen: ValueRange | None) -> tuple[str, ...]:
     return ()
 
 
-def array_levels(values: NDArray[Any], setting: str) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
-    """(grey levels 0 to 255 of the images of an array, the range that they were read by, what to say of it).
+def array_levels(values: NDArray[Any], setting: str) -> tuple[ValueRange | None, str, tuple[str, ...]]:
+    """(the range that the images of an array are read by, None where they are as they should be; its name; notes).
 
     Arguments:
         values: uint8 or uint16; of any other type where `setting` gives the range.
@@ -132,7 +134,7 @@ def array_levels(values: NDArray[Any], setting: str) -> tuple[NDArray[np.uint8],
         UsageError: for a range that the type cannot hold.
     """
     chosen, whole = parse_range(setting), values.dtype in (np.uint8, np.uint16)
-    stored = Stored(float(values.min()), float(values.max()), float(np.iinfo(values.dtype).max) if whole else np.inf)
+    stored = Stored(*_extremes(values), float(np.iinfo(values.dtype).max) if whole else np.inf)
     if chosen is not None and stored.top == 255 < chosen.high:
         raise UsageError(past_eight_bits(setting))
     if chosen is None and setting == "auto":
@@ -142,9 +144,19 @@ def array_levels(values: NDArray[Any], setting: str) -> tuple[NDArray[np.uint8],
         said += (f"range: values outside {chosen} were clipped",)
     read_as = str(chosen) if chosen else "full"
     if values.dtype == np.uint8:
-        return (chosen.grey_levels(values) if chosen else values), read_as, said
+        return chosen, read_as, said
     said += (f"converted: {'16-bit' if values.dtype == np.uint16 else values.dtype} values to 8 bits",)
-    return (chosen or ValueRange(0, stored.top)).grey_levels(values), read_as, said
+    return chosen or ValueRange(0, stored.top), read_as, said
+
+
+def _extremes(values: NDArray[Any]) -> tuple[float, float]:
+    """The lowest and the highest of all values."""
+
+    def seen() -> str:
+        return f"{float(values.min())!r} {float(values.max())!r}"
+
+    low, high = (remembered(identity(values), "extremes", seen) if is_mapped(values) else seen()).split()
+    return float(low), float(high)
 
 
 def past_eight_bits(setting: str) -> str:

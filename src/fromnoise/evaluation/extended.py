@@ -52,7 +52,7 @@ def _two_sample(test: ArrayData, samples: SampleSet) -> dict[str, Any]:
     if min(len(samples.images), len(test)) < FEWEST:
         return {}
     report_progress("extended: a classifier of samples against test images ...")
-    result = two_sample_test(samples.images, test.images)
+    result = two_sample_test(samples.images, test.images[:])
     return {
         "two_sample_accuracy": result.accuracy,
         "two_sample_accuracy_stderr": result.stderr,

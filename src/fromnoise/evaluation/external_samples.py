@@ -46,7 +46,9 @@ def evaluate_external(
         reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
     assert real is not None
     report_progress(f"measuring {len(samples):,} samples ...")
-    given = SampleSet(samples.images, labels, {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]})
+    given = SampleSet(
+        samples.images[:], labels, {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]}
+    )
     return measure(given, reference, real, test, external, [*said, *notes])
 
 

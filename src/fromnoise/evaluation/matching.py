@@ -79,7 +79,7 @@ def _same_channels(samples: ArrayData, train: ArrayData) -> tuple[ArrayData, tup
     have, wanted = samples.spec.channels, train.spec.channels
     if have == wanted:
         return samples, ()
-    pixels = samples.images.permute(0, 2, 3, 1).numpy()
+    pixels = samples.images[:].permute(0, 2, 3, 1).numpy()
     if wanted == 1 and not all(shows_grey(image) for image in pixels):
         raise DataError(
             f"the samples are in colour, but {train.name} is grey; measure them against images in colour, or take "

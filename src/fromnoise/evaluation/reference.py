@@ -14,6 +14,7 @@ from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
 from fromnoise.data import cache_dir
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.features import Features, domain, pixels
 from fromnoise.metrics.frechet import Statistics, statistics
@@ -22,7 +23,7 @@ from fromnoise.model.shares import in_shares, shared
 _BLOCK = 1024  # images: a multiple of what each feature space takes at once, so that shares change no bit
 
 
-def embed(features: Features, images: Tensor) -> Tensor:
+def embed(features: Features, images: Pixels) -> Tensor:
     """The features of uint8 images (N, C, H, W), float32 (N, dim); inside `sharing` each process embeds some."""
     if shared().world == 1:
         return features.of(images)

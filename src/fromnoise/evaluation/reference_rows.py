@@ -75,7 +75,7 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> Refer
 
     def row(images: ArrayData, embedded: Tensor, against: Reference, near: Baseline) -> Scores:
         fitting = baseline_for_count(near, against.data, min(SEARCHED, len(images)))
-        return score(images.images, images.labels, embedded, against, fitting, SEARCHED)[0]
+        return score(images.images[:], images.labels, embedded, against, fitting, SEARCHED)[0]
 
     rows: dict[str, Scores | None] = {"test": None, "train_halves": None}
     part, part_features = _part_of_test(test, test_features, count)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import DataError
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import Pixels
 from fromnoise.evaluation.reference import Reference
 from fromnoise.metrics.class_accuracy import class_accuracy
 from fromnoise.metrics.frechet import frechet_distance, frechet_infinite, frechet_interval, statistics
@@ -152,7 +153,7 @@ def score(
     ), copies
 
 
-def check_shape(images: Tensor, data: ArrayData) -> None:
+def check_shape(images: Pixels, data: ArrayData) -> None:
     """DataError unless `images` are of the shape of `data`."""
     if tuple(images.shape[1:]) != data.spec.shape:
         channels, height, width = images.shape[1:]

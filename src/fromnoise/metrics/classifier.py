@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import DataError
 from fromnoise.common.memory import BatchLimit
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import Pixels
 
 FEATURES = 128
 WIDTHS = (16, 32, 64)
@@ -56,14 +57,14 @@ class Classifier(nn.Module):
         """Logits (N, classes) for uint8 images (N, C, H, W)."""
         return cast(Tensor, self.head(F.relu(self._embed(images))))
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Pixels) -> Tensor:
         """float32 (N, 128) for uint8 images (N, C, H, W), in batches, on the CPU.
 
         Raises DataError for images of another kind or number of channels.
         """
         return self._in_batches(self._embed, images)
 
-    def probabilities(self, images: Tensor) -> Tensor:
+    def probabilities(self, images: Pixels) -> Tensor:
         """float32 (N, classes), rows sum to 1, for uint8 images (N, C, H, W), in batches, on the CPU.
 
         softmax(logits / temperature): without the temperature, label smoothing would keep every probability below 0.96.
@@ -89,7 +90,7 @@ class Classifier(nn.Module):
         return cast(Tensor, self.trunk(x))
 
     @torch.no_grad()
-    def _in_batches(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    def _in_batches(self, function: Callable[[Tensor], Tensor], images: Pixels) -> Tensor:
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != self.channels:
             given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
             raise DataError(

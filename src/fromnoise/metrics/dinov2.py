@@ -21,6 +21,7 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.extras import extra
 from fromnoise.common.memory import BatchLimit
 from fromnoise.data.download import offline, within_reach
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.features import Features
 from fromnoise.metrics.inception import rgb
 
@@ -79,7 +80,7 @@ def _hash(net: nn.Module) -> str:
 
 
 @torch.no_grad()
-def _features(net: Any, images: Tensor) -> Tensor:
+def _features(net: Any, images: Pixels) -> Tensor:
     """float32 (N, width) on the CPU for uint8 images (N, C, H, W) of 1, 3 or 4 channels."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
 

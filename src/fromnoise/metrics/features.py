@@ -23,6 +23,7 @@ from torch import Tensor
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.classifier import FEATURES, Classifier
 from fromnoise.metrics.classifier_cache import cached_classifier
 from fromnoise.metrics.classifier_training import recipe_hash
@@ -48,7 +49,7 @@ class Features:
     dim: int
     recipe_hash: str
     weight_hash: str
-    of: Callable[[Tensor], Tensor]
+    of: Callable[[Pixels], Tensor]
     classifier: Classifier | None = None
 
     @property
@@ -93,8 +94,9 @@ def pixels(data: ArrayData) -> Features:
     axes = vectors[:, -COMPONENTS:].flip(1).float()
     mean32 = mean.float()
 
-    def project(images: Tensor) -> Tensor:
-        return torch.cat([(_small(part.cpu()) - mean32) @ axes for part in torch.split(images, _PART)])
+    def project(images: Pixels) -> Tensor:
+        starts = range(0, len(images), _PART)
+        return torch.cat([(_small(images[s : s + _PART].cpu()) - mean32) @ axes for s in starts])
 
     digest = hashlib.sha256(axes.numpy().tobytes() + mean32.numpy().tobytes()).hexdigest()[:16]
     recipe = hashlib.sha256(f"pca/1/{COMPONENTS}/{_SIDE}/{_PCA_IMAGES}".encode()).hexdigest()[:16]

@@ -21,6 +21,7 @@ from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
 from fromnoise.common.memory import BatchLimit
 from fromnoise.data.download import expanded, offline, within_reach
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.features import Features
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -137,7 +138,7 @@ def _hash(net: nn.Module) -> str:
 
 
 @torch.no_grad()
-def _features(net: nn.Module, images: Tensor) -> Tensor:
+def _features(net: nn.Module, images: Pixels) -> Tensor:
     """float32 (N, 2048) on the CPU for uint8 images (N, C, H, W) of 1, 3 or 4 channels."""
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3, 4):
         given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"

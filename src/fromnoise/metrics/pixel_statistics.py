@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import DataError
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.checks import parts
 
 _VALUES = 8 << 20  # pixels counted at once
@@ -35,7 +36,7 @@ class PixelStatistics:
     histogram_distance: float
 
 
-def pixel_statistics(samples: Tensor, reference: Tensor) -> PixelStatistics:
+def pixel_statistics(samples: Tensor, reference: Pixels) -> PixelStatistics:
     """Compare the grey levels of uint8 images (N, C, H, W) and (M, C, H, W), of any sizes; exact, from 256 counts.
 
     Raises:
@@ -52,7 +53,7 @@ def pixel_statistics(samples: Tensor, reference: Tensor) -> PixelStatistics:
     return PixelStatistics(mean, std, reference_mean, reference_std, float(distance))
 
 
-def _histogram(images: Tensor) -> Tensor:
+def _histogram(images: Pixels) -> Tensor:
     """Share of each grey level in each channel, float64 (C, 256)."""
     if images.dtype != torch.uint8 or images.ndim != 4 or not images.numel():
         given = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"

@@ -23,9 +23,9 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.memory import peak_memory
 from fromnoise.common.text import in_bytes
 from fromnoise.common.threads import THREADS
-from fromnoise.data.duplicates import count_duplicates
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.inspection import Inspection, inspect
+from fromnoise.data.repeats import count_distinct
 from fromnoise.figures.encode import png_bytes
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.disk_use import DiskUse, disk_use
@@ -149,7 +149,7 @@ class DryRun(Run):
             seen,
             [row for row in decisions(self) if row[0] != "disk"],
             inspection,
-            count_duplicates(self.data.images),
+            len(self.data) - count_distinct(self.data.images),
             sum(p.numel() for p in trainer.net.parameters()),
             options.train_batch_size,
             cost,

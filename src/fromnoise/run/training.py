@@ -32,6 +32,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import replanned_at
 from fromnoise.run.tracking import tracked
 from fromnoise.settings import Settings
+from fromnoise.train.ahead import Ahead, resident
 from fromnoise.train.budget import Budget
 from fromnoise.train.checkpoint import load_weights, restore_newest, share_state
 from fromnoise.train.checkpoint_files import list_checkpoints
@@ -182,17 +183,19 @@ def _going_on(trainer: Trainer) -> str:
 def _trainer(settings: Settings, model: TrainedModel, data: ArrayData, started: float) -> Trainer:
     """The trainer at the start."""
     options, denoiser = settings.train, model.denoiser
+    here = resident(data, model.device)
     batches = Batches(
-        data.to(model.device),
+        data.to(model.device) if here else data,
         options.train_batch_size,
         options.seed,
         random_flip=settings.data.random_flip,
-        device=model.device,
+        device=model.device if here else "cpu",
     )
     objective = build_objective(settings.objective, denoiser.prediction.sigma_data)
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
-    return Trainer(denoiser, objective, batches, options, total=total, budget=budget, group=current())
+    source = batches if here else Ahead(batches, model.device)
+    return Trainer(denoiser, objective, source, options, total=total, budget=budget, group=current())
 
 
 def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], ArrayData | None]) -> Validator | None:

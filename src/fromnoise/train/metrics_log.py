@@ -9,6 +9,7 @@ import numpy as np
 
 from fromnoise.common.errors import WriteError
 from fromnoise.common.progress import report_progress
+from fromnoise.train.ahead import Ahead
 from fromnoise.train.losses import StepLoss
 from fromnoise.train.trainer import Trainer, TrainStep
 
@@ -86,7 +87,7 @@ class MetricsLog:
 
     def _line(self) -> dict[str, Any]:
         last, losses = self._unlogged[-1], [entry.loss for entry in self._unlogged]
-        self._unlogged = []
+        self._unlogged, batches = [], self.trainer.batches
         return {
             "step": last.step,
             "images": last.images,
@@ -94,7 +95,7 @@ class MetricsLog:
             "learning_rate": self.learning_rate,
             "images_per_second": round(self.images_per_second, 1),
             "seconds": round(self.seconds(), 2),
-        }
+        } | ({"data_wait": round(batches.take_share(), 4)} if isinstance(batches, Ahead) else {})
 
     def _epoch_line(self, entry: StepLoss) -> Lines:
         """The mean of an epoch's step losses, unless part of it was lost by a resume."""
