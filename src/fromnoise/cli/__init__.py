@@ -33,6 +33,7 @@ VERBS = {
     "import": "make a run of a model for diffusers, or of a state dict, compared with what it was",
     "pack": "write a run as one .zip, to send to somebody",
     "unpack": "make a run folder of a .zip that `pack` wrote",
+    "studio": "open a page in the browser on all runs, while they train and after",
     "compare": "put runs side by side: curves, samples from the same seeds, measures",
     "chapter": "run the tutorial chapter, its numbers beside the published ones",
     "data": "list, inspect or fetch data",

@@ -94,6 +94,10 @@ class OtherProcessError(FromNoiseError):
     def __init__(self, message: str, exit_code: int, *, quiet: bool = False) -> None:
         super().__init__(message)
         self.exit_code, self.quiet = exit_code, quiet
+class PortError(FromNoiseError):
+    """A network port that cannot be listened on."""
+
+    exit_code = 8
 
 
 class Interrupted(FromNoiseError):

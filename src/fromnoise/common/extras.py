@@ -18,6 +18,7 @@ PACKAGES = {
     "tensorboard": "tensorboard",
     "wandb": "wandb",
     "trackio": "trackio",
+    "studio": "starlette uvicorn",
 }
 
 

@@ -2,6 +2,7 @@
 
 config.toml   what was requested      metrics.jsonl  one line every few steps, and events
 config.json   all that follows        checkpoints/   averages/   samples/   edits/   figures/   report.html
+session.json  how the last training session went
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from fromnoise.run.record import read_record
 from fromnoise.train.checkpoint_files import sweep_checkpoints
 
 _ADVICE = "choose another --output_dir"
+_LOOK = 0.1  # seconds: more than `fromnoise.run.status` holds a lock to see whether it is free
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """checkpoints/<images seen>/."""
         return self.path / "checkpoints"
+
+    @property
+    def session(self) -> Path:
+        """session.json: whether a training goes on, and how the last one ended; see `fromnoise.run.status`."""
+        return self.path / "session.json"
 
     @property
     def initial_weights(self) -> Path:
@@ -221,7 +228,7 @@ class RunFolder:
 
         lock = FileLock(self.path / ("run.lock" if work == "train" else f"{work}.lock"))
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=_LOOK, poll_interval=_LOOK / 5)
         except Timeout as error:
             raise BusyError(
                 f"another process is at work in {self.path} ({work}); wait for it"

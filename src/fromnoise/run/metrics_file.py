@@ -90,10 +90,10 @@ class MetricsFile:
             raise CheckpointError(
                 f"cannot read '{self.path}' ({error.strerror}); allow reading it, or move it away"
             ) from error
-        return [(text, _line(text)) for text in content.splitlines(keepends=True)]
+        return [(text, parsed_line(text)) for text in content.splitlines(keepends=True)]
 
 
-def _line(text: bytes) -> Line | None:
+def parsed_line(text: bytes) -> Line | None:
     """The content of one line; None for a damaged one."""
     try:
         line = json.loads(text)

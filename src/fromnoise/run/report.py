@@ -47,6 +47,12 @@ def show(run: OpenedRun) -> Path:
 
 def write_report(run: OpenedRun) -> Path:
     """Write report.html and the card from what is in the run folder; returns the path of the report."""
+    write_run_card(run)
+    return write_page(run.folder.report, report_page(run))
+
+
+def report_page(run: OpenedRun) -> str:
+    """The report as HTML, from what is in the run folder."""
     folder, rows = run.folder, facts(run)
     shown = sound_json(folder, folder.figures / SHOWN) or {}
     if shown.get("nfe"):
@@ -61,8 +67,7 @@ def write_report(run: OpenedRun) -> Path:
         sweep=sound_json(folder, folder.sweep),
         diagnosis=sound_json(folder, folder.diagnosis),
     )
-    write_run_card(run)
-    return write_page(folder.report, run_page(contents))
+    return run_page(contents)
 
 
 def add_predictions(run: OpenedRun, model: TrainedModel) -> None:

@@ -30,6 +30,7 @@ from fromnoise.report.trackers import check_tracker
 from fromnoise.run.disk_use import disk_use
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import replanned_at
+from fromnoise.run.status import noted
 from fromnoise.run.tracking import tracked
 from fromnoise.settings import Settings
 from fromnoise.train.ahead import Ahead, resident
@@ -104,6 +105,8 @@ def _take_hold(stack: ExitStack, folder: RunFolder, settings: Settings, group: G
     if settings.train.report_to is not None:
         check_tracker(settings.train.report_to)
     stack.enter_context(folder.locked())
+    if group.rank == 0:
+        stack.enter_context(noted(folder))
     folder.check_writable()
     folder.clear_leftovers()
 

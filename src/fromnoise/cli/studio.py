@@ -1,0 +1,56 @@
+"""Open a page in the browser on all runs below a folder, while they train and after."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fromnoise.cli.parser import Parser
+from fromnoise.common.errors import UsageError
+from fromnoise.common.extras import extra
+
+PURPOSE = "the studio"
+
+
+def add_arguments(parser: Parser) -> None:
+    """FOLDER, where to listen, and whether to open the browser."""
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", default="runs", help="a run, or a folder of runs (default: runs)"
+    )
+    parser.flag("port", type=int, metavar="N", help="where to listen (default: 8420, or the next that is free)")
+    parser.flag(
+        "host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where others may reach it; needs --token (default: only here)",
+    )
+    parser.flag("token", metavar="TEXT", help="what everyone must know who opens it: at least 16 letters and digits")
+    parser.flag("no_browser", action="store_true", help="only print the address, and open no browser")
+    parser.flag(
+        "until_closed",
+        action="store_true",
+        help="end a minute after the last page was closed and no run trains any more",
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until the process is stopped; the address is the last word of a line."""
+    with extra("studio", PURPOSE):
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    if args.port is not None and not 0 < args.port < 65536:
+        raise UsageError(f"--port is {args.port}, but ports are numbers from 1 to 65535; give another, or leave it out")
+    folder = Path(args.folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; give a run folder, or a folder of runs")
+
+    from fromnoise.studio.serving import Place, serve
+
+    def announce(address: str) -> None:
+        print(f"The studio is open until you press Ctrl-C: {address}", flush=True)
+        if not args.no_browser:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(folder, Place(args.host, args.port, args.token), announce, args.until_closed)

@@ -1,0 +1,77 @@
+"""JSON in and out: numbers that JSON lacks become null, and what a client sends has exactly the fields named."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fromnoise.studio.security import Refused
+
+
+class Json(Response):
+    """An answer in JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The content in UTF-8."""
+        return to_json(content).encode("utf-8", "replace")
+
+
+def to_json(content: Any) -> str:
+    """`content` as JSON in one line."""
+    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+async def read_fields(request: Request, fields: Mapping[str, type]) -> dict[str, Any]:
+    """The JSON object of a body, with these fields and no others, each of its type; Refused for anything else."""
+    content = await request.body()
+    try:
+        value = json.loads(content, parse_constant=_not_json, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is not JSON") from None
+    if not isinstance(value, dict) or set(value) != set(fields):
+        raise Refused(400, f"expected an object with the fields {', '.join(fields) or 'none'}")
+    for name, kind in fields.items():
+        if type(value[name]) is not kind and not (kind is float and type(value[name]) is int):
+            raise Refused(400, f"{name} is not of the type {kind.__name__}")
+    return value
+
+
+def number(request: Request, name: str, default: float, least: float, most: float) -> float:
+    """A number of the query, brought into its range; Refused for what is not a number."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Refused(400, f"{name} is not a number")
+    return min(max(value, least), most)
+
+
+def _not_json(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names differ."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return found

@@ -1,0 +1,32 @@
+"""Runs and their files by listed names: what is not listed, or is a link that leads away, is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from fromnoise.common.files import read_regular
+from fromnoise.run.folder import RunFolder
+
+MOST_FILE_BYTES = 64_000_000
+
+
+def listed_folder(request: Request) -> RunFolder:
+    """The folder of the run that the address names; 404 where it is not listed."""
+    folder: RunFolder | None = request.app.state.index.folder(request.path_params["run"])
+    if folder is None:
+        raise HTTPException(404)
+    return folder
+
+
+def listed_file(folder: RunFolder, path: Path) -> bytes:
+    """The content of `path`, a file that really lies in `folder`; 404 where it does not."""
+    try:
+        inside = path.resolve(strict=True).is_relative_to(folder.path.resolve())
+        if inside:
+            return read_regular(path, MOST_FILE_BYTES)
+    except (OSError, RuntimeError):
+        pass
+    raise HTTPException(404)

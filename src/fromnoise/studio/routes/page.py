@@ -1,0 +1,55 @@
+"""The page itself: the files beside this package, by their listed names."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def page(request: Request) -> Response:
+    """The one page; every view is made by its scripts."""
+    return _file(request, "index.html")
+
+
+def part(request: Request) -> Response:
+    """A script or a style of the page."""
+    return _file(request, request.path_params["name"])
+
+
+def _file(request: Request, name: str) -> Response:
+    if name not in _parts():
+        raise HTTPException(404)
+    content, tag = _parts()[name]
+    headers = {"etag": tag, "cache-control": "no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=_KINDS[name.rpartition(".")[2]])
+
+
+@cache
+def _parts() -> dict[str, tuple[bytes, str]]:
+    """{name: (content, tag)} of every file of the page."""
+    found: dict[str, tuple[bytes, str]] = {}
+
+    def look(folder: Traversable, before: str) -> None:
+        for one in folder.iterdir():
+            if one.is_dir():
+                look(one, f"{before}{one.name}/")
+            elif one.name.rpartition(".")[2] in _KINDS:
+                content = one.read_bytes()
+                found[before + one.name] = content, f'"{sha256(content).hexdigest()[:20]}"'
+
+    look(files("fromnoise.studio") / "page", "")
+    return found
+
+
+ROUTES = [Route("/", page), Route("/page/{name:path}", part)]

@@ -1,0 +1,102 @@
+"""One run, while it trains and after."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fromnoise.common.text import quoted
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.status import status_of
+from fromnoise.studio.replies import Json, number
+from fromnoise.studio.resources import resources
+from fromnoise.studio.routes.listed import listed_file, listed_folder
+from fromnoise.studio.series import Window
+from fromnoise.studio.summary import previews
+
+_MOST_POINTS = 2000
+
+
+def about(request: Request) -> Response:
+    """{row, about, notes, classes, settings, resume, ...}: what a run is, and how it stands."""
+    folder = listed_folder(request)
+    record = folder.read_record()
+    data, spec = record["data"], record["spec"]
+    return Json(
+        {
+            **_moment(request, folder),
+            "about": data["about"],
+            "count": data["count"],
+            "notes": data["notes"],
+            "classes": spec["classes"],
+            "shape": [spec["channels"], spec["height"], spec["width"]],
+            "parameters": record.get("parameters"),
+            "settings": record["settings"],
+            "resume": f"fromnoise train --resume {quoted(folder.path)}",
+        }
+    )
+
+
+async def live(request: Request) -> Response:
+    """Events `run`: of what changes while a run trains the parts that did."""
+    folder = listed_folder(request)
+    answer: Response = request.app.state.streams.respond("run", lambda: _moment(request, folder))
+    return answer
+
+
+def curves(request: Request) -> Response:
+    """The curves of the part of the axis that is shown: see `fromnoise.studio.series.curves`."""
+    folder, far = listed_folder(request), 1e300
+    window = Window(
+        by="seconds" if request.query_params.get("by") == "seconds" else "images",
+        first=number(request, "first", -far, -far, far),
+        last=number(request, "last", far, -far, far),
+        points=int(number(request, "points", 600, 10, _MOST_POINTS)),
+        smoothing=number(request, "smoothing", 0.04, 0.0, 0.5),
+    )
+    return Json(request.app.state.logs.curves(folder.metrics, window))
+
+
+def preview(request: Request) -> Response:
+    """The preview after so many images, one of those that `live` lists."""
+    folder, images = listed_folder(request), request.path_params["images"]
+    if images not in previews(folder):
+        raise HTTPException(404)
+    content = listed_file(folder, folder.samples / f"preview-{images:08d}.png")
+    return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+
+
+def _moment(request: Request, folder: RunFolder) -> dict[str, Any]:
+    """What changes while a run trains."""
+    row = request.app.state.index.row(request.path_params["run"])
+    if row is None:
+        raise HTTPException(404)
+    status = status_of(folder)
+    return {
+        "row": row,
+        "previews": previews(folder),
+        "lines": list(status.lines),
+        "resources": resources(folder, status) if row["state"] == "training" else None,
+        "checkpoints": _checkpoints(folder),
+    }
+
+
+def _checkpoints(folder: RunFolder) -> list[int]:
+    """Images seen at each checkpoint."""
+    if not folder.checkpoints.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.checkpoints.iterdir() if re.fullmatch("[0-9]{8,18}", path.name))
+
+
+_RUN = "/api/runs/{run:str}"
+ROUTES = [
+    Route(_RUN, about),
+    Route(f"{_RUN}/live", live),
+    Route(f"{_RUN}/curves", curves),
+    Route(f"{_RUN}/previews/{{images:int}}", preview),
+]

@@ -1,0 +1,142 @@
+"""One run in a row of the table: read from the ends of its files, not from all of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import stat
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from fromnoise.common.durations import parse_duration
+from fromnoise.common.errors import FromNoiseError
+from fromnoise.common.files import read_regular
+from fromnoise.common.text import printable
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.metrics_file import parsed_line
+from fromnoise.run.status import status_of
+
+_TAIL = 16_384  # bytes of metrics.jsonl that are read for a row: some fifty lines
+_PREVIEW = re.compile(r"preview-([0-9]{1,19})\.png")
+
+
+def summary(folder: RunFolder) -> dict[str, Any]:
+    """What the table shows of a run; a run that cannot be read has `error` in the place of the rest."""
+    status = status_of(folder)
+    row: dict[str, Any] = {
+        "state": status.state,
+        "message": status.message,
+        "began": status.began,
+        "changed": _changed(folder),
+        "error": "",
+    }
+    try:
+        record = folder.read_record()
+    except FromNoiseError as error:
+        return {**_EMPTY, **row, "state": "failed", "error": str(error)}
+    data, settings = record["data"], record["settings"]
+    last = _last_lines(folder)
+    step, train = last.get("step", {}), settings["train"]
+    row |= {
+        "recipe": settings["recipe"],
+        "data": data["name"] or printable(str(settings["data"]["source"])),
+        "images": step.get("images", 0),
+        "seconds": step.get("seconds", 0.0),
+        "loss": step.get("loss"),
+        "speed": step.get("images_per_second"),
+        "validation": last.get("validation", {}).get("loss"),
+        "measures": _measures(folder, last.get("evaluation", {})),
+        "preview": max(previews(folder), default=None),
+    }
+    row |= _plan(train, data["count"], row)
+    return {**_EMPTY, **row}
+
+
+_EMPTY: dict[str, Any] = {
+    "recipe": "",
+    "data": "",
+    "images": 0,
+    "seconds": 0.0,
+    "loss": None,
+    "speed": None,
+    "validation": None,
+    "measures": {},
+    "preview": None,
+    "done": None,
+    "left": None,
+}
+
+
+def previews(folder: RunFolder) -> list[int]:
+    """The images seen at each preview, fewest first."""
+    try:
+        return sorted(int(found[1]) for path in folder.samples.iterdir() if (found := _PREVIEW.fullmatch(path.name)))
+    except OSError:
+        return []
+
+
+def _plan(train: Mapping[str, Any], count: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """done: the part of the training that is behind, left: seconds to come; None where that is not known."""
+    images, seconds, speed = row["images"], row["seconds"], row["speed"]
+    if row["state"] == "finished":
+        return {"done": 1.0, "left": 0.0}
+    if train.get("budget"):
+        budget = parse_duration(train["budget"])
+        since = time.time() - row["changed"] if row["state"] == "training" else 0.0
+        spent = min(seconds + max(0.0, since), budget)
+        return {"done": spent / budget, "left": budget - spent}
+    total = train.get("num_images") or round((train.get("num_epochs") or 1.0) * count)
+    if not total:
+        return {"done": None, "left": None}
+    return {"done": min(1.0, images / total), "left": max(0, total - images) / speed if speed else None}
+
+
+def _measures(folder: RunFolder, quick: Mapping[str, Any]) -> dict[str, Any]:
+    """Fréchet distance and class accuracy: of the evaluation, or else of the last one while training."""
+    try:
+        content = json.loads(read_regular(folder.evaluation, 5_000_000))
+        metrics, full = content["metrics"], True
+        ratio = content.get("ratio_to_test")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        metrics, full, ratio = quick, False, None
+    if not isinstance(metrics, Mapping) or not metrics:
+        return {}
+    kept = {key: _number(metrics.get(key)) for key in ("frechet_distance", "class_accuracy", "count")}
+    return {**kept, "ratio_to_test": _number(ratio), "full": full}
+
+
+def _number(value: Any) -> float | None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if fits else None
+
+
+def _changed(folder: RunFolder) -> float:
+    """When the run was last written to, in seconds since 1970."""
+    times = [0.0]
+    for path in (folder.config, folder.metrics, folder.session):
+        try:
+            times.append(path.stat().st_mtime)
+        except OSError:
+            continue
+    return max(times)
+
+
+def _last_lines(folder: RunFolder) -> dict[str, dict[str, Any]]:
+    """The last line of each kind ("step", "validation", ...) among the last bytes of metrics.jsonl."""
+    try:
+        about = folder.metrics.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would never end
+            return {}
+        with folder.metrics.open("rb", buffering=0) as file:
+            file.seek(max(0, about.st_size - _TAIL))
+            content = file.read(_TAIL)
+    except OSError:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for text in content.splitlines():
+        line = parsed_line(text)
+        if line is not None:
+            found[str(line.get("event", "step")).replace("heldout", "validation")] = line
+    return found
