@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
 from fromnoise.common.extras import extra
-
-PURPOSE = "the studio"
+from fromnoise.common.text import quoted
 
 
 def add_arguments(parser: Parser) -> None:
@@ -35,9 +37,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Serve until the process is stopped; the address is the last word of a line."""
-    with extra("studio", PURPOSE):
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
+    check_installed()
     if args.port is not None and not 0 < args.port < 65536:
         raise UsageError(f"--port is {args.port}, but ports are numbers from 1 to 65535; give another, or leave it out")
     folder = Path(args.folder)
@@ -46,11 +46,38 @@ def run(args: argparse.Namespace) -> None:
 
     from fromnoise.studio.serving import Place, serve
 
+    until = "" if args.until_closed else " until you press Ctrl-C"
+
     def announce(address: str) -> None:
-        print(f"The studio is open until you press Ctrl-C: {address}", flush=True)
+        print(f"The studio is open{until}: {address}", flush=True)
         if not args.no_browser:
             import webbrowser
 
             webbrowser.open(address)
 
     serve(folder, Place(args.host, args.port, args.token), announce, args.until_closed)
+
+
+def open_beside(folder: Path) -> None:
+    """Open the studio on `folder` as a process of its own, which prints its address here.
+
+    It goes on after the training until a minute after its last page was closed; neither ends the other.
+    """
+    command = [sys.executable, "-m", "fromnoise", "studio", str(folder), "--until_closed"]
+    nothing = subprocess.DEVNULL
+    process = subprocess.Popen(
+        command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing, text=True, start_new_session=True
+    )
+
+    def hand_on() -> None:
+        line = process.stdout.readline().strip() if process.stdout else ""
+        print(line or f"the studio did not open; `fromnoise studio {quoted(folder)}` tells why", flush=True)
+
+    threading.Thread(target=hand_on, daemon=True).start()
+
+
+def check_installed() -> None:
+    """UsageError where the extra is missing."""
+    with extra("studio", "the studio"):
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401

@@ -24,6 +24,7 @@ from fromnoise.recipes.recipes import RECIPES, images_needed
 
 if TYPE_CHECKING:
     from fromnoise.cli.progress import TrainProgress
+    from fromnoise.cli.studio import check_installed, open_beside
     from fromnoise.run import Run
 
 SomeRun = TypeVar("SomeRun", bound="Run")
@@ -58,6 +59,7 @@ def add_arguments(parser: Parser) -> None:
         "dry_run", action="store_true", help="say what is in DATA and what the training takes, measured; write nothing"
     )
     add_json_flag(parser)
+    parser.flag("studio", action="store_true", help="open the studio beside the run: a page in the browser to watch it")
     parser.flag("config", metavar="FILE", help="a TOML file with tables such as [train] and [net]")
     parser.flag(
         "set", action="append", metavar="NAME=VALUE", help="any other setting, such as net.width=48; repeatable"
@@ -81,6 +83,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     from fromnoise.run.facts import decisions
     from fromnoise.train.distributed import current
 
+    if args.studio:
+        check_installed()  # before anything is written
     training = _opened(Run, args, changes)
     if current().rank:
         return _follow(training, max_time)
@@ -93,6 +97,9 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     for name, (old, new) in training.changes.items():
         print(f"changed: {name}: {new}, before {old}")
     started = command_start() + waited + training.download_seconds
+    if args.studio:
+        open_beside(training.path)
+    started = process_start() + waited + training.download_seconds
     with TrainProgress(training) as progress:
         for step in training.steps(started=started, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)

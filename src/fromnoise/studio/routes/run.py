@@ -23,14 +23,13 @@ _MOST_POINTS = 2000
 
 
 def about(request: Request) -> Response:
-    """{row, about, notes, classes, settings, resume, ...}: what a run is, and how it stands."""
+    """{row, count, notes, classes, settings, resume, ...}: what a run is, and how it stands."""
     folder = listed_folder(request)
     record = folder.read_record()
     data, spec = record["data"], record["spec"]
     return Json(
         {
             **_moment(request, folder),
-            "about": data["about"],
             "count": data["count"],
             "notes": data["notes"],
             "classes": spec["classes"],

@@ -1,0 +1,49 @@
+// What the page asks the server for.
+import { byId } from "./dom.js";
+
+/** The answer to a request as JSON; an Error with the server's sentence where it refused. */
+export async function ask(path, { signal, body } = {}) {
+  const options = body === undefined ? { signal } : {
+    signal, method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+  };
+  const answer = await fetch(path, options);
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return answer.json();
+}
+
+export async function text(path, signal) {
+  const answer = await fetch(path, { signal });
+  if (!answer.ok) throw new Error(await sentence(answer));
+  return answer.text();
+}
+
+async function sentence(answer) {
+  try {
+    return (await answer.json()).error;
+  } catch {
+    return `${answer.status} ${answer.statusText}`;
+  }
+}
+
+/** Follow a stream of events; `take` gets what changed, by name, and the names that are gone. A hidden page rests. */
+export function follow(path, name, take, signal, words) {
+  let source = null;
+  const open = () => {
+    if (source || document.hidden || signal.aborted) return;
+    source = new EventSource(path);
+    source.addEventListener(name, (event) => {
+      const { changed, gone } = JSON.parse(event.data);
+      take(changed, gone);
+    });
+    source.onopen = () => { byId("offline").hidden = true; };
+    source.onerror = () => {
+      byId("offline").textContent = words.offline;
+      byId("offline").hidden = false;
+      if (source && source.readyState === EventSource.CLOSED) { close(); setTimeout(open, 3000); }
+    };
+  };
+  const close = () => { source?.close(); source = null; };
+  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()), { signal });
+  signal.addEventListener("abort", () => { close(); byId("offline").hidden = true; });
+  open();
+}

@@ -1,0 +1,38 @@
+// The head of a run's page: its name, how it stands, and the tabs.
+import { byId, command, h, put } from "../dom.js";
+import { RUN_VIEWS } from "./table.js";
+
+/** Put the head into `main`; returns {update}, which takes what `live` of the server tells. */
+export function head(main, context, about, current) {
+  const { words } = context, { row } = about;
+  context.title(row.name);
+  const state = h("span", { class: `state ${row.state}`, id: "state" }, words.states[row.state]);
+  const under = h("p", { class: "quiet" }, `${row.recipe} · ${row.data}${about.count ? ` · ${words.images_of(about.count)}` : ""} · ${words.spec(about.shape, about.classes.length)}`);
+  const note = h("div", { id: "note" });
+  const tabs = h("nav", { class: "tabs", "aria-label": words.tabs }, ...Object.entries(RUN_VIEWS).map(([name, view]) => h("a", {
+    href: `#/run/${context.run}${name === "live" ? "" : `/${name}`}`, "aria-current": name === current ? "page" : null,
+  }, view.words[context.language].view)));
+  main.append(h("div", { class: "row" }, h("h1", {}, row.name), state), under, note, tabs);
+  let shown = "";
+  const update = ({ row: now, lines }) => {
+    if (state.textContent !== words.states[now.state]) context.say(words.became(now.name, words.states[now.state]));
+    state.className = `state ${now.state}`;
+    put(state, words.states[now.state]);
+    const text = JSON.stringify([now.state, now.message, now.error, lines]);
+    if (text === shown) return;
+    shown = text;
+    byId("note").replaceChildren(...ending(now, lines, about, words));
+  };
+  update(about);
+  return { update };
+}
+
+/** How a training ended that did not finish, and how it goes on. */
+function ending(row, lines, about, words) {
+  if (row.state === "failed") {
+    return [h("div", { class: "banner wrong" }, h("strong", {}, words.failed), " ", row.error || row.message || words.killed,
+      lines.length ? h("pre", { tabindex: "0" }, lines.join("\n")) : null), command(about.resume, words)];
+  }
+  if (row.state === "stopped") return [h("p", { class: "quiet" }, words.go_on), command(about.resume, words)];
+  return [];
+}

@@ -1,0 +1,7 @@
+// Every view: one line each. The bar at the top shows VIEWS, a run's page shows RUN_VIEWS as tabs.
+import { live } from "./live.js";
+import { report } from "./report.js";
+import { runs } from "./runs.js";
+
+export const VIEWS = { runs };
+export const RUN_VIEWS = { live, report };
