@@ -24,7 +24,6 @@ from fromnoise.recipes.recipes import RECIPES, images_needed
 
 if TYPE_CHECKING:
     from fromnoise.cli.progress import TrainProgress
-    from fromnoise.cli.studio import check_installed, open_beside
     from fromnoise.run import Run
 
 SomeRun = TypeVar("SomeRun", bound="Run")
@@ -72,6 +71,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     max_time = parse_duration(args.max_time) if args.max_time else None
     if args.num_processes is not None and wants_processes(args.num_processes):
         raise SystemExit(launch(args.num_processes, args.argv))
+    if args.dry_run and args.studio:
+        raise UsageError("--dry_run trains nothing, so there is nothing to watch; leave --studio or --dry_run out")
     if args.dry_run:
         return _dry_run(args, changes, command_start() + waited)
     if args.json:
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
 
     from fromnoise.cli.progress import TrainProgress
     from fromnoise.evaluation.limits import few_note
+    from fromnoise.cli.studio import check_installed, open_beside
     from fromnoise.run import Run
     from fromnoise.run.facts import decisions
     from fromnoise.train.distributed import current

@@ -27,13 +27,12 @@ Signature = tuple[tuple[int, int], ...]
 
 @dataclass
 class _Known:
-    """A run as it was last read. version: grows with every change that can be seen."""
+    """A run as it was last read."""
 
     path: Path
     name: str
     signature: Signature
     row: Row
-    version: int = 0
 
 
 @dataclass

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fromnoise.common.errors import PortError, UsageError
 from fromnoise.studio.app import build_app
+from fromnoise.studio.index import RunIndex
 from fromnoise.studio.live import Streams
 from fromnoise.studio.security import Access
 
@@ -117,10 +118,7 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
         lifespan="off",
     )
 
-    def trains() -> bool:
-        return any(row["state"] == "training" for row in app.state.index.rows().values())
-
-    server = _Server(config, app.state.streams, trains if until_closed else None)
+    server = _Server(config, app.state.index, app.state.streams, until_closed)
     server.announce = lambda: announce(f"http://{shown}:{port}/?token={access.token}")
     with listening:
         server.run(sockets=[listening])
@@ -131,22 +129,26 @@ class _Server(uvicorn.Server):
 
     announce: Callable[[], Any]
 
-    def __init__(self, config: uvicorn.Config, streams: Streams, trains: Callable[[], bool] | None) -> None:
+    def __init__(self, config: uvicorn.Config, index: RunIndex, streams: Streams, until_closed: bool) -> None:
         super().__init__(config)
-        self.streams, self.trains = streams, trains
+        self.index, self.streams, self.until_closed = index, streams, until_closed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
         await super().startup(sockets)
+        asyncio.get_running_loop().run_in_executor(None, self.index.rows)  # so that the first page need not wait
         self.announce()
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end; asked ten times a second."""
-        if self.trains is not None and counter % 50 == 49 and self.streams.idle > _LINGER and not self.trains():
+        if self.until_closed and counter % 50 == 49 and self.streams.idle > _LINGER and not self._trains():
             self.should_exit = True
         ending = await super().on_tick(counter)
         self.streams.closing = self.streams.closing or ending or self.should_exit
         return ending
+
+    def _trains(self) -> bool:
+        return any(row["state"] == "training" for row in self.index.rows().values())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then the rest."""

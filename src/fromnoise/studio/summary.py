@@ -8,14 +8,17 @@ import re
 import stat
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import FromNoiseError
-from fromnoise.common.files import read_regular
+from fromnoise.common.files import read_regular, reason_of
+from fromnoise.common.stored_json import MOST_BYTES, parse_object, verified
 from fromnoise.common.text import printable
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.metrics_file import parsed_line
+from fromnoise.run.migrate import migrated
 from fromnoise.run.status import status_of
 
 _TAIL = 16_384  # bytes of metrics.jsonl that are read for a row: some fifty lines
@@ -33,15 +36,15 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "error": "",
     }
     try:
-        record = folder.read_record()
-    except FromNoiseError as error:
-        return {**_EMPTY, **row, "state": "failed", "error": str(error)}
-    data, settings = record["data"], record["settings"]
+        about = _about(folder)
+    except (OSError, ValueError, KeyError, TypeError, FromNoiseError) as error:
+        reason = f"{folder.config.name} cannot be read ({reason_of(error)})"
+        return {**_EMPTY, **row, "state": "failed", "error": printable(reason)}
     last = _last_lines(folder)
-    step, train = last.get("step", {}), settings["train"]
+    step = last.get("step", {})
     row |= {
-        "recipe": settings["recipe"],
-        "data": data["name"] or printable(str(settings["data"]["source"])),
+        "recipe": about.recipe,
+        "data": about.data,
         "images": step.get("images", 0),
         "seconds": step.get("seconds", 0.0),
         "loss": step.get("loss"),
@@ -50,8 +53,29 @@ def summary(folder: RunFolder) -> dict[str, Any]:
         "measures": _measures(folder, last.get("evaluation", {})),
         "preview": max(previews(folder), default=None),
     }
-    row |= _plan(train, data["count"], row)
+    row |= _plan(about, row)
     return {**_EMPTY, **row}
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a row needs of config.json."""
+
+    recipe: str
+    data: str
+    budget: float | None
+    total: int
+
+
+def _about(folder: RunFolder) -> _About:
+    """A glance at config.json, which is checked in full where the run is opened. Raises where it is damaged."""
+    record = migrated(verified(parse_object(read_regular(folder.config, MOST_BYTES))))
+    settings, data = record["settings"], record["data"]
+    train, name = settings["train"], data.get("name") or printable(str(settings["data"]["source"]))
+    epochs, images = train.get("num_epochs"), train.get("num_images")
+    budget = train.get("budget")
+    total = images or round((epochs or 1.0) * data["count"])
+    return _About(str(settings["recipe"]), str(name), parse_duration(budget) if budget else None, int(total))
 
 
 _EMPTY: dict[str, Any] = {
@@ -77,20 +101,18 @@ def previews(folder: RunFolder) -> list[int]:
         return []
 
 
-def _plan(train: Mapping[str, Any], count: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def _plan(about: _About, row: Mapping[str, Any]) -> dict[str, Any]:
     """done: the part of the training that is behind, left: seconds to come; None where that is not known."""
     images, seconds, speed = row["images"], row["seconds"], row["speed"]
     if row["state"] == "finished":
         return {"done": 1.0, "left": 0.0}
-    if train.get("budget"):
-        budget = parse_duration(train["budget"])
+    if about.budget is not None:
         since = time.time() - row["changed"] if row["state"] == "training" else 0.0
-        spent = min(seconds + max(0.0, since), budget)
-        return {"done": spent / budget, "left": budget - spent}
-    total = train.get("num_images") or round((train.get("num_epochs") or 1.0) * count)
-    if not total:
+        spent = min(seconds + max(0.0, since), about.budget)
+        return {"done": spent / about.budget, "left": about.budget - spent}
+    if not about.total:
         return {"done": None, "left": None}
-    return {"done": min(1.0, images / total), "left": max(0, total - images) / speed if speed else None}
+    return {"done": min(1.0, images / about.total), "left": max(0, about.total - images) / speed if speed else None}
 
 
 def _measures(folder: RunFolder, quick: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,8 +157,10 @@ def _last_lines(folder: RunFolder) -> dict[str, dict[str, Any]]:
     except OSError:
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for text in content.splitlines():
+    for text in reversed(content.splitlines()):
+        if b'"event"' not in text and "step" in found:
+            continue
         line = parsed_line(text)
         if line is not None:
-            found[str(line.get("event", "step")).replace("heldout", "validation")] = line
+            found.setdefault(str(line.get("event", "step")).replace("heldout", "validation"), line)
     return found

@@ -1,0 +1,109 @@
+"""A studio on one tiny run: as an application, and as a process that listens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra studio is not installed")
+pytest.importorskip("uvicorn", reason="the extra studio is not installed")
+
+from starlette.testclient import TestClient
+
+from fromnoise.studio.app import build_app
+from fromnoise.studio.security import Access
+
+ACCESS = Access(frozenset({"127.0.0.1", "localhost"}), 8420, "t0ken" * 5)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@dataclass
+class Served:
+    """A studio that listens."""
+
+    address: str
+    port: int
+    process: subprocess.Popen[str]
+
+
+@contextmanager
+def serving(folder: Path, *flags: str) -> Iterator[Served]:
+    """`fromnoise studio` on `folder`, ended at the end."""
+    port = free_port()
+    command = [sys.executable, "-m", "fromnoise", "studio", str(folder), "--no_browser", "--port", str(port), *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.stderr and process.stderr.read()
+        yield Served(line.split()[-1], port, process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+@pytest.fixture(scope="session")
+def root(tiny_run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of the tiny run."""
+    folder = tmp_path_factory.mktemp("studio")
+    shutil.copytree(tiny_run.path, folder / "digits-tiny")
+    return folder
+
+
+@pytest.fixture
+def access() -> Access:
+    """Who may do what in the studio of `client`."""
+    return ACCESS
+
+
+@pytest.fixture
+def client_of() -> Callable[..., TestClient]:
+    """Gives a client of the studio on a folder; `known` is one whose browser has the token."""
+
+    def client(folder: Path, known: bool = False, access: Access = ACCESS) -> TestClient:
+        made = TestClient(build_app(folder, access), base_url="http://127.0.0.1:8420", follow_redirects=False)
+        if known:
+            made.cookies.set(access.cookie, access.token)
+        return made
+
+    return client
+
+
+@pytest.fixture
+def client(client_of: Callable[..., TestClient], root: Path) -> TestClient:
+    """A client of the studio on `root`, without the token."""
+    return client_of(root)
+
+
+@pytest.fixture(scope="session")
+def serving_on() -> Callable[..., AbstractContextManager[Served]]:
+    """`serving`, for tests that need a studio of their own."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def served(root: Path) -> Iterator[Served]:
+    """The studio on `root`, listening."""
+    if os.name == "nt":
+        pytest.skip("signals end it in this test")
+    with serving(root) as found:
+        yield found

@@ -1,0 +1,208 @@
+"""The page in a browser, on a real run: what it shows is what the run says, and everyone can use it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+CHROMIUM = shutil.which("chromium")
+AXE = "4.14.1"
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+]
+SHIFTS = """new PerformanceObserver((list) => {
+  for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifted = (window.shifted || 0) + one.value;
+}).observe({ type: "layout-shift", buffered: true })"""
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """axe-core's script, as npm packs it."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    got = subprocess.run(
+        ["npm", "pack", "--silent", f"axe-core@{AXE}"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if got.returncode:
+        pytest.skip(f"npm could not fetch axe-core: {got.stderr.strip()[-200:]}")
+    shutil.unpack_archive(folder / got.stdout.strip().splitlines()[-1], folder)
+    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser, served):
+    """Opens the studio; in the end nothing was complained about, and nothing has moved."""
+    opened = []
+
+    def open_one(address="", **context):
+        page = browser.new_context(**context).new_page()
+        page.said = []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("pageerror", lambda error: page.said.append(str(error)))
+        page.on("request", lambda one: page.said.append(one.url) if f":{served.port}/" not in one.url else None)
+        page.add_init_script(SHIFTS)
+        page.goto(address or served.address)
+        opened.append(page)
+        return page
+
+    yield open_one
+    for page in opened:
+        page.wait_for_timeout(100)
+        shifted = page.evaluate("window.shifted || 0")
+        assert page.said == [] and shifted < 0.1
+        page.context.close()
+
+
+@pytest.fixture
+def expect():
+    return pytest.importorskip("playwright.sync_api").expect
+
+
+def serious(page, axe):
+    """What axe-core finds that keeps somebody from using the page."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run().then((result) => result.violations.map((v) => [v.impact, v.id, v.nodes[0].html]))")
+    return [one for one in found if one[0] in ("serious", "critical")]
+
+
+def test_the_table_shows_the_run_and_opens_it(open_page, expect, tiny_run):
+    page = open_page()
+    row = page.get_by_role("row", name=re.compile("digits-tiny"))
+    steps = [line for line in tiny_run.folder.read_metrics() if "step" in line]
+    expect(row).to_contain_text("finished")
+    expect(row).to_contain_text("640")
+    expect(row).to_contain_text(f"{steps[-1]['loss']:.3g}")
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("digits-tiny")
+    expect(page.locator("#tile-images")).to_have_text("640")
+    expect(page.locator("#tile-loss")).to_have_text(f"{steps[-1]['loss']:.3g}")
+
+
+def of_run(page):
+    page.get_by_role("link", name="digits-tiny").click()
+    page.wait_for_selector(".chart .legend li")
+
+
+def test_the_chart_reads_zooms_and_has_a_table(open_page, expect, tiny_run):
+    page = open_page()
+    of_run(page)
+    lines = tiny_run.folder.read_metrics()
+    steps = [line for line in lines if "step" in line]
+    chart = page.locator(".chart").first
+    page.locator("#smoothing").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    canvas = chart.locator("canvas")
+    canvas.focus()
+    page.keyboard.press("End")
+    expect(chart.locator(".tip")).to_contain_text("640 images seen")
+    expect(chart.locator(".tip")).to_contain_text(f"{steps[-1]['loss']:.3g}")
+    chart.get_by_text("Data table").click()
+    table = chart.get_by_role("row")
+    first = page.get_by_role("rowheader", name="64", exact=True)
+    expect(table.filter(has=first)).to_contain_text(f"{steps[0]['loss']:.3g}")
+    assert table.count() == 1 + len(steps)
+    canvas.focus()
+    page.keyboard.press("+")
+    expect(chart.get_by_role("button", name="Whole range")).to_be_visible()
+    expect(table).not_to_have_count(1 + len(steps))
+    page.keyboard.press("Escape")
+    expect(table).to_have_count(1 + len(steps))
+
+
+def test_film_events_and_report_are_those_of_the_run(open_page, expect, tiny_run):
+    page = open_page()
+    of_run(page)
+    expect(page.locator(".film img")).to_have_attribute("src", re.compile("/previews/640$"))
+    assert page.evaluate("document.querySelector('.film img').naturalWidth") > 0
+    held = [line for line in tiny_run.folder.read_metrics() if line.get("event") == "validation"]
+    expect(page.locator(".events li").first).to_contain_text(f"{held[-1]['loss']:.3g}")
+    page.get_by_role("link", name="Report").click()
+    expect(page.get_by_role("heading", name="What was trained")).to_be_visible(timeout=60_000)
+    expect(page.locator("article")).to_contain_text(f"{tiny_run.metadata['parameters']:,} parameters")
+
+
+def test_a_run_that_begins_is_watched_until_it_is_finished(open_page, expect, served, root, tmp_path):
+    page = open_page()
+    expect(page.get_by_role("row")).to_have_count(2)
+    folder = root / "begun-later"
+    small = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.log_every=2", "--previews", "4"]
+    command = [sys.executable, "-m", "fromnoise", "train", "digits", "--num_epochs", "6", "--output_dir", str(folder)]
+    training = subprocess.Popen([*command, *small], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        row = page.get_by_role("row", name=re.compile("begun-later"))
+        expect(row).to_contain_text("training", timeout=60_000)
+        row.get_by_role("link").click()
+        expect(page.locator("#state")).to_have_text("training")
+        expect(page.locator("#tile-images")).not_to_have_text("0", timeout=60_000)
+        expect(page.locator(".film img")).to_be_visible(timeout=60_000)
+        expect(page.locator("#state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator("#tile-images")).to_have_text("10,800")
+    finally:
+        training.kill()
+        training.wait()
+        page.goto("about:blank")
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_everyone_can_use_it(open_page, axe, width, theme, locale):
+    page = open_page(viewport={"width": width, "height": 800}, color_scheme=theme, locale=locale)
+    page.wait_for_selector("tbody tr")
+    assert serious(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    of_run(page)
+    page.locator("details").first.locator("summary").click()
+    assert serious(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_language_and_colours_are_kept(open_page, expect):
+    page = open_page(locale="en-US", color_scheme="light")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("训练列表")
+    page.get_by_role("button", name="深色").click()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(ground)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("训练列表")
+    assert page.evaluate(ground) == dark and page.evaluate("document.documentElement.lang") == "zh-CN"
+
+
+def test_the_table_is_sorted_by_keys(open_page, expect):
+    page = open_page()
+    page.get_by_role("button", name="Loss", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("columnheader", name=re.compile("^Loss"))).to_have_attribute("aria-sort", "descending")
+    assert page.evaluate("document.activeElement.textContent").startswith("Loss")
+
+
+def test_no_run_yet_and_no_such_run(browser, serving_on, tmp_path, expect):
+    with serving_on(tmp_path) as served:
+        page = browser.new_page()
+        page.goto(served.address)
+        expect(page.get_by_text("fromnoise train digits")).to_be_visible()
+        page.goto(f"http://127.0.0.1:{served.port}/#/run/0123456789abcdef")
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.goto(f"http://127.0.0.1:{served.port}/#/nothing")
+        expect(page.get_by_role("heading", level=1)).to_have_text("There is no such view")
+        page.close()
