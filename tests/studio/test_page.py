@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from fromnoise.run.folder import RunFolder
+
 CHROMIUM = shutil.which("chromium")
 AXE = "4.14.1"
 FLAGS = [
@@ -139,7 +141,7 @@ def test_film_events_and_report_are_those_of_the_run(open_page, expect, tiny_run
     expect(page.locator("article")).to_contain_text(f"{tiny_run.metadata['parameters']:,} parameters")
 
 
-def test_a_run_that_begins_is_watched_until_it_is_finished(open_page, expect, served, root, tmp_path):
+def test_a_run_that_begins_is_watched_until_it_is_finished(open_page, expect, root):
     page = open_page()
     expect(page.get_by_role("row")).to_have_count(2)
     folder = root / "begun-later"
@@ -154,7 +156,8 @@ def test_a_run_that_begins_is_watched_until_it_is_finished(open_page, expect, se
         expect(page.locator("#tile-images")).not_to_have_text("0", timeout=60_000)
         expect(page.locator(".film img")).to_be_visible(timeout=60_000)
         expect(page.locator("#state")).to_have_text("finished", timeout=120_000)
-        expect(page.locator("#tile-images")).to_have_text("10,800")
+        steps = [line for line in RunFolder(folder).read_metrics() if "step" in line]
+        expect(page.locator("#tile-images")).to_have_text(f"{steps[-1]['images']:,}")
     finally:
         training.kill()
         training.wait()
