@@ -78,6 +78,12 @@ class BusyError(FromNoiseError):
     exit_code = 7
 
 
+class PortError(FromNoiseError):
+    """A network port that cannot be listened on."""
+
+    exit_code = 8
+
+
 class ProcessError(FromNoiseError):
     """Another process of the same work ended, does not answer, or computes something else."""
 
@@ -94,10 +100,6 @@ class OtherProcessError(FromNoiseError):
     def __init__(self, message: str, exit_code: int, *, quiet: bool = False) -> None:
         super().__init__(message)
         self.exit_code, self.quiet = exit_code, quiet
-class PortError(FromNoiseError):
-    """A network port that cannot be listened on."""
-
-    exit_code = 8
 
 
 class Interrupted(FromNoiseError):

@@ -40,7 +40,7 @@ class MetricsFile:
         with self.path.open("rb") as file:
             file.seek(offset)
             whole, end, _ = file.read().rpartition(b"\n")
-        lines = [_line(text) for text in whole.splitlines()]
+        lines = [parsed_line(text) for text in whole.splitlines()]
         return [line for line in lines if line is not None], offset + len(whole + end)
 
     def append(self, lines: Sequence[Line]) -> None:

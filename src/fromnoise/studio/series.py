@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.figures.smoothing import running_mean
-from fromnoise.run.metrics_file import parsed_line
+from fromnoise.run.metrics_file import MetricsFile
 
 COLUMNS = ("images", "seconds", "loss", "images_per_second", "learning_rate")
 EVENTS = 2000  # the newest that are kept
 _MOST_LOGS = 24  # runs whose curves stay in memory
-_BLOCK = 1 << 22
 
 Numbers = NDArray[np.float64]
 
@@ -37,34 +36,27 @@ class RunLog:
     columns: dict[str, array[float]] = field(default_factory=lambda: {name: array("d") for name in COLUMNS})
     events: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0
-    _rest: bytes = b""
     _file: tuple[int, int] = (0, 0)
 
     def update(self) -> None:
         """Read on; from the start where the file is another or was cut, as a resume does."""
         try:
             about = self.path.stat()
-            if not stat.S_ISREG(about.st_mode):
+            if not stat.S_ISREG(about.st_mode):  # a pipe would never end
                 return
             if (about.st_dev, about.st_ino) != self._file or about.st_size < self._read:
                 self.__init__(self.path)  # type: ignore[misc]
                 self._file = about.st_dev, about.st_ino
-            with self.path.open("rb") as file:
-                file.seek(self._read)
-                while block := file.read(_BLOCK):
-                    self._read += len(block)
-                    *lines, self._rest = (self._rest + block).split(b"\n")
-                    for line in lines:
-                        self._take(line)
+            lines, self._read = MetricsFile(self.path).after(self._read)
         except OSError:
             return
+        for line in lines:
+            self._take(line)
+        del self.events[:-EVENTS]
 
-    def _take(self, text: bytes) -> None:
-        line = parsed_line(text)
-        if line is None:
-            return
+    def _take(self, line: Mapping[str, Any]) -> None:
         if "event" in line:
-            self.events = [*self.events[-EVENTS + 1 :], line]
+            self.events.append(dict(line))
             return
         for name, column in self.columns.items():
             value = line.get(name)
