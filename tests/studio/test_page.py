@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from base64 import b64decode
 
 import pytest
 
+from fromnoise.cli import main
 from fromnoise.run.folder import RunFolder
 
 CHROMIUM = shutil.which("chromium")
@@ -209,3 +212,48 @@ def test_no_run_yet_and_no_such_run(browser, serving_on, tmp_path, expect):
         page.goto(f"http://127.0.0.1:{served.port}/#/nothing")
         expect(page.get_by_role("heading", level=1)).to_have_text("There is no such view")
         page.close()
+
+
+def test_the_playground_shows_what_the_command_makes(open_page, expect, axe, tmp_path, monkeypatch):
+    page = open_page()
+    of_run(page)
+    page.get_by_role("link", name="Playground").click()
+    page.wait_for_selector(".stage[data-drawn='1']", timeout=60_000)
+    assert serious(page, axe) == []
+    page.get_by_label("First seed").fill("7")
+    page.wait_for_selector(".stage[data-drawn='2']")
+    page.get_by_label("Class").select_option(label="3")
+    page.wait_for_selector(".stage[data-drawn='3']")
+    command = page.locator(".stage code").inner_text()
+    shown = b64decode(page.get_attribute("#drawn", "src").partition(",")[2])
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[1:]) == 0 and (tmp_path / "samples.png").read_bytes() == shown
+    page.get_by_label("Step of sampling").focus()
+    page.keyboard.press("Home")
+    assert b64decode(page.get_attribute("#drawn", "src").partition(",")[2]) != shown
+    page.get_by_role("button", name="Interpolate").click()
+    page.wait_for_selector(".stage[data-drawn='4']")
+    expect(page.locator(".stage code")).to_contain_text("interpolate --seeds 7,1")
+    expect(page.locator("#drawn")).to_have_attribute("alt", re.compile("0%"))
+
+
+def test_runs_are_compared(open_page, expect, axe, root):
+    other = root / "another"
+    shutil.copytree(root / "digits-tiny", other)
+    try:
+        page = open_page()
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_label("digits-tiny").check()
+        page.get_by_label("another").check()
+        page.wait_for_selector("[data-drawn='2']", timeout=60_000)
+        expect(page.get_by_text("All settings are the same.")).to_be_visible()
+        expect(page.locator(".chart .legend").first.get_by_role("listitem")).to_have_text(["digits-tiny", "another"])
+        images = page.locator(".between img").evaluate_all("(all) => all.map((one) => one.src)")
+        assert images[0] == images[1] and images[0].startswith("data:image/png")
+        page.get_by_label("Where one image ends").focus()
+        page.keyboard.press("End")
+        assert page.locator(".between img").nth(1).evaluate("(one) => one.style.clipPath") == "inset(0px 0% 0px 0px)"
+        assert serious(page, axe) == []
+    finally:
+        page.goto("about:blank")
+        shutil.rmtree(other)

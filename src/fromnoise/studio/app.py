@@ -18,6 +18,7 @@ from fromnoise.studio.replies import Json
 from fromnoise.studio.routes import ROUTES
 from fromnoise.studio.security import Access, Guard, Refused, refusal
 from fromnoise.studio.series import Logs
+from fromnoise.studio.work import Queue
 
 
 def build_app(root: Path, access: Access) -> Starlette:
@@ -26,6 +27,7 @@ def build_app(root: Path, access: Access) -> Starlette:
     app = Starlette(routes=ROUTES, exception_handlers=handlers, middleware=[Middleware(Guard, access=access)])
     app.router.redirect_slashes = False
     app.state.root, app.state.index, app.state.logs, app.state.streams = root, RunIndex(root), Logs(), Streams()
+    app.state.queue, app.state.models = Queue(), None
     return app
 
 

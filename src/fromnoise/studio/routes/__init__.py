@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import page, report, run, runs
+from fromnoise.studio.routes import compare, page, playground, report, run, runs
 
-ROUTES = [*page.ROUTES, *runs.ROUTES, *run.ROUTES, *report.ROUTES]
+ROUTES = [*page.ROUTES, *runs.ROUTES, *run.ROUTES, *report.ROUTES, *playground.ROUTES, *compare.ROUTES]
