@@ -257,3 +257,18 @@ def test_runs_are_compared(open_page, expect, axe, root):
     finally:
         page.goto("about:blank")
         shutil.rmtree(other)
+
+
+def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
+    page = open_page()
+    of_run(page)
+    page.get_by_role("link", name="Data", exact=True).click()
+    image = page.locator(".browser img")
+    expect(image).to_be_visible(timeout=60_000)
+    expect(page.locator(".facts")).to_contain_text(f"{len(tiny_run.held_out)}")
+    page.get_by_label("Class", exact=True).select_option(label="3")
+    expect(image).to_have_attribute("alt", re.compile("class 3"))
+    page.get_by_role("button", name="On").click()
+    expect(image).to_have_attribute("src", re.compile("page=1&label=3"))
+    page.wait_for_function("document.querySelector('.browser img').naturalWidth > 0")
+    assert serious(page, axe) == []

@@ -27,7 +27,7 @@ def build_app(root: Path, access: Access) -> Starlette:
     app = Starlette(routes=ROUTES, exception_handlers=handlers, middleware=[Middleware(Guard, access=access)])
     app.router.redirect_slashes = False
     app.state.root, app.state.index, app.state.logs, app.state.streams = root, RunIndex(root), Logs(), Streams()
-    app.state.queue, app.state.models = Queue(), None
+    app.state.queue, app.state.models, app.state.data = Queue(), None, None
     return app
 
 

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, page, playground, report, run, runs
+from fromnoise.studio.routes import compare, data, page, playground, report, run, runs
 
-ROUTES = [*page.ROUTES, *runs.ROUTES, *run.ROUTES, *report.ROUTES, *playground.ROUTES, *compare.ROUTES]
+ROUTES = [
+    *page.ROUTES,
+    *runs.ROUTES,
+    *compare.ROUTES,
+    *run.ROUTES,
+    *playground.ROUTES,
+    *data.ROUTES,
+    *report.ROUTES,
+]

@@ -1,9 +1,10 @@
 // Every view: one line each. The bar at the top shows VIEWS, a run's page shows RUN_VIEWS as tabs.
 import { compare } from "./compare.js";
+import { data } from "./data.js";
 import { live } from "./live.js";
 import { playground } from "./playground.js";
 import { report } from "./report.js";
 import { runs } from "./runs.js";
 
 export const VIEWS = { runs, compare };
-export const RUN_VIEWS = { live, playground, report };
+export const RUN_VIEWS = { live, playground, data, report };

@@ -1,0 +1,53 @@
+"""The images that a run was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fromnoise.studio.replies import Json, number
+from fromnoise.studio.routes.listed import listed_folder
+
+if TYPE_CHECKING:
+    from fromnoise.studio.run_data import RunData
+
+T = TypeVar("T")
+
+
+async def about(request: Request) -> Response:
+    """What `fromnoise data inspect --json` prints, and how many the run trains on."""
+    folder = listed_folder(request)
+    return Json(await _done(request, lambda: _data(request).inspection(folder)))
+
+
+async def images(request: Request) -> Response:
+    """A page of a grid of training images; `label` is the number of a class, or left out."""
+    folder = listed_folder(request)
+    label = int(number(request, "label", -1, -1, 1e9))
+    page = int(number(request, "page", 0, 0, 1e9))
+    content = await _done(request, lambda: _data(request).figure(folder, None if label < 0 else label, page))
+    return Response(content, media_type="image/png")
+
+
+async def _done(request: Request, work: Callable[[], T]) -> T:
+    """What `work` returns, when its turn in the queue has come."""
+    found: T = await request.app.state.queue.do(uuid4().hex, lambda check: work())
+    return found
+
+
+def _data(request: Request) -> RunData:
+    from fromnoise.studio.run_data import RunData  # loads torch, which looking at runs does not need
+
+    state = request.app.state
+    state.data = state.data or RunData()
+    found: RunData = state.data
+    return found
+
+
+_RUN = "/api/runs/{run:str}"
+ROUTES = [Route(f"{_RUN}/data", about), Route(f"{_RUN}/data/images", images)]

@@ -1,0 +1,72 @@
+"""The images of a run as `fromnoise data inspect` describes them, and grids of them by class."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.common.errors import UsageError
+from fromnoise.data.inspection import inspect
+from fromnoise.figures.encode import png_bytes
+from fromnoise.figures.grid import grid
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.opened import OpenedRun
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGES = 48  # in a grid
+_KEPT = 2  # sets of images in memory
+
+
+class RunData:
+    """The images of the runs that were looked at last, by their settings and fingerprint."""
+
+    def __init__(self) -> None:
+        self._runs: OrderedDict[tuple[Any, ...], OpenedRun] = OrderedDict()
+        self._found: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def inspection(self, folder: RunFolder) -> dict[str, Any]:
+        """What `fromnoise data inspect --json` prints of the images of the run; DataError where they are gone.
+
+        With `training`: how many of them the run trains on, in all and of each class, and `validation`: how many not.
+        """
+        key, run = self._opened(folder)
+        if key not in self._found:
+            self._found[key] = inspect(run.settings.data).to_json()
+        seen, apart = run.data, run.held_out
+        return {
+            **self._found[key],
+            "training": [len(seen), *seen.label_counts.tolist()],
+            "validation": 0 if apart is None else len(apart),
+        }
+
+    def figure(self, folder: RunFolder, label: int | None, page: int) -> bytes:
+        """A grid of training images as PNG: those of a class, or all, IMAGES at a time."""
+        data = self._opened(folder)[1].data
+        places = self._places(data, label)[page * IMAGES : (page + 1) * IMAGES]
+        if not len(places):
+            raise UsageError(f"there is no page {page} of these images; give a smaller one")
+        return png_bytes(grid(data.fetch(places)[0].permute(0, 2, 3, 1).numpy()))
+
+    @staticmethod
+    def _places(data: Any, label: int | None) -> torch.Tensor:
+        import torch
+
+        if label is None:
+            return torch.arange(len(data))
+        if data.labels is None or not 0 <= label < len(data.spec.classes):
+            raise UsageError(f"there is no class number {label}; choose a listed one")
+        return (data.labels == label).nonzero().flatten()
+
+    def _opened(self, folder: RunFolder) -> tuple[tuple[Any, ...], OpenedRun]:
+        """The run with its images, read once."""
+        run = OpenedRun(folder, device="cpu")
+        key = (repr(run.settings.data), run.metadata["data"]["fingerprint"])
+        if key not in self._runs:
+            _ = run.data
+            self._runs[key] = run
+            while len(self._runs) > _KEPT:
+                self._found.pop(self._runs.popitem(last=False)[0], None)
+        self._runs.move_to_end(key)
+        return key, self._runs[key]
