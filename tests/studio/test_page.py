@@ -272,3 +272,26 @@ def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
     expect(image).to_have_attribute("src", re.compile("page=1&label=3"))
     page.wait_for_function("document.querySelector('.browser img').naturalWidth > 0")
     assert serious(page, axe) == []
+
+
+def test_a_run_is_begun_from_the_page_stopped_and_continued(open_page, expect, axe, root):
+    page = open_page()
+    page.get_by_role("link", name="New run").click()
+    page.get_by_label("Images", exact=True).select_option("digits")
+    page.get_by_label("Recipe").select_option("default-tiny")
+    page.get_by_label("Epochs").last.fill("400")
+    page.get_by_label("Name").fill("from-the-page")
+    assert serious(page, axe) == []
+    page.get_by_role("button", name="Begin").click()
+    try:
+        expect(page.locator("#state")).to_have_text("training", timeout=60_000)
+        expect(page.locator("#tile-images")).not_to_have_text("0", timeout=60_000)
+        page.get_by_role("button", name="Save and stop").click()
+        expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator("#state")).to_have_text("training", timeout=60_000)
+        page.get_by_role("button", name="Save and stop").click()
+        expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
+    finally:
+        page.goto("about:blank")
+        shutil.rmtree(root / "from-the-page", ignore_errors=True)

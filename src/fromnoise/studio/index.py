@@ -49,7 +49,7 @@ class RunIndex:
     def rows(self) -> dict[str, Row]:
         """What is known of every run, by its id; looks at the folder again."""
         with self._lock:
-            found = {_id(name): (name, path) for name, path in _runs(self.root)}
+            found = {run_id(name): (name, path) for name, path in _runs(self.root)}
             self._known = {run: known for run, known in self._known.items() if run in found}
             for run, (name, path) in found.items():
                 self._look(run, name, path)
@@ -81,7 +81,8 @@ class RunIndex:
         self._known[run] = _Known(path, name, signature, row)
 
 
-def _id(name: str) -> str:
+def run_id(name: str) -> str:
+    """The id of the run at the place `name` below the folder."""
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 

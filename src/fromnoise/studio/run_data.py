@@ -57,7 +57,8 @@ class RunData:
             return torch.arange(len(data))
         if data.labels is None or not 0 <= label < len(data.spec.classes):
             raise UsageError(f"there is no class number {label}; choose a listed one")
-        return (data.labels == label).nonzero().flatten()
+        places: torch.Tensor = (data.labels == label).nonzero().flatten()
+        return places
 
     def _opened(self, folder: RunFolder) -> tuple[tuple[Any, ...], OpenedRun]:
         """The run with its images, read once."""

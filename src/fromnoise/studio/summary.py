@@ -45,6 +45,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     row |= {
         "recipe": about.recipe,
         "data": about.data,
+        "source": about.source,
         "images": step.get("images", 0),
         "seconds": step.get("seconds", 0.0),
         "loss": step.get("loss"),
@@ -63,6 +64,7 @@ class _About:
 
     recipe: str
     data: str
+    source: str
     budget: float | None
     total: int
 
@@ -75,12 +77,14 @@ def _about(folder: RunFolder) -> _About:
     epochs, images = train.get("num_epochs"), train.get("num_images")
     budget = train.get("budget")
     total = images or round((epochs or 1.0) * data["count"])
-    return _About(str(settings["recipe"]), str(name), parse_duration(budget) if budget else None, int(total))
+    source = str(settings["data"]["source"])
+    return _About(str(settings["recipe"]), str(name), source, parse_duration(budget) if budget else None, int(total))
 
 
 _EMPTY: dict[str, Any] = {
     "recipe": "",
     "data": "",
+    "source": "",
     "images": 0,
     "seconds": 0.0,
     "loss": None,

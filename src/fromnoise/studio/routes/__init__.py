@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, data, page, playground, report, run, runs
+from fromnoise.studio.routes import compare, data, new, page, playground, report, run, runs
 
 ROUTES = [
     *page.ROUTES,
     *runs.ROUTES,
     *compare.ROUTES,
+    *new.ROUTES,
     *run.ROUTES,
     *playground.ROUTES,
     *data.ROUTES,

@@ -18,6 +18,7 @@ from fromnoise.studio.resources import resources
 from fromnoise.studio.routes.listed import listed_file, listed_folder
 from fromnoise.studio.series import Window
 from fromnoise.studio.summary import previews
+from fromnoise.studio.trainings import last_lines
 
 _MOST_POINTS = 2000
 
@@ -79,7 +80,7 @@ def _moment(request: Request, folder: RunFolder) -> dict[str, Any]:
     return {
         "row": row,
         "previews": previews(folder),
-        "lines": list(status.lines),
+        "lines": list(status.lines) or last_lines(folder.path),
         "resources": resources(folder, status) if row["state"] == "training" else None,
         "checkpoints": _checkpoints(folder),
     }

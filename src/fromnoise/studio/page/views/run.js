@@ -1,4 +1,5 @@
 // The head of a run's page: its name, how it stands, and the tabs.
+import { ask } from "../api.js";
 import { byId, command, h, put } from "../dom.js";
 import { RUN_VIEWS } from "./table.js";
 
@@ -12,12 +13,24 @@ export function head(main, context, about, current) {
   const tabs = h("nav", { class: "tabs", "aria-label": words.tabs }, ...Object.entries(RUN_VIEWS).map(([name, view]) => h("a", {
     href: `#/run/${context.run}${name === "live" ? "" : `/${name}`}`, "aria-current": name === current ? "page" : null,
   }, view.words[context.language].view)));
-  main.append(h("div", { class: "row" }, h("h1", {}, row.name), state), under, note, tabs);
+  const act = (name) => {
+    const button = h("button", { type: "button", hidden: true }, words[name]);
+    button.onclick = async () => {
+      button.disabled = true;
+      try { await ask(`/api/runs/${context.run}/${name}`, { body: {}, signal: context.signal }); } catch (error) { context.say(error.message); fault.textContent = error.message; }
+      setTimeout(() => { button.disabled = false; }, 3000);
+    };
+    return button;
+  };
+  const stop = act("stop"), resume = act("resume"), fault = h("p", { class: "wrong small", role: "alert" });
+  main.append(h("div", { class: "row" }, h("h1", {}, row.name), state, h("span", { class: "push" }), stop, resume), under, fault, note, tabs);
   let shown = "";
   const update = ({ row: now, lines }) => {
     if (state.textContent !== words.states[now.state]) context.say(words.became(now.name, words.states[now.state]));
     state.className = `state ${now.state}`;
     put(state, words.states[now.state]);
+    stop.hidden = now.state !== "training";
+    resume.hidden = !["stopped", "failed", "new"].includes(now.state) || now.error !== "";
     const text = JSON.stringify([now.state, now.message, now.error, lines]);
     if (text === shown) return;
     shown = text;

@@ -1,0 +1,19 @@
+// Words of the form for a new run.
+import { WORDS as RUN } from "./run.js";
+
+export const WORDS = {
+  en: {
+    ...RUN.en, view: "New run", lead: "It starts the ordinary command as a process of its own, which goes on when the studio is closed.",
+    what: "What to train", takes: "What it takes", download: " (to download)", estimate: "Estimate", begin: "Begin", estimating: "Measuring a few steps …",
+    beginning: "Beginning …", failed: "The training could not begin.", time: "Time", epochs: "Epochs", time_help: "such as 90s, 3m or 1.5h",
+    fields: { data: "Images", recipe: "Recipe", length: "How long", seed: "Seed", name: "Name" },
+    images_there: "Images", batch: "Batch size", to_train: "Images to see", takes_time: "Time", disk: "Disk", duplicates: "Repeated images", memory: "Memory",
+  },
+  zh: {
+    ...RUN.zh, view: "新训练", lead: "它以独立进程启动普通的命令；关闭 studio 后训练照常进行。",
+    what: "训练什么", takes: "需要多少", download: "（需下载）", estimate: "估计", begin: "开始", estimating: "正在试跑几步……",
+    beginning: "正在开始……", failed: "训练无法开始。", time: "时间", epochs: "轮数", time_help: "例如 90s、3m 或 1.5h",
+    fields: { data: "图像", recipe: "配方", length: "多久", seed: "种子", name: "名称" },
+    images_there: "图像数", batch: "批大小", to_train: "要看的图像数", takes_time: "用时", disk: "磁盘", duplicates: "重复的图像", memory: "内存",
+  },
+};

@@ -1,0 +1,119 @@
+"""Trainings that the page begins, stops and continues: the ordinary command, as a process of its own.
+
+A process goes on when the studio ends. What it prints goes into train.log of its run folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fromnoise.common.errors import BusyError, UsageError
+from fromnoise.common.text import visible
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.status import Status, status_of
+
+LOG = "train.log"
+MOST = 4  # trainings of this studio at once
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
+_LAST_BYTES, _LAST_LINES = 8192, 30
+
+
+@dataclass
+class Trainings:
+    """The trainings that this studio has begun, by the path of their run."""
+
+    _begun: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def begin(self, root: Path, name: str, words: Sequence[str]) -> Path:
+        """Begin a new run called `name` below `root`: `words` follow `fromnoise train`. Returns its path.
+
+        Raises:
+            UsageError: for a name that cannot be a folder's, or is one already.
+            BusyError: MOST trainings go on.
+        """
+        if not _NAME.fullmatch(name) or name.endswith("."):
+            raise UsageError(f"'{name[:60]}' is not a name for a run; give letters, digits, '-', '_' and '.'")
+        if (root / "config.json").exists():
+            raise UsageError("this studio shows one run alone; open it on the folder of all runs to begin another")
+        path = root / name
+        if path.exists():
+            raise UsageError(f"there is a run or a folder called '{name}' already; give another name")
+        path.mkdir(parents=True)
+        self._start(path, [*words, "--output_dir", str(path)])
+        return path
+
+    def resume(self, folder: RunFolder) -> None:
+        """Go on with a run; BusyError where it trains already."""
+        if status_of(folder).state == "training":
+            raise BusyError(f"{folder.path.name} trains already; wait for it, or stop it")
+        self._start(folder.path, ["--resume", str(folder.path)])
+
+    def stop(self, folder: RunFolder) -> None:
+        """Ask a training to save and stop; UsageError where none goes on, or where its process is not known."""
+        status = status_of(folder)
+        begun = self._begun.get(folder.path)
+        if begun is not None and begun.poll() is None:
+            begun.send_signal(signal.SIGTERM)
+        elif status.state != "training":
+            raise UsageError(f"{folder.path.name} does not train; nothing is to be stopped")
+        elif status.process is not None and _is_training(status, folder):
+            os.kill(status.process, signal.SIGTERM)
+        else:
+            raise UsageError(
+                f"the process that trains {folder.path.name} is not known here; stop it where it was begun"
+            )
+
+    def ended(self, path: Path) -> int | None:
+        """The exit code of a training that was begun here; None while it goes on, or if it was not."""
+        begun = self._begun.get(path)
+        return None if begun is None else begun.poll()
+
+    def _start(self, path: Path, words: Sequence[str]) -> None:
+        if sum(one.poll() is None for one in self._begun.values()) >= MOST:
+            raise BusyError(f"{MOST} trainings of this studio go on already; wait for one, or stop it")
+        with (path / LOG).open("ab") as log:
+            self._begun[path] = subprocess.Popen(
+                [sys.executable, "-m", "fromnoise", "train", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+
+def _is_training(status: Status, folder: RunFolder) -> bool:
+    """Whether the noted process is one of fromnoise's: a note may be old, or come from another machine."""
+    try:
+        command = Path(f"/proc/{status.process}/cmdline").read_bytes()
+        place = Path(f"/proc/{status.process}/cwd").stat()
+    except OSError:
+        return False
+    return b"fromnoise" in command and place.st_uid == os.getuid() and folder.session.stat().st_uid == os.getuid()
+
+
+def last_lines(path: Path) -> list[str]:
+    """The last lines of the train.log in `path`."""
+    with suppress(OSError):
+        place = path / LOG
+        if place.is_file() and not place.is_symlink():
+            with place.open("rb") as file:
+                file.seek(max(0, place.stat().st_size - _LAST_BYTES))
+                text = visible(file.read().decode("utf-8", "replace"))
+            return text.splitlines()[-_LAST_LINES:]
+    return []
+
+
+def clear_failed(path: Path) -> None:
+    """Remove a folder in which no run was begun, if it holds nothing but our log."""
+    with suppress(OSError):
+        if {one.name for one in path.iterdir()} <= {LOG}:
+            (path / LOG).unlink(missing_ok=True)
+            path.rmdir()

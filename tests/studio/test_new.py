@@ -1,0 +1,125 @@
+"""Runs that the page begins, stops and continues: ordinary commands, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from fromnoise.run.folder import RunFolder
+
+HEADERS = {"origin": "http://127.0.0.1:8420"}
+WISH = {"data": "digits", "recipe": "default-tiny", "budget": "", "epochs": 0.5, "seed": 1}
+
+
+@pytest.fixture
+def studio(client_of, tmp_path):
+    """Posts to, and gets from, the studio on an empty folder."""
+    client = client_of(tmp_path / "runs", known=True)
+    client.headers.update(HEADERS)
+    return client
+
+
+def until(look, seconds=120):
+    """What `look` returns, once it is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, look()
+        time.sleep(0.1)
+    return found
+
+
+def state_of(studio, run):
+    answer = studio.get(f"/api/runs/{run}")
+    return answer.json()["row"]["state"] if answer.status_code == 200 else ""
+
+
+def test_a_run_is_begun_stopped_and_finished(studio, tmp_path):
+    begun = studio.post("/api/new/begin", json={**WISH, "epochs": 400, "name": "mine"})
+    assert begun.status_code == 200, begun.text
+    run = begun.json()["run"]
+    until(lambda: studio.get("/api/new/begun/mine").json()["listed"])
+    until(lambda: state_of(studio, run) == "training")
+    until(lambda: studio.get(f"/api/runs/{run}").json()["row"]["images"] > 0)
+    assert studio.post(f"/api/runs/{run}/resume", json={}).status_code == 409
+    assert studio.post(f"/api/runs/{run}/stop", json={}).status_code == 200
+    until(lambda: state_of(studio, run) == "stopped")
+    about = studio.get(f"/api/runs/{run}").json()
+    assert about["checkpoints"] and "stopped after" in about["row"]["message"]
+    assert studio.post(f"/api/runs/{run}/stop", json={}).status_code == 400
+    seen = about["row"]["images"]
+    assert studio.post(f"/api/runs/{run}/resume", json={}).status_code == 200
+    until(lambda: state_of(studio, run) == "training")
+    until(lambda: studio.get(f"/api/runs/{run}").json()["row"]["images"] > seen)
+    studio.post(f"/api/runs/{run}/stop", json={})
+    until(lambda: state_of(studio, run) == "stopped")
+    assert "going on at" in (tmp_path / "runs" / "mine" / "train.log").read_text()
+
+
+def test_an_estimate_writes_nothing(studio, tmp_path):
+    found = studio.post("/api/new/estimate", json=WISH).json()
+    assert found["data"]["counts"]["train"] == 1500 and found["cost"]["images"] == 750
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_training_that_cannot_begin_says_why_and_leaves_nothing(studio, tmp_path, monkeypatch):
+    monkeypatch.setenv("FROMNOISE_DATA", "")
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))
+    assert studio.post("/api/new/begin", json={**WISH, "data": "mnist", "name": "nothing"}).status_code == 200
+    seen = until(lambda: (found := studio.get("/api/new/begun/nothing").json())["failed"] and found)
+    assert "mnist" in "\n".join(seen["lines"]) and not (tmp_path / "runs" / "nothing").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "../out"},
+        {"name": ""},
+        {"name": ".hidden"},
+        {"name": "a/b"},
+        {"name": "-x"},
+        {"name": "a" * 61},
+        {"name": "there"},
+        {"data": "/etc"},
+        {"data": "../.."},
+        {"data": "run:../.."},
+        {"data": "--help"},
+        {"recipe": "--help"},
+        {"recipe": "nonsense"},
+        {"budget": "soon"},
+        {"budget": "--help"},
+        {"epochs": 0},
+        {"epochs": -1},
+        {"seed": 0.5},
+        {"more": 1},
+    ],
+)
+def test_what_cannot_be_begun_is_refused(studio, tmp_path, changes):
+    (tmp_path / "runs" / "there").mkdir(parents=True)
+    answer = studio.post("/api/new/begin", json={**WISH, "name": "mine", **changes})
+    assert answer.status_code in (400, 404)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["there"]
+
+
+def test_a_process_of_somebody_else_is_not_stopped(client_of, root, tmp_path):
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    client = client_of(tmp_path, known=True)
+    run = client.get("/api/runs").json()["runs"][0]["id"]
+    other = subprocess.Popen(["sleep", "60"])
+    try:
+        with folder.locked():
+            folder.session.write_text(json.dumps({"state": "training", "process": other.pid}))
+            assert client.post(f"/api/runs/{run}/stop", json={}, headers=HEADERS).status_code == 400
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_nothing_is_begun_without_the_token(client):
+    answer = client.post("/api/new/begin", json={**WISH, "name": "mine"}, headers=HEADERS)
+    assert answer.status_code == 401
