@@ -295,3 +295,22 @@ def test_a_run_is_begun_from_the_page_stopped_and_continued(open_page, expect, a
     finally:
         page.goto("about:blank")
         shutil.rmtree(root / "from-the-page", ignore_errors=True)
+
+
+def test_an_image_lies_under_the_microscope(open_page, expect, axe):
+    page = open_page()
+    of_run(page)
+    page.get_by_role("link", name="Microscope").click()
+    page.wait_for_selector(".scope[data-drawn='1']", timeout=60_000)
+    page.wait_for_selector(".walk[data-drawn]", timeout=60_000)
+    expect(page.locator(".near figure")).to_have_count(6)
+    assert serious(page, axe) == []
+    page.get_by_label("Noise").focus()
+    page.keyboard.press("End")
+    expect(page.locator(".scope p").first).to_contain_text("0 times the image plus 1.00 times the noise")
+    page.get_by_label("Image", exact=True).select_option("drawn")
+    page.locator(".pad canvas").click()
+    expect(page.locator(".scope .wrong")).to_have_count(0)
+    page.get_by_label("Step", exact=True).focus()
+    page.keyboard.press("End")
+    expect(page.locator(".walk figcaption").first).to_have_text(re.compile("t = 0"))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fromnoise.common.errors import UsageError
+import torch
+
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data.inspection import inspect
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.opened import OpenedRun
 
-if TYPE_CHECKING:
-    import torch
-
 IMAGES = 48  # in a grid
 _KEPT = 2  # sets of images in memory
+_CHUNK = 4096
 
 
 class RunData:
@@ -25,6 +25,7 @@ class RunData:
     def __init__(self) -> None:
         self._runs: OrderedDict[tuple[Any, ...], OpenedRun] = OrderedDict()
         self._found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self._means: dict[tuple[Any, ...], torch.Tensor] = {}
 
     def inspection(self, folder: RunFolder) -> dict[str, Any]:
         """What `fromnoise data inspect --json` prints of the images of the run; DataError where they are gone.
@@ -51,14 +52,29 @@ class RunData:
 
     @staticmethod
     def _places(data: Any, label: int | None) -> torch.Tensor:
-        import torch
-
         if label is None:
             return torch.arange(len(data))
         if data.labels is None or not 0 <= label < len(data.spec.classes):
             raise UsageError(f"there is no class number {label}; choose a listed one")
         places: torch.Tensor = (data.labels == label).nonzero().flatten()
         return places
+
+    def run(self, folder: RunFolder) -> OpenedRun:
+        """The run in `folder`, with its images; DataError where they are gone."""
+        return self._opened(folder)[1]
+
+    def mean(self, folder: RunFolder) -> torch.Tensor | None:
+        """The mean training image, float (C, H, W) of 0 to 255; None where the images are gone."""
+        try:
+            key, run = self._opened(folder)
+        except DataError:
+            return None
+        if key not in self._means:
+            images, total = run.data.images, torch.zeros(run.spec.shape, dtype=torch.float64)
+            for start in range(0, len(images), _CHUNK):
+                total += images[start : start + _CHUNK].sum(0, dtype=torch.float64)
+            self._means[key] = (total / len(images)).float()
+        return self._means[key]
 
     def _opened(self, folder: RunFolder) -> tuple[tuple[Any, ...], OpenedRun]:
         """The run with its images, read once."""
@@ -68,6 +84,8 @@ class RunData:
             _ = run.data
             self._runs[key] = run
             while len(self._runs) > _KEPT:
-                self._found.pop(self._runs.popitem(last=False)[0], None)
+                old = self._runs.popitem(last=False)[0]
+                self._found.pop(old, None)
+                self._means.pop(old, None)
         self._runs.move_to_end(key)
         return key, self._runs[key]

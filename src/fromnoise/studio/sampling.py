@@ -84,14 +84,14 @@ def make_samples(
     """Samples as `fromnoise sample` makes them: the same bytes for the same batch, device and number of threads."""
     began = time.monotonic()
     _, model = models.get(folder, wish)
-    with _checked(model, check):
+    with checked(model, check):
         samples = model.sample(seeds=seeds, label=wish.label, keep_steps=film, **wish.settings)
     check()
     classes = model.spec.classes
     words = ["sample", quoted(folder.path), "--seeds", _span(seeds), *_flags(model, wish), "--out", "samples.png"]
     return {
-        "image": _text(png_bytes(grid(samples.images))),
-        "frames": [_text(png_bytes(grid(images))) for images in _some(samples.steps)],
+        "image": text_of(png_bytes(grid(samples.images))),
+        "frames": [text_of(png_bytes(grid(images))) for images in _some(samples.steps)],
         "labels": None if samples.labels is None else [classes[label] for label in samples.labels],
         "evaluations": samples.evaluations,
         **_about(model, began, words),
@@ -138,14 +138,14 @@ def _edited(
     run, model = models.get(folder, wish)
     crop, spread = run.settings.data.center_crop, run.metadata["data"].get("range", "full")
     chosen = model.with_sampling(**wish.settings)
-    with _checked(model, check):
+    with checked(model, check):
         edit = work(Editor(chosen, lambda: run.data, crop, spread, wish.settings))
     check()
     command = ["edit", quoted(folder.path), *words, *_flags(model, wish), "--out", f"{words[0]}.png"]
     return {
-        "image": _text(png_bytes(grid(edit.images))),
-        "given": [_text(png_bytes(grid(images))) for _, images in edit.given],
-        "images": [_text(png_bytes(to_image(image), "sample")) for image in edit.images],
+        "image": text_of(png_bytes(grid(edit.images))),
+        "given": [text_of(png_bytes(grid(images))) for _, images in edit.given],
+        "images": [text_of(png_bytes(to_image(image), "sample")) for image in edit.images],
         "names": list(edit.names),
         "notes": list(edit.notes),
         **_about(model, began, command),
@@ -185,12 +185,13 @@ def _some(frames: Sequence[Any]) -> list[Any]:
     return [frame for number, frame in enumerate(frames, start=1) if number % every == 0 or number == len(frames)]
 
 
-def _text(content: bytes) -> str:
+def text_of(content: bytes) -> str:
+    """Bytes as text, for JSON."""
     return b64encode(content).decode("ascii")
 
 
 @contextmanager
-def _checked(model: TrainedModel, check: Check) -> Iterator[None]:
+def checked(model: TrainedModel, check: Check) -> Iterator[None]:
     """Call `check` before each evaluation of the network, so that work that nobody waits for ends soon."""
     handle = model.denoiser.net.register_forward_pre_hook(lambda *_: check())
     try:

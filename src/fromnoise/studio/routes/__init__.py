@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, data, new, page, playground, report, run, runs
+from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs
 
 ROUTES = [
     *page.ROUTES,
@@ -11,6 +11,7 @@ ROUTES = [
     *new.ROUTES,
     *run.ROUTES,
     *playground.ROUTES,
+    *microscope.ROUTES,
     *data.ROUTES,
     *report.ROUTES,
 ]

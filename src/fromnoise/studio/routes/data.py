@@ -22,7 +22,7 @@ T = TypeVar("T")
 async def about(request: Request) -> Response:
     """What `fromnoise data inspect --json` prints, and how many the run trains on."""
     folder = listed_folder(request)
-    return Json(await _done(request, lambda: _data(request).inspection(folder)))
+    return Json(await _done(request, lambda: images_of(request).inspection(folder)))
 
 
 async def images(request: Request) -> Response:
@@ -30,7 +30,7 @@ async def images(request: Request) -> Response:
     folder = listed_folder(request)
     label = int(number(request, "label", -1, -1, 1e9))
     page = int(number(request, "page", 0, 0, 1e9))
-    content = await _done(request, lambda: _data(request).figure(folder, None if label < 0 else label, page))
+    content = await _done(request, lambda: images_of(request).figure(folder, None if label < 0 else label, page))
     return Response(content, media_type="image/png")
 
 
@@ -40,7 +40,8 @@ async def _done(request: Request, work: Callable[[], T]) -> T:
     return found
 
 
-def _data(request: Request) -> RunData:
+def images_of(request: Request) -> RunData:
+    """The images of all runs, of which the last ones stay in memory."""
     from fromnoise.studio.run_data import RunData  # loads torch, which looking at runs does not need
 
     state = request.app.state

@@ -14,7 +14,7 @@ from fromnoise.studio.routes.listed import listed_folder
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import Check
 
-_HOW: dict[str, type] = {
+HOW: dict[str, type] = {  # the fields of every wish
     "page": str,
     "checkpoint": str,
     "weights": str,
@@ -37,26 +37,26 @@ def choices(request: Request) -> Response:
 
 async def sample(request: Request) -> Response:
     """Samples of `num` seeds from `first` on; `film`: with the images after each step."""
-    wanted = await read_fields(request, {**_HOW, "first": int, "num": int, "film": bool})
-    seeds = _seeds(wanted["first"], wanted["num"])
-    return await _done(request, wanted, lambda made, *rest: made.make_samples(*rest, seeds, wanted["film"]))
+    wanted = await read_fields(request, {**HOW, "first": int, "num": int, "film": bool})
+    chosen = seeds(wanted["first"], wanted["num"])
+    return await done(request, wanted, lambda made, *rest: made.make_samples(*rest, chosen, wanted["film"]))
 
 
 async def interpolate(request: Request) -> Response:
     """Images from the seed `first` to the seed `second`."""
-    wanted = await read_fields(request, {**_HOW, "first": int, "second": int})
-    ends = [*_seeds(wanted["first"], 1), *_seeds(wanted["second"], 1)]
-    return await _done(request, wanted, lambda made, *rest: made.make_interpolation(*rest, ends))
+    wanted = await read_fields(request, {**HOW, "first": int, "second": int})
+    ends = [*seeds(wanted["first"], 1), *seeds(wanted["second"], 1)]
+    return await done(request, wanted, lambda made, *rest: made.make_interpolation(*rest, ends))
 
 
 async def vary(request: Request) -> Response:
     """Variations of the training image number `image`, for `num` seeds from `first` on."""
-    wanted = await read_fields(request, {**_HOW, "image": int, "strength": float, "first": int, "num": int})
-    seeds, image, strength = _seeds(wanted["first"], wanted["num"]), wanted["image"], float(wanted["strength"])
-    return await _done(request, wanted, lambda made, *rest: made.make_variations(*rest, image, strength, seeds))
+    wanted = await read_fields(request, {**HOW, "image": int, "strength": float, "first": int, "num": int})
+    chosen, image, strength = seeds(wanted["first"], wanted["num"]), wanted["image"], float(wanted["strength"])
+    return await done(request, wanted, lambda made, *rest: made.make_variations(*rest, image, strength, chosen))
 
 
-async def _done(request: Request, wanted: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Response:
+async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Response:
     """Put `work` into the queue, and answer with what it makes of the module, models, folder, wish and check."""
     folder = listed_folder(request)
     page, label, interval = wanted["page"], wanted["label"], wanted["guidance_interval"]
@@ -82,7 +82,8 @@ async def _done(request: Request, wanted: dict[str, Any], work: Callable[..., di
     return Json(await state.queue.do(page, whole))
 
 
-def _seeds(first: int, num: int) -> list[int]:
+def seeds(first: int, num: int) -> list[int]:
+    """`num` seeds from `first` on; Refused for what no page asks for."""
     if not 0 <= first <= _MOST_SEED or not 1 <= num <= 64:
         raise Refused(400, "seeds go from 0 on, and at most 64 images are made at once")
     return list(range(first, first + num))

@@ -2,10 +2,11 @@
 import { compare } from "./compare.js";
 import { data } from "./data.js";
 import { live } from "./live.js";
+import { microscope } from "./microscope.js";
 import { fresh } from "./new.js";
 import { playground } from "./playground.js";
 import { report } from "./report.js";
 import { runs } from "./runs.js";
 
 export const VIEWS = { runs, compare, new: fresh };
-export const RUN_VIEWS = { live, playground, data, report };
+export const RUN_VIEWS = { live, playground, microscope, data, report };

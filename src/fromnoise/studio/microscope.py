@@ -1,0 +1,173 @@
+"""One image under the microscope: with noise of any strength, and what the network predicts from it.
+
+x_t = alpha(t) x0 + sigma(t) eps,   the network sees x_t and t (and the class), and predicts x0 and eps
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fromnoise.common.errors import UsageError
+from fromnoise.diffusion.samplers.loop import start_noise, starting_point
+from fromnoise.figures.encode import png_bytes
+from fromnoise.metrics.nearest_neighbours import nearest
+from fromnoise.model.samples import to_arrays, to_image
+from fromnoise.run.folder import RunFolder
+from fromnoise.studio.run_data import RunData
+from fromnoise.studio.sampling import Models, Wish, checked, text_of
+from fromnoise.studio.work import Check
+
+if TYPE_CHECKING:
+    from fromnoise.data.image_data import ArrayData
+    from fromnoise.model.trained_model import TrainedModel
+
+NEAREST = 6
+MOST_WALK = 60  # steps that are shown
+_SPREAD = 3.0  # standard deviations of noise from black to white
+
+
+@dataclass(frozen=True)
+class Slide:
+    """What lies under the microscope.
+
+    Arguments:
+        source: "training" or "validation" with a `number`, or "drawn" with `pixels`: base64 of uint8 (H, W, C).
+        part: of the way from no noise to all, above 0 and at most 1.
+        seed: of the noise.
+        neighbours: whether to look for the training images nearest to the prediction.
+    """
+
+    source: str
+    number: int
+    pixels: str
+    part: float
+    seed: int
+    neighbours: bool
+
+
+def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunData, slide: Slide) -> dict[str, Any]:
+    """{t, alpha, sigma, images, errors, label, nearest}: the image, x_t, both predictions, and how wrong they are."""
+    _, model = models.get(folder, wish)
+    images, own = _image(model, data, folder, slide)
+    if not 0 < slide.part <= 1:
+        raise UsageError(f"part is {slide.part}, but it is above 0 and at most 1; give such a number")
+    name = wish.label if wish.label is not None else own
+    label = model.labels([0], name) if name is not None else _none(model)
+    process, spec = model.process, model.spec
+    t = torch.tensor([process.t_min + slide.part * (process.t_max - process.t_min)], dtype=torch.float64)
+    x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
+    noisy = process.corrupt(x0, eps, t)
+    with checked(model, check), torch.inference_mode():
+        found = model.denoiser(noisy.to(model.device), t.to(model.device), _on(model, label))
+    predicted, predicted_eps = found.x0.cpu(), found.eps.cpu()
+    alpha, sigma = (float(value) for value in process.scales(t))
+    average = _average(data, folder, spec)
+    shown = {"image": x0, "noisy": noisy, "prediction": predicted, **({} if average is None else {"average": average})}
+    grey = 255 / (spec.high - spec.low)
+    errors = {key: float((part - x0).square().mean().sqrt()) * grey for key, part in shown.items() if key != "image"}
+    return {
+        "t": float(t),
+        "alpha": alpha,
+        "sigma": sigma,
+        "label": name,
+        "images": {key: _png(to_arrays(spec, part)[0]) for key, part in shown.items()}
+        | {"noise": _noise(eps), "predicted_noise": _noise(predicted_eps)},
+        "errors": errors | {"predicted_noise": float((predicted_eps - eps).square().mean().sqrt())},
+        "nearest": _nearest(data.run(folder).data, spec.decode(predicted)) if slide.neighbours else [],
+        "checkpoint": model.images,
+    }
+
+
+def walk(
+    models: Models, folder: RunFolder, wish: Wish, check: Check, samplers: Sequence[str], seed: int
+) -> dict[str, Any]:
+    """{walks}: for each sampler its name and steps from the same noise, each with times, x and the x0 prediction."""
+    if wish.settings["steps"] > MOST_WALK:
+        raise UsageError(f"steps is {wish.settings['steps']}, but at most {MOST_WALK} are shown; give fewer")
+    _, model = models.get(folder, wish)
+    walks = []
+    with checked(model, check):
+        for name in samplers:
+            chosen = model.with_sampling(**{**wish.settings, "sampler": name})
+            steps = list(chosen.steps([seed], chosen.labels([seed], wish.label)))
+            noise = starting_point(model.process, start_noise(model.process, model.spec.shape, [seed]), steps[0].t)
+            frames = [{"t": steps[0].t, "x": _png(to_arrays(model.spec, noise)[0]), "x0": None}]
+            for step in steps:
+                x, x0 = (_png(to_arrays(model.spec, part)[0]) for part in (step.x, step.estimate.x0))
+                frames.append({"t": step.s, "x": x, "x0": x0})
+            walks.append({"sampler": name, "frames": frames, "evaluations": steps[-1].evaluations})
+    return {"walks": walks, "checkpoint": model.images}
+
+
+def _image(model: TrainedModel, data: RunData, folder: RunFolder, slide: Slide) -> tuple[Tensor, str | None]:
+    """(uint8 (1, C, H, W), the name of its class or None) of what lies there."""
+    if slide.source == "drawn":
+        return _drawn(model, slide.pixels), None
+    run = data.run(folder)
+    images = run.data if slide.source == "training" else run.held_out
+    if images is None:
+        raise UsageError("this run has no validation images; choose a training image")
+    if not 0 <= slide.number < len(images):
+        raise UsageError(f"there is no {slide.source} image {slide.number}; give 0 to {len(images) - 1}")
+    pixels, labels = images.fetch(torch.tensor([slide.number]))
+    return pixels, None if labels is None else model.spec.classes[int(labels)]
+
+
+def _drawn(model: TrainedModel, pixels: str) -> Tensor:
+    """What a page has drawn: it can be nothing but pixels of the model's shape."""
+    channels, height, width = model.spec.shape
+    try:
+        content = b64decode(pixels, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if len(content) != channels * height * width:
+        raise UsageError(f"pixels are not {height}x{width} with {channels} channels; draw the image again")
+    array = np.frombuffer(content, np.uint8).reshape(1, height, width, channels)
+    return torch.from_numpy(array.copy()).permute(0, 3, 1, 2).contiguous()
+
+
+def _none(model: TrainedModel) -> Tensor | None:
+    """The label of an image without a class."""
+    return torch.tensor([model.spec.null_label]) if model.spec.classes and model.sees_unlabelled else None
+
+
+def _on(model: TrainedModel, label: Tensor | None) -> Tensor | None:
+    return None if label is None else label.to(model.device)
+
+
+def _average(data: RunData, folder: RunFolder, spec: Any) -> Tensor | None:
+    """The mean training image, which is the best prediction from nothing but noise."""
+    mean = data.mean(folder)
+    return None if mean is None else spec.encode(mean[None])
+
+
+def _nearest(data: ArrayData, images: Tensor) -> list[dict[str, Any]]:
+    distances, places = nearest(images, data, min(NEAREST, len(data)))
+    pixels, labels = data.fetch(places[0])
+    return [
+        {
+            "number": int(place),
+            "distance": float(distance),
+            "label": None if labels is None else data.spec.classes[int(labels[i])],
+            "image": _png(pixels[i].permute(1, 2, 0).numpy()),
+        }
+        for i, (place, distance) in enumerate(zip(places[0], distances[0]))
+    ]
+
+
+def _noise(eps: Tensor) -> str:
+    """Noise as grey: none is the middle."""
+    unit = (eps[0] / (2 * _SPREAD) + 0.5).clamp(0, 1).mul(255).round().byte()
+    return _png(unit.permute(1, 2, 0).numpy())
+
+
+def _png(array: Any) -> str:
+    return text_of(png_bytes(to_image(array)))

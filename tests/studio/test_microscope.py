@@ -1,0 +1,110 @@
+"""The microscope: its numbers are those of the process, the network and the images."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64decode, b64encode
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fromnoise.diffusion.samplers.loop import start_noise
+from fromnoise.metrics.nearest_neighbours import nearest
+
+HOW = {
+    "page": "0123456789abcdef",
+    "checkpoint": "last",
+    "weights": "ema",
+    "label": [],
+    "sampler": "ddim",
+    "grid": "auto",
+    "steps": 3,
+    "guidance_scale": 1.0,
+    "guidance_interval": [],
+}
+LOOK = {**HOW, "source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
+
+
+@pytest.fixture
+def ask(client_of, root):
+    """Posts a wish to the one run."""
+    client = client_of(root, known=True)
+    place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}"
+    headers = {"origin": "http://127.0.0.1:8420"}
+    return lambda action, body: client.post(f"{place}/{action}", json=body, headers=headers)
+
+
+def opened(text):
+    return np.asarray(Image.open(io.BytesIO(b64decode(text))))
+
+
+def test_what_is_seen_is_what_the_network_predicts(ask, tiny_run):
+    found, model, data = ask("look", LOOK).json(), tiny_run.model(), tiny_run.data
+    spec, process = model.spec, model.process
+    t = torch.tensor([process.t_min + 0.5 * (process.t_max - process.t_min)], dtype=torch.float64)
+    x0, eps = spec.encode(data.images[7:8]), start_noise(process, spec.shape, [3])
+    noisy = process.corrupt(x0, eps, t)
+    with torch.inference_mode():
+        estimate = model.denoiser(noisy, t, data.labels[7:8])
+    for name, x in (("image", x0), ("noisy", noisy), ("prediction", estimate.x0)):
+        assert (opened(found["images"][name]) == spec.decode(x)[0, 0].numpy()).all(), name
+    rms = float((estimate.x0 - x0).square().mean().sqrt()) * 255 / (spec.high - spec.low)
+    assert found["errors"]["prediction"] == pytest.approx(rms)
+    noise = float((estimate.eps - eps).square().mean().sqrt())
+    assert found["errors"]["predicted_noise"] == pytest.approx(noise)
+    alpha, sigma = process.scales(t)
+    assert (found["t"], found["alpha"], found["sigma"]) == (float(t), float(alpha), float(sigma))
+    distances, places = nearest(spec.decode(estimate.x0), data, 6)
+    assert [one["number"] for one in found["nearest"]] == places[0].tolist()
+    assert [one["distance"] for one in found["nearest"]] == pytest.approx(distances[0].tolist())
+    mean = data.images.double().mean(0)[0].numpy()
+    assert np.abs(opened(found["images"]["average"]) - mean).max() <= 0.51
+
+
+def test_validation_and_drawn_images(ask, tiny_run):
+    held = ask("look", {**LOOK, "source": "validation", "number": 2, "neighbours": False}).json()
+    assert (opened(held["images"]["image"]) == tiny_run.held_out.images[2, 0].numpy()).all() and held["nearest"] == []
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8)
+    body = {**LOOK, "source": "drawn", "pixels": b64encode(pixels.tobytes()).decode(), "label": ["4"]}
+    drawn = ask("look", body).json()
+    assert (opened(drawn["images"]["image"]) == pixels[..., 0]).all() and drawn["label"] == "4"
+    assert ask("look", {**body, "label": []}).json()["label"] is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": 10**6},
+        {"number": -1},
+        {"part": 0},
+        {"part": 1.01},
+        {"source": "/etc/passwd"},
+        {"source": "drawn", "pixels": ""},
+        {"source": "drawn", "pixels": "AAAA"},
+        {"source": "drawn", "pixels": "not base64 é"},
+        {"source": "drawn", "pixels": "A" * 60_000},
+        {"seed": -1},
+        {"label": ["no such class"]},
+    ],
+)
+def test_a_slide_that_cannot_be_is_refused(ask, changes):
+    answer = ask("look", {**LOOK, **changes})
+    assert answer.status_code == 400 and answer.json()["error"]
+
+
+def test_two_samplers_walk_from_the_same_noise(ask, tiny_run):
+    found = ask("walk", {**HOW, "seed": 5, "samplers": ["euler", "heun"]}).json()
+    first, second = found["walks"]
+    assert (first["sampler"], second["sampler"]) == ("euler", "heun") and len(first["frames"]) == 4
+    assert first["frames"][0]["x"] == second["frames"][0]["x"] and first["frames"][-1] != second["frames"][-1]
+    for walk in (first, second):
+        sample = tiny_run.sample(seeds=[5], sampler=walk["sampler"], grid="auto", steps=3, guidance_scale=1.0)
+        assert (opened(walk["frames"][-1]["x"]) == sample.images[0, ..., 0]).all()
+        assert walk["frames"][-1]["t"] == 0 and walk["evaluations"] == sample.evaluations
+
+
+@pytest.mark.parametrize("changes", [{"samplers": []}, {"samplers": ["euler"] * 3}, {"samplers": [1]}, {"steps": 61}])
+def test_a_walk_that_cannot_be_is_refused(ask, changes):
+    assert ask("walk", {**HOW, "seed": 5, "samplers": ["euler"], **changes}).status_code == 400
