@@ -314,3 +314,15 @@ def test_an_image_lies_under_the_microscope(open_page, expect, axe):
     page.get_by_label("Step", exact=True).focus()
     page.keyboard.press("End")
     expect(page.locator(".walk figcaption").first).to_have_text(re.compile("t = 0"))
+
+
+def test_a_tool_is_used(open_page, expect, axe):
+    page = open_page()
+    of_run(page)
+    page.get_by_role("link", name="Tools").click()
+    expect(page.get_by_role("button", name="Draw the figures")).to_be_enabled()
+    assert serious(page, axe) == []
+    page.get_by_role("button", name="Draw the figures").click()
+    expect(page.locator(".tool").first).to_contain_text("done", timeout=120_000)
+    page.get_by_role("link", name="Report", exact=True).click()
+    expect(page.get_by_role("heading", name="Samples")).to_be_visible(timeout=60_000)

@@ -18,6 +18,7 @@ from fromnoise.studio.replies import Json
 from fromnoise.studio.routes import ROUTES
 from fromnoise.studio.security import Access, Guard, Refused, refusal
 from fromnoise.studio.series import Logs
+from fromnoise.studio.tools import Tools
 from fromnoise.studio.trainings import Trainings
 from fromnoise.studio.work import Queue
 
@@ -29,7 +30,7 @@ def build_app(root: Path, access: Access) -> Starlette:
     app.router.redirect_slashes = False
     app.state.root, app.state.index, app.state.logs, app.state.streams = root, RunIndex(root), Logs(), Streams()
     app.state.queue, app.state.models, app.state.data = Queue(), None, None
-    app.state.trainings, app.state.estimate = Trainings(), None
+    app.state.trainings, app.state.tools, app.state.estimate = Trainings(), Tools(), None
     return app
 
 

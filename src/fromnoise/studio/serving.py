@@ -120,8 +120,11 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
 
     server = _Server(config, app.state.index, app.state.streams, until_closed)
     server.announce = lambda: announce(f"http://{shown}:{port}/?token={access.token}")
-    with listening:
-        server.run(sockets=[listening])
+    try:
+        with listening:
+            server.run(sockets=[listening])
+    finally:
+        app.state.tools.close()
 
 
 class _Server(uvicorn.Server):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs
+from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs, tools
 
 ROUTES = [
     *page.ROUTES,
@@ -14,4 +14,5 @@ ROUTES = [
     *microscope.ROUTES,
     *data.ROUTES,
     *report.ROUTES,
+    *tools.ROUTES,
 ]

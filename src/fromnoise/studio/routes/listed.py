@@ -23,10 +23,18 @@ def listed_folder(request: Request) -> RunFolder:
 
 def listed_file(folder: RunFolder, path: Path) -> bytes:
     """The content of `path`, a file that really lies in `folder`; 404 where it does not."""
+    check_inside(folder, path)
+    try:
+        return read_regular(path, MOST_FILE_BYTES)
+    except OSError:
+        raise HTTPException(404) from None
+
+
+def check_inside(folder: RunFolder, path: Path) -> None:
+    """404 for a `path` that does not really lie in `folder`, as a link need not."""
     try:
         inside = path.resolve(strict=True).is_relative_to(folder.path.resolve())
-        if inside:
-            return read_regular(path, MOST_FILE_BYTES)
     except (OSError, RuntimeError):
-        pass
-    raise HTTPException(404)
+        inside = False
+    if not inside:
+        raise HTTPException(404)

@@ -7,6 +7,7 @@ import { fresh } from "./new.js";
 import { playground } from "./playground.js";
 import { report } from "./report.js";
 import { runs } from "./runs.js";
+import { tools } from "./tools.js";
 
 export const VIEWS = { runs, compare, new: fresh };
-export const RUN_VIEWS = { live, playground, microscope, data, report };
+export const RUN_VIEWS = { live, playground, microscope, data, tools, report };

@@ -1,0 +1,54 @@
+"""Verbs on a run as buttons: figures, diagnosis, evaluation, exports."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from fromnoise.studio.replies import Json, read_fields
+from fromnoise.studio.routes.listed import check_inside, listed_folder
+from fromnoise.studio.tools import EXPORTS, exported
+
+
+async def live(request: Request) -> Response:
+    """Events `tools`: {tools, exports}, of which the parts that changed."""
+    folder, state = listed_folder(request), request.app.state
+    answer: Response = state.streams.respond(
+        "tools", lambda: {"tools": state.tools.states(folder), "exports": exported(folder)}
+    )
+    return answer
+
+
+async def begin(request: Request) -> Response:
+    """Begin the tool `name`."""
+    wanted = await read_fields(request, {"name": str})
+    request.app.state.tools.begin(listed_folder(request), wanted["name"])
+    return Json({})
+
+
+async def stop(request: Request) -> Response:
+    """Stop the tool `name`."""
+    wanted = await read_fields(request, {"name": str})
+    request.app.state.tools.stop(listed_folder(request), wanted["name"])
+    return Json({})
+
+
+def export(request: Request) -> Response:
+    """A file of exports/, to be saved and not to be shown."""
+    folder, name = listed_folder(request), request.path_params["name"]
+    if name not in exported(folder):
+        raise HTTPException(404)
+    path = folder.path / EXPORTS / name
+    check_inside(folder, path)
+    return FileResponse(path, media_type="application/octet-stream", filename=name)
+
+
+_RUN = "/api/runs/{run:str}"
+ROUTES = [
+    Route(f"{_RUN}/tools/live", live),
+    Route(f"{_RUN}/tools/begin", begin, methods=["POST"]),
+    Route(f"{_RUN}/tools/stop", stop, methods=["POST"]),
+    Route(f"{_RUN}/exports/{{name:str}}", export),
+]
