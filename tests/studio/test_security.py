@@ -55,6 +55,13 @@ def test_a_name_that_leads_here_reaches_nothing(client, host):
         assert answer.status_code == 403 and "<" not in answer.text
 
 
+def test_browsers_leave_out_port_80(client_of, root):
+    access = Access(frozenset({"127.0.0.1"}), 80, "another0" * 4)
+    client = client_of(root, access=access)
+    for host, status in (("127.0.0.1", 200), ("127.0.0.1:80", 200), ("evil.example", 403), ("127.0.0.1:8080", 403)):
+        assert client.get("/", headers={"host": host}).status_code == status
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:8420", "http://127.0.0.1:8421"])
 def test_another_sites_page_reads_and_changes_nothing(client, changing, origin):
     assert client.get("/api/runs", headers={"origin": origin}).status_code == 403

@@ -72,6 +72,8 @@ class Access:
 
     def knows_host(self, host: str) -> bool:
         """Whether `host`, the value of a Host header, is a name of this studio."""
+        if self.port == 80 and not host.endswith(":80"):  # which browsers leave out
+            host += ":80"
         name, colon, port = host.lower().rpartition(":")
         if not colon or port != str(self.port):
             return False

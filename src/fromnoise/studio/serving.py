@@ -109,7 +109,7 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
         app,
         http=_Impatient,
         ws="none",
-        log_level="critical",
+        log_level="error",
         access_log=False,
         server_header=False,
         timeout_keep_alive=10,

@@ -14,7 +14,7 @@ def report(request: Request) -> Response:
     from fromnoise.run.opened import OpenedRun
     from fromnoise.run.report import report_page
 
-    return Response(report_page(OpenedRun(listed_folder(request), device="cpu")), media_type="text/html")
+    return Response(report_page(OpenedRun(listed_folder(request))), media_type="text/html")
 
 
 ROUTES = [Route("/api/runs/{run:str}/report", report)]

@@ -25,12 +25,12 @@ export function head(main, context, about, current) {
   const stop = act("stop"), resume = act("resume"), fault = h("p", { class: "wrong small", role: "alert" });
   main.append(h("div", { class: "row" }, h("h1", {}, row.name), state, h("span", { class: "push" }), stop, resume), under, fault, note, tabs);
   let shown = "";
-  const update = ({ row: now, lines }) => {
+  const update = ({ row: now, lines, checkpoints }) => {
     if (state.textContent !== words.states[now.state]) context.say(words.became(now.name, words.states[now.state]));
     state.className = `state ${now.state}`;
     put(state, words.states[now.state]);
     stop.hidden = now.state !== "training";
-    resume.hidden = !["stopped", "failed", "new"].includes(now.state) || now.error !== "";
+    resume.hidden = !["stopped", "failed"].includes(now.state) || now.error !== "" || checkpoints.length === 0;
     const text = JSON.stringify([now.state, now.message, now.error, lines]);
     if (text === shown) return;
     shown = text;
