@@ -14,7 +14,7 @@ export class Walk {
     this.slider = h("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": words.step_of, oninput: () => this.show() });
     this.said = h("p", { class: "quiet small", role: "status" }, words.drawing);
     const image = () => h("img", { alt: "" });
-    this.rows = [0, 1].map(() => ({ name: h("h3", {}), x: image(), x0: image(), time: h("figcaption", {}), ahead: h("figcaption", {}, words.heading) }));
+    this.rows = [0, 1].map(() => ({ name: h("h3", {}, words.drawing), x: image(), x0: image(), time: h("figcaption", {}), ahead: h("figcaption", {}, words.heading) }));
     const field = (name, input) => h("label", { class: "field" }, words.fields[name], input);
     this.box = h("section", { class: "card walk", "aria-label": words.walk }, h("h2", {}, words.walk),
       h("div", { class: "row" }, field("first_sampler", this.samplers[0]), field("second_sampler", this.samplers[1]), field("steps", this.steps), field("seed", this.seed), choices.classes.length ? field("label", this.label) : null),

@@ -21,7 +21,7 @@ let order = ["changed", -1];
 async function show(main, context) {
   const { words, signal, title } = context, rows = new Map();
   title(words.view);
-  const count = h("span", { class: "quiet" }), place = h("p", { class: "quiet small" });
+  const count = h("span", { class: "quiet" }), place = h("p", { class: "quiet small" }, "\u00a0");
   const find = h("input", { type: "search", "aria-label": words.find, placeholder: words.find });
   const head = h("tr"), body = h("tbody");
   const table = h("div", { class: "card scroll", tabindex: "0", role: "region", "aria-label": words.view },
