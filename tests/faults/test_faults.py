@@ -15,6 +15,7 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -397,6 +398,14 @@ def resumed_where_nothing_is(place: Place) -> int:
     code = main(["train", "--resume", "empty"])
     assert not list(Path("empty").iterdir())
     return code
+
+
+@fault
+def studio_port_taken(place: Place) -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        return main(["studio", "run", "--no_browser", "--port", str(taken.getsockname()[1])])
 
 
 @fault
