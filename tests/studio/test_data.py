@@ -44,7 +44,7 @@ def test_pages_that_are_not_there(client, place, query):
     assert client.get(f"{place}/images?{query}").status_code == 400
 
 
-def test_images_that_are_gone_are_told(client_of, tmp_path, tiny_settings):
+def test_images_that_are_gone_are_an_error(client_of, tmp_path, tiny_settings):
     from fromnoise.run import Run
 
     pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)

@@ -52,7 +52,7 @@ export class Controls {
   }
 
   /** Show what goes with what was chosen, and tell the view. */
-  update(told = false) {
+  update(changed = false) {
     const { fields, rows, action, choices } = this;
     this.buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(ACTIONS[i] === action)));
     const shown = {
@@ -62,7 +62,7 @@ export class Controls {
     };
     for (const [name, there] of Object.entries(shown)) rows[name].hidden = !there;
     for (const name of ["strength", "steps", "scale", "low", "high", "length"]) put(this.outputs[name], fields[name].value);
-    if (told) this.changed();
+    if (changed) this.changed();
   }
 
   /** {action, body} of the request. */

@@ -1,4 +1,4 @@
-// The playground: samples, interpolations and variations, drawn anew whenever a control changes.
+// The playground: samples, interpolations and variations, drawn again whenever a control changes.
 import { ask } from "../api.js";
 import { command, h, put, whole } from "../dom.js";
 import { WORDS } from "../words/playground.js";
