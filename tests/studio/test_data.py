@@ -51,7 +51,11 @@ def test_images_that_are_gone_are_an_error(client_of, tmp_path, tiny_settings):
     (tmp_path / "images").mkdir()
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
-    Run.create(tmp_path / "images", output_dir=tmp_path / "runs" / "run", settings=tiny_settings)
+    Run.create(
+        tmp_path / "images",
+        output_dir=tmp_path / "runs" / "run",
+        settings={**tiny_settings, "train.train_batch_size": 8},
+    )
     client = client_of(tmp_path / "runs")
     place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}/data"
     assert client.get(place).json()["classes"] == {}

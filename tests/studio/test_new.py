@@ -46,10 +46,11 @@ def test_a_run_is_begun_stopped_and_finished(studio, tmp_path):
     until(lambda: studio.get(f"/api/runs/{run}").json()["row"]["images"] > 0)
     assert studio.post(f"/api/runs/{run}/resume", json={}).status_code == 409
     assert studio.post(f"/api/runs/{run}/stop", json={}).status_code == 200
+    assert studio.post(f"/api/runs/{run}/stop", json={}).status_code in (400, 409), "twice would not save"
     until(lambda: state_of(studio, run) == "stopped")
     about = studio.get(f"/api/runs/{run}").json()
     assert about["checkpoints"] and "stopped after" in about["row"]["message"]
-    assert studio.post(f"/api/runs/{run}/stop", json={}).status_code == 400
+    until(lambda: studio.post(f"/api/runs/{run}/stop", json={}).status_code == 400)
     seen = about["row"]["images"]
     assert studio.post(f"/api/runs/{run}/resume", json={}).status_code == 200
     until(lambda: state_of(studio, run) == "training")

@@ -9,7 +9,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.errors import UsageError
@@ -206,6 +205,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
     from fromnoise.diffusion.time_grids import GRIDS
     from fromnoise.run.opened import OpenedRun
     from fromnoise.train.checkpoint_files import list_checkpoints
+    from fromnoise.train.posthoc_ema import LONGEST, SHORTEST
 
     run = OpenedRun(folder, device="cpu")
     sample, process = run.settings.sample, run.new_denoiser().process
@@ -222,13 +222,6 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "classes": list(run.spec.classes),
         "count": run.metadata["data"]["count"],
         "checkpoints": [int(path.name) for path in list_checkpoints(folder.checkpoints)],
-        "lengths": _lengths(folder.averages),
+        "lengths": [SHORTEST, LONGEST] if run.settings.train.posthoc_ema else None,
         "ema": run.settings.train.use_ema,
     }
-
-
-def _lengths(averages: Path) -> list[float] | None:
-    """The shortest and the longest average that can be made; None where no snapshots were kept."""
-    from fromnoise.train.posthoc_ema import LONGEST, SHORTEST
-
-    return [SHORTEST, LONGEST] if averages.is_dir() and any(averages.glob("*.safetensors")) else None
