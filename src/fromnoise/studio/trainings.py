@@ -31,6 +31,7 @@ class Trainings:
     """The trainings that this studio has begun, by the path of their run."""
 
     _begun: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _stopped: set[int] = field(default_factory=set)
 
     def begin(self, root: Path, name: str, words: Sequence[str]) -> Path:
         """Begin a new run called `name` below `root`: `words` follow `fromnoise train`. Returns its path.
@@ -57,19 +58,25 @@ class Trainings:
         self._start(folder.path, ["--resume", str(folder.path)])
 
     def stop(self, folder: RunFolder) -> None:
-        """Ask a training to save and stop; UsageError where none goes on, or where its process is not known."""
-        status = status_of(folder)
+        """Ask a training to save and stop.
+
+        Raises:
+            UsageError: none goes on, or its process is not known.
+            BusyError: that was asked already.
+        """
+        status, name = status_of(folder), folder.path.name
         begun = self._begun.get(folder.path)
-        if begun is not None and begun.poll() is None:
-            begun.send_signal(signal.SIGTERM)
-        elif status.state != "training":
-            raise UsageError(f"{folder.path.name} does not train; nothing is to be stopped")
-        elif status.process is not None and _is_training(status, folder):
-            os.kill(status.process, signal.SIGTERM)
-        else:
-            raise UsageError(
-                f"the process that trains {folder.path.name} is not known here; stop it where it was begun"
-            )
+        process = begun.pid if begun is not None and begun.poll() is None else None
+        if process is None and status.state != "training":
+            raise UsageError(f"{name} does not train; nothing is to be stopped")
+        if process is None and status.process is not None and _is_training(status, folder):
+            process = status.process
+        if process is None:
+            raise UsageError(f"the process that trains {name} is not known here; stop it where it was begun")
+        if process in self._stopped:  # a second signal would end it without a checkpoint
+            raise BusyError(f"{name} is stopping already; it saves a checkpoint first")
+        self._stopped.add(process)
+        os.kill(process, signal.SIGTERM)
 
     def ended(self, path: Path) -> int | None:
         """The exit code of a training that was begun here; None while it goes on, or if it was not."""
