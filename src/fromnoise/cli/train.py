@@ -79,8 +79,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         raise UsageError("--json is for --dry_run; give both, or read config.json and metrics.jsonl of the run")
 
     from fromnoise.cli.progress import TrainProgress
-    from fromnoise.evaluation.limits import few_note
     from fromnoise.cli.studio import check_installed, open_beside
+    from fromnoise.evaluation.limits import few_note
     from fromnoise.run import Run
     from fromnoise.run.facts import decisions
     from fromnoise.train.distributed import current
@@ -98,10 +98,9 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         print(few)
     for name, (old, new) in training.changes.items():
         print(f"changed: {name}: {new}, before {old}")
-    started = command_start() + waited + training.download_seconds
     if args.studio:
         open_beside(training.path)
-    started = process_start() + waited + training.download_seconds
+    started = command_start() + waited + training.download_seconds
     with TrainProgress(training) as progress:
         for step in training.steps(started=started, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
