@@ -220,9 +220,9 @@ def test_the_playground_shows_what_the_command_makes(open_page, expect, axe, tmp
     page.get_by_role("link", name="Playground").click()
     page.wait_for_selector(".stage[data-drawn='1']", timeout=60_000)
     assert serious(page, axe) == []
-    page.get_by_label("First seed").fill("7")
+    page.get_by_role("spinbutton", name="First seed").fill("7")
     page.wait_for_selector(".stage[data-drawn='2']")
-    page.get_by_label("Class").select_option(label="3")
+    page.get_by_role("combobox", name="Class").select_option(label="3")
     page.wait_for_selector(".stage[data-drawn='3']")
     command = page.locator(".stage code").inner_text()
     shown = b64decode(page.get_attribute("#drawn", "src").partition(",")[2])
@@ -266,7 +266,7 @@ def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
     image = page.locator(".browser img")
     expect(image).to_be_visible(timeout=60_000)
     expect(page.locator(".facts")).to_contain_text(f"{len(tiny_run.held_out)}")
-    page.get_by_label("Class", exact=True).select_option(label="3")
+    page.get_by_role("combobox", name="Class").select_option(label="3")
     expect(image).to_have_attribute("alt", re.compile("class 3"))
     page.get_by_role("button", name="On").click()
     expect(image).to_have_attribute("src", re.compile("page=1&label=3"))
@@ -277,10 +277,10 @@ def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
 def test_a_run_is_begun_from_the_page_stopped_and_continued(open_page, expect, axe, root):
     page = open_page()
     page.get_by_role("link", name="New run").click()
-    page.get_by_label("Images", exact=True).select_option("digits")
-    page.get_by_label("Recipe").select_option("default-tiny")
-    page.get_by_label("Epochs").last.fill("400")
-    page.get_by_label("Name").fill("from-the-page")
+    page.get_by_role("combobox", name="Images").select_option("digits")
+    page.get_by_role("combobox", name="Recipe").select_option("default-tiny")
+    page.get_by_role("spinbutton", name="Epochs").fill("400")
+    page.get_by_role("textbox", name="Name").fill("from-the-page")
     assert serious(page, axe) == []
     page.get_by_role("button", name="Begin").click()
     try:
@@ -305,10 +305,10 @@ def test_an_image_lies_under_the_microscope(open_page, expect, axe):
     page.wait_for_selector(".walk[data-drawn]", timeout=60_000)
     expect(page.locator(".near figure")).to_have_count(6)
     assert serious(page, axe) == []
-    page.get_by_label("Noise").focus()
+    page.get_by_role("slider", name="Noise").focus()
     page.keyboard.press("End")
     expect(page.locator(".scope p").first).to_contain_text("0 times the image plus 1.00 times the noise")
-    page.get_by_label("Image", exact=True).select_option("drawn")
+    page.get_by_role("combobox", name="Image").select_option("drawn")
     page.locator(".pad canvas").click()
     expect(page.locator(".scope .wrong")).to_have_count(0)
     page.get_by_label("Step", exact=True).focus()

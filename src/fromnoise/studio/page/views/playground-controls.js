@@ -39,7 +39,7 @@ export class Controls {
     this.buttons = ACTIONS.map((name) => h("button", { type: "button", onclick: () => { this.action = name; this.update(true); } }, words.actions[name]));
     this.rows = {};
     const row = (name, field, ...more) => {
-      this.outputs[name] = h("output", {});
+      this.outputs[name] = h("b", {});
       this.rows[name] = h("label", { class: "stack" }, h("span", {}, words.fields[name], " ", this.outputs[name]), more.length ? h("span", { class: "pair" }, field, ...more) : field);
       return this.rows[name];
     };
