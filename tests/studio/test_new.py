@@ -57,7 +57,7 @@ def test_a_run_is_begun_stopped_and_finished(studio, tmp_path):
     until(lambda: studio.get(f"/api/runs/{run}").json()["row"]["images"] > seen)
     studio.post(f"/api/runs/{run}/stop", json={})
     until(lambda: state_of(studio, run) == "stopped")
-    assert "going on at" in (tmp_path / "runs" / "mine" / "train.log").read_text()
+    assert "going on at" in (tmp_path / "runs" / "mine" / "training.log").read_text()
 
 
 def test_an_estimate_writes_nothing(studio, tmp_path):

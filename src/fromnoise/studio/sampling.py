@@ -136,9 +136,10 @@ def _edited(
     began = time.monotonic()
     run, model = models.get(folder, wish)
     crop, spread = run.settings.data.center_crop, run.metadata["data"].get("range", "full")
-    chosen = model.with_sampling(**wish.settings)
+    requested = _changed(model, wish)  # as flags request them: an edit chooses the others to suit itself
+    chosen = model.with_sampling(**requested)
     with checked(model, check):
-        edit = work(Editor(chosen, lambda: run.data, crop, spread, wish.settings))
+        edit = work(Editor(chosen, lambda: run.data, crop, spread, requested))
     check()
     command = ["edit", quoted(folder.path), *words, *_flags(model, wish), "--out", f"{words[0]}.png"]
     return {
@@ -167,11 +168,15 @@ def _flags(model: TrainedModel, wish: Wish) -> list[str]:
         words += ["--weights", wish.weights]
     if wish.label is not None:
         words.append(f"--class={shlex.quote(wish.label)}")  # it may begin with a dash
-    for name, value in wish.settings.items():
-        if value != getattr(model.sampling, name):
-            shown = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else value
-            words += [f"--{name}", "none" if value is None else f"{shown}"]
+    for name, value in _changed(model, wish).items():
+        shown = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else value
+        words += [f"--{name}", "none" if value is None else f"{shown}"]
     return words
+
+
+def _changed(model: TrainedModel, wish: Wish) -> dict[str, Any]:
+    """The settings that differ from those of the run."""
+    return {name: value for name, value in wish.settings.items() if value != getattr(model.sampling, name)}
 
 
 def _span(seeds: Sequence[int]) -> str:

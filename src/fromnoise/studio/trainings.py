@@ -1,6 +1,6 @@
 """Trainings that the page begins, stops and continues: the ordinary command, as a process of its own.
 
-A process goes on when the studio ends. What it prints goes into train.log of its run folder.
+A process goes on when the studio ends. What it prints goes into training.log of its run folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fromnoise.common.text import visible
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import Status, status_of
 
-LOG = "train.log"
+LOG = "training.log"
 MOST = 4  # trainings of this studio at once
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _LAST_BYTES, _LAST_LINES = 8192, 30
@@ -107,7 +107,7 @@ def _is_training(status: Status, folder: RunFolder) -> bool:
 
 
 def last_lines(path: Path) -> list[str]:
-    """The last lines of the train.log in `path`."""
+    """The last lines of the training.log in `path`."""
     with suppress(OSError):
         place = path / LOG
         if place.is_file() and not place.is_symlink():
