@@ -270,7 +270,7 @@ def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
     expect(image).to_have_attribute("alt", re.compile("class 3"))
     page.get_by_role("button", name="On").click()
     expect(image).to_have_attribute("src", re.compile("page=1&label=3"))
-    page.wait_for_function("document.querySelector('.browser img').naturalWidth > 0")
+    image.evaluate("(one) => one.decode()")
     assert serious(page, axe) == []
 
 
@@ -325,4 +325,4 @@ def test_a_tool_is_used(open_page, expect, axe):
     page.get_by_role("button", name="Draw the figures").click()
     expect(page.locator(".tool").first).to_contain_text("done", timeout=120_000)
     page.get_by_role("link", name="Report", exact=True).click()
-    expect(page.get_by_role("heading", name="Samples")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="Samples", exact=True)).to_be_visible(timeout=60_000)

@@ -27,8 +27,10 @@ export class Walk {
       ...this.common, label: label < 0 ? [] : [this.choices.classes[label]], steps: Math.min(60, Math.max(1, Math.floor(Number(this.steps.value) || 1))),
       seed: Math.max(0, Math.floor(Number(this.seed.value) || 0)), samplers,
     };
+    this.request?.abort();
+    this.request = new AbortController();
     try {
-      const found = await ask(`${this.place}/walk`, { signal: this.signal, body });
+      const found = await ask(`${this.place}/walk`, { signal: AbortSignal.any([this.signal, this.request.signal]), body });
       if (mine !== this.asked) return;
       this.walks = found.walks;
       this.slider.max = this.walks[0].frames.length - 1;

@@ -64,8 +64,10 @@ class Scope {
       ...this.common, page, label: label < 0 ? [] : [this.choices.classes[label]], source: this.source.value, number: Math.max(0, Math.floor(Number(this.number.value) || 0)),
       pixels: this.source.value === "drawn" ? this.pad.pixels() : "", part: Number(this.part.value) / 100, seed: Math.max(0, Math.floor(Number(this.seed.value) || 0)), neighbours,
     };
+    this.request?.abort();  // the studio would refuse the older one, and the console would show it
+    this.request = new AbortController();
     try {
-      const found = await ask(`${this.place}/look`, { signal: this.signal, body });
+      const found = await ask(`${this.place}/look`, { signal: AbortSignal.any([this.signal, this.request.signal]), body });
       if (mine === this.asked) this.show(found, neighbours);
     } catch (error) {
       if (mine !== this.asked || this.signal.aborted) return;
