@@ -55,14 +55,11 @@ class PortableRun(OpenedRun):
             WriteError: where the path cannot be written, or the Hub refuses.
         """
         from fromnoise.common.errors import choose
-        from fromnoise.evaluation.limits import check_num
-        from fromnoise.export.int8 import KINDS
         from fromnoise.run.export import EXPORTS, ExportRequest
 
         write = choose("export format", kind, EXPORTS)
         if int8 is not None:
-            choose("kind of int8", int8, dict.fromkeys(KINDS))
-            check_num(num)
+            _check_int8(int8, num)
         model = self.model(checkpoint, weights, **settings)
         place = None if runtime is None else Path(runtime)
         return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, int8, num, place, private))
@@ -88,3 +85,13 @@ class PortableRun(OpenedRun):
         from fromnoise.run.tracking import report_run
 
         return report_run(self.folder, self.settings, name)
+
+
+def _check_int8(kind: str, num: int) -> None:
+    """UsageError for another kind of 8 bits than there are, and for too few samples to compare."""
+    from fromnoise.common.errors import choose
+    from fromnoise.evaluation.limits import check_num
+    from fromnoise.export.int8 import KINDS
+
+    choose("kind of int8", kind, dict.fromkeys(KINDS))
+    check_num(num)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,4 +147,4 @@ def _setting(settings: Settings, name: str) -> Any:
 def _began(folder: RunFolder) -> float:
     """When training began, had it not been interrupted: the last line's time less its seconds."""
     seconds = [line["seconds"] for line in folder.read_metrics() if "seconds" in line]
-    return Path(folder.metrics).stat().st_mtime - seconds[-1] if seconds else time.time()
+    return Path(folder.metrics).stat().st_mtime - seconds[-1] if seconds else Path(folder.path).stat().st_mtime
