@@ -1,0 +1,133 @@
+"""Does diffusers' own pipeline make samples as good as ours of the same weights? Its and our samples, measured alike.
+
+    fromnoise train digits --recipe ddpm --output_dir runs/ddpm
+    python benchmarks/stock_pipeline.py runs/ddpm --num 2000 --steps 50
+
+The run is exported by `--to diffusers`; a process without fromnoise loads the folder with the lines of diffusers'
+documentation and draws its own noise, `fromnoise sample` draws another. Both sets are measured by
+`fromnoise.evaluate` in the same features against the same training images. Samples are kept in the run's folder
+stock-pipeline/, in parts, and parts that are there are not made again. Writes docs/results/stock-pipeline-<data>.json
+and .md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import RESULTS, in_words, keep, machine, table
+
+from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.run import Run
+from fromnoise.run.evaluations import evaluate_files
+
+PART = 100  # samples, the seed of whose noise is the number of the part
+STOCK = """\
+import sys
+import numpy, torch
+from diffusers import DDPMPipeline
+
+folder, file, count, seed, steps = sys.argv[1:]
+pipeline = DDPMPipeline.from_pretrained(folder)
+pipeline.set_progress_bar_config(disable=True)
+images = pipeline(
+    batch_size=int(count),
+    generator=torch.Generator("cpu").manual_seed(int(seed)),
+    num_inference_steps=int(steps),
+    output_type="np",
+).images
+assert not any(name.startswith("fromnoise") for name in sys.modules)
+numpy.savez(file, images=(255 * images).round().astype("uint8"))
+"""
+
+
+def stock_samples(export: Path, folder: Path, num: int, steps: int) -> Path:
+    """An .npz of `num` images of the stock pipeline in `export`, made in parts in `folder`."""
+    for number in range(-(-num // PART)):
+        file, count = folder / f"stock-{number}.npz", min(PART, num - number * PART)
+        if not file.exists():
+            words = map(str, (export, file, count, number, steps))
+            subprocess.run([sys.executable, "-I", "-c", STOCK, *words], check=True)
+    return _joined(folder, "stock", num)
+
+
+def own_samples(run: Run, folder: Path, num: int, steps: int) -> Path:
+    """An .npz of `num` of the run's samples, made in parts in `folder`."""
+    for number in range(-(-num // PART)):
+        file = folder / f"own-{number}.npz"
+        if not file.exists():
+            seeds = range(number * PART, min((number + 1) * PART, num))
+            np.savez(file, images=run.model(steps=steps).sample(seeds=seeds).images)
+    return _joined(folder, "own", num)
+
+
+def _joined(folder: Path, name: str, num: int) -> Path:
+    parts = [np.load(folder / f"{name}-{number}.npz")["images"] for number in range(-(-num // PART))]
+    file = folder / f"{name}.npz"
+    np.savez(file, images=np.concatenate(parts)[:num])
+    return file
+
+
+def measured(run: Run, data: str, folder: Path, num: int, steps: int) -> dict[str, Any]:
+    """The measures of both sets of samples, and the largest difference that the export announced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    exported = run.export("diffusers", folder / "export", steps=steps)
+    assert exported.about == "DDPMPipeline"
+    files = {"stock": stock_samples(folder / "export", folder, num, steps), "own": own_samples(run, folder, num, steps)}
+    found = {name: evaluate_files(str(file), data)[0] for name, file in files.items()}
+    return {"largest_difference": exported.difference, **{name: one.to_json() for name, one in found.items()}}
+
+
+def agree(found: dict[str, Any]) -> bool:
+    """Whether the two distances differ by less than the 95 % interval of their difference."""
+    scores = [Evaluation.from_json(found[name]).metrics for name in ("stock", "own")]
+    halves = [(one.frechet_interval[1] - one.frechet_interval[0]) / 2 for one in scores]
+    return abs(scores[0].frechet_distance - scores[1].frechet_distance) <= math.hypot(*halves)
+
+
+def page(found: dict[str, Any]) -> str:
+    """Markdown."""
+    rows = []
+    for name, words in (("stock", "diffusers' DDPMPipeline"), ("own", "fromnoise sample")):
+        scores = Evaluation.from_json(found[name]).metrics
+        low, high = scores.frechet_interval
+        rows.append([words, f"{scores.frechet_distance:.3f}", f"{low:.3f} to {high:.3f}", f"{scores.precision:.3f}",
+                     f"{scores.recall:.3f}"])  # fmt: skip
+    verdict = (
+        "the distances agree within the 95 % interval of their difference" if agree(found) else "the distances differ"
+    )
+    return (
+        "# The stock pipeline beside ours\n\n"
+        f"`{found['command']}`: {found['num']:,} samples of {found['steps']} steps each, from different noise, of the "
+        f"recipe `ddpm` on {found['data']} ({found['images_seen']:,} images seen), exported with `--to diffusers` and "
+        "loaded by `DDPMPipeline.from_pretrained` in a process without fromnoise. Measured against the same training "
+        f"images in the features of a classifier of them: {verdict}. From the same noise their images differ by at "
+        f"most {found['largest_difference']:.1e} (black 0, white 1).\n\n"
+        f"{table(['samples of', 'Fréchet distance', '95 % interval', 'precision', 'recall'], rows)}\n\n"
+        f"{in_words(found['machine'])}.\n"
+    )
+
+
+def main() -> None:
+    """Sample, measure, and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="of the recipe ddpm")
+    parser.add_argument("--num", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=50)
+    args = parser.parse_args()
+    run = Run(args.run)
+    data, folder = run.settings.data.source, Path(args.run, "stock-pipeline")
+    found: dict[str, Any] = measured(run, data, folder, args.num, args.steps)
+    images = run.model().images
+    about = {"command": f"python benchmarks/stock_pipeline.py RUN --num {args.num} --steps {args.steps}", "data": data}
+    found |= {**about, "num": args.num, "steps": args.steps, "images_seen": images, "machine": machine()}
+    keep(RESULTS / f"stock-pipeline-{data}", found, page(found))
+
+
+if __name__ == "__main__":
+    main()
