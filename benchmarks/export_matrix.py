@@ -130,6 +130,7 @@ def run_of(cell: Cell, folder: Path) -> Run:
     recipe, changes = RECIPES[cell.recipe]
     guided = {"sample.guidance_scale": 2.0, "objective.label_dropout": 0.1} if cell.classes else {}
     settings = {"net.class_conditioning": cell.classes, "sample.steps": STEPS, **guided, **changes}
+    settings["train.mixed_precision"] = "no"  # as exports compute, so that the run's own samples are comparable
     data = str(folder / "images.npz")
     net = _drawn(Request.read(data, recipe, None, settings))
     torch.save(net.state_dict(), folder / "weights.pt")

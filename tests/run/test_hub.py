@@ -55,6 +55,8 @@ class StandIn(BaseHTTPRequestHandler):
         server.asked.append(path)
         if "Bearer reader" in self.headers.get("Authorization", ""):
             return self._answer(403, {"error": "Forbidden"})
+        if server.fails in path:
+            return self._answer(400, {"error": "Bad Request"})  # which the client does not try again
         if path == "/api/repos/create":
             server.made, server.private = True, "private" in (json.loads(body).get("visibility"), *json.loads(body))
             return self._answer(200, {"url": f"{server.address}/me/model"})
@@ -105,7 +107,7 @@ class StandIn(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     made = ThreadingHTTPServer(("127.0.0.1", 0), StandIn)
-    made.files, made.large, made.asked, made.made, made.private = {}, {}, [], False, False
+    made.files, made.large, made.asked, made.made, made.private, made.fails = {}, {}, [], False, False, "nothing"
     made.address = f"http://127.0.0.1:{made.server_port}"
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
@@ -165,6 +167,17 @@ def test_uploading_again_replaces_the_whole_of_an_export_and_nothing_else(server
     server.files = {"fromnoise-export.json": b"{}"}
     with pytest.raises(UsageError, match="public"):
         check_hub("me/model", private=True)
+
+
+@pytest.mark.parametrize("step", ["/preupload/", "/commit/"])
+def test_an_upload_that_fails_half_way_changes_nothing_there(step, server, client, tmp_path):
+    (tmp_path / "README.md").write_text("# A model\n")
+    server.made, server.files, server.fails = True, {"fromnoise-export.json": b"{}"}, step
+    refused(WriteError, lambda: upload(tmp_path, "me/model", private=False))
+    assert server.files == {"fromnoise-export.json": b"{}"} and any(step in path for path in server.asked)
+    server.fails = "nothing"
+    upload(tmp_path, "me/model", private=False)
+    assert server.files == {"README.md": b"# A model\n"}
 
 
 def refused(kind, use):

@@ -22,7 +22,7 @@ from fromnoise.export.stock_reading import read_scheduler, with_defaults
 from fromnoise.export.verification import reference
 from fromnoise.nets.unet2d import unet2d_arguments
 from fromnoise.run import Run
-from fromnoise.run.diffusers_source import read_diffusers
+from fromnoise.run.diffusers_source import MARK, read_diffusers
 from fromnoise.run.importing import _model, _named, import_diffusers
 from fromnoise.run.initial_weights import read_initial_weights
 
@@ -202,7 +202,8 @@ def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "back")
     assert main(["evaluate", str(tmp_path / "back"), *EVALUATE]) == 0
     one, other = (json.loads((folder / "evaluation.json").read_text()) for folder in (trained, tmp_path / "back"))
-    assert one["metrics"] == other["metrics"]
+    for part in ("metrics", "reference_rows", "ratio_to_test", "ratio_interval"):
+        assert one[part] == other[part], "to the last digit"
     assert main(["train", "--resume", str(tmp_path / "back")]) == 2
     path = tmp_path / "out/scheduler/scheduler_config.json"
     config = json.loads(path.read_text())
@@ -248,6 +249,61 @@ def test_a_checkpoint_of_a_training_is_its_averaged_network(stock, tmp_path):
     runs = Run(done.path), Run.from_diffusers(stock, tmp_path / "2", steps=5)
     averaged, plain = (run.model().denoiser.net.unet.conv_in.bias for run in runs)
     torch.testing.assert_close(averaged, 0.9 * plain)
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """An export with its own code."""
+    folder = tmp_path_factory.mktemp("exports") / "model"
+    assert main(["export", str(trained), "--to", "diffusers", str(folder)]) == 0
+    return folder
+
+
+def marked(**changes):
+    """Changes what fromnoise-export.json says of the run."""
+
+    def change(folder):
+        content = json.loads((folder / MARK).read_text())
+        (folder / MARK).write_text(json.dumps({**content, "run": {**content["run"], **changes}}))
+
+    return change
+
+
+def options(**changes):
+    def change(folder):
+        content = json.loads((folder / "unet/config.json").read_text())
+        rewrite(folder, "unet/config.json", options={**content["options"], **changes})
+
+    return change
+
+
+OWN_BROKEN = {
+    "not executed": lambda f: (f / MARK).unlink(),
+    "fromnoise-export.json: ": lambda f: (f / MARK).write_bytes((f / MARK).read_bytes()[:-9]),
+    "lacks 'run'": lambda f: (f / MARK).write_text("{}"),
+    "other images": marked(spec={"channels": 3, "height": 8, "width": 8, "classes": [], "low": -1, "high": 1}),
+    "sigma_data": marked(sigma_data=float("inf")),
+    "label_counts": marked(data={"name": "digits", "label_counts": [-1] * 10}),
+    "net.wdth": options(wdth=8),
+    "another network": options(width=16),
+    "spec.channels": lambda f: rewrite(f, "unet/config.json", channels=0),
+    "unet/config.json is missing": lambda f: (f / "unet/config.json").unlink(),
+    "diffusion_pytorch_model.safetensors is missing": lambda f: (f / WEIGHTS).unlink(),
+    "leave.bias holds": lambda f: weights(lambda found: found["net.leave.bias"].fill_(float("nan")))(f),
+    "leave.bias": lambda f: weights(lambda found: found.pop("net.leave.bias"))(f),
+    "other shapes for leave.bias": lambda f: weights(lambda found: found.update({"net.leave.bias": torch.ones(2)}))(f),
+    "scheduler_config.json cannot be read": lambda f: (f / "scheduler/scheduler_config.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("word", OWN_BROKEN)
+def test_a_broken_export_of_ours_is_named_and_nothing_written(word, exported, tmp_path, capsys):
+    shutil.copytree(exported, tmp_path / "source")
+    OWN_BROKEN[word](tmp_path / "source")
+    assert main(["import", str(tmp_path / "source"), "--output_dir", str(tmp_path / "run")]) == 4
+    said = capsys.readouterr().err
+    assert word in said and len(said.strip().splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
 OLD_NAMES = {"to_q.": "query.", "to_k.": "key.", "to_v.": "value.", "to_out.0.": "proj_attn."}
@@ -377,6 +433,14 @@ def test_a_state_dict_becomes_a_run_and_pickles_are_not_executed(trained, tmp_pa
     )
     assert again.settings == Run(tmp_path / "run").settings and "state_dict" in again.metadata["imported"]["notes"][0]
     assert (one.images == other.images).all()
+    broken = {**net.state_dict(), "leave.bias": torch.full_like(net.leave.bias, float("nan"))}
+    torch.save(broken, tmp_path / "nan.pt")
+    torch.save({**net.state_dict(), "leave.bias": torch.zeros(7)}, tmp_path / "shape.pt")
+    torch.save({}, tmp_path / "empty.pt")
+    for name in ("nan.pt", "shape.pt", "empty.pt"):
+        assert main(["import", "--state_dict", str(tmp_path / name), *small, "--output_dir", str(tmp_path / "2")]) == 4
+        said = capsys.readouterr().err
+        assert name in said and ("leave.bias" in said) == (name != "empty.pt")
     small[-1] = "net.depth=2"
     assert main(["import", "--state_dict", str(tmp_path / "old.pt"), *small, "--output_dir", str(tmp_path / "2")]) == 4
 

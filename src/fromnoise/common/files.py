@@ -7,8 +7,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,33 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
         WriteError: the place cannot be written; the target is then what it was before.
     """
     target = Path(path)
+    write_files({target: content}, durable=durable, advice=advice)
+    return target
+
+
+def write_files(contents: Mapping[Path, bytes], *, durable: bool = False, advice: str = _ADVICE) -> None:
+    """Write all of `contents`, by their paths, or none of them: each takes its place when all have been written.
+
+    Arguments and errors of `write_bytes`.
+    """
+    made: list[Path] = []
+    target = Path()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            if durable:
-                write_through(temporary, content)
-            else:
-                temporary.write_bytes(content)
+        with ExitStack() as stack:
+            for target, content in contents.items():
+                made += [folder for folder in target.parents if not folder.exists()]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporary = stack.enter_context(replacing(target))
+                if durable:
+                    write_through(temporary, content)
+                else:
+                    temporary.write_bytes(content)
     except OSError as error:
+        with suppress(OSError):  # what was made goes again: folders that are not empty by then resist
+            for folder in made:
+                folder.rmdir()
         reason = error.strerror or type(error).__name__
         raise WriteError(f"cannot write '{target}' ({reason}); {advice}") from error
-    return target
 
 
 def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = False, advice: str = _ADVICE) -> Path:

@@ -1,6 +1,6 @@
 """Half-written files that a killed process left: their names, and how they are swept.
 
-    .<12 hexadecimal digits>-<process>-<machine>.tmp      of `fromnoise.common.files.replacing`
+    .<12 hexadecimal digits>-<process>-<machine>.tmp      of `fromnoise.common.files.replacing`, and staged folders
     .config.json.<process>, .metrics.jsonl.<process> ...  of earlier versions
 
 Swept is what bears such a name and whose process has ended on this machine. What another machine wrote stays, and all
@@ -13,6 +13,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -25,19 +26,23 @@ _FORMER = re.compile(
 
 
 def temporary_name() -> str:
-    """A name for a file that is being written, which tells whose it is."""
+    """A name for a file or folder that is being written, which tells whose it is."""
     return f".{uuid.uuid4().hex[:12]}-{os.getpid()}-{_machine()}.tmp"
 
 
-def sweep(folder: Path, *, alone: bool = False) -> None:
+def sweep(folder: Path, *, alone: bool = False, folders: bool = False) -> None:
     """Delete what ended processes left half written in `folder`, not in folders below it; what resists stays.
 
-    alone: nobody else may write there, so that all such files were left.
+    alone: nobody else may write there, so that all such files were left. folders: those that bear such a name, too.
     """
     with suppress(OSError):
         for path in folder.iterdir():
             name = _OURS.fullmatch(path.name) or _FORMER.fullmatch(path.name)
-            if name and path.is_file() and not path.is_symlink() and (alone or _ended(name)):
+            if name is None or path.is_symlink() or not (alone or _ended(name)):
+                continue
+            if folders and path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.is_file():
                 with suppress(OSError):
                     path.unlink()
 

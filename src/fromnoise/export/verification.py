@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fromnoise.common.errors import CheckpointError
+from fromnoise.common.errors import CheckpointError, WriteError
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.samplers.loop import start_noise
@@ -92,10 +92,17 @@ def run_check(script: str, folder: Path, inputs: Mapping[str, Any], **environmen
 
     Raises:
         CheckpointError: where the process fails; with its last line.
+        WriteError: where the folder for temporary files is full.
     """
     with tempfile.TemporaryDirectory() as scratch:
         given, made = Path(scratch, "given.npz"), Path(scratch, "made.npy")
-        np.savez(given, **inputs)
+        try:
+            np.savez(given, **inputs)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write '{given}' ({error.strerror or error}), which the export is compared by; set TMPDIR to a "
+                "folder with space"
+            ) from error
         done = subprocess.run(
             [
                 sys.executable,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromnoise.common.errors import CheckpointError
+from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.files import write_bytes
 from fromnoise.common.progress import report_progress
 from fromnoise.report.model_card import CardContents, model_card
@@ -17,15 +18,17 @@ from fromnoise.run.folder import RunFolder
 if TYPE_CHECKING:
     from fromnoise.run.opened import OpenedRun
 
+_OURS, _HEADER = b"\n- fromnoise\n", 1000  # a tag of every model card, and the bytes in which it is looked for
+
 
 def model_title(run: OpenedRun) -> str:
     """The model's name: its data and its recipe."""
     return f"{run.metadata['data']['name']}, {run.settings.recipe}"
 
 
-def write_run_card(run: OpenedRun) -> Path:
-    """Write README.md into the run folder; returns its path."""
-    name = run.path.resolve().name
+def write_run_card(run: OpenedRun, name: str = "") -> Path:
+    """Write README.md into the run folder, which is called `name` in it, or as it is; returns its path."""
+    name = name or run.path.resolve().name
     command = shlex.join(["fromnoise", "sample", name])
     usage = f"""\
 ```python
@@ -47,33 +50,56 @@ def write_card(
     *,
     licence: str = "other",
     loader: str = "",
-    image: bool = True,
 ) -> Path:
-    """Write the card of `run` to `path`, and beside it samples.png with its samples where `image` and there are some.
+    """Write the card of `run` to `path`, and beside it samples.png with its samples where there are some.
 
     Arguments:
         usage: how to load it, in Markdown.
         exported: rows about the export.
         licence, loader: as in `CardContents`.
     """
-    shown = _sample_image(run) if image else None
+    shown = _sample_image(run)
     link = ""
     if shown is not None:
         inside = shown.is_relative_to(path.parent)
         link = shown.relative_to(path.parent).as_posix() if inside else "samples.png"
         if not inside:
             write_bytes(path.with_name(link), shown.read_bytes())
+    return write_bytes(path, card_content(run, usage, exported, licence=licence, loader=loader, image=link))
+
+
+def card_content(
+    run: OpenedRun,
+    usage: str,
+    exported: Sequence[tuple[str, str]] = (),
+    *,
+    licence: str = "other",
+    loader: str = "",
+    image: str = "",
+) -> bytes:
+    """The card of `run`, which shows the file `image`; arguments as for `write_card`."""
     card = CardContents(
         title=model_title(run),
         facts=facts(run),
         usage=usage,
         evaluation=sound_json(run.folder, run.folder.evaluation),
-        image=link,
+        image=image,
         licence=licence,
         exported=exported,
         loader=loader,
     )
-    return write_bytes(path, model_card(card).encode())
+    return model_card(card).encode()
+
+
+def card_beside(path: Path) -> Path:
+    """Where the card of the exported file `path` goes; UsageError where somebody's own text is there."""
+    card = path.with_suffix(".md")
+    with suppress(OSError):
+        if _OURS not in card.read_bytes()[:_HEADER]:
+            raise UsageError(
+                f"'{card}' is there and is not a model card of fromnoise, which goes there; give another name"
+            )
+    return card
 
 
 def sound_json(folder: RunFolder, path: Path) -> dict[str, Any] | None:

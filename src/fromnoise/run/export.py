@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fromnoise.common.errors import CheckpointError, UsageError, WriteError
-from fromnoise.common.files import check_writable, write_bytes, write_json
+from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.files import check_writable, write_bytes, write_files, write_json
 from fromnoise.common.text import some
 from fromnoise.common.version import __version__
 from fromnoise.export.verification import TOLERANCE, on_cpu, reference, run_check
-from fromnoise.run.card import model_title, write_card
+from fromnoise.run.card import card_beside, card_content, model_title, write_card
 from fromnoise.run.diffusers_source import MARK, described
 from fromnoise.run.hub import check_hub, upload
 from fromnoise.run.int8_quality import NUM, int8_quality
+from fromnoise.run.staging import staged_folder
 
 if TYPE_CHECKING:
     from fromnoise.export.diffusers_files import DiffusersFiles
@@ -81,7 +79,7 @@ def export_diffusers(request: ExportRequest) -> Exported:
     from fromnoise.export.diffusers_files import diffusers_files
     from fromnoise.export.usage import diffusers_usage
 
-    with staged_folder(request.path) as folder:
+    with staged_folder(request.path, MARK) as folder:
         model = on_cpu(request.model)
         made = diffusers_files(model, request.run.settings)
         for name, content in made.files.items():
@@ -111,6 +109,7 @@ def export_onnx(request: ExportRequest) -> Exported:
     from fromnoise.export.usage import onnx_usage
 
     path = _ending(request.path, ".onnx")
+    card = card_beside(path)
     model = on_cpu(request.model)
     made = onnx_file(model, sampler=request.sampler, half=request.half, int8=request.int8)
     difference = made.difference / (model.spec.high - model.spec.low)
@@ -123,9 +122,8 @@ def export_onnx(request: ExportRequest) -> Exported:
         measured = [("mean difference", f"{found.mean:.1e}"), ("Fréchet distance", found.distances)]
         measured += [("file", _sizes(made))]
     rows = [*_rows(model, compared, difference), *measured, *_onnx_rows(made)]
-    write_bytes(path, made.content)
     usage = onnx_usage(model, made, path.name, request.sampler)
-    write_card(request.run, path.with_suffix(".md"), usage, rows, licence=request.licence, image=False)
+    write_files({path: made.content, card: card_content(request.run, usage, rows, licence=request.licence)})
     return Exported(path, difference, f"{_part(request)}, opset {made.opset}{words}")
 
 
@@ -141,14 +139,14 @@ def export_torch(request: ExportRequest) -> Exported:
     from fromnoise.export.usage import torch_usage
 
     path = _ending(request.path, ".pt2")
+    card = card_beside(path)
     model = on_cpu(request.model)
     made = torch_file(model, sampler=request.sampler)
     difference = made.difference / (model.spec.high - model.spec.low)
     compared = f"batches of {some(list(map(str, BATCHES)), 3)} with torch.export.load in a process of its own"
     rows = [*_rows(model, compared, difference), *_input_rows(made.inputs), ("torch", torch.__version__)]
-    write_bytes(path, made.content)
     usage = torch_usage(model, made, path.name, request.sampler)
-    write_card(request.run, path.with_suffix(".md"), usage, rows, licence=request.licence, image=False)
+    write_files({path: made.content, card: card_content(request.run, usage, rows, licence=request.licence)})
     return Exported(path, difference, f"{_part(request)}, torch.export of torch {torch.__version__}")
 
 
@@ -197,7 +195,7 @@ def export_space(request: ExportRequest) -> Exported:
     """
     from fromnoise.export.space_files import space_facts, space_files
 
-    with staged_folder(request.path) as folder:
+    with staged_folder(request.path, MARK) as folder:
         made = export_diffusers(replace(request, path=folder / "model"))
         model, title = on_cpu(request.model), model_title(request.run)
         stock = not (folder / "model" / "pipeline.py").exists()
@@ -243,37 +241,6 @@ def _accepted(difference: float, most: float = TOLERANCE) -> float:
             f"{most:g} was expected; nothing was written"
         )
     return difference
-
-
-@contextmanager
-def staged_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside `path` to write to, which takes its place at the end, or goes with an error.
-
-    Raises:
-        UsageError: where `path` is something else than an export of ours.
-        WriteError: where it cannot be written.
-    """
-    if path.exists() and not (path / MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise UsageError(f"'{path}' is there and is not an export of fromnoise; give another name, or remove it")
-    token = uuid.uuid4().hex[:12]
-    folder, old = (path.with_name(f".{kind}-{token}") for kind in ("export", "trash"))
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        if path.exists():
-            path.rename(old)
-        try:
-            folder.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-    except OSError as error:
-        reason = error.strerror or error
-        raise WriteError(f"cannot write '{path}' ({reason}); choose a place you may write to") from error
-    finally:
-        for left in (folder, old):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _mark(kind: str, model: TrainedModel, difference: float) -> dict[str, Any]:

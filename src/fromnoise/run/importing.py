@@ -273,5 +273,6 @@ def _write(target: Path, found: DiffusersSource, images: ArrayData | None, origi
             found.images,
             {"model.safetensors": save(weights), "state.json": json.dumps(state).encode()},
         )
-        OpenedRun(staged, device="cpu").model()  # reads all of it again
-    write_run_card(OpenedRun(target, device="cpu"))
+        run = OpenedRun(staged, device="cpu")
+        run.model()  # reads all of it again
+        write_run_card(run, target.resolve().name)
