@@ -61,6 +61,8 @@ def test_what_is_seen_is_what_the_network_predicts(ask, tiny_run):
     assert [one["distance"] for one in found["nearest"]] == pytest.approx(distances[0].tolist())
     mean = data.images.double().mean(0)[0].numpy()
     assert np.abs(opened(found["images"]["average"]) - mean).max() <= 0.51
+    again = ask("look", LOOK).json()
+    assert (again["images"], again["errors"]) == (found["images"], found["errors"]), "looking changes nothing"
 
 
 def test_validation_and_drawn_images(ask, tiny_run):

@@ -121,6 +121,15 @@ def test_a_process_of_somebody_else_is_not_stopped(client_of, root, tmp_path):
         other.wait()
 
 
+@pytest.mark.parametrize("name", ["%2e%2e", "other", "%2e"])
+def test_only_what_was_begun_here_is_told_of(studio, tmp_path, name):
+    (tmp_path / "runs" / "other").mkdir(parents=True)
+    for folder in (tmp_path, tmp_path / "runs", tmp_path / "runs" / "other"):
+        (folder / "training.log").write_text("secret")
+    answer = studio.get(f"/api/new/begun/{name}")
+    assert answer.status_code == 404 and "secret" not in answer.text
+
+
 def test_nothing_is_begun_without_the_token(client):
     answer = client.post("/api/new/begin", json={**WISH, "name": "mine"}, headers=HEADERS)
     assert answer.status_code == 401

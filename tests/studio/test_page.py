@@ -177,6 +177,8 @@ def test_everyone_can_use_it(open_page, axe, width, theme, locale):
     assert serious(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     of_run(page)
+    links = page.locator("nav a").evaluate_all("(all) => all.map((one) => one.getBoundingClientRect().right)")
+    assert max(links) <= width, "every view is seen without scrolling sideways"
     page.locator("details").first.locator("summary").click()
     assert serious(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width

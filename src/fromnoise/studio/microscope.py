@@ -146,7 +146,7 @@ def _on(model: TrainedModel, label: Tensor | None) -> Tensor | None:
 def _average(data: RunData, folder: RunFolder, spec: Any) -> Tensor | None:
     """The mean training image, which is the best prediction from nothing but noise."""
     mean = data.mean(folder)
-    return None if mean is None else spec.encode(mean[None])
+    return None if mean is None else spec.encode(mean[None].clone())  # `encode` works in place on floats
 
 
 def _nearest(data: ArrayData, images: Tensor) -> list[dict[str, Any]]:

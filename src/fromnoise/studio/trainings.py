@@ -78,6 +78,10 @@ class Trainings:
         self._stopped.add(process)
         os.kill(process, signal.SIGTERM)
 
+    def begun(self, name: str) -> Path | None:
+        """The path of a training that was begun here under this name; None for any other name."""
+        return next((path for path in self._begun if path.name == name), None)
+
     def ended(self, path: Path) -> int | None:
         """The exit code of a training that was begun here; None while it goes on, or if it was not."""
         begun = self._begun.get(path)

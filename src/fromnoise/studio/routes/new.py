@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from typing import Any
 
@@ -78,9 +77,11 @@ async def begin(request: Request) -> Response:
 
 def begun(request: Request) -> Response:
     """{listed, failed, lines} of a run that was begun here a moment ago."""
-    state, name = request.app.state, request.path_params["name"]
-    path = state.root / name
-    code = state.trainings.ended(path) if re.fullmatch(r"[\w.-]{1,60}", name) else None
+    trainings = request.app.state.trainings
+    path = trainings.begun(request.path_params["name"])
+    if path is None:
+        raise HTTPException(404)
+    code = trainings.ended(path)
     lines, listed = last_lines(path), (path / "config.json").is_file()
     failed = code is not None and code != 0 and not listed
     if failed:

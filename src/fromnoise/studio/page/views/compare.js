@@ -34,8 +34,8 @@ async function show(main, context) {
 function picker(all, asked, words) {
   const boxes = all.map((row) => {
     const at = asked.indexOf(row.id), box = h("input", { type: "checkbox", checked: at >= 0, value: row.id, disabled: at < 0 && asked.length >= MOST });
-    const key = h("span", { class: "key" });
-    if (at >= 0) key.style.background = `var(${COLOURS[at]})`;
+    const key = at >= 0 ? h("span", { class: "key" }) : null;
+    if (key) key.style.background = `var(${COLOURS[at]})`;
     box.onchange = () => { location.hash = `#/compare/${box.checked ? [...asked, row.id] : asked.filter((id) => id !== row.id)}`; };
     return h("label", { class: "field choice" }, box, key, row.name);
   });
