@@ -261,6 +261,37 @@ def test_runs_are_compared(open_page, expect, axe, root):
         shutil.rmtree(other)
 
 
+def test_a_run_is_renamed_deleted_and_put_back(open_page, expect, axe, root):
+    shutil.copytree(root / "digits-tiny", root / "another")
+    try:
+        page = open_page()
+        page.get_by_role("link", name="another").click()
+        page.get_by_role("button", name="Rename").click()
+        assert serious(page, axe) == []
+        page.get_by_role("textbox", name="A new name").fill("digits-tiny")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog").get_by_role("alert")).to_contain_text("already")
+        page.said.clear()  # browsers log what is refused
+        page.get_by_role("textbox", name="A new name").fill("renamed")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("renamed")
+        page.get_by_role("button", name="Delete").click()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        assert (root / "renamed").is_dir()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("row")).to_have_count(2)
+        assert not (root / "renamed").exists()
+        page.get_by_role("button", name="Put back").click()
+        expect(page.get_by_role("row", name=re.compile("renamed"))).to_be_visible()
+        assert (root / "renamed" / "config.json").is_file()
+    finally:
+        page.goto("about:blank")
+        for name in ("another", "renamed", ".trash"):
+            shutil.rmtree(root / name, ignore_errors=True)
+
+
 def test_the_data_are_shown_class_by_class(open_page, expect, axe, tiny_run):
     page = open_page()
     of_run(page)

@@ -6,7 +6,6 @@ A process goes on when the studio ends. What it prints goes into training.log of
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,10 +18,10 @@ from fromnoise.common.errors import BusyError, UsageError
 from fromnoise.common.text import visible
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import Status, status_of
+from fromnoise.studio.trash import check_name
 
 LOG = "training.log"
 MOST = 4  # trainings of this studio at once
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 _LAST_BYTES, _LAST_LINES = 8192, 30
 
 
@@ -40,8 +39,7 @@ class Trainings:
             UsageError: for a name that cannot be a folder's, or is one already.
             BusyError: MOST trainings go on.
         """
-        if not _NAME.fullmatch(name) or name.endswith("."):
-            raise UsageError(f"'{name[:60]}' is not a name for a run; give letters, digits, '-', '_' and '.'")
+        check_name(name)
         if (root / "config.json").exists():
             raise UsageError("this studio shows one run alone; open it on the folder of all runs to begin another")
         path = root / name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs, tools
+from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs, tools, trash
 
 ROUTES = [
     *page.ROUTES,
@@ -15,4 +15,5 @@ ROUTES = [
     *data.ROUTES,
     *report.ROUTES,
     *tools.ROUTES,
+    *trash.ROUTES,
 ]

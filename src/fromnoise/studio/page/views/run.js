@@ -2,6 +2,7 @@
 import { ask } from "../api.js";
 import { byId, command, h, put } from "../dom.js";
 import { RUN_VIEWS } from "./table.js";
+import { keepers } from "./trash.js";
 
 /** Put the head into `main`; returns {update}, which takes what `live` of the server tells. */
 export function head(main, context, about, current) {
@@ -22,14 +23,15 @@ export function head(main, context, about, current) {
     };
     return button;
   };
-  const stop = act("stop"), resume = act("resume"), fault = h("p", { class: "wrong small", role: "alert" });
-  main.append(h("div", { class: "row" }, h("h1", {}, row.name), state, h("span", { class: "push" }), stop, resume), under, fault, note, tabs);
+  const stop = act("stop"), resume = act("resume"), fault = h("p", { class: "wrong small", role: "alert" }), keep = keepers(context, row);
+  main.append(h("div", { class: "row" }, h("h1", {}, row.name), state, h("span", { class: "push" }), ...keep, stop, resume), under, fault, note, tabs);
   let shown = "";
   const update = ({ row: now, lines, checkpoints }) => {
     if (state.textContent !== words.states[now.state]) context.say(words.became(now.name, words.states[now.state]));
     state.className = `state ${now.state}`;
     put(state, words.states[now.state]);
     stop.hidden = now.state !== "training";
+    for (const button of keep) button.hidden = now.state === "training";
     resume.hidden = !["stopped", "failed"].includes(now.state) || now.error !== "" || checkpoints.length === 0;
     const text = JSON.stringify([now.state, now.message, now.error, lines]);
     if (text === shown) return;

@@ -2,6 +2,7 @@
 import { ask, follow } from "../api.js";
 import { ago, command, duration, h, number, percent, whole } from "../dom.js";
 import { WORDS } from "../words/runs.js";
+import { trash } from "./trash.js";
 
 // column -> [what it sorts by, whether it is a number, where it is left out]
 const COLUMNS = {
@@ -68,6 +69,7 @@ async function show(main, context) {
   place.textContent = words.below(first.folder);
   for (const row of first.runs) rows.set(row.id, row);
   draw();
+  main.append(await trash(context));
   follow("/api/runs/live", "runs", (changed, gone) => {
     for (const [id, row] of Object.entries(changed)) {
       const before = rows.get(id);
