@@ -79,12 +79,12 @@ def film(data: str, budget: str, out: Path) -> None:
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light", locale="en-US")
             page.goto(address)
             taken = Film(page)
-            page.get_by_role("link", name=data).click()
+            page.get_by_role("link", name=data, exact=True).click()
             page.wait_for_selector(".film img:not([hidden])", timeout=300_000)
             while training.poll() is None:
                 taken.take(250)
                 time.sleep(1.0)
-            page.get_by_text("finished").wait_for()
+            page.locator("#state.finished").wait_for()
             taken.take(1500)
             page.get_by_role("link", name="Playground").click()
             page.wait_for_selector(".stage[data-drawn]")
@@ -95,7 +95,7 @@ def film(data: str, budget: str, out: Path) -> None:
             page.get_by_role("link", name="Microscope").click()
             page.wait_for_selector(".walk[data-drawn]")
             for part in (10, 30, 50, 70, 85, 95):
-                page.get_by_label("Noise").fill(str(part))
+                page.get_by_role("slider", name="Noise").fill(str(part))
                 page.wait_for_timeout(600)
                 taken.take(600)
             browser.close()

@@ -121,6 +121,25 @@ def test_a_process_of_somebody_else_is_not_stopped(client_of, root, tmp_path):
         other.wait()
 
 
+def test_a_queue_is_worked_off_whatever_becomes_of_a_run(studio, tmp_path):
+    small = {**WISH, "epochs": 0.05}
+    assert studio.post("/api/new/enqueue", json={**WISH, "epochs": 400, "name": "one"}).json() == {"waiting": []}
+    for name in ("two", "three", "four"):
+        waiting = studio.post("/api/new/enqueue", json={**small, "name": name}).json()["waiting"]
+    assert waiting == ["two", "three", "four"] and studio.get("/api/new/queue").json()["waiting"] == waiting
+    assert studio.post("/api/new/enqueue", json={**small, "name": "two"}).status_code == 400
+    assert studio.post("/api/new/leave", json={"name": "three"}).json()["waiting"] == ["two", "four"]
+    process = studio.app.state.trainings._begun[tmp_path / "runs" / "one"]
+    process.kill()
+    process.wait()
+    (tmp_path / "runs" / "two").mkdir()  # somebody else took its place
+    assert studio.get("/api/new/queue").json()["waiting"] == []
+    until(lambda: studio.get("/api/new/begun/four").json()["listed"])
+    rows = lambda: {row["name"]: row["state"] for row in studio.get("/api/runs").json()["runs"]}  # noqa: E731
+    until(lambda: rows().get("four") == "finished")
+    assert "three" not in rows() and "two" not in rows()
+
+
 @pytest.mark.parametrize("name", ["%2e%2e", "other", "%2e"])
 def test_only_what_was_begun_here_is_told_of(studio, tmp_path, name):
     (tmp_path / "runs" / "other").mkdir(parents=True)

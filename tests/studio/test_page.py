@@ -330,6 +330,31 @@ def test_a_run_is_begun_from_the_page_stopped_and_continued(open_page, expect, a
         shutil.rmtree(root / "from-the-page", ignore_errors=True)
 
 
+def test_a_run_waits_in_the_queue_and_leaves_it(open_page, expect, axe, root):
+    page = open_page()
+    page.get_by_role("link", name="New run").click()
+    page.get_by_role("combobox", name="Recipe").select_option("default-tiny")
+    page.get_by_role("spinbutton", name="Epochs").fill("400")
+    queue = page.get_by_role("region", name="Queue")
+    try:
+        for name in ("first", "second"):
+            page.get_by_role("textbox", name="Name").fill(name)
+            page.get_by_role("button", name="Add to the queue").click()
+            expect(page.get_by_text(f"{name} waits")).to_be_visible()
+        expect(queue.get_by_role("listitem")).to_contain_text(["second"])
+        assert serious(page, axe) == []
+        queue.get_by_role("button", name="Take out").click()
+        expect(queue.get_by_role("listitem")).to_have_count(0)
+        page.get_by_role("link", name="Runs").click()
+        page.get_by_role("link", name="first").click(timeout=60_000)
+        expect(page.locator("#state")).to_have_text("training", timeout=60_000)
+        page.get_by_role("button", name="Save and stop").click()
+        expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
+    finally:
+        page.goto("about:blank")
+        shutil.rmtree(root / "first", ignore_errors=True)
+
+
 def test_an_image_lies_under_the_microscope(open_page, expect, axe):
     page = open_page()
     of_run(page)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.datastructures import State
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fromnoise.common.errors import PortError, UsageError
 from fromnoise.studio.app import build_app
-from fromnoise.studio.index import RunIndex
-from fromnoise.studio.live import Streams
 from fromnoise.studio.security import Access
 
 PORT = 8420
@@ -118,7 +117,7 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
         lifespan="off",
     )
 
-    server = _Server(config, app.state.index, app.state.streams, until_closed)
+    server = _Server(config, app.state, until_closed)
     server.announce = lambda: announce(f"http://{shown}:{port}/?token={access.token}")
     try:
         with listening:
@@ -132,9 +131,10 @@ class _Server(uvicorn.Server):
 
     announce: Callable[[], Any]
 
-    def __init__(self, config: uvicorn.Config, index: RunIndex, streams: Streams, until_closed: bool) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, until_closed: bool) -> None:
         super().__init__(config)
-        self.index, self.streams, self.until_closed = index, streams, until_closed
+        self.index, self.streams, self.trainings = state.index, state.streams, state.trainings
+        self.until_closed = until_closed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""
@@ -144,6 +144,8 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to end; asked ten times a second."""
+        if counter % 10 == 0:
+            self.trainings.advance()
         if self.until_closed and counter % 50 == 49 and self.streams.idle > _LINGER and not self._trains():
             self.should_exit = True
         ending = await super().on_tick(counter)
@@ -151,7 +153,7 @@ class _Server(uvicorn.Server):
         return ending
 
     def _trains(self) -> bool:
-        return any(row["state"] == "training" for row in self.index.rows().values())
+        return bool(self.trainings.waiting) or any(row["state"] == "training" for row in self.index.rows().values())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then the rest."""

@@ -1,6 +1,7 @@
 """Trainings that the page begins, stops and continues: the ordinary command, as a process of its own.
 
-A process goes on when the studio ends. What it prints goes into training.log of its run folder.
+A process goes on when the studio ends. What it prints goes into training.log of its run folder. Runs that wait in
+the queue begin one after another, when no training of this studio goes on; they are forgotten when the studio ends.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from fromnoise.studio.trash import check_name
 
 LOG = "training.log"
 MOST = 4  # trainings of this studio at once
+MOST_WAITING = 50
 _LAST_BYTES, _LAST_LINES = 8192, 30
 
 
@@ -31,6 +34,8 @@ class Trainings:
 
     _begun: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
     _stopped: set[int] = field(default_factory=set)
+    _waiting: dict[Path, list[str]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def begin(self, root: Path, name: str, words: Sequence[str]) -> Path:
         """Begin a new run called `name` below `root`: `words` follow `fromnoise train`. Returns its path.
@@ -39,14 +44,53 @@ class Trainings:
             UsageError: for a name that cannot be a folder's, or is one already.
             BusyError: MOST trainings go on.
         """
+        path = self._free(root, name)
+        path.mkdir(parents=True)
+        self._start(path, [*words, "--output_dir", str(path)])
+        return path
+
+    def enqueue(self, root: Path, name: str, words: Sequence[str]) -> None:
+        """Begin a new run when those before it have ended, however they did.
+
+        Raises:
+            UsageError: for a name that cannot be a folder's, or is one already.
+            BusyError: MOST_WAITING wait.
+        """
+        with self._lock:
+            path = self._free(root, name)
+            if len(self._waiting) >= MOST_WAITING:
+                raise BusyError(f"{MOST_WAITING} runs wait already; take one out of the queue")
+            self._waiting[path] = list(words)
+        self.advance()
+
+    def leave(self, name: str) -> None:
+        """Take a run out of the queue."""
+        with self._lock:
+            for path in [path for path in self._waiting if path.name == name]:
+                del self._waiting[path]
+
+    @property
+    def waiting(self) -> list[str]:
+        """The names of the runs in the queue, the next one first."""
+        return [path.name for path in list(self._waiting)]
+
+    def advance(self) -> None:
+        """Begin the next run of the queue if no training of this studio goes on."""
+        with self._lock:
+            while self._waiting and not any(one.poll() is None for one in self._begun.values()):
+                path = next(iter(self._waiting))
+                words = self._waiting.pop(path)
+                with suppress(UsageError, OSError):  # its folder is there by now, or cannot be: the next one's turn
+                    self.begin(path.parent, path.name, words)
+
+    def _free(self, root: Path, name: str) -> Path:
+        """Where a new run called `name` will lie; UsageError where it cannot."""
         check_name(name)
         if (root / "config.json").exists():
             raise UsageError("this studio shows one run alone; open it on the folder of all runs to begin another")
         path = root / name
-        if path.exists():
+        if path.exists() or path in self._waiting:
             raise UsageError(f"there is a run or a folder called '{name}' already; give another name")
-        path.mkdir(parents=True)
-        self._start(path, [*words, "--output_dir", str(path)])
         return path
 
     def resume(self, folder: RunFolder) -> None:

@@ -75,6 +75,27 @@ async def begin(request: Request) -> Response:
     return Json({"run": run_id(path.relative_to(state.root).as_posix())})
 
 
+async def enqueue(request: Request) -> Response:
+    """Begin a run after those that train or wait; {waiting}: the names in the queue."""
+    wanted = await read_fields(request, {**_FIELDS, "name": str})
+    state = request.app.state
+    state.trainings.enqueue(state.root, wanted["name"], _words(request, wanted))
+    return queue(request)
+
+
+async def leave(request: Request) -> Response:
+    """Take a run out of the queue; {waiting}."""
+    request.app.state.trainings.leave((await read_fields(request, {"name": str}))["name"])
+    return queue(request)
+
+
+def queue(request: Request) -> Response:
+    """{waiting}: the names of the runs in the queue, the next one first."""
+    trainings = request.app.state.trainings
+    trainings.advance()
+    return Json({"waiting": trainings.waiting})
+
+
 def begun(request: Request) -> Response:
     """{listed, failed, lines} of a run that was begun here a moment ago."""
     trainings = request.app.state.trainings
@@ -137,6 +158,9 @@ ROUTES = [
     Route("/api/new", choices),
     Route("/api/new/estimate", estimate, methods=["POST"]),
     Route("/api/new/begin", begin, methods=["POST"]),
+    Route("/api/new/queue", queue),
+    Route("/api/new/enqueue", enqueue, methods=["POST"]),
+    Route("/api/new/leave", leave, methods=["POST"]),
     Route("/api/new/begun/{name:str}", begun),
     Route(f"{_RUN}/stop", stop, methods=["POST"]),
     Route(f"{_RUN}/resume", resume, methods=["POST"]),

@@ -9,7 +9,7 @@ async function show(main, context) {
   const [choices, { runs }] = await Promise.all([ask("/api/new", { signal }), ask("/api/runs", { signal })]);
   const taken = new Set(runs.map((row) => row.name));
   const form = new Form(choices, taken, words);
-  const said = h("p", { role: "status", class: "quiet" }), estimate = h("dl", { class: "facts" }), lines = h("pre", { tabindex: "0", hidden: true });
+  const said = h("p", { role: "status", class: "quiet" }, words.hint), estimate = h("dl", { class: "facts" }), lines = h("pre", { tabindex: "0", hidden: true });
   const busy = (text) => { put(said, text); said.className = "quiet"; form.disable(true); };
   const failed = (text) => { put(said, text); said.className = "wrong"; form.disable(false); };
 
@@ -36,8 +36,21 @@ async function show(main, context) {
       if (!signal.aborted) failed(error.message);
     }
   };
+  const waiting = new Waiting(words, signal);
+  form.enqueue.onclick = async () => {
+    if (!form.box.reportValidity()) return;
+    try {
+      const name = form.name.value.trim();
+      waiting.draw(await ask("/api/new/enqueue", { signal, body: { ...form.wish(), name } }));
+      form.take(name);
+      put(said, words.queued(name));
+      said.className = "quiet";
+    } catch (error) {
+      if (!signal.aborted) failed(error.message);
+    }
+  };
   main.append(h("h1", {}, words.view), h("p", { class: "quiet" }, words.lead), h("div", { class: "grid" },
-    h("section", { class: "card" }, h("h2", {}, words.what), form.box), h("section", { class: "card" }, h("h2", {}, words.takes), said, lines, estimate)));
+    h("section", { class: "card" }, h("h2", {}, words.what), form.box), h("section", { class: "card" }, h("h2", {}, words.takes), said, lines, estimate), waiting.box));
 }
 
 /** Wait until the run is listed, then show it; an Error with its last line where it could not begin. */
@@ -49,6 +62,27 @@ async function begun(name, run, signal, words, box) {
     box.hidden = lines.length === 0;
     put(box, lines.join("\n"));
     await new Promise((done) => setTimeout(done, 400));
+  }
+}
+
+/** The runs that wait for their turn. */
+class Waiting {
+  constructor(words, signal) {
+    Object.assign(this, { words, signal });
+    this.list = h("ol", { class: "trash" });
+    this.none = h("p", { class: "quiet" }, words.queue_empty);
+    this.box = h("section", { class: "card", "aria-label": words.queue }, h("h2", {}, words.queue), h("p", { class: "quiet small" }, words.queue_help), this.none, this.list);
+    const look = async () => { try { this.draw(await ask("/api/new/queue", { signal })); } catch { /* the next look may find it */ } };
+    const timer = setInterval(look, 2000);
+    signal.addEventListener("abort", () => clearInterval(timer));
+    look();
+  }
+
+  draw({ waiting }) {
+    this.none.hidden = waiting.length > 0;
+    const leave = (name) => async () => this.draw(await ask("/api/new/leave", { signal: this.signal, body: { name } }));
+    if (waiting.join() !== this.shown) this.list.replaceChildren(...waiting.map((name) => h("li", { class: "row" }, name, h("button", { type: "button", onclick: leave(name) }, this.words.leave))));
+    this.shown = waiting.join();
   }
 }
 
@@ -67,9 +101,10 @@ class Form {
     const length = h("fieldset", {}, h("legend", {}, words.fields.length), h("div", { class: "row" }, h("label", { class: "field" }, this.by[0], words.time), this.budget, h("span", { class: "quiet small" }, words.time_help)),
       h("div", { class: "row" }, h("label", { class: "field" }, this.by[1], words.epochs), this.epochs));
     this.estimate = h("button", { type: "button" }, words.estimate);
+    this.enqueue = h("button", { type: "button" }, words.enqueue);
     this.begin = h("button", { type: "submit", class: "main" }, words.begin);
     this.box = h("form", { class: "new" }, row("data", this.data), this.about, row("recipe", this.recipe), length, row("seed", this.seed), row("name", this.name),
-      h("div", { class: "row" }, this.begin, this.estimate));
+      h("div", { class: "row" }, this.begin, this.enqueue, this.estimate));
     this.budget.onfocus = () => { this.by[0].checked = true; };
     this.epochs.onfocus = () => { this.by[1].checked = true; };
     const suggest = () => {
@@ -80,11 +115,12 @@ class Form {
       put(this.about, one.about);
     };
     this.data.onchange = this.recipe.onchange = suggest;
+    this.take = (name) => { taken.add(name); suggest(); };
     suggest();
   }
 
   disable(yes) {
-    this.begin.disabled = this.estimate.disabled = yes;
+    this.begin.disabled = this.enqueue.disabled = this.estimate.disabled = yes;
   }
 
   wish() {
