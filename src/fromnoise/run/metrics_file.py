@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import CheckpointError, WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import read_regular, write_bytes
 
 Line = dict[str, Any]
 _ADVICE = "free some space, or allow writing there"
@@ -83,7 +83,7 @@ class MetricsFile:
     def _parsed(self) -> list[tuple[bytes, Line | None]]:
         """Every line as it is on the disk, with its content, None where it is damaged."""
         try:
-            content = self.path.read_bytes()
+            content = read_regular(self.path)
         except FileNotFoundError:
             return []
         except OSError as error:
