@@ -82,6 +82,13 @@ def test_a_runtime_that_no_page_from_the_disk_can_load_is_refused(tmp_path):
     assert web_runtime(tmp_path).binary == b"wasm"
 
 
+def test_a_sampler_without_a_name_is_refused_where_it_chooses_nothing(tmp_path, capsys):
+    for kind in ("diffusers", "html", "space", "hub"):
+        assert main(["export", "run", "--to", kind, str(tmp_path / "x.html"), "--sampler"]) == 2
+        said = capsys.readouterr().err
+        assert "--sampler" in said and kind in said
+
+
 def test_the_verb_writes_a_page(run, package, tmp_path, capsys):
     out = tmp_path / "digits.html"
     assert main(["export", str(run), "--to", "html", str(out), "--runtime", str(package)]) == 0

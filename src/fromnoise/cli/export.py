@@ -18,6 +18,8 @@ FORMATS = {
     "hub": "the folder for diffusers, uploaded to the Hugging Face Hub as OWNER/NAME",
 }
 
+UNROLLED = ("onnx", "torch")  # which hold the denoiser, or with --sampler all of sampling
+
 
 def add_arguments(parser: Parser) -> None:
     """RUN, --to FORMAT PATH, and how it samples."""
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--to {kind} has an empty path; name the folder or file to write")
     _check_flags(args, kind)
     arguments = {**model_arguments(args, without="sampler"), **({"sampler": args.sampler} if args.sampler else {})}
-    unrolled = args.sampler is not None and kind in ("onnx", "torch")
+    unrolled = args.sampler is not None and kind in UNROLLED
 
     from fromnoise.run import Run
 
@@ -76,6 +78,11 @@ def _check_flags(args: argparse.Namespace, kind: str) -> None:
     ):
         if value and kind != its:
             raise UsageError(f"--{flag} was given with --to {kind}, but it is for {its}; leave it out")
+    if args.sampler == "" and kind not in UNROLLED:
+        raise UsageError(
+            f"--sampler was given without a name, which is for {' and '.join(UNROLLED)}; --to {kind} holds the run's "
+            "sampler as it is, so leave it out or name another"
+        )
     if args.half and args.int8:
         raise UsageError("--half and --int8 were given, but a file has one of them; leave one out")
     if args.num is not None and not args.int8:
