@@ -15,6 +15,7 @@ import pytest
 
 from fromnoise.cli import main
 from fromnoise.studio import serving as module
+from fromnoise.studio.index import RunIndex
 
 SMALL = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
 
@@ -75,6 +76,34 @@ def test_it_ends_at_once_with_a_stream_open(root, serving_on, number):
         began = time.monotonic()
         served.process.send_signal(number)
         assert served.process.wait(10) == 128 + number and time.monotonic() - began < 5
+
+
+def test_a_training_outlives_a_studio_that_is_killed(tmp_path, serving_on):
+    root = tmp_path / "runs"
+    with serving_on(root) as served:
+        origin = f"http://127.0.0.1:{served.port}"
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        browser.open(served.address, timeout=10).close()
+        wish = {"data": "digits", "recipe": "default-tiny", "budget": "", "epochs": 2, "seed": 1, "name": "mine"}
+        headers = {"origin": origin, "content-type": "application/json"}
+        begin = urllib.request.Request(f"{origin}/api/new/begin", json.dumps(wish).encode(), headers)
+        browser.open(begin, timeout=10).close()
+        deadline = time.monotonic() + 90
+        while not (root / "mine" / "config.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        served.process.kill()
+        served.process.wait(10)
+    while RunIndex(root).rows() and only(root)["state"] != "finished":
+        assert time.monotonic() < deadline and only(root)["state"] in ("training", "new")
+        time.sleep(0.2)
+    assert only(root)["images"] == 3000 and only(root)["done"] == 1.0
+
+
+def only(root):
+    """The row of the one run."""
+    (row,) = RunIndex(root).rows().values()
+    return row
 
 
 def test_a_stream_tells_of_a_run_that_begins(tmp_path, root, serving_on):
