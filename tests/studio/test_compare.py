@@ -12,13 +12,13 @@ from fromnoise.common.stored_json import signed
 
 @pytest.fixture
 def pair(root, tmp_path):
-    """A folder with two runs: the second has another batch size and seed."""
+    """A folder with two runs: the second has another batch size and seed, and lacks a setting."""
     for name in ("one", "two"):
         shutil.copytree(root / "digits-tiny", tmp_path / name)
     place = tmp_path / "two" / "config.json"
     record = json.loads(place.read_text())
     record["settings"]["train"] |= {"train_batch_size": 32, "seed": 7}
-    del record["sha256"]
+    del record["settings"]["data"]["store"], record["sha256"]  # as a version wrote that had no such setting
     place.write_text(json.dumps(signed(record)))
     return tmp_path
 

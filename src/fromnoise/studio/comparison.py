@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from fromnoise.common.errors import DataError, FromNoiseError, UsageError
+from fromnoise.common.options import from_dict
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.protocol import comparable, flat
 from fromnoise.evaluation.summary import MEASURES, format_measure
 from fromnoise.run.folder import RunFolder
+from fromnoise.settings import Settings
 
 LEAST, MOST = 2, 6
 
@@ -34,9 +37,9 @@ def comparison(folders: Sequence[RunFolder]) -> dict[str, Any]:
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Every setting by its dotted name, as text; the images by what they are."""
+    """Every setting by its dotted name, as text, those of later versions too; the images by what they are."""
     found = {"data": f"{record['data']['name']} ({record['data']['count']:,})"}
-    for name, value in flat(record["settings"]).items():
+    for name, value in flat(asdict(from_dict(Settings(), record["settings"]))).items():
         if name != "data.source":
             found[name] = "–" if value is None else str(value)
     return found
