@@ -41,7 +41,10 @@ SLOW = {"adding-a-sampler"}  # proves a sampler on every process
 WITHOUT_RESULTS = [page for page in PAGES if "results" not in page.parts]
 READMES = [CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md", CHECKOUT / "CONTRIBUTING.md"]
 # Flags of pip, build, uv, mkdocs and of scripts/ that pages show.
-OTHER_PROGRAMS = {"--extra", "--extra-index-url", "--group", "--strict", "--torch-backend", "--wheel", "--write"}
+OTHER_PROGRAMS = {
+    *("--extra", "--extra-index-url", "--group", "--strict", "--torch-backend", "--wheel", "--write"),
+    *("--data", "--noise", "--repo-type"),
+}
 
 
 def name_of(page: Path) -> str:
