@@ -14,8 +14,8 @@ FORMATS = {
     "onnx": "a .onnx file of the denoiser, with --sampler of the whole sampler",
     "torch": "a .pt2 file of torch.export, of the same",
     "html": "one .html file that samples in a browser, offline",
-    "space": "a folder with a gradio app around the one for diffusers, for here or as a Space of the Hub",
-    "hub": "the folder for diffusers, uploaded to the Hugging Face Hub as OWNER/NAME",
+    "space": "a folder with a gradio app around that for diffusers, as a Space of the Hub",
+    "hub": "the folder for diffusers, uploaded to the Hub; its PATH is OWNER/NAME",
 }
 
 UNROLLED = ("onnx", "torch")  # which hold the denoiser, or with --sampler all of sampling
@@ -24,7 +24,8 @@ UNROLLED = ("onnx", "torch")  # which hold the denoiser, or with --sampler all o
 def add_arguments(parser: Parser) -> None:
     """RUN, --to FORMAT PATH, and how it samples."""
     parser.add_argument("run_folder", metavar="RUN", help="a folder that `fromnoise train` made")
-    words = "; ".join(f"{name}: {about}" for name, about in FORMATS.items())
+    parser.epilog = "formats:\n" + "\n".join(f"  {name:<26}{about}" for name, about in FORMATS.items())
+    words = "what to write, one of the formats below, and where; it replaces an export that is there"
     parser.flag("to", nargs=2, metavar=("FORMAT", "PATH"), required=True, help=words)
     parser.flag("license", "licence", metavar="ID", default="other", help="for the model card, such as apache-2.0")
     parser.flag("half", action="store_true", help="onnx: in float16, with what that changes")

@@ -46,7 +46,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class _OneSpelling(argparse.HelpFormatter):
-    """Help that shows the first spelling of each flag only."""
+    """Help that shows the first spelling of each flag only, and keeps the lines of a table."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings:
