@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.remembered import remembered
-from fromnoise.data.rows import Pixels, Rows
+from fromnoise.data.rows import Pixels, Rows, take
 
 
 class ImageData(Protocol):
@@ -52,7 +52,8 @@ class ArrayData:
     def fetch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """The images and labels at `indices` (B,)."""
         indices = indices.to(self.images.device)
-        return self.images[indices], None if self.labels is None else self.labels[indices]
+        images = self.images[indices] if isinstance(self.images, Rows) else take(self.images, indices)
+        return images, None if self.labels is None else self.labels[indices]
 
     def subset(self, indices: Tensor) -> ArrayData:
         """The images at `indices` (B,) alone."""

@@ -74,7 +74,7 @@ class Rows:
             rows = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
         chosen = rows if self._places is None else self._places[rows]
         self._read_ahead(chosen)
-        found = self._tensor[chosen]
+        found = take(self._tensor, chosen) if isinstance(chosen, Tensor) else self._tensor[chosen]
         return (found[(slice(None), *rest)] if rest else found).contiguous()
 
     def _read_ahead(self, chosen: int | slice | Tensor) -> None:
@@ -111,6 +111,15 @@ class Rows:
             found[start : start + len(part)] = part
             start += len(part)
         return found
+
+
+def take(images: Tensor, indices: Tensor) -> Tensor:
+    """`images[indices]`, which a CPU would copy pixel by pixel: here image by image, with the strides that it has."""
+    if images.device.type != "cpu" or indices.ndim != 1 or bool((indices < 0).any()):
+        return images[indices]
+    if images.stride(1) == 1:  # channels last
+        return images.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
+    return images.index_select(0, indices)
 
 
 Pixels = Tensor | Rows
