@@ -44,11 +44,15 @@ class Npy:
 
     def _mapped(self) -> NDArray[Any]:
         try:
-            return np.load(self._path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+            found = np.load(self._path, mmap_mode="r", allow_pickle=False)
         except OSError as error:
             raise self._wrong(f"cannot be opened ({error.strerror or type(error).__name__})") from error
         except Exception as error:  # damaged headers make NumPy's parser raise nearly every type there is
             raise self._wrong("is damaged or holds pickled objects") from error
+        if isinstance(found, np.ndarray):
+            return found
+        found.close()
+        raise DataError(f"{printable(str(self._path))} is an archive, not one array; name it .npz or save one array")
 
     def _wrong(self, what: str) -> DataError:
         return DataError(f"{printable(str(self._path))} {what}; save it again in that form")
