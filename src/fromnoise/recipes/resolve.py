@@ -109,8 +109,8 @@ class Request:
             names = " and ".join("--" + length.partition(".")[2] for length in given)
             raise UsageError(f"{names} were both given, but only one of them says how long to train; leave one out")
         for duration in ("train.budget", "train.checkpoint_every", "train.answer_within"):
-            if self.changes.get(duration) is not None:
-                parse_duration(self.changes[duration])  # refused now, not after the training
+            if isinstance(value := self.changes.get(duration), str):  # what else it is, `replaced` refuses
+                parse_duration(value)  # refused now, not after the training
         if self.changes.get("train.report_to") is not None:
             check_tracker(self.changes["train.report_to"])
         kept = self.changes.get("train.checkpoints_kept")
