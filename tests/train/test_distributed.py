@@ -1,11 +1,13 @@
 """What processes say to each other: gloo between forked processes, and the environment that torchrun makes."""
 
 import os
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
-from fromnoise.common.errors import DataError, OtherProcessError, ProcessError, UsageError
+from fromnoise.common.errors import DataError, FromNoiseError, OtherProcessError, ProcessError, UsageError
 from fromnoise.train import distributed
 from fromnoise.train.distributed import ALONE, Group, join
 
@@ -73,9 +75,39 @@ def lost(group: Group) -> None:
         group.any(True)
 
 
+def parting(group: Group, through: Path) -> None:
+    """No process ends by an error, or because all is done, while another is still at the last exchange."""
+    gather = group.gather
+
+    def broken():
+        raise DataError("an image is gone")
+
+    def slowly(value):
+        found = gather(value)
+        time.sleep(0.3 * (group.rank == 0))
+        (through / str(group.rank)).touch()
+        return found
+
+    group.gather = slowly
+    with pytest.raises(FromNoiseError):
+        group.each(broken)
+    assert (through / "0").exists()
+    time.sleep(0.3 * (group.rank == 0))
+    (through / "done").touch() if group.rank == 0 else None
+    group.part()
+    assert (through / "done").exists()
+    distributed.PART_SECONDS = 0.1
+    if group.rank == 0:
+        group.part()  # nobody else comes, and nothing is raised
+
+
 @pytest.mark.parametrize(("work", "world"), [(exchange, 2), (exchange, 3), (failures, 3), (lost, 2)])
 def test_processes(work, world, run_processes):
     assert run_processes(work, world) == [0] * world
+
+
+def test_no_process_ends_before_the_others_know(run_processes, tmp_path):
+    assert run_processes(parting, 2, tmp_path) == [0, 0]
 
 
 def test_an_environment_that_is_not_whole_is_refused(monkeypatch):

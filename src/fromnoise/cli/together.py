@@ -38,3 +38,4 @@ def shared_work(args: argparse.Namespace) -> Iterator[Group]:
 
     with sharing(join_training()) as group:
         yield group
+        group.part()

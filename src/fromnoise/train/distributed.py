@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ T = TypeVar("T")
 
 JOIN_SECONDS = 300.0  # until all processes have to be there
 ANSWER_SECONDS = 1800.0  # until a process has to answer, unless `wait_for` says otherwise
+PART_SECONDS = 20.0  # until a process ends although others have not said that they do
 
 
 class Group:
@@ -79,6 +80,12 @@ class Group:
     def barrier(self) -> None:
         """Wait until all processes are here."""
 
+    def part(self) -> None:
+        """Before processes end, wait until all are here; nothing is raised where others are gone.
+
+        A process that ends closes its connections, which can fail the exchange that another is still about to finish.
+        """
+
     def wait_for(self, seconds: float) -> None:
         """From now on, raise LostProcessError where a process does not answer for so long."""
 
@@ -105,6 +112,7 @@ class Group:
         failed = [(rank, *about) for rank, about in enumerate(found) if about is not None]
         if not failed:
             return
+        self.part()
         if isinstance(error, FromNoiseError):
             error.quiet = self.rank > 0  # process 0 says it
         if error is not None:
@@ -124,6 +132,7 @@ class Group:
                         "start all processes with the same command, version and images"
                     )
                     error.quiet = self.rank > 0
+                    self.part()
                     raise error
 
 
@@ -136,6 +145,7 @@ class TorchGroup(Group):
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.local_rank = _number("LOCAL_RANK", self.rank)
         self.local_world = _number("LOCAL_WORLD_SIZE", self.world)
+        self._parted = 0
         self.wait_for(ANSWER_SECONDS)
 
     def wait_for(self, seconds: float) -> None:
@@ -183,6 +193,16 @@ class TorchGroup(Group):
 
         with self._asking():
             dist.barrier(group=self._gloo)
+
+    def part(self) -> None:
+        from torch.distributed.distributed_c10d import _get_default_store
+
+        self._parted += 1
+        names = [f"parted-{self._parted}-{rank}" for rank in range(self.world)]
+        with suppress(RuntimeError):  # the process that holds the store was the last to come, and has ended
+            store = _get_default_store()
+            store.set(names[self.rank], "")
+            store.wait(names, timedelta(seconds=PART_SECONDS))
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -94,6 +94,7 @@ class Votes:
     def _leave(self) -> None:
         if not self._over:
             self.agree(leaving=True)
+            self.group.part()
 
     def _drifted(self) -> ProcessError:
         sums = self.group.gather(self.checksum)
@@ -103,6 +104,7 @@ class Votes:
             "compute the same (the same processors, torch and number of threads), and go on from the newest checkpoint"
         )
         error.quiet = self.group.rank > 0
+        self.group.part()
         return error
 
 
