@@ -110,7 +110,7 @@ def apart(task: str, *words: object) -> dict[str, Any]:
     return found
 
 
-def measure(number: int, resident: int, pictures: int, steps: int, folder: Path) -> dict[str, Any]:
+def measure(number: int, resident: int, pictures: int, steps: int, rounds: int, folder: Path) -> dict[str, Any]:
     """All rows."""
     os.environ["FROMNOISE_CACHE"] = str(folder / "cache")
     array, few, packed = folder / "images.npy", folder / "few.npz", folder / "pictures.zip"
@@ -123,14 +123,25 @@ def measure(number: int, resident: int, pictures: int, steps: int, folder: Path)
     seconds = time.perf_counter() - began
     return {
         "images": number,
+        "resident": resident,
+        "rounds": rounds,
         "bytes": array.stat().st_size,
         "import_seconds": seconds,
         "decoded into memory": apart("load", packed, "never"),
         "decoded into a store": apart("load", packed, "always"),
-        "memory": apart("train", few, steps),
-        ".npy": apart("train", array, steps),
-        "store": apart("train", folder / "store", steps),
+        **in_turns({"memory": few, ".npy": array, "store": folder / "store"}, steps, rounds),
     }
+
+
+def in_turns(sources: dict[str, Path], steps: int, rounds: int) -> dict[str, Any]:
+    """Train on each in turns; the fastest of the rounds, with the most memory and waiting."""
+    turns = [{name: apart("train", path, steps) for name, path in sources.items()} for _ in range(rounds)]
+    rows = {}
+    for name in sources:
+        found = [turn[name] for turn in turns]
+        largest = {key: max(one[key] for one in found) for key in found[0] if found[0][key] is not None}
+        rows[name] = {"data_wait": None, **largest}
+    return rows
 
 
 def page(found: dict[str, Any]) -> str:
@@ -149,13 +160,13 @@ def page(found: dict[str, Any]) -> str:
     ]
     return f"""# Images that outgrow the memory
 
-`python benchmarks/store.py --images {found["images"]}`, on {in_words(found["machine"])}.
+`python benchmarks/store.py --images {found["images"]} --resident {found["resident"]}`, on {in_words(found["machine"])}.
 
 {found["images"]:,} made images of 64x64 RGB, {found["bytes"] / 1e9:.1f} GB, as one .npy;
 `fromnoise data import` copied them into a store in {found["import_seconds"]:,.0f} s. The rows of `.npy` and `store`
-train on all of them but those held out, that of `memory` on fewer; "fetched" is random batches of 128 alone, "trained"
-the smallest U-Net. Anonymous memory is what the process holds beyond its libraries; the cache of the system, which
-gives way to other uses, is not in it.
+train on all of them but those held out, that of `memory` on {found["resident"]:,}; "fetched" is random batches of 128
+alone, "trained" the smallest U-Net, each the fastest of {found["rounds"]} turns. Anonymous memory is what the process
+holds beyond its libraries; the cache of the system, which gives way to other uses, is not in it.
 
 {table([*heading, "and training"], rows)}
 
@@ -172,6 +183,7 @@ def main() -> None:
     parser.add_argument("--resident", type=int, default=100_000)
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each row, of which the fastest is kept")
     parser.add_argument(
         "--folder", type=Path, default=None, help="where the images are made; a temporary one if not given"
     )
@@ -184,7 +196,10 @@ def main() -> None:
         return
     folder = Path(tempfile.mkdtemp(dir=args.folder))
     try:
-        found = {"machine": machine(), **measure(args.images, args.resident, args.pictures, args.steps, folder)}
+        found = {
+            "machine": machine(),
+            **measure(args.images, args.resident, args.pictures, args.steps, args.rounds, folder),
+        }
     finally:
         shutil.rmtree(folder)
     keep(args.to, found, page(found))

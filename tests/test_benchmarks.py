@@ -185,7 +185,8 @@ def test_processes_are_started_timed_and_shown(tmp_path):
 @pytest.mark.slow
 def test_a_store_is_measured_and_holds_little_memory(tmp_path, monkeypatch):
     store = module("store")
-    words = ["--images", "20000", "--resident", "5000", "--pictures", "500", "--steps", "60", "--folder", str(tmp_path)]
+    words = ["--images", "20000", "--resident", "5000", "--pictures", "500", "--steps", "60"]
+    words += ["--rounds", "1", "--folder", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["store.py", *words, "--to", str(tmp_path / "store")])
     store.main()
     found = json.loads((tmp_path / "store.json").read_text())
