@@ -9,6 +9,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import take
 
 
 def numbered(number: int, labels: bool = True) -> ArrayData:
@@ -94,3 +95,14 @@ def test_slots_are_those_of_the_whole_batch():
         for slots in (slice(0, None, 2), slice(1, None, 2), slice(3, None, 4)):
             part, own = batches.batch(step, slots)
             assert torch.equal(part, images[slots]) and torch.equal(own, labels[slots])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
+def test_images_are_taken_as_an_index_takes_them(channels: int, last: bool) -> None:
+    shape = (6, 5, 4, channels) if last else (6, channels, 5, 4)
+    images = torch.arange(6 * 20 * channels, dtype=torch.uint8).reshape(shape)
+    images = images.permute(0, 3, 1, 2) if last else images
+    for indices in (torch.tensor([4, 0, 4]), torch.tensor([-1, 2]), torch.tensor([], dtype=torch.int64)):
+        wanted, found = images[indices], take(images, indices)
+        assert torch.equal(found, wanted) and (found.stride() == wanted.stride() or not len(indices))
