@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "labels shuffled against their images",
         "data/image_data.py",
-        "self.labels[indices]",
-        "self.labels[indices.flip(0)]",
+        "return images, None if self.labels is None else self.labels[indices]",
+        "return images, None if self.labels is None else self.labels[indices.flip(0)]",
         "tests/data/test_batches.py",
     ),
     Mutant(

@@ -44,6 +44,11 @@ class DataOptions:
         "keep decoded images on the disk, not in memory: where they take more than half of what is free (auto)",
     )
 
+    def __post_init__(self) -> None:
+        """`resolution = 32` is a size too."""
+        if type(self.resolution) is int:
+            object.__setattr__(self, "resolution", str(self.resolution))
+
 
 class DataSettings(TypedDict, total=False):
     """The keyword arguments of `load`: the fields of DataOptions but for the source, each optional."""

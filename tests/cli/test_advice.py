@@ -80,8 +80,8 @@ def test_no_text_of_the_package_names_a_flag_that_no_verb_has():
         for text in spoken(ast.parse(file.read_text(encoding="utf-8")))
         for flag in FLAG.findall(text)
     }
-    # Of pip, accelerate and torchrun, and the beginning of a flag.
-    other = {"force", "multi_cpu", "multi_gpu", "nproc", "standalone", "no_"}
+    # Of pip, accelerate, torchrun and hf, and the beginning of a flag.
+    other = {"force", "multi_cpu", "multi_gpu", "nproc", "standalone", "repo", "no_"}
     assert len(named) > 20 and {flag: file for flag, file in named.items() if flag not in known | other} == {}
 
 

@@ -21,6 +21,8 @@ ARGUMENTS = {
     "compare": ["run", "run"],
     "export": ["run", "--to", "diffusers", "there"],
     "import": ["there"],
+    "pack": ["run"],
+    "unpack": ["there"],
     "data": ["inspect", "digits"],
 }
 

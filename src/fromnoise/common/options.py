@@ -142,14 +142,12 @@ def changed(options: T, changes: Mapping[str, Any], section: str) -> T:
 
 
 def _with(options: T, key: str, value: Any) -> T:
-    """`options` with one field set; lists become tuples, whole numbers floats or text where the field is one."""
+    """`options` with one field set; lists become tuples, whole numbers floats where the field is one."""
     if isinstance(value, list):
         value = tuple(value)
     kind = kind_of(_hints(type(options))[key])[0]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if kind is str and isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # a size: resolution = 32
     return dataclasses.replace(options, **{key: value})  # type: ignore[type-var]
 
 

@@ -92,7 +92,7 @@ class Stored:
 
     def _about(self, folder: Path) -> dict[str, Any] | None:
         """What is written of a store whose source is still as it was; None without one."""
-        if not (folder / STORE).exists():
+        if not _exists(folder / STORE):
             return None
         about = read_about(folder)
         if about is None or about["state"] != self._state:
@@ -106,7 +106,7 @@ class Stored:
 
     def _opened(self, folder: Path, split: str, options: DataOptions) -> SourceImages | None:
         """A split as it is stored; None where it is not, or not as it should be."""
-        if self._about(folder) is None or not (folder / split / MANIFEST).exists():
+        if self._about(folder) is None or not _exists(folder / split / MANIFEST):
             return None
         try:
             found = read_split(folder / split)
@@ -137,16 +137,16 @@ class Stored:
 
             def enter() -> Folder:
                 held.enter_context(self._locked(folder))
-                if (folder / split / MANIFEST).exists():
+                if _exists(folder / split / MANIFEST):
                     raise _Ready
                 self._begin(folder, part, options)
                 return Folder(part)
 
-            area = Undecided(part, enter, always=always, begun=part.exists())
+            area = Undecided(part, enter, always=always, begun=_exists(part))
             try:
                 found = self._found.read(split, options, area)
                 if area.disk is None and (not always or (is_mapped(found.images) and not self._out)):
-                    if part.exists():
+                    if _exists(part):
                         _tidy(folder, part)  # there was no room on the disk
                     return found
                 self._finish(area.to_disk(), found, folder / split)
@@ -163,7 +163,7 @@ class Stored:
 
     def _begin(self, folder: Path, part: Path, options: DataOptions) -> None:
         """Write what the store is made from."""
-        report_progress(f"{'going on with' if part.exists() else 'making'} the store of {self.name} in {folder}")
+        report_progress(f"{'going on with' if _exists(part) else 'making'} the store of {self.name} in {folder}")
         with _writing(folder):
             about = {
                 "format": _RULES,
@@ -232,11 +232,18 @@ def read_about(folder: Path) -> dict[str, Any] | None:
     return None
 
 
+def _exists(path: Path) -> bool:
+    """Whether there is such a file, which there is not where nobody may look."""
+    with suppress(PermissionError):
+        return path.exists()
+    return False
+
+
 def _tidy(folder: Path, part: Path) -> None:
     """After an import that did not end, leave no more than what it can go on from."""
     with suppress(OSError):
         (part / SPARE).unlink(missing_ok=True)
-        if not (part / JOURNAL).exists():
+        if not _exists(part / JOURNAL):
             shutil.rmtree(part, ignore_errors=True)
         if not any(path.is_dir() for path in folder.iterdir()):
             (folder / STORE).unlink(missing_ok=True)
