@@ -46,8 +46,9 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         """`resolution = 32` is a size too."""
-        if type(self.resolution) is int:
-            object.__setattr__(self, "resolution", str(self.resolution))
+        given: object = self.resolution
+        if isinstance(given, int) and not isinstance(given, bool):
+            object.__setattr__(self, "resolution", str(given))
 
 
 class DataSettings(TypedDict, total=False):

@@ -133,6 +133,7 @@ TWO = "cats have two sizes; give --resolution 32, or --set data.center_crop=fals
         ),
         ("train", "no advice with --resolution", "no advice with --resolution"),
         ("chapter", "it cannot be; give --flux", "give --flux"),
+        ("train", "one alone; use torchrun, or give accelerate --flux", "use torchrun, or give accelerate --flux"),
     ],
 )
 def test_advice_is_what_the_verb_has_flags_for(verb, message, advice):

@@ -28,10 +28,10 @@ def followable(message: str, args: argparse.Namespace, flags: Mapping[str, set[s
     """
     said, mark, advice = message.rpartition("; ")
     beside = {name for given, names in _FIXED.items() if getattr(args, given, None) for name in names}
-    known = flags[args.verb] - beside
+    others = set().union(beside, *flags.values()) - (flags[args.verb] - beside)  # what no verb has is another program's
 
     def missing(part: str) -> set[str]:
-        return set(_FLAG.findall(_COMMAND.sub("", part))) - known
+        return set(_FLAG.findall(_COMMAND.sub("", part))) & others
 
     if not mark or not missing(advice):
         return message

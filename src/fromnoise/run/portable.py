@@ -47,7 +47,7 @@ class PortableRun(OpenedRun):
             int8: of onnx: in 8 bits, "dynamic" or "static", with what it changes in `num` samples.
             runtime: of html: where onnxruntime-web is; downloaded once if not given.
             private: of hub: seen by its owner alone.
-            checkpoint, weights, settings: as for `model`.
+            checkpoint: as for `model`, like `weights` and `settings`.
 
         Raises:
             UsageError: for what does not go together, a missing library, and for what the format cannot hold.
