@@ -107,3 +107,12 @@ def served(root: Path) -> Iterator[Served]:
         pytest.skip("signals end it in this test")
     with serving(root) as found:
         yield found
+
+
+@pytest.fixture
+def ask(client_of, root):
+    """Posts a wish to the one run."""
+    client = client_of(root, known=True)
+    place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}"
+    headers = {"origin": "http://127.0.0.1:8420"}
+    return lambda action, body: client.post(f"{place}/{action}", json=body, headers=headers)

@@ -27,15 +27,6 @@ HOW = {
 LOOK = {**HOW, "source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
 
 
-@pytest.fixture
-def ask(client_of, root):
-    """Posts a wish to the one run."""
-    client = client_of(root, known=True)
-    place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}"
-    headers = {"origin": "http://127.0.0.1:8420"}
-    return lambda action, body: client.post(f"{place}/{action}", json=body, headers=headers)
-
-
 def opened(text):
     return np.asarray(Image.open(io.BytesIO(b64decode(text))))
 

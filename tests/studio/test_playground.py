@@ -27,15 +27,6 @@ HOW = {
 SAMPLE = {**HOW, "first": 5, "num": 4, "film": True}
 
 
-@pytest.fixture
-def ask(client_of, root):
-    """Posts a wish to the one run."""
-    client = client_of(root, known=True)
-    place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}"
-    headers = {"origin": "http://127.0.0.1:8420"}
-    return lambda action, body: client.post(f"{place}/{action}", json=body, headers=headers)
-
-
 def by_command(command, monkeypatch, folder):
     """What the command that the page shows writes."""
     monkeypatch.chdir(folder)

@@ -99,7 +99,33 @@ class TensorBoard:
         self.writer.close()
 
 
-class Wandb:
+class Rows:
+    """What wandb and trackio share: a run that takes one row after another, and makes images of files."""
+
+    def __init__(self, run: Any, image: Callable[[str], Any], row: int) -> None:
+        self.run, self.image, self.row = run, image, row
+
+    def log(self, row: Row, images: int, seconds: float) -> None:
+        """See `Tracker`."""
+        self._add({**row, "images": images})
+
+    def show(self, preview: Path, images: int, seconds: float) -> None:
+        """See `Tracker`."""
+        self._add({"preview": self.image(str(preview)), "images": images})
+
+    def flush(self) -> None:
+        """See `Tracker`."""
+
+    def close(self) -> None:
+        """See `Tracker`."""
+        self.run.finish()
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.run.log(row, step=self.row)
+        self.row += 1
+
+
+class Wandb(Rows):
     """Weights & Biases, offline in RUN/wandb unless WANDB_MODE says otherwise: no machine, no code, no console."""
 
     def __init__(self, run: TrackedRun) -> None:
@@ -108,11 +134,10 @@ class Wandb:
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        self.wandb, self.row = wandb, run.rows
         quiet = {"console": "off", "silent": True, "disable_git": True, "save_code": False}
         unseen = {"x_disable_stats": True, "x_disable_meta": True, "x_disable_machine_info": True}
         known = wandb.Settings.model_fields
-        self.run = wandb.init(
+        started = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run.path.resolve().name,
             id=run.identity,
@@ -122,60 +147,23 @@ class Wandb:
             config=dict(run.settings),
             settings=wandb.Settings(**{name: value for name, value in (quiet | unseen).items() if name in known}),
         )
+        super().__init__(started, wandb.Image, run.rows)
         self.run.define_metric("*", step_metric="images")
         folder = Path(self.run.dir).parent
         self.where = f"{folder} (offline; `wandb sync` sends it)" if mode == "offline" else str(self.run.url or folder)
 
-    def log(self, row: Row, images: int, seconds: float) -> None:
-        """See `Tracker`."""
-        self._add({**row, "images": images})
 
-    def show(self, preview: Path, images: int, seconds: float) -> None:
-        """See `Tracker`."""
-        self._add({"preview": self.wandb.Image(str(preview)), "images": images})
-
-    def flush(self) -> None:
-        """See `Tracker`."""
-
-    def close(self) -> None:
-        """See `Tracker`."""
-        self.run.finish()
-
-    def _add(self, row: dict[str, Any]) -> None:
-        self.run.log(row, step=self.row)
-        self.row += 1
-
-
-class Trackio:
+class Trackio(Rows):
     """Trackio's database on this machine, unless TRACKIO_SPACE_ID or TRACKIO_SERVER_URL names another place."""
 
     def __init__(self, run: TrackedRun) -> None:
         import trackio
 
-        self.trackio, self.row = trackio, run.rows
         name = f"{run.path.resolve().name}-{run.identity}"
         own = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
-        self.run = trackio.init(PROJECT, name, config=dict(run.settings), resume="allow", **own)
+        started = trackio.init(PROJECT, name, config=dict(run.settings), resume="allow", **own)
+        super().__init__(started, trackio.Image, run.rows)
         self.where = f"the run {name} of trackio's project {PROJECT} (`trackio show`)"
-
-    def log(self, row: Row, images: int, seconds: float) -> None:
-        """See `Tracker`."""
-        self._add({**row, "images": images})
-
-    def show(self, preview: Path, images: int, seconds: float) -> None:
-        """See `Tracker`."""
-        self._add({"preview": self.trackio.Image(str(preview)), "images": images})
-
-    def flush(self) -> None:
-        """See `Tracker`."""
-
-    def close(self) -> None:
-        """See `Tracker`."""
-        self.run.finish()
-
-    def _add(self, row: dict[str, Any]) -> None:
-        self.run.log(row, step=self.row)
-        self.row += 1
 
 
 TRACKERS: dict[str, Callable[[TrackedRun], Tracker]] = {"tensorboard": TensorBoard, "wandb": Wandb, "trackio": Trackio}

@@ -51,7 +51,7 @@ class Status:
 def noted(folder: RunFolder) -> Iterator[None]:
     """Write into session.json that the run trains, and how what is done inside ended.
 
-    Only for who holds the run's lock. A note that cannot be written is left out: it is no reason to lose a training.
+    Only for who holds the run's lock. A note that cannot be written is left out, since no training may be lost for it.
     """
     began = time.time()
 

@@ -113,7 +113,7 @@ def torch_content(file: Path, place: str) -> Any:
     """What torch.save wrote to `file`: tensors and plain containers, as anything else in it could run code.
 
     Raises:
-        MoreThanWeightsError: for a file that holds more, or is no file of torch.save.
+        MoreThanWeightsError: for a file that holds more, or is not a file of torch.save.
         ValueError: for a damaged one.
         OSError: for one that cannot be read.
     """
@@ -123,7 +123,7 @@ def torch_content(file: Path, place: str) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MoreThanWeightsError(
-            f"{place} holds more than weights, or is no file of torch.save, and nothing in it is executed"
+            f"{place} holds more than weights, or is not a file of torch.save, and nothing in it is executed"
         ) from error
     except OSError:
         raise
