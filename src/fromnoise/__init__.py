@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fromnoise.diffusion.time_grids import KarrasGrid, LogSNRGrid, TrailingGrid, UniformGrid
     from fromnoise.diffusion.time_sampling import DiscreteTimes, LogitNormal, LogNormal, UniformTimes
     from fromnoise.diffusion.vp import VP
-    from fromnoise.diffusion.weighting import EDMWeighting, MinSNR, Sigmoid, Unit
+    from fromnoise.diffusion.weighting import ClampedVelocity, EDMWeighting, MinSNR, Sigmoid, Unit
     from fromnoise.figures.grid import grid
     from fromnoise.model.samples import Samples
     from fromnoise.model.trained_model import TrainedModel
@@ -51,6 +51,7 @@ __all__ = [
     "Autoguidance",
     "BasicUNet",
     "Batches",
+    "ClampedVelocity",
     "ClassifierFreeGuidance",
     "Clipping",
     "DPMpp",
@@ -114,6 +115,7 @@ _HOMES = {
     "EDM": "fromnoise.diffusion.prediction",
     "Unit": "fromnoise.diffusion.weighting",
     "MinSNR": "fromnoise.diffusion.weighting",
+    "ClampedVelocity": "fromnoise.diffusion.weighting",
     "EDMWeighting": "fromnoise.diffusion.weighting",
     "Sigmoid": "fromnoise.diffusion.weighting",
     "UniformTimes": "fromnoise.diffusion.time_sampling",

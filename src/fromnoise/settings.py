@@ -107,7 +107,7 @@ class ObjectiveOptions:
     """The prediction target, and how errors are weighted over noise levels."""
 
     prediction: Literal["x0", "eps", "v", "velocity", "edm"] = option("x0", "what the network predicts")
-    weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid"] = option(
+    weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid", "clamped_velocity"] = option(
         "unit", "weighting of noise levels"
     )
     time_sampling: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(

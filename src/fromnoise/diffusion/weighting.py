@@ -110,6 +110,23 @@ class Sigmoid(Weighting):
         return 1 / (1 / snr + math.exp(-self.bias))
 
 
+@dataclass(frozen=True)
+class ClampedVelocity(Weighting):
+    """w = min(1 + sqrt(SNR), 1 / floor)^2: the velocity-prediction loss, written for x0 and bounded at little noise.
+
+    On the linear path t = 1 / (1 + sqrt(SNR)), so that this is 1 / max(t, floor)^2; on every other process it is the same
+    function of the SNR.
+
+    References: Li & He 2025, section 4, https://arxiv.org/abs/2511.13720
+    """
+
+    floor: float = 0.1
+
+    def __call__(self, snr: Tensor) -> Tensor:
+        """min(1 + sqrt(SNR), 1 / floor)^2."""
+        return (1 + snr.sqrt()).clamp(max=1 / self.floor) ** 2
+
+
 def output_weight(weighting: Weighting, prediction: Prediction, process: Process, t: Tensor) -> Tensor:
     """The weight (B,) in front of |out error|^2 that carries `weighting` over to the network's output."""
     if weighting.in_output_space:
@@ -125,4 +142,5 @@ WEIGHTINGS: dict[str, Weighting] = {
     "min_snr": MinSNR(),
     "edm": EDMWeighting(),
     "sigmoid": Sigmoid(),
+    "clamped_velocity": ClampedVelocity(),
 }
