@@ -1,11 +1,14 @@
 """Does every export make the model's images? Recipes x formats x sizes x channels x classes, each one exported.
 
     python benchmarks/export_matrix.py --processes 2
+    python benchmarks/export_matrix.py --only 28x28x1
 
 A cell is a tiny network of a recipe with drawn weights, brought into a run by `import --state_dict`, exported by
 `Run.export` and read again in a process without fromnoise: the same noise must become the images that the run's
-sampler makes (of ONNX without its sampler, the denoiser's x0). Cells that are in the folder of --work are not made
-again. Writes docs/results/export-matrix.json and .md; the tests take a subset in which every pair of values meets.
+sampler makes (of ONNX without its sampler and of torch.export, the denoiser's x0). Cells that are in the folder of
+--work are not made again. A cell that fails is a row with its reason, is tried again the next time, and makes the exit
+code 1. Writes docs/results/export-matrix.json and .md, with --only nothing; the tests take a subset in which every pair
+of values meets.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
@@ -27,7 +32,7 @@ import torch
 from common import RESULTS, in_words, keep, machine, table
 from torch import Tensor
 
-from fromnoise.common.errors import FromNoiseError
+from fromnoise.common.errors import CheckpointError, FromNoiseError
 from fromnoise.export.verification import TOLERANCE, Reference, in_unit_range, on_cpu, reference, run_check
 from fromnoise.model.build import build_denoiser, model_spec
 from fromnoise.model.trained_model import TrainedModel
@@ -61,6 +66,7 @@ FORMATS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "diffusers": ("diffusers", "model", {}),
     "onnx": ("onnx", "model.onnx", {}),
     "onnx --sampler": ("onnx", "model.onnx", {"whole_sampler": True, "steps": 2}),
+    "torch": ("torch", "model.pt2", {}),
     "html": ("html", "model.html", {}),
 }
 """How each format is exported: the kind and the name of the file for `Run.export`, and its arguments. An unrolled
@@ -85,7 +91,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a cell: as in `Exported`, and the largest difference after reloading; or why it was refused."""
+    """What came of a cell: as in `Exported`, and the largest difference after reloading; or why it was refused,
+    or how it failed."""
 
     about: str = ""
     announced: float | None = None
@@ -93,6 +100,7 @@ class Outcome:
     bytes: int = 0
     seconds: float = 0.0
     refused: str = ""
+    failed: str = ""
 
 
 CELLS = [Cell(*one) for one in itertools.product(RECIPES, FORMATS, SIZES, CHANNELS, CLASSES)]
@@ -159,6 +167,8 @@ def outcome(cell: Cell, folder: Path) -> Outcome:
         arguments = {**arguments, "runtime": _runtime(folder)}
     try:
         done = run.export(kind, path, **arguments)
+    except CheckpointError:
+        raise  # it differs, or cannot be read again
     except FromNoiseError as error:
         return Outcome(refused=f"{error} (exit code {error.exit_code})")
     sampling = {"steps": arguments["steps"]} if "steps" in arguments else {}
@@ -185,7 +195,7 @@ def difference(model: TrainedModel, kind: str, path: Path) -> float:
     expected = reference(model)
     inputs = expected.arrays()
     assert expected.images.std() > 0.01, "samples that are all alike would hide a difference"
-    if kind == "onnx":
+    if kind in ("onnx", "torch"):
         expected, inputs = _denoised(model, expected)
     inputs["guidance_scale"] = np.float32(model.sampling.guidance_scale)
     made = run_check(str(Path(__file__).with_name("reload_export.py")), path, inputs)
@@ -216,14 +226,23 @@ def refusal(case: str, folder: Path) -> str:
 
 
 def done(place: tuple[str, Cell]) -> dict[str, Any]:
-    """A cell with its outcome, read from the work folder or made and kept there."""
+    """A cell with its outcome, read from the work folder or made and, unless it failed, kept there."""
     work, cell = Path(place[0]), place[1]
     kept = work / (str(cell).replace(" ", "_").replace(",", "") + ".json")
-    if not kept.exists():
-        torch.set_num_threads(1)
+    if kept.exists():
+        return {**asdict(cell), **asdict(Outcome(**json.loads(kept.read_text())))}
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that read exports again
+    try:
         with tempfile.TemporaryDirectory() as folder:
-            kept.write_text(json.dumps(asdict(outcome(cell, Path(folder)))))
-    return {**asdict(cell), **json.loads(kept.read_text())}
+            found = outcome(cell, Path(folder))
+        if found.difference is not None and not found.difference <= TOLERANCE:
+            found = replace(found, failed=f"its images differ by {found.difference:.2g}")
+    except Exception as error:  # of a library, too: the other cells are made all the same
+        found = Outcome(failed=f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:300]}")
+    if not found.failed:
+        kept.write_text(json.dumps(asdict(found)))
+    return {**asdict(cell), **asdict(found)}
 
 
 def page(found: dict[str, Any]) -> str:
@@ -236,8 +255,9 @@ def page(found: dict[str, Any]) -> str:
         rows.append([recipe, kind, *(_largest(group) for group in by_size), *shown])
     heading = ["recipe", "format", *(f"{h}x{w}" for h, w in SIZES), "pipeline"]
     reasons = [[case, REFUSED[case][0], reason] for case, reason in found["refused"].items()]
-    reasons += [[str(Cell(**{name: c[name] for name in Cell.__annotations__})), "", c["refused"]]
-                for c in found["cells"] if c["refused"]]  # fmt: skip
+    reasons += [[named(c), "", c["refused"]] for c in found["cells"] if c["refused"]]
+    failures = [[named(c), c["failed"]] for c in found["cells"] if c["failed"]]
+    failed = f"Failed:\n\n{table(['what', 'how'], failures)}\n\n" if failures else ""
     about = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
         "# Every export beside its model\n\n"
@@ -247,14 +267,23 @@ def page(found: dict[str, Any]) -> str:
         f"largest difference of six, black 0 and white 1; at most {TOLERANCE:g}, half a grey level, is accepted.\n\n"
         f"{table(heading, rows)}\n\n"
         "[export-matrix.json](export-matrix.json) has every cell. Refused, with the reason:\n\n"
-        f"{table(['what', 'format', 'reason'], reasons)}\n\n"
+        f"{table(['what', 'format', 'reason'], reasons)}\n\n{failed}"
         f"{in_words(found['machine'])}; {about}.\n"
     )
 
 
+def named(cell: dict[str, Any]) -> str:
+    """A cell with its outcome, in words."""
+    size = (cell["size"][0], cell["size"][1])
+    return str(Cell(cell["recipe"], cell["format"], size, cell["channels"], cell["classes"]))
+
+
 def _largest(cells: Iterable[dict[str, Any]]) -> str:
+    cells = list(cells)
     found = [one["difference"] for one in cells if one["difference"] is not None]
-    return f"{max(found):.1e}" if found else "refused"
+    words = f"{max(found):.1e}" if found else "refused" if any(one["refused"] for one in cells) else "–"
+    failed = sum(bool(one["failed"]) for one in cells)
+    return f"{words} ({failed} failed)" if failed else words
 
 
 def library_versions() -> dict[str, str]:
@@ -265,18 +294,25 @@ def library_versions() -> dict[str, str]:
     return {**versions(), "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}
 
 
-def main() -> None:
-    """Make all cells, and write both files."""
+def main() -> int:
+    """Make all cells, and write both files; 1 where one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/export-matrix"))
+    parser.add_argument("--only", metavar="TEXT", help='cells that bear it, such as "torch" or "default, html, 28x28"')
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(args.processes, get_context("spawn")) as pool:
-        cells = []
-        for one in pool.map(done, [(str(args.work), cell) for cell in CELLS]):
+    chosen = [cell for cell in CELLS if not args.only or args.only in str(cell)]
+    cells = []
+    # a worker is replaced after some cells, as tracing leaves memory behind
+    with ProcessPoolExecutor(args.processes, get_context("spawn"), max_tasks_per_child=40) as pool:
+        for one in pool.map(done, [(str(args.work), cell) for cell in chosen]):
             cells.append(one)
-            print(f"{len(cells)} of {len(CELLS)}: {one['recipe']}, {one['format']}: {one['difference']}", flush=True)
+            said = one["failed"] or one["refused"] or f"{one['difference']:.1e}"
+            print(f"{len(cells)} of {len(chosen)}: {named(one)}: {said}", flush=True)
+    failed = any(one["failed"] for one in cells)
+    if args.only:
+        return int(failed)
     refused = {}
     for case in REFUSED:
         with tempfile.TemporaryDirectory() as folder:
@@ -285,7 +321,8 @@ def main() -> None:
     found = {"command": command, "machine": machine(), "versions": library_versions(), "refused": refused}
     found["cells"] = cells
     keep(RESULTS / "export-matrix", found, page(found))
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,9 +2,10 @@
 
     python -I reload_export.py FILE GIVEN.npz MADE.npy
 
-FILE is an .onnx file or an .html page, whose network runs through onnxruntime with the page's own tables. GIVEN holds
-`noise`, and where they are needed `fresh`, `labels`, `guidance_scale` and, for a denoiser, times `t`; MADE gets what
-the network or the sampler makes of it, in the network's range. Folders for diffusers are read by `check_diffusers.py`.
+FILE is an .onnx file, a .pt2 file of torch.export, or an .html page, whose network runs through onnxruntime with the
+page's own tables. GIVEN holds `noise`, and where they are needed `fresh`, `labels`, `guidance_scale` and, for a
+denoiser, times `t`; MADE gets what the network or the sampler makes of it, in the network's range. Folders for
+diffusers are read by `check_diffusers.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import onnxruntime
 
 NAMES = {"x": "noise", "label": "labels"}  # of a file's inputs in GIVEN, where they differ
+INPUTS = ("x", "t", "label")  # of a denoiser
 
 
 def session_of(content: bytes) -> Any:
@@ -34,6 +36,16 @@ def from_onnx(path: Path, given: Any) -> Any:
     """The first output for the inputs that the file names."""
     session = session_of(path.read_bytes())
     return session.run(None, {one.name: given[NAMES.get(one.name, one.name)] for one in session.get_inputs()})[0]
+
+
+def from_torch(path: Path, given: Any) -> Any:
+    """The denoiser's images, as torch's documentation says to load it."""
+    import torch
+
+    module = torch.export.load(path).module()
+    inputs = {name: torch.from_numpy(given[NAMES.get(name, name)]) for name in INPUTS if NAMES.get(name, name) in given}
+    with torch.no_grad():
+        return module(**inputs).numpy()
 
 
 def from_page(path: Path, given: Any) -> Any:
@@ -69,11 +81,15 @@ def combined(weights: dict[str, Any], noise: Any, x0: list[Any], fresh: list[Any
     return total
 
 
+READERS = {".onnx": from_onnx, ".pt2": from_torch, ".html": from_page}
+
+
 def main(file: str, given_file: str, made_file: str) -> None:
     """Write to `made_file` what `file` makes of the noise in `given_file`."""
     path, given = Path(file), dict(np.load(given_file))
-    made = from_page(path, given) if path.suffix == ".html" else from_onnx(path, given)
-    assert not any(name.startswith(("fromnoise", "torch")) for name in sys.modules)
+    made = READERS[path.suffix](path, given)
+    strangers = ("fromnoise",) if path.suffix == ".pt2" else ("fromnoise", "torch")
+    assert not any(name.startswith(strangers) for name in sys.modules)
     np.save(made_file, made)
 
 
