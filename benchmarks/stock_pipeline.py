@@ -4,8 +4,9 @@
     python benchmarks/stock_pipeline.py runs/ddpm --num 2000 --steps 50
 
 The run is exported by `--to diffusers`; a process without fromnoise loads the folder with the lines of diffusers'
-documentation and draws its own noise, `fromnoise sample` draws another. Both sets are measured by
-`fromnoise.evaluate` in the same features against the same training images. Samples are kept in the run's folder
+documentation and draws its own noise, `fromnoise sample` draws another. Both networks compute in float32, whatever the
+run was trained in. Both sets are measured by `fromnoise.evaluate` in the same features against the same training
+images. Samples are kept in the run's folder
 stock-pipeline/, in parts, and parts that are there are not made again. Writes docs/results/stock-pipeline-<data>.json
 and .md.
 """
@@ -23,6 +24,7 @@ import numpy as np
 from common import RESULTS, in_words, keep, machine, table
 
 from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.export.verification import on_cpu
 from fromnoise.run import Run
 from fromnoise.run.evaluations import evaluate_files
 
@@ -57,12 +59,13 @@ def stock_samples(export: Path, folder: Path, num: int, steps: int) -> Path:
 
 
 def own_samples(run: Run, folder: Path, num: int, steps: int) -> Path:
-    """An .npz of `num` of the run's samples, made in parts in `folder`."""
+    """An .npz of `num` of the run's samples in float32, made in parts in `folder`."""
+    model = on_cpu(run.model(steps=steps))
     for number in range(-(-num // PART)):
         file = folder / f"own-{number}.npz"
         if not file.exists():
             seeds = range(number * PART, min((number + 1) * PART, num))
-            np.savez(file, images=run.model(steps=steps).sample(seeds=seeds).images)
+            np.savez(file, images=model.sample(seeds=seeds).images)
     return _joined(folder, "own", num)
 
 
@@ -105,9 +108,9 @@ def page(found: dict[str, Any]) -> str:
         "# The stock pipeline beside ours\n\n"
         f"`{found['command']}`: {found['num']:,} samples of {found['steps']} steps each, from different noise, of the "
         f"recipe `ddpm` on {found['data']} ({found['images_seen']:,} images seen), exported with `--to diffusers` and "
-        "loaded by `DDPMPipeline.from_pretrained` in a process without fromnoise. Measured against the same training "
-        f"images in the features of a classifier of them: {verdict}. From the same noise their images differ by at "
-        f"most {found['largest_difference']:.1e} (black 0, white 1).\n\n"
+        "loaded by `DDPMPipeline.from_pretrained` in a process without fromnoise; both sides compute in float32. "
+        f"Measured against the same training images in the features of a classifier of them: {verdict}. From the "
+        f"same noise their images differ by at most {found['largest_difference']:.1e} (black 0, white 1).\n\n"
         f"{table(['samples of', 'Fréchet distance', '95 % interval', 'precision', 'recall'], rows)}\n\n"
         f"{in_words(found['machine'])}.\n"
     )
@@ -120,7 +123,7 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=50)
     args = parser.parse_args()
-    run = Run(args.run)
+    run = Run(args.run, device="cpu")
     data, folder = run.settings.data.source, Path(args.run, "stock-pipeline")
     found: dict[str, Any] = measured(run, data, folder, args.num, args.steps)
     images = run.model().images
