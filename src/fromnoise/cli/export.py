@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import shlex
 from pathlib import Path
+from typing import get_args
 
 from fromnoise.cli.flags import add_model_flags, model_arguments
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError, choose
+from fromnoise.settings import SamplerName
 
 FORMATS = {
     "diffusers": "a folder for diffusers' DiffusionPipeline",
@@ -17,6 +21,16 @@ FORMATS = {
     "space": "a folder with a gradio app around that for diffusers, as a Space of the Hub",
     "hub": "the folder for diffusers, uploaded to the Hub; its PATH is OWNER/NAME",
 }
+
+PLACES = {
+    "diffusers": "digits-diffusers",
+    "onnx": "model.onnx",
+    "torch": "model.pt2",
+    "html": "model.html",
+    "space": "digits-space",
+    "hub": "OWNER/NAME",
+}
+"""For each format a PATH, as an example."""
 
 UNROLLED = ("onnx", "torch")  # which hold the denoiser, or with --sampler all of sampling
 
@@ -38,6 +52,7 @@ def add_arguments(parser: Parser) -> None:
     words = "another sampler than the run's; for onnx and torch the whole sampler, without NAME the run's own"
     parser.flag("sampler", nargs="?", const="", metavar="NAME", help=words)
     add_model_flags(parser, without="sampler")
+    parser.explain = explained
 
 
 def run(args: argparse.Namespace) -> None:
@@ -88,3 +103,44 @@ def _check_flags(args: argparse.Namespace, kind: str) -> None:
         raise UsageError("--half and --int8 were given, but a file has one of them; leave one out")
     if args.num is not None and not args.int8:
         raise UsageError("--num was given without --int8, whose samples it counts; add --int8, or leave it out")
+
+
+def explained(words: list[str], message: str) -> str | None:
+    """What to write instead of a command whose --to lacks a word, or whose RUN became the value of a flag."""
+    words = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    to = _values(words, "--to")
+    if to is None:
+        return None
+    if len(to) < 2:
+        kind, path = _format_and_path(to)
+        said = f"'{to[0]}' alone" if to else "nothing"
+        return f"--to was given {said}, but takes a format and a path; {_advice(words, '--to', to, [kind, path])}"
+    for flag, known in (("--sampler", get_args(SamplerName)), ("--int8", ("dynamic", "static"))):
+        found = _values(words, flag)
+        if found and found[0] not in known and "required: RUN" in message:
+            wanted = _advice([found[0], *words], flag, found[:1], [])
+            return f"{flag} was given '{found[0]}' as its value, and no RUN was given; {wanted}"
+    return None
+
+
+def _values(words: list[str], flag: str) -> list[str] | None:
+    """The words after `flag` and before the next one; None where it was not given."""
+    if flag not in words:
+        return None
+    return list(itertools.takewhile(lambda word: not word.startswith("-"), words[words.index(flag) + 1 :]))
+
+
+def _format_and_path(to: list[str]) -> tuple[str, str]:
+    """What the one word after --to, or none, was meant to be."""
+    if not to or to[0] in PLACES:
+        kind = to[0] if to else "onnx"
+        return kind, PLACES[kind]
+    ending = Path(to[0]).suffix
+    return next((kind for kind, place in PLACES.items() if ending and place.endswith(ending)), "diffusers"), to[0]
+
+
+def _advice(words: list[str], flag: str, given: list[str], wanted: list[str]) -> str:
+    """The command with `wanted` instead of `given` after `flag`."""
+    at = words.index(flag) + 1
+    corrected = [*words[:at], *wanted, *words[at + len(given) :]]
+    return f"write `fromnoise export {' '.join(map(shlex.quote, corrected))}`"

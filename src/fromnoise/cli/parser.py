@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from fromnoise.common.errors import UsageError, closest, unknown
@@ -16,6 +17,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)
+        self.explain: Callable[[list[str], str], str | None] = lambda words, message: None
+        """(words after the verb, argparse's message) -> a better sentence for them, where there is one."""
 
     def error(self, message: str) -> NoReturn:
         """One sentence instead of the usage text."""
@@ -71,7 +74,11 @@ def parse(parser: Parser, argv: list[str]) -> argparse.Namespace:
         raise UsageError("no command was given; start with `fromnoise train digits`")
     if long := next((word for word in argv if len(word) > LONGEST), None):
         raise UsageError(f"'{long[:20]}...' has {len(long):,} characters; give at most {LONGEST:,} in an argument")
-    args, strangers = parser.parse_known_args(argv)
+    try:
+        args, strangers = parser.parse_known_args(argv)
+    except UsageError as error:
+        said = verbs[argv[0]].explain(argv[1:], str(error)) if argv[0] in verbs else None
+        raise UsageError(said or str(error)) from error
     if strangers:
         inner = _innermost(parser, args)
         flags = [s for a in inner._actions for s in a.option_strings if a.help is not argparse.SUPPRESS]
