@@ -225,14 +225,18 @@ def refusal(case: str, folder: Path) -> str:
     raise AssertionError(f"{kind} took {settings}")
 
 
+def on_one_thread() -> None:
+    """In this process, and in those that it starts to read exports again."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def done(place: tuple[str, Cell]) -> dict[str, Any]:
     """A cell with its outcome, read from the work folder or made and, unless it failed, kept there."""
     work, cell = Path(place[0]), place[1]
     kept = work / (str(cell).replace(" ", "_").replace(",", "") + ".json")
     if kept.exists():
         return {**asdict(cell), **asdict(Outcome(**json.loads(kept.read_text())))}
-    torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that read exports again
     try:
         with tempfile.TemporaryDirectory() as folder:
             found = outcome(cell, Path(folder))
@@ -305,7 +309,7 @@ def main() -> int:
     chosen = [cell for cell in CELLS if not args.only or args.only in str(cell)]
     cells = []
     # a worker is replaced after some cells, as tracing leaves memory behind
-    with ProcessPoolExecutor(args.processes, get_context("spawn"), max_tasks_per_child=40) as pool:
+    with ProcessPoolExecutor(args.processes, get_context("spawn"), on_one_thread, max_tasks_per_child=40) as pool:
         for one in pool.map(done, [(str(args.work), cell) for cell in chosen]):
             cells.append(one)
             said = one["failed"] or one["refused"] or f"{one['difference']:.1e}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(CHECKOUT / "benchmarks"))
     matrix = importlib.import_module("export_matrix")
+    machine = importlib.import_module("common").machine
 
 
 @pytest.mark.slow
@@ -38,3 +40,17 @@ def test_in_the_subset_every_pair_of_values_meets():
     for (i, one), (j, other) in itertools.combinations(enumerate(axes), 2):
         assert {(c[i], c[j]) for c in chosen} == set(itertools.product(one, other))
     assert len(chosen) <= 1.3 * len(matrix.RECIPES) * len(matrix.FORMATS)
+
+
+def test_a_cell_that_fails_is_a_row_and_is_made_again(tmp_path, monkeypatch):
+    cell, made = matrix.CELLS[0], matrix.Outcome("its own pipeline.py", 0.0, 1e-7, 5, 0.1)
+    found = []
+    for one in (lambda *_: 1 / 0, lambda *_: replace(made, difference=0.5), lambda *_: made, lambda *_: 1 / 0):
+        monkeypatch.setattr(matrix, "outcome", one)
+        found.append(matrix.done((str(tmp_path), cell)))
+    failed = [one["failed"] for one in found]
+    assert "ZeroDivisionError" in failed[0] and "0.5" in failed[1] and failed[2:] == ["", ""]
+    assert found[2] == found[3] and found[3]["difference"] == 1e-7
+    about = {"command": "", "machine": machine(), "versions": {}, "refused": {}}
+    pages = [matrix.page({**about, "cells": [one]}) for one in (found[0], found[2])]
+    assert ["ZeroDivisionError" in page for page in pages] == [True, False]

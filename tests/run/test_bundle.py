@@ -6,8 +6,12 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +21,7 @@ import pytest
 
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
+from fromnoise.common.leftovers import temporary_name
 from fromnoise.run import Run, bundle
 
 SETTINGS = {
@@ -71,6 +76,22 @@ def test_an_unpacked_run_is_the_run(run: Run, packed: Path, tmp_path: Path) -> N
     assert set(members(packed)) - {bundle.MANIFEST} <= {
         path.relative_to(other.path).as_posix() for path in other.path.rglob("*")
     }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be killed so there")
+def test_what_a_killed_unpack_left_is_cleared_by_the_next_and_what_a_living_one_writes_is_not(
+    packed: Path, tmp_path: Path
+) -> None:
+    die = "from fromnoise.run import bundle\nbundle._check_run = lambda *_: os.kill(os.getpid(), 9)"
+    code = f"import os, sys\nfrom fromnoise.cli import main\n{die}\nmain(sys.argv[1:])"
+    words = [sys.executable, "-c", code, "unpack", str(packed), "--output_dir", str(tmp_path / "run")]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "config.json").is_file()
+    held, stranger = tmp_path / temporary_name(), tmp_path / ".0123-notes.tmp"
+    held.mkdir(), stranger.mkdir()
+    Run.unpack(packed, tmp_path / "run")
+    assert set(tmp_path.iterdir()) == {tmp_path / "run", held, stranger}
 
 
 def test_a_bundle_holds_no_place_of_this_machine_and_no_optimizer(run: Run, packed: Path) -> None:

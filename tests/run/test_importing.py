@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from functools import partialmethod
 from pathlib import Path
@@ -455,6 +458,20 @@ def test_a_state_dict_becomes_a_run_and_pickles_are_not_executed(trained, tmp_pa
         assert main(["import", "--state_dict", str(tmp_path / name), *small, "--output_dir", str(tmp_path / "2")]) == 4
         assert name in capsys.readouterr().err
     assert not (tmp_path / "marker").exists() and not (tmp_path / "2").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be killed so there")
+def test_what_a_killed_import_left_is_cleared_by_the_next(trained, tmp_path):
+    torch.save(Run(trained).model(weights="raw").denoiser.net.state_dict(), tmp_path / "old.pt")
+    place = tmp_path / "runs"
+    words = ["import", "--state_dict", str(tmp_path / "old.pt"), "--recipe", "default", "--data", "digits"]
+    words += ["--set", "net.width=8", "--set", "net.depth=1", "--output_dir", str(place / "run")]
+    die = "from fromnoise.run import importing\nimporting.write_run_card = lambda *_: os.kill(os.getpid(), 9)"
+    code = f"import os, sys\nfrom fromnoise.cli import main\n{die}\nmain(sys.argv[1:])"
+    assert subprocess.run([sys.executable, "-c", code, *words], check=False).returncode == -signal.SIGKILL
+    (left,) = place.iterdir()
+    assert (left / "config.json").is_file()
+    assert main(words) == 0 and [one.name for one in place.iterdir()] == ["run"]
 
 
 def test_no_space_is_exit_6(stock, tmp_path, monkeypatch):
