@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.data import ArrayData, Batches
+from fromnoise.data import ArrayData, Batches, load
+from fromnoise.data.rows import Rows
 from fromnoise.train.ahead import Ahead, resident
 
 HALVES = slice(0, None, 2), slice(1, None, 2)
@@ -28,10 +31,11 @@ ORDERS: dict[str, list[tuple[Any, ...]]] = {
 }
 
 
+@pytest.mark.parametrize("by_thread", [True, False])
 @pytest.mark.parametrize("order", ORDERS)
-def test_each_batch_is_that_of_its_step(order: str) -> None:
+def test_each_batch_is_that_of_its_step(order: str, by_thread: bool) -> None:
     plain, ahead = (Batches(data(), 6, seed=2, random_flip=True) for _ in range(2))
-    fetched = Ahead(ahead, "cpu")
+    fetched = Ahead(ahead, "cpu", by_thread)
     for asked in ORDERS[order]:
         one, other = plain.batch(*asked), fetched.batch(*asked)
         assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])  # type: ignore[arg-type]
@@ -57,7 +61,7 @@ class Watched(Batches):
 
 def test_the_next_batch_is_fetched_by_a_thread_before_it_is_asked_for() -> None:
     watched = Watched()
-    ahead = Ahead(watched, "cpu")
+    ahead = Ahead(watched, "cpu", by_thread=True)
     ahead.batch(0)
     watched.done.acquire()
     assert watched.done.acquire(timeout=30)
@@ -68,6 +72,22 @@ def test_the_next_batch_is_fetched_by_a_thread_before_it_is_asked_for() -> None:
         ahead.batch(3)
     assert all(here == (step == 0) for step, here in watched.asked)
     assert 0 <= ahead.take_share() <= 1
+
+
+def test_on_the_cpu_no_thread_fetches_and_the_next_images_are_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((21, 4, 4), np.uint8))
+    loaded = load(tmp_path / "images.npy")
+    assert isinstance(loaded.images, Rows)
+    announced: list[list[int]] = []
+    monkeypatch.setattr(Rows, "read_ahead", lambda rows, places: announced.append(places.tolist()))
+    batches = Batches(loaded, 6, seed=2)
+    ahead, before = Ahead(batches, "cpu"), threading.active_count()
+    for step in range(5):  # 4 steps an epoch
+        ahead.batch(step)
+    assert announced == [batches.indices(step).tolist() for step in range(1, 6)]
+    assert threading.active_count() == before and 0 < ahead.take_share() <= 1
 
 
 def test_images_in_memory_are_not_fetched_ahead() -> None:

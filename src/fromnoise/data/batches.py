@@ -13,7 +13,8 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
-from fromnoise.data.image_data import ImageData
+from fromnoise.data.image_data import ArrayData, ImageData
+from fromnoise.data.rows import Rows
 
 WHOLE = slice(None)
 
@@ -75,6 +76,11 @@ class Batches:
             mirrored = (draw < 0.5).to(images.device, non_blocking=True)
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return images, labels
+
+    def read_ahead(self, step: int, slots: slice = WHOLE) -> None:
+        """Have the system read the images of a step from the disk, without waiting for them."""
+        if isinstance(self.data, ArrayData) and isinstance(self.data.images, Rows):
+            self.data.images.read_ahead(self.indices(step)[slots])
 
     def _permutation(self, epoch: int) -> Tensor:
         """Epoch's order of all images, int64 (N,); only the last one is kept."""

@@ -73,11 +73,15 @@ class Rows:
             rows = rows.cpu()
             rows = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
         chosen = rows if self._places is None else self._places[rows]
-        self._read_ahead(chosen)
+        self._advise_of(chosen)
         found = take(self._tensor, chosen) if isinstance(chosen, Tensor) else self._tensor[chosen]
         return (found[(slice(None), *rest)] if rest else found).contiguous()
 
-    def _read_ahead(self, chosen: int | slice | Tensor) -> None:
+    def read_ahead(self, places: Tensor) -> None:
+        """Have the system read the images at `places`, int64 (n,), from the disk, without waiting for them."""
+        self._advise_of(places if self._places is None else self._places[places])
+
+    def _advise_of(self, chosen: int | slice | Tensor) -> None:
         if isinstance(chosen, Tensor) and chosen.ndim == 1 and len(chosen) <= _FEW:
             for place in chosen.tolist():
                 self._advise(place, place + 1)
