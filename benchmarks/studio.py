@@ -1,17 +1,21 @@
 """What the studio takes from a training beside it, and how fast its pages answer meanwhile.
 
-    python benchmarks/studio.py [--turns 3] [--images 12000]
+    python benchmarks/studio.py [--turns 14] [--seconds 4]
 
-Trainings of one recipe in turns: alone; beside a studio with one client, which follows the streams of the table and of
-the run and asks for the curves every two seconds, as the page does; and beside a studio whose page Chromium shows.
-Then a thousand run folders are listed, for the first time and again.
+Two trainings: one beside a studio with a client, which follows the streams of the table and of the run and asks for the
+curves every two seconds, as the page does; one beside a studio whose page Chromium shows. In each the watchers stand
+still (SIGSTOP) in every second turn of some seconds, and a turn with them is compared with those around it: trainings
+one after the other differ by more than what is to be measured. Then a thousand run folders are listed, for the first
+time and again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -21,10 +25,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from common import machine, ratios, spread, table
+from common import in_words, machine, table
 
 from fromnoise.studio.index import RunIndex
 
@@ -36,6 +41,7 @@ class Client:
 
     def __init__(self, address: str) -> None:
         self.address, self.stopped, self.milliseconds = address, threading.Event(), []
+        self.may_ask = threading.Lock()
         targets = (self._follow, "api/runs/live"), (self._ask, "")
         self.threads = [threading.Thread(target=work, args=(place,), daemon=True) for work, place in targets]
         for thread in self.threads:
@@ -62,37 +68,60 @@ class Client:
                 self._timed(f"api/runs/{row['id']}/curves?points=600")
 
     def _timed(self, place: str) -> bytes:
-        began = time.perf_counter()
-        with self._open(place) as answer:
-            content: bytes = answer.read()
-        self.milliseconds.append(1000 * (time.perf_counter() - began))
+        with self.may_ask:
+            began = time.perf_counter()
+            with self._open(place) as answer:
+                content: bytes = answer.read()
+            self.milliseconds.append(1000 * (time.perf_counter() - began))
         return content
 
 
+class Watchers:
+    """Processes that watch a training and can be told to stand still, and their client with them."""
+
+    def __init__(self, *processes: subprocess.Popen[str], client: Client | None = None) -> None:
+        self.processes, self.going = processes, True
+        self.may_ask = client.may_ask if client else threading.Lock()
+
+    def go(self, on: bool) -> None:
+        """Let them work, or stand still, when the client has its last answer."""
+        if on != self.going:
+            (self.may_ask.release if on else self.may_ask.acquire)()
+        self.going = on
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGCONT if on else signal.SIGSTOP)
+
+    def processor_seconds(self) -> float:
+        """What the studio itself has computed so far."""
+        fields = Path(f"/proc/{self.processes[0].pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def studio(folder: Path) -> Iterator[str]:
-    """The address of a studio on `folder`."""
-    command = [sys.executable, "-m", "fromnoise", "studio", str(folder), "--no_browser"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def begun(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """A process in a group of its own, ended in the end."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        assert process.stdout is not None
-        yield process.stdout.readline().split()[-1].partition("?")[0]
+        yield process
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGCONT)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 
 @contextmanager
-def followed(folder: Path) -> Iterator[list[float]]:
-    """A studio on `folder` with one client; gives the milliseconds of its requests."""
-    with studio(folder) as address:
-        client = Client(address)
-        yield client.milliseconds
+def followed(folder: Path) -> Iterator[tuple[Watchers, list[float]]]:
+    """A studio on `folder` with one client, and the milliseconds of its requests."""
+    with begun(sys.executable, "-m", "fromnoise", "studio", str(folder), "--no_browser") as process:
+        client = Client(address(process))
+        watchers = Watchers(process, client=client)
+        yield watchers, client.milliseconds
         client.stopped.set()
+        watchers.go(True)
 
 
 @contextmanager
-def shown(folder: Path) -> Iterator[None]:
+def shown(folder: Path) -> Iterator[tuple[Watchers, list[float]]]:
     """A studio on `folder` whose page Chromium shows: the table, then the run."""
     script = """
 import sys
@@ -104,13 +133,17 @@ with sync_playwright() as playwright:
     page.locator("tbody a").first.click(timeout=120_000)
     page.wait_for_timeout(600_000)
 """
-    with studio(folder) as address:
-        browser = subprocess.Popen([sys.executable, "-c", script, address, shutil.which("chromium") or ""])
-        try:
-            yield
-        finally:
-            browser.terminate()
-            browser.wait()
+    with (
+        begun(sys.executable, "-m", "fromnoise", "studio", str(folder), "--no_browser") as process,
+        begun(sys.executable, "-c", script, address(process), shutil.which("chromium") or "") as browser,
+    ):
+        yield Watchers(process, browser), []
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Where a studio listens."""
+    assert process.stdout is not None
+    return process.stdout.readline().split()[-1].partition("?")[0]
 
 
 def listed(run: Path, count: int = 1000) -> dict[str, float]:
@@ -129,36 +162,56 @@ def listed(run: Path, count: int = 1000) -> dict[str, float]:
     return {"count": count, "first": seconds[0], "again": seconds[1]}
 
 
-def speed(folder: Path, images: int) -> float:
-    """Images per second of a training: the median of what its log says after the first third."""
-    command = [sys.executable, "-m", "fromnoise", "train", "digits", "--recipe", "default-small"]
-    command += ["--num_images", str(images), "--output_dir", str(folder), "--previews", "0"]
-    subprocess.run(command, check=True, capture_output=True)
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    speeds = [line["images_per_second"] for line in lines if "step" in line]
-    return statistics.median(speeds[len(speeds) // 3 :])
+def logged(run: Path) -> list[dict[str, Any]]:
+    """The lines of the steps in a run's log so far."""
+    text = (run / "metrics.jsonl").read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [line for line in lines if "step" in line and "event" not in line]
 
 
-def measure(turns: int, images: int) -> dict[str, Any]:
-    """The speeds of trainings alone and watched, in turns, and how long the pages took meanwhile."""
-    alone, beside, browser, took = [], [], [], []
+def watched(watch: Any, folder: Path, turns: int, seconds: float) -> dict[str, Any]:
+    """Train in `folder`, watched in every second turn: images a second of each turn, and what the studio computed."""
+    run, marks, used = folder / "run", [], 0.0
+    command = [sys.executable, "-m", "fromnoise", "train", "digits", "--recipe", "default-small", "--previews", "0"]
+    command += ["--set", "train.log_every=1", "--num_images", "10000000", "--output_dir", str(run)]
+    with watch(folder) as (watchers, milliseconds), begun(*command):
+        while not (run / "metrics.jsonl").exists() or len(logged(run)) < 100:
+            time.sleep(1)
+        time.sleep(5)  # the client and the page find the run
+        for turn in range(2 * turns + 1):
+            watchers.go(bool(turn % 2))
+            before = watchers.processor_seconds()
+            marks.append(logged(run)[-1])
+            time.sleep(seconds)
+            used += watchers.processor_seconds() - before
+        marks.append(logged(run)[-1])
+    speeds = [
+        (after["images"] - before["images"]) / (after["seconds"] - before["seconds"])
+        for before, after in pairwise(marks)
+    ]
+    return {
+        "alone": speeds[::2],
+        "watched": speeds[1::2],
+        "lost": [1 - 2 * speeds[k] / (speeds[k - 1] + speeds[k + 1]) for k in range(1, len(speeds), 2)],
+        "processor_share": used / (turns * seconds * (os.cpu_count() or 1)),
+        "milliseconds": list(milliseconds),
+    }
+
+
+def measure(turns: int, seconds: float) -> dict[str, Any]:
+    """The speeds of a training alone and watched, in turns, and how long the pages took meanwhile."""
     with tempfile.TemporaryDirectory() as place:
-        for turn in range(turns):
-            alone.append(speed(Path(place) / f"alone-{turn}" / "run", images))
-            with followed(Path(place) / f"followed-{turn}") as milliseconds:
-                beside.append(speed(Path(place) / f"followed-{turn}" / "run", images))
-                took += milliseconds
-            with shown(Path(place) / f"shown-{turn}"):
-                browser.append(speed(Path(place) / f"shown-{turn}" / "run", images))
-        listing = listed(Path(place) / "alone-0" / "run")
+        client = watched(followed, Path(place) / "followed", turns, seconds)
+        browser = watched(shown, Path(place) / "shown", turns, seconds)
+        listing = listed(Path(place) / "followed" / "run")
+    took = client.pop("milliseconds")
+    del browser["milliseconds"]
     return {
         "machine": machine(),
-        "images": images,
-        "alone": alone,
-        "watched": beside,
+        "turns": turns,
+        "seconds": seconds,
+        "client": client,
         "browser": browser,
-        "ratio": ratios(beside, alone),
-        "browser_ratio": ratios(browser, alone),
         "listing": listing,
         "milliseconds": {"median": statistics.median(took), "max": max(took), "count": len(took)},
     }
@@ -166,25 +219,27 @@ def measure(turns: int, images: int) -> dict[str, Any]:
 
 def page(found: dict[str, Any]) -> str:
     """The result as Markdown."""
-    ratio, shown, took, listing = (found[key] for key in ("ratio", "browser_ratio", "milliseconds", "listing"))
-    rows = [
-        [name, *(f"{spread(found[key])[part]:,.0f}" for part in ("median", "min", "max"))]
-        for name, key in (
-            ("alone", "alone"),
-            ("beside a client", "watched"),
-            ("beside Chromium", "browser"),
-        )
-    ]
+    took, listing, rows = found["milliseconds"], found["listing"], []
+    for name, words in (("client", "a client"), ("browser", "Chromium")):
+        one = found[name]
+        low, middle, high = statistics.quantiles(one["lost"], n=4)
+        error = 1.253 * statistics.stdev(one["lost"]) / len(one["lost"]) ** 0.5  # of a median
+        speeds = [f"{statistics.median(one[key]):,.0f}" for key in ("alone", "watched")]
+        rows.append([words, *speeds, f"{middle:.1%} ± {error:.1%}", f"{low:.1%} to {high:.1%}",
+                     f"{one['processor_share']:.1%}"])  # fmt: skip
+    heading = ["beside", "images/s alone", "images/s watched", "lost, median", "quartiles", "the studio's own share"]
     return f"""# What the studio takes
 
-`python benchmarks/studio.py`: {len(found["alone"])} trainings each, in turns, of `default-small` on the digits,
-{found["images"]:,} images. A client follows the streams of the table and of the run and asks for the page, the table
-and the curves every two seconds; Chromium shows the run's own page, and draws it on the same cores.
+`python benchmarks/studio.py`: a training of `default-small` on the digits, watched in
+every second turn of {found["seconds"]:g} s, {found["turns"]} times; in between the watchers stand still. "Lost"
+compares a watched turn with the two around it. The studio's own share is its processor time in watched turns, of all
+cores. A client follows the streams of the table and of the run and asks for the page, the table and the curves every
+two seconds; Chromium shows the run's own page, and draws it on the same cores.
 
-{table(["training", "images/s, median", "lowest", "highest"], rows)}
+{in_words(found["machine"])}.
 
-Ratio to the training alone, pair by pair: {ratio["median"]:.3f} ({ratio["min"]:.3f} to {ratio["max"]:.3f}) beside a
-client, {shown["median"]:.3f} ({shown["min"]:.3f} to {shown["max"]:.3f}) beside Chromium.
+{table(heading, rows)}
+
 The client got {took["count"]} answers meanwhile, in {took["median"]:.0f} ms in the median and {took["max"]:.0f} ms at
 most.
 
@@ -195,11 +250,11 @@ A list of {listing["count"]:,} run folders takes {listing["first"]:.2f} s when t
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--images", type=int, default=16_000)
+    parser.add_argument("--turns", type=int, default=14)
+    parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    result = measure(given.turns, given.images)
+    result = measure(given.turns, given.seconds)
     (given.out / "studio.json").write_text(json.dumps(result, indent=1) + "\n")
     (given.out / "studio.md").write_text(page(result))
     print(page(result))
