@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fromnoise.common.allocator import return_freed_memory
 from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.free_memory import free_memory
 from fromnoise.common.progress import report_progress
@@ -34,8 +35,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Give back what nobody holds: reference cycles, and the blocks that a GPU's allocator keeps for later."""
+    """Give back what nobody holds: reference cycles, and what allocators keep for later."""
     gc.collect()
+    return_freed_memory()
     torch = sys.modules.get("torch")  # where it was never loaded, it holds nothing
     if torch is None:
         return

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from fromnoise.common.allocator import keep_freed_memory
 from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise
@@ -123,6 +124,8 @@ class Trainer:
     def steps(self) -> Iterator[TrainStep]:
         """Train until `total` images or the end of the time budget; yields after each step."""
         self.net.train()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         checked = False
         while not self.done and not self.votes.ask(OUT_OF_TIME, self._out_of_time()):
             with self.timer:
