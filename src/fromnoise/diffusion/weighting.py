@@ -114,8 +114,8 @@ class Sigmoid(Weighting):
 class ClampedVelocity(Weighting):
     """w = min(1 + sqrt(SNR), 1 / floor)^2: the velocity-prediction loss, written for x0 and bounded at little noise.
 
-    On the linear path t = 1 / (1 + sqrt(SNR)), so that this is 1 / max(t, floor)^2; on every other process it is the same
-    function of the SNR.
+    On the linear path t = 1 / (1 + sqrt(SNR)), so that this is 1 / max(t, floor)^2; on every other process it is the
+    same function of the SNR.
 
     References: Li & He 2025, section 4, https://arxiv.org/abs/2511.13720
     """
