@@ -21,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, astuple, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -309,8 +308,8 @@ def main() -> int:
     chosen = [cell for cell in CELLS if not args.only or args.only in str(cell)]
     cells = []
     # a worker is replaced after some cells, as tracing leaves memory behind
-    with ProcessPoolExecutor(args.processes, get_context("spawn"), on_one_thread, max_tasks_per_child=40) as pool:
-        for one in pool.map(done, [(str(args.work), cell) for cell in chosen]):
+    with get_context("spawn").Pool(args.processes, on_one_thread, maxtasksperchild=40) as pool:
+        for one in pool.imap(done, [(str(args.work), cell) for cell in chosen]):
             cells.append(one)
             said = one["failed"] or one["refused"] or f"{one['difference']:.1e}"
             print(f"{len(cells)} of {len(chosen)}: {named(one)}: {said}", flush=True)
