@@ -17,6 +17,7 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.export import onnx_file as module
+from fromnoise.export.int8 import sampler_inputs
 from fromnoise.export.onnx_file import onnx_file
 from fromnoise.export.onnx_session import run_onnx
 
@@ -67,6 +68,36 @@ def test_a_sampler_that_adds_noise_takes_it_as_an_input(made):
     assert file.inputs["fresh"] == "float32 (3, B, 1, 8, 8)"
 
 
+MANY = {
+    "ddpm": {"sample.sampler": "ddpm", "sample.steps": 150, "process.kind": "vp", "sample.clip": True},
+    "heun": {"sample.sampler": "heun", "sample.steps": 60, "sample.guidance_interval": (0.2, 0.8)},
+    "ipndm_4": {"sample.sampler": "ipndm_4", "sample.steps": 120, "process.kind": "vp"},
+    "edm": {"sample.sampler": "edm", "sample.steps": 60, "process.kind": "ve", "objective.prediction": "edm"},
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_a_sampler_of_many_steps_is_a_loop_that_makes_the_models_samples(name, made):
+    spec = ImageSpec(1, 9, 8, CLASSES if name in ("heun", "ipndm_4") else ())
+    model = made(spec, 0.05, **{"sample.guidance_scale": 2.0 if spec.classes else 1.0}, **MANY[name])
+    file = onnx_file(model, sampler=True)
+    assert 0 < file.difference < module.TOLERANCE
+    assert len(file.content) < 2.5 * len(onnx_file(model).content) + 200 * model.sampling.steps
+    proto = onnx.load_from_string(file.content)
+    assert [node.op_type for node in proto.graph.node].count("Scan") == 1
+    assert [one.name for one in proto.graph.input] == list(file.inputs)
+    seeds = range(5)
+    labels = torch.tensor([0, 1, 0, 1, 1]) if spec.classes else None
+    *_, last = model.steps(seeds, labels)
+    np.testing.assert_allclose(run_onnx(file.content, sampler_inputs(model, seeds, labels)), last.x, atol=1e-4)
+
+
+@pytest.mark.parametrize("how", [{"half": True}, {"int8": "dynamic"}])
+def test_a_loop_in_8_or_16_bits_is_refused_with_a_number_of_steps_that_works(how, made):
+    with pytest.raises(UsageError, match="--steps 50"):
+        onnx_file(made(ImageSpec(1, 8, 8), **MANY["heun"]), sampler=True, **how)
+
+
 def test_half_is_smaller_and_says_what_it_changes(made):
     model = made(ImageSpec(1, 8, 8), 0.05, **{"net.width": 32})
     whole, half = onnx_file(model), onnx_file(model, half=True)
@@ -102,6 +133,11 @@ def test_the_cards_example_samples_without_fromnoise(flags, run, tmp_path, capsy
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment, capture_output=True)
     with Image.open(tmp_path / "samples.png") as image:
         assert image.size == (4 * 16, 16) and np.asarray(image).std() > 10
+
+
+def test_half_says_its_arithmetic_and_both_sizes(run, tmp_path, capsys):
+    assert main(["export", str(run), "--to", "onnx", str(tmp_path / "digits.onnx"), "--half"]) == 0
+    assert re.search(r"float16: \d\.\d\d MB instead of \d\.\d\d MB", capsys.readouterr().out)
 
 
 def test_another_ending_is_refused(run, tmp_path, capsys):

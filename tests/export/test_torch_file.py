@@ -16,6 +16,7 @@ from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.samplers.loop import start_noise
+from fromnoise.export import modules
 from fromnoise.export import torch_file as module
 from fromnoise.export.torch_file import torch_file
 
@@ -60,9 +61,13 @@ def test_a_sampler_makes_the_models_samples(made):
     torch.testing.assert_close(got, last.x, atol=1e-4, rtol=0)
 
 
-def test_a_sampler_of_very_many_steps_is_refused(made):
-    with pytest.raises(UsageError, match="--steps"):
-        torch_file(made(ImageSpec(1, 8, 8), **{"sample.steps": 101}), sampler=True)
+@pytest.mark.parametrize("name, evaluations", [("ddim", 101), ("heun", 200)])
+def test_a_sampler_of_very_many_steps_is_refused_with_a_number_that_works(name, evaluations, made):
+    spec, settings = ImageSpec(1, 8, 8), {"sample.sampler": name, "process.kind": "vp"}
+    with pytest.raises(UsageError, match=rf"{evaluations} .*--steps \d+") as caught:
+        torch_file(made(spec, **settings, **{"sample.steps": 101}), sampler=True)
+    few = made(spec, **settings, **{"sample.steps": int(re.search(r"--steps (\d+)", str(caught.value))[1])})
+    modules.check_unrolled(modules.traceable(few, sampler=True), few, "it")
 
 
 def test_a_file_that_differs_is_refused(made, monkeypatch):

@@ -27,6 +27,8 @@ from fromnoise.export.plan import sampling_plan
 from fromnoise.export.unrolled import UnrolledSampler
 from fromnoise.model.trained_model import TrainedModel
 
+OPSET = 18
+_BATCH_AXES = {"fresh": 1, "xs": 1, "x0s": 1, "row": None, "draws": None}
 MOST_EVALUATIONS = 100  # of an unrolled network: tracing takes seconds for each
 TOLERANCE = 1e-4
 """Largest difference from torch in float32, of images whose black and white are 2 apart."""
@@ -47,21 +49,22 @@ class OneDenoiser(nn.Module):
 
 @dataclass(frozen=True)
 class Traceable:
-    """module: called by keywords. inputs: two images' worth by name. output: the result's name."""
+    """module: called by keywords. inputs: two images' worth by name. outputs: the results' names."""
 
     module: nn.Module
     inputs: dict[str, Tensor]
-    output: str
+    outputs: tuple[str, ...]
 
     def shapes(self, batch: Any) -> dict[str, dict[int, Any] | None]:
         """For torch's exporters: the axis of each input that is `batch`."""
-        return {name: {batch_axis(name): batch} if value.ndim else None for name, value in self.inputs.items()}
+        axes = {name: batch_axis(name) if value.ndim else None for name, value in self.inputs.items()}
+        return {name: None if axis is None else {axis: batch} for name, axis in axes.items()}
 
     def resized(self, batch: int) -> dict[str, Tensor]:
         """The inputs for another number of images: the two, again and again."""
         chosen = torch.arange(batch) % 2
         return {
-            name: value.index_select(batch_axis(name), chosen) if value.ndim else value
+            name: value.index_select(batch_axis(name) or 0, chosen) if value.ndim else value
             for name, value in self.inputs.items()
         }
 
@@ -70,17 +73,60 @@ class Traceable:
         return {name: _shape_text(name, value) for name, value in self.inputs.items()}
 
 
-def batch_axis(name: str) -> int:
-    """The axis of an input that counts images."""
-    return 1 if name == "fresh" else 0
+def batch_axis(name: str) -> int | None:
+    """The axis of an input that counts images; None of a row of numbers, which has none."""
+    return _BATCH_AXES.get(name, 0)
+
+
+def exported(given: Traceable) -> bytes:
+    """The ONNX bytes of a module, traced by torch's dynamo exporter with any batch size."""
+    with quiet():
+        program = torch.onnx.export(
+            given.module,
+            kwargs=dict(given.inputs),
+            input_names=list(given.inputs),
+            output_names=list(given.outputs),
+            dynamic_shapes=given.shapes(torch.export.Dim("batch", min=1)),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    buffer: bytes = program.model_proto.SerializeToString()
+    return buffer
 
 
 def traceable(model: TrainedModel, *, sampler: bool) -> Traceable:
     """The denoiser of `model`, or with `sampler` the whole of sampling with its own settings.
 
-    Raises UsageError for what cannot be unrolled.
+    Raises UsageError for autoguidance, which takes a second network.
     """
     return _sampler(model) if sampler else _denoiser(model)
+
+
+def evaluations(given: Traceable) -> int:
+    """How many times the module calls its network."""
+    return len(given.module.plan.evaluations) if isinstance(given.module, UnrolledSampler) else 1
+
+
+def check_unrolled(given: Traceable, model: TrainedModel, place: str) -> None:
+    """UsageError where a sampler takes more evaluations than are unrolled into `place`, with a number that does not."""
+    made, own = evaluations(given), model.sampling.steps
+    if made <= MOST_EVALUATIONS:
+        return
+    fewer = next((n for n in range(MOST_EVALUATIONS * own // made + 1, 0, -1) if _few_enough(model, n)), None)
+    advice = "" if fewer is None else f"give --steps {fewer}, or "
+    raise UsageError(
+        f"{own:,} steps take {made:,} evaluations of the network, but at most {MOST_EVALUATIONS} are unrolled into "
+        f"{place}; {advice}leave out --sampler"
+    )
+
+
+def _few_enough(model: TrainedModel, steps: int) -> bool:
+    try:
+        return len(sampling_plan(model.sampling, model.denoiser, steps).evaluations) <= MOST_EVALUATIONS
+    except UsageError:
+        return False
 
 
 def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
@@ -107,17 +153,12 @@ def _denoiser(model: TrainedModel) -> Traceable:
     inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "t": t}
     if spec.classes:
         inputs["label"] = torch.tensor([0, spec.null_label])
-    return Traceable(OneDenoiser(model.denoiser).eval(), inputs, "x0")
+    return Traceable(OneDenoiser(model.denoiser).eval(), inputs, ("x0",))
 
 
 def _sampler(model: TrainedModel) -> Traceable:
     spec, prior = model.spec, model.process.prior
     plan = sampling_plan(model.sampling, model.denoiser)
-    if len(plan.evaluations) > MOST_EVALUATIONS:
-        raise UsageError(
-            f"{model.sampling.steps} steps would be unrolled into {len(plan.evaluations):,} evaluations of the "
-            f"network, but at most {MOST_EVALUATIONS} are; give fewer --steps, or export the denoiser without --sampler"
-        )
     generator = torch.Generator().manual_seed(0)
     inputs = {"noise": torch.stack([prior.sample(spec.shape, generator) for _ in range(2)])}
     if spec.classes:
@@ -126,7 +167,7 @@ def _sampler(model: TrainedModel) -> Traceable:
         inputs["guidance_scale"] = torch.tensor(float(model.sampling.guidance_scale))
     if plan.fresh_steps:
         inputs["fresh"] = torch.randn(len(plan.fresh_steps), 2, *spec.shape, generator=generator)
-    return Traceable(UnrolledSampler(model.denoiser.net, plan, spec, model.sampling).eval(), inputs, "images")
+    return Traceable(UnrolledSampler(model.denoiser.net, plan, spec, model.sampling).eval(), inputs, ("images",))
 
 
 def _shape_text(name: str, value: Tensor) -> str:

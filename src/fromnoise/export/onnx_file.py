@@ -1,4 +1,4 @@
-"""A model as one ONNX file: its denoiser, or its whole sampler for a fixed number of steps.
+"""A model as one ONNX file: its denoiser, or its whole sampler for a fixed number of steps, unrolled or as a loop.
 
 What a reader must know beside the inputs (range, prior, classes, times) is in the file's metadata.
 """
@@ -15,11 +15,21 @@ import torch
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.extras import extra
 from fromnoise.export.int8 import Int8, in_int8
-from fromnoise.export.modules import TOLERANCE, Traceable, about, quiet, traceable
+from fromnoise.export.looped import looped
+from fromnoise.export.modules import (
+    MOST_EVALUATIONS,
+    OPSET,
+    TOLERANCE,
+    Traceable,
+    about,
+    check_unrolled,
+    evaluations,
+    exported,
+    quiet,
+    traceable,
+)
 from fromnoise.export.onnx_session import run_onnx
 from fromnoise.model.trained_model import TrainedModel
-
-OPSET = 18
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,11 @@ def onnx_file(model: TrainedModel, *, sampler: bool = False, half: bool = False,
             "instead of it, or the denoiser alone"
         )
     given = traceable(model, sampler=sampler)
-    whole = _exported(given)
-    proto = onnx.load_from_string(whole)
+    if half or int8:
+        check_unrolled(given, model, f"a file with {'--half' if half else '--int8'}")
+    many = evaluations(given) > MOST_EVALUATIONS
+    proto = looped(given) if many else onnx.load_from_string(exported(given))
+    size = proto.ByteSize()
     if half:
         proto = _in_half(proto)
     if int8:
@@ -83,7 +96,7 @@ def onnx_file(model: TrainedModel, *, sampler: bool = False, half: bool = False,
             f"the ONNX file differs from the model by {difference:.2g}, but at most {TOLERANCE:g} was expected; "
             "nothing was written"
         )
-    return OnnxFile(content, given.shape_texts(), difference, half, int8, len(whole))
+    return OnnxFile(content, given.shape_texts(), difference, half, int8, size)
 
 
 def network_onnx(model: TrainedModel) -> bytes:
@@ -96,7 +109,7 @@ def network_onnx(model: TrainedModel) -> bytes:
     inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "code": torch.tensor([10.0, 500.0])}
     if spec.classes:
         inputs["label"] = torch.tensor([0, spec.null_label])
-    return _exported(Traceable(model.denoiser.net.eval(), inputs, "out"))
+    return exported(Traceable(model.denoiser.net.eval(), inputs, ("out",)))
 
 
 def with_half_weights(content: bytes) -> bytes:
@@ -118,24 +131,6 @@ def with_half_weights(content: bytes) -> bytes:
     onnx.checker.check_model(proto)
     stored: bytes = proto.SerializeToString()
     return stored
-
-
-def _exported(given: Traceable) -> bytes:
-    """The ONNX bytes of a module, traced by torch's dynamo exporter with any batch size."""
-    with quiet():
-        program = torch.onnx.export(
-            given.module,
-            kwargs=dict(given.inputs),
-            input_names=list(given.inputs),
-            output_names=[given.output],
-            dynamic_shapes=given.shapes(torch.export.Dim("batch", min=1)),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    buffer: bytes = program.model_proto.SerializeToString()
-    return buffer
 
 
 def _in_half(proto: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from fromnoise.common.errors import CheckpointError
-from fromnoise.export.modules import TOLERANCE, Traceable, about, quiet, traceable
+from fromnoise.export.modules import TOLERANCE, Traceable, about, check_unrolled, quiet, traceable
 from fromnoise.export.verification import run_check
 from fromnoise.model.trained_model import TrainedModel
 
@@ -48,6 +48,7 @@ def torch_file(model: TrainedModel, *, sampler: bool = False) -> TorchFile:
         CheckpointError: where the file, loaded again, does not compute what the model computes.
     """
     given = traceable(model, sampler=sampler)
+    check_unrolled(given, model, "a file of torch.export")
     content = _exported(given, about(model, sampler))
     difference = _difference(content, given)
     if not difference <= TOLERANCE:

@@ -8,8 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.export.plan import Combination, Evaluation, SamplingPlan
+from fromnoise.export.plan import Combination, SamplingPlan
 from fromnoise.settings import SampleOptions
+
+Number = float | Tensor
+Place = tuple[Number, Number, Number, Number]
+"""Of an evaluation: its time code, input_scale, x_weight and out_weight."""
 
 
 class UnrolledSampler(nn.Module):
@@ -43,13 +47,15 @@ class UnrolledSampler(nn.Module):
         """
         draws = () if fresh is None else fresh.unbind(0)
         found: list[Tensor] = []
-        for evaluation in self.plan.evaluations:
-            x = combine(evaluation.x, noise, found, draws)
-            found.append(self._x0(evaluation, x, label, guidance_scale))
+        for one in self.plan.evaluations:
+            x = combine(one.x, noise, found, draws)
+            at = one.code, one.input_scale, one.x_weight, one.out_weight
+            found.append(self.x0(at, x, label, guidance_scale if one.guided else None))
         return combine(self.plan.sample, noise, found, draws)
 
-    def _x0(self, at: Evaluation, x: Tensor, label: Tensor | None, guidance_scale: Tensor | None) -> Tensor:
-        if not at.guided or guidance_scale is None or label is None:
+    def x0(self, at: Place, x: Tensor, label: Tensor | None, guidance_scale: Tensor | None) -> Tensor:
+        """The clean images of one evaluation, in their range; guided where a scale is given."""
+        if guidance_scale is None or label is None:
             return self._in_range(self._denoise(at, x, label))
         null = torch.full_like(label, self.spec.null_label)
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
@@ -60,10 +66,11 @@ class UnrolledSampler(nn.Module):
             x0 = x0 * (1 + self.options.guidance_rescale * (share - 1))
         return self._in_range(x0)
 
-    def _denoise(self, at: Evaluation, x: Tensor, label: Tensor | None) -> Tensor:
-        code = torch.full_like(x[:, 0, 0, 0], at.code)
-        out: Tensor = self.net(at.input_scale * x, code, label)
-        return at.x_weight * x + at.out_weight * out.to(x.dtype)
+    def _denoise(self, at: Place, x: Tensor, label: Tensor | None) -> Tensor:
+        code, input_scale, x_weight, out_weight = at
+        codes = torch.zeros_like(x[:, 0, 0, 0]) + code
+        out: Tensor = self.net(input_scale * x, codes, label)
+        return x_weight * x + out_weight * out.to(x.dtype)
 
     def _in_range(self, x0: Tensor) -> Tensor:
         low, high = self.spec.low, self.spec.high

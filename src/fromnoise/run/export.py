@@ -113,7 +113,8 @@ def export_onnx(request: ExportRequest) -> Exported:
     model = on_cpu(request.model)
     made = onnx_file(model, sampler=request.sampler, half=request.half, int8=request.int8)
     difference = made.difference / (model.spec.high - model.spec.low)
-    compared, words = f"batches of 1 and 3 through onnxruntime and torch, {made.arithmetic}", ""
+    compared = f"batches of 1 and 3 through onnxruntime and torch, {made.arithmetic}"
+    words = f", {made.arithmetic}: {_sizes(made)}" if request.half else ""
     measured: list[tuple[str, str]] = []
     if request.int8:
         found = int8_quality(request.run, model, made, request.sampler, request.num)
