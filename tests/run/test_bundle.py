@@ -78,6 +78,19 @@ def test_an_unpacked_run_is_the_run(run: Run, packed: Path, tmp_path: Path) -> N
     }
 
 
+def test_a_bundle_goes_into_a_folder_that_is_not_there_yet_or_leaves_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert run.pack(tmp_path / "a" / "b" / "run.zip").is_file()
+    monkeypatch.setattr(bundle, "_write", full)
+    with pytest.raises(WriteError):
+        run.pack(tmp_path / "c" / "run.zip")
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be killed so there")
 def test_what_a_killed_unpack_left_is_cleared_by_the_next_and_what_a_living_one_writes_is_not(
     packed: Path, tmp_path: Path

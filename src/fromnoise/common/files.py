@@ -38,22 +38,16 @@ def write_files(contents: Mapping[Path, bytes], *, durable: bool = False, advice
 
     Arguments and errors of `write_bytes`.
     """
-    made: list[Path] = []
     target = Path()
     try:
         with ExitStack() as stack:
             for target, content in contents.items():
-                made += [folder for folder in target.parents if not folder.exists()]
-                target.parent.mkdir(parents=True, exist_ok=True)
                 temporary = stack.enter_context(replacing(target))
                 if durable:
                     write_through(temporary, content)
                 else:
                     temporary.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):  # what was made goes again: folders that are not empty by then resist
-            for folder in made:
-                folder.rmdir()
         reason = error.strerror or type(error).__name__
         raise WriteError(f"cannot write '{target}' ({reason}); {advice}") from error
 
@@ -65,15 +59,23 @@ def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = Fa
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A temporary neighbour of `target` to write to: it takes the target's name at the end, or goes with an error."""
+    """A temporary neighbour of `target` to write to: it takes the target's name at the end, or goes with an error.
+
+    Missing parent folders are made, and go with an error too.
+    """
+    made = [folder for folder in target.parents if not folder.exists()]
     # The neighbour's name does not grow with the target's, so a long name that fits also fits here.
     neighbour = target.with_name(temporary_name()) if target.name else target
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield neighbour
         neighbour.replace(target)
     except BaseException:
         with suppress(OSError):  # it was never made, or its folder cannot be reached: nothing is left behind
             neighbour.unlink()
+        with suppress(OSError):  # folders that are not empty by then resist
+            for folder in made:
+                folder.rmdir()
         raise
 
 
