@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from fromnoise.common.errors import BusyError, OtherProcessError, UsageError
+from fromnoise.common.errors import BusyError, DataError, OtherProcessError, UsageError
 from fromnoise.data import DataOptions, load
 from fromnoise.evaluation.reference import embed
+from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.classifier_training import new_classifier
 from fromnoise.metrics.features import pixels
 from fromnoise.model.shares import by_turns, in_first, in_shares, parts_of, shared, sharing
 from fromnoise.run import Run
+from fromnoise.run.evaluations import evaluate_files
 from fromnoise.train.distributed import ALONE, Group
 
 
@@ -103,6 +105,38 @@ def without_seconds(found):
     found = json.loads(json.dumps(found))
     del found["protocol"]["sampling"]["seconds"], found["sha256"]
     return found
+
+
+def test_an_evaluation_of_files_is_that_of_one_process(run_processes, tmp_path):
+    images = load(DataOptions("digits"), "test").images[torch.arange(1100) % 297]  # two blocks
+    path, out = tmp_path / "made.npz", tmp_path / "out"
+    np.savez(path, images=images.numpy())
+    alone, _ = evaluate_files(str(path), "digits")
+    seen, features = [], Classifier.features
+
+    def work(group):
+        Classifier.features = lambda net, images: seen.append(len(images)) or features(net, images)
+        with sharing(group):
+            found, page = evaluate_files(str(path), "digits", output_dir=out, statistics_to=out / "s.npz")
+        assert plain(found) == plain(alone) and page == out / "report.html"
+        assert group.rank == 0 or sum(seen) == 76 + 476, "the second block of the samples, and of 1,500 real images"
+
+    assert run_processes(work, 2) == [0, 0]
+    assert json.loads((out / "evaluation.json").read_text()) == plain(alone) and (out / "s.npz").exists()
+
+
+def plain(evaluation):
+    return json.loads(json.dumps(evaluation.to_json()))
+
+
+def test_other_files_in_one_process_are_refused(run_processes, tmp_path):
+    def work(group):
+        path = tmp_path / f"{group.rank}.npz"
+        np.savez(path, images=np.full((20, 16, 16), group.rank, np.uint8))
+        with sharing(group), pytest.raises(DataError, match="the images"):
+            evaluate_files(str(path), "digits")
+
+    assert run_processes(work, 2) == [0, 0]
 
 
 def test_what_fails_in_one_process_ends_all(copied, run_processes):

@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> None:
         for path in targets:
             check_writable(path)
     if args.samples is not None:
-        _files(args, settings, data)
+        _check_files(args, settings)
+        with shared_work(args) as group:
+            _files(args, data, group)
     elif args.run_folder is None:
         raise UsageError(
             "no RUN was given; name a folder that `fromnoise train` made, or use --samples and --reference"
@@ -121,14 +123,16 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], group: Group) -> No
         print(opened.folder.report)
 
 
-def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, Any]) -> None:
-    given = [name for name in ("num", "sweep", "extended", "num_processes") if getattr(args, name) not in (None, False)]
+def _check_files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
+    given = args.num is not None or args.sweep or args.extended
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         besides = "" if args.reference else ", and add --reference DATA"
         raise UsageError(f"--samples measures images that exist already; leave RUN and the sampling flags out{besides}")
     if args.reference is None:
         raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
 
+
+def _files(args: argparse.Namespace, data: dict[str, Any], group: Group) -> None:
     from fromnoise.run.evaluations import evaluate_files
 
     evaluation, path = evaluate_files(
@@ -139,6 +143,8 @@ def _files(args: argparse.Namespace, settings: dict[str, Any], data: dict[str, A
         output_dir=args.output_dir,
         statistics_to=args.save_statistics,
     )
+    if group.rank:
+        return
     _print(evaluation, args.json)
     if path is not None and args.json != "-":
         print(path)

@@ -84,7 +84,7 @@ def evaluate_in_shares(
 
     def measured() -> Measured:
         assert real is not None  # process 0 has it
-        return measure(samples, reference, real, test, external, embedded=embedded)
+        return measure(samples, embedded, reference, real, test, external)
 
     return in_first(measured)
 

@@ -12,10 +12,10 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
 from fromnoise.evaluation.limits import check_count
 from fromnoise.evaluation.measure import Measured, measure
+from fromnoise.evaluation.reference import embed
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.evaluation.scores import check_shape
-from fromnoise.model.shares import sharing
-from fromnoise.train.distributed import ALONE
+from fromnoise.model.shares import in_first, shared
 
 
 def evaluate_external(
@@ -26,8 +26,8 @@ def evaluate_external(
     *,
     file: str | None = None,
     said: Sequence[str] = (),
-) -> Measured:
-    """Measure the images `samples` beside real images.
+) -> Measured | None:
+    """Measure the images `samples` beside real images; inside `sharing` each process embeds a part of them.
 
     Arguments:
         samples: their labels count where they have classes that `train` has too.
@@ -36,20 +36,27 @@ def evaluate_external(
         file: the name of the samples in the protocol, their own if not given.
         said: notes on how they were read.
 
+    Returns:
+        What was measured; None in all processes but the first.
+
     Raises:
-        DataError: for fewer than 10 images on a side, and for two shapes.
+        DataError: for fewer than 10 images on a side, for two shapes, and for processes with different images.
     """
+    shared().same({"the images": f"{samples.fingerprint[:16]} beside {train.fingerprint[:16]}"})
     check_count(len(samples), "samples")
     check_shape(samples.images, train)
     labels, notes = _labels(samples, train)
-    with sharing(ALONE):
-        reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
-    assert real is not None
+    reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
     report_progress(f"measuring {len(samples):,} samples ...")
-    given = SampleSet(
-        samples.images[:], labels, {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]}
-    )
-    return measure(given, reference, real, test, external, [*said, *notes])
+    embedded = embed(reference.features, samples.images)
+    about = {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]}
+
+    def measured() -> Measured:
+        assert real is not None  # process 0 has it
+        given = SampleSet(samples.images[:], labels, about)
+        return measure(given, embedded, reference, real, test, external, [*said, *notes])
+
+    return in_first(measured)
 
 
 def _labels(samples: ArrayData, train: ArrayData) -> tuple[Tensor | None, list[str]]:

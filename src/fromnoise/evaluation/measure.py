@@ -63,27 +63,25 @@ class ExternalStatistics:
 
 def measure(
     samples: SampleSet,
+    embedded: Tensor,
     reference: Reference,
     real: ReferenceRows,
     test: ArrayData | None,
     external: ExternalStatistics | None = None,
     notes: Sequence[str] = (),
-    embedded: Tensor | None = None,
 ) -> Measured:
     """Measure samples beside the reference rows `real`.
 
     Arguments:
+        embedded: the samples' features.
         test: the test images that `real` was made from.
         external: also measure the distance to these statistics.
         notes: sentences to put before those that follow from the numbers.
-        embedded: the samples' features, where they are known already.
 
     Raises:
         DataError: for samples of another shape than the reference.
     """
     check_shape(samples.images, reference.data)
-    if embedded is None:
-        embedded = reference.features.of(samples.images)
     scores, nearest = score(samples.images, samples.labels, embedded, reference, real.baseline)
     ratio, interval = _ratio(embedded, scores, reference, real.rows["test"])
     measured_with = measurement(scores.count, reference.data, test, reference.features, reference.mirrored)

@@ -21,7 +21,7 @@ from fromnoise.evaluation.sweep import Sweep, sweep, sweep_figures
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import save
 from fromnoise.metrics.frechet import save_statistics
-from fromnoise.model.shares import in_first, shared
+from fromnoise.model.shares import by_turns, in_first, shared
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.evaluation_sections import evaluation_sections
 from fromnoise.report.html import page, write_page
@@ -108,6 +108,8 @@ def evaluate_files(
 ) -> tuple[Evaluation, Path | None]:
     """(the Evaluation of the images in `samples` against the data `reference`, the report's path or None).
 
+    Inside `sharing` the processes do it together, and process 0 writes.
+
     Arguments:
         samples: an .npz, folder or .zip; labels count where it has classes that the reference has too.
         settings: data options of the reference by name, such as resolution.
@@ -117,17 +119,22 @@ def evaluate_files(
     Raises:
         DataError: where samples or reference cannot be read, or they are of different kinds.
     """
-    read = read_matched(samples, reference, settings or {})
+    read = by_turns(lambda: read_matched(samples, reference, settings or {}))
     images, train = read.samples, read.train
     measured = evaluate_external(images, train, read.test, spec, file=Path(samples).name, said=read.notes)
-    if output_dir is None:
-        _save_statistics(measured, statistics_to)
-        return measured.evaluation, None
-    folder = Path(output_dir)
-    _write(measured, folder / "evaluation.json", folder / "closest.png", statistics_to)
-    lead = f"{len(images):,} samples from {images.name}, measured against {train.name}."
-    sections = evaluation_sections(measured.evaluation, png_bytes(measured.closest))
-    return measured.evaluation, write_page(folder / "report.html", page(images.name, lead, sections))
+
+    def written() -> tuple[Evaluation, Path | None]:
+        assert measured is not None  # process 0 has it
+        if output_dir is None:
+            _save_statistics(measured, statistics_to)
+            return measured.evaluation, None
+        folder = Path(output_dir)
+        _write(measured, folder / "evaluation.json", folder / "closest.png", statistics_to)
+        lead = f"{len(images):,} samples from {images.name}, measured against {train.name}."
+        sections = evaluation_sections(measured.evaluation, png_bytes(measured.closest))
+        return measured.evaluation, write_page(folder / "report.html", page(images.name, lead, sections))
+
+    return shared().first(written)
 
 
 def _write(measured: Measured, evaluation: Path, closest: Path, statistics_to: str | Path | None) -> None:
