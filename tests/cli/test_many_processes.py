@@ -154,6 +154,47 @@ def test_what_cannot_be_is_refused(monkeypatch, capsys):
         assert "--num_processes" in capsys.readouterr().err
 
 
+def test_who_kills_the_launcher_ends_the_processes(start):
+    process = start([*NUMBER, "2"])
+    wait_for_lines(3, process)
+    ranks = ranks_of(process)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in ranks):
+        assert time.monotonic() < deadline, process.said()
+        time.sleep(0.05)
+    assert "saved in run" in process.said()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_hangs_does_not_hold_the_launcher(rank, start, monkeypatch):
+    process = start([*NUMBER, "2", "--set", "train.answer_within=2s"])
+    wait_for_lines(5, process)
+    os.kill(ranks_of(process)[rank], signal.SIGSTOP)
+    if rank == 0:  # it may yet save, so it has ten minutes
+        time.sleep(10)
+        os.kill(ranks_of(process)[0], signal.SIGCONT)
+    assert process.wait(120) == 9, process.said()
+    assert main(TRAIN) == 0
+    same_as_alone("run")
+
+
+@pytest.mark.slow
+def test_torchrun_that_is_killed_is_said(start):
+    process = start([*NUMBER, "2"])
+    wait_for_lines(5, process)
+    (torchrun,) = children(process.pid)
+    ranks = ranks_of(process)
+    os.kill(torchrun, signal.SIGKILL)
+    assert process.wait(60) == 9 and "torchrun" in process.said()
+    while any(Path(f"/proc/{pid}").exists() for pid in ranks):
+        time.sleep(0.05)
+    assert main(TRAIN) == 0
+    same_as_alone("run")
+
+
 @pytest.mark.slow
 def test_torchrun_begins_again_by_itself(start):
     process = start([*TORCHRUN, "--nproc-per-node=2", "--max-restarts=2", "-m", "fromnoise", *TRAIN])

@@ -10,10 +10,13 @@ themselves: torchrun would give them 30 seconds, which a checkpoint need not kee
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,11 +24,12 @@ from types import FrameType
 
 from fromnoise.common.cpus import usable
 from fromnoise.common.durations import process_start
-from fromnoise.common.errors import UsageError
+from fromnoise.common.errors import ProcessError, UsageError
 from fromnoise.common.progress import report_progress
 
 FOLDER, STARTED = "FROMNOISE_LAUNCHED", "FROMNOISE_STARTED"
 _FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+LEFT, SILENT = 30.0, 600.0  # seconds until others end after process 0 has, and after one has given up on the rest
 _TORCHRUN = "from fromnoise.cli.launch import torchrun; torchrun()"
 
 
@@ -67,20 +71,38 @@ def launch(number: int, argv: Sequence[str]) -> int:
         # In a session of its own: Ctrl-C on a terminal reaches this process alone, and is handed on once.
         torchrun = subprocess.Popen([*command, *argv], env=environment, start_new_session=True)
         with _forwarding(torchrun, Path(folder)):
-            code = torchrun.wait()
+            code = _until_all_end(torchrun, Path(folder))
+        if code < 0:
+            _signal(signal.SIGTERM, Path(folder))
+            raise ProcessError(
+                f"torchrun, which started the processes, was ended by signal {-code}; they were asked to save and end: "
+                "run the same command again when they have"
+            )
         return _exit_code(Path(folder), code)
 
 
 def torchrun() -> None:
-    """torchrun, which is silent where a process fails: that one, or the others, have said it."""
+    """torchrun, which is silent where a process fails: that one, or the others, have said it.
+
+    It ends the processes where whoever launched it is killed.
+    """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         run.main()
     except (ChildFailedError, SignalException):
         sys.exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """SIGTERM to this process when its parent is no more; the processes save then."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -106,11 +128,7 @@ def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[Non
     def forward(number: int, frame: FrameType | None) -> None:
         nonlocal signals
         signals += 1
-        pids = [int(path.read_text() or 0) for path in folder.glob("*.pid")] if signals == 1 else []
-        for pid in filter(None, pids):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if not any(pids):
+        if signals > 1 or not _signal(number, folder):
             torchrun.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
@@ -122,6 +140,33 @@ def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[Non
         if torchrun.poll() is None:
             torchrun.terminate()
             torchrun.wait()
+
+
+def _until_all_end(torchrun: subprocess.Popen[bytes], folder: Path) -> int:
+    """torchrun's exit code; processes that hang are ended once nothing is left for them to do."""
+    seen: dict[Path, float] = {}
+    first, terminated = folder / "0.code", False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return torchrun.wait(0.5)
+        now = time.monotonic()
+        for path in folder.glob("*.code"):
+            seen.setdefault(path, now)
+        if now - seen.get(first, now) > LEFT:
+            _signal(signal.SIGKILL, folder)
+        elif not terminated and now - min(seen.values(), default=now) > SILENT and _exit_code(folder, 0):
+            torchrun.terminate()  # process 0 saves then, if it can; half a minute later it is killed
+            terminated = True
+
+
+def _signal(number: int, folder: Path) -> bool:
+    """Send a signal to the processes that have not ended in order; whether there are any."""
+    there = [path for path in folder.glob("*.pid") if not path.with_suffix(".code").exists()]
+    pids = [int(path.read_text() or 0) for path in there]
+    for pid in filter(None, pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return any(pids)
 
 
 def _exit_code(folder: Path, code: int) -> int:
