@@ -13,6 +13,7 @@ import pytest
 
 from fromnoise.cli import machine as doctor
 from fromnoise.cli.machine import Fact, examine
+from fromnoise.data import load
 
 
 def named(facts: list[Fact]) -> dict[str, Fact]:
@@ -24,7 +25,7 @@ def test_a_sound_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "not" / "yet" / "there"))
     facts = named(examine())
-    expected = {"fromnoise", "Python", "system", "torch", "libraries", "device", "precision", "threads"}
+    expected = {"fromnoise", "Python", "system", "torch", "libraries", "device", "precision", "threads", "processes"}
     assert expected | {"disk", "cache", "data at hand"} <= set(facts)
     assert all(fact.ok for fact in facts.values())
     assert facts["torch"].value == torch.__version__
@@ -127,6 +128,31 @@ def test_a_cpu_build_beside_an_nvidia_driver(monkeypatch: pytest.MonkeyPatch) ->
     assert device.ok and "CPU build" in device.advice
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     assert doctor._computing()[0].advice == ""
+
+
+def test_processes_are_one_for_each_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr("fromnoise.common.cpus.usable", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert doctor._processes().value == "up to 5 on CPUs (gloo)"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: True)
+    assert re.match(r"up to 4 on GPUs \(NCCL\); up to 5 on CPUs", doctor._processes().value)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: False)
+    assert doctor._processes().value.startswith("1 on a GPU")
+    monkeypatch.setattr(torch.distributed, "is_available", lambda: False)
+    assert doctor._processes().value.startswith("one")
+
+
+def test_stores_in_the_cache_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    assert doctor._stores() == []
+    load("digits", store="always")
+    (fact,) = doctor._stores()
+    assert fact.value.startswith("1 store") and "interrupted" not in fact.value and "data prune" in fact.advice
+    next(tmp_path.glob("stores/*/train")).rename(next(tmp_path.glob("stores/*")) / "train.part")
+    assert "interrupted" in doctor._stores()[0].value
 
 
 def test_a_driver_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:

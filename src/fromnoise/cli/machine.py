@@ -134,7 +134,26 @@ def _computing() -> list[Fact]:
         Fact("device", f"{device.name}: {device.reason}{memory}", advice=advice),
         Fact("precision", f"{precision.dtype_name}: {precision.reason}"),
         Fact("threads", THREADS.about()),
+        _processes(),
     ]
+
+
+def _processes() -> Fact:
+    """How many processes may share a training here, and by what they exchange its gradient."""
+    import torch
+    import torch.distributed as dist
+
+    from fromnoise.common.cpus import usable
+
+    if not dist.is_available():
+        return Fact("processes", "one: this build of torch has no torch.distributed")
+    gpus, cpus = torch.cuda.device_count(), usable()
+    on_cpus = f"up to {cpus} on CPUs (gloo)"
+    if not gpus:
+        return Fact("processes", on_cpus)
+    if not dist.is_nccl_available():
+        return Fact("processes", f"1 on a GPU, as this build of torch has no NCCL; {on_cpus} with --device cpu")
+    return Fact("processes", f"up to {gpus} on GPUs (NCCL); {on_cpus} with --device cpu")
 
 
 def _disk(folder: Path | None) -> Fact:
@@ -151,12 +170,27 @@ def _data() -> list[Fact]:
         from fromnoise.data import DATASETS, available, cache_dir
 
         cache = _cache(cache_dir())
-        missing = [name for name in DATASETS if not available(name)]
+        missing, stores = [name for name in DATASETS if not available(name)], _stores()
     except (ImportError, OSError, FromNoiseError) as error:
         return [Fact("data", f"cannot be looked at: {error}", False, "install the libraries named above first")]
     advice = f"to download: fromnoise data fetch NAME (not at hand: {', '.join(missing)})" if missing else ""
     here = [name for name in DATASETS if name not in missing]
-    return [cache, Fact("data at hand", ", ".join(here), advice=advice)]
+    return [cache, Fact("data at hand", ", ".join(here), advice=advice), *stores]
+
+
+def _stores() -> list[Fact]:
+    """The stores of decoded images, where there are any."""
+    from fromnoise.common.text import count, in_bytes
+    from fromnoise.data.stores import list_stores
+
+    stores = list_stores()
+    if not stores:
+        return []
+    size = in_bytes(sum(one.bytes for one in stores))
+    value = f"{count(len(stores), 'store')} of decoded images in the cache, {size}"
+    begun = sum(one.unfinished for one in stores)
+    interrupted = f", {begun} of them from an import that was interrupted" if begun else ""
+    return [Fact("stores", value + interrupted, advice="to list: fromnoise data list; to remove: fromnoise data prune")]
 
 
 def _cache(folder: Path) -> Fact:
