@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,12 +125,16 @@ class RunFolder:
                 write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
             write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
         except WriteError:
-            with suppress(OSError):  # what was made goes again: folders that are not empty by then resist
-                for path in (place, self.initial_weights):
-                    path.unlink(missing_ok=True)
-                for folder in made:
-                    folder.rmdir()
+            self.uncreate(made)
             raise
+
+    def uncreate(self, made: Sequence[Path] = ()) -> None:
+        """Remove what `create` wrote, and the folders that it made: those that hold anything else resist."""
+        with suppress(OSError):
+            for path in (self.config, self.path / "config.toml", self.initial_weights):
+                path.unlink(missing_ok=True)
+            for folder in made or (self.path,):
+                folder.rmdir()
 
     def clear_leftovers(self) -> None:
         """Delete what ended processes left half written. Only for who holds the folder."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from fromnoise.common.errors import FromNoiseError
 from fromnoise.common.options import from_dict
 from fromnoise.common.progress import stay_silent
 from fromnoise.common.threads import THREADS
@@ -51,8 +52,13 @@ def begin_together(
     about = None if begun is None else (str(begun.folder.path), begun.folder.read_record(), begun.download_seconds)
     found = group.broadcast(about)
     assert found is not None
-    taken = group.each(lambda: begun or _take_up(found, source))
-    group.same({"the images": taken.data.fingerprint})
+    try:
+        taken = group.each(lambda: begun or _take_up(found, source))
+        group.same({"the images": taken.data.fingerprint})
+    except FromNoiseError:
+        if begun is not None and begun.changes is None:  # this made the folder
+            begun.folder.uncreate()
+        raise
     return taken
 
 

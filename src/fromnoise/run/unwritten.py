@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fromnoise.common.files import check_writable
@@ -22,6 +23,9 @@ class DryRunFolder(RunFolder):
         self.check_vacant(requested)
         check_writable(self.config)
         self.record.update(record)
+
+    def uncreate(self, made: Sequence[Path] = ()) -> None:
+        """Nothing was written."""
 
     def rewrite(self, requested: dict[str, Any] | None, record: dict[str, Any]) -> None:
         """Keep `record`."""
