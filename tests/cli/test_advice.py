@@ -52,6 +52,16 @@ def test_every_flag_in_a_message_is_one_of_the_verb_that_says_it(words, said):
     assert set(FLAG.findall(said)) <= known | given
 
 
+def test_what_was_typed_is_not_advised():
+    said = "run holds another run; leave that out, go on with `fromnoise train --resume run`, or choose --output_dir"
+    flags = flags_by_verb(build_parser())
+    resumed, begun = (argparse.Namespace(verb="train", resume=run) for run in ("run", None))
+    assert followable(said, resumed, flags) == "run holds another run; leave that out"
+    assert followable(said, begun, flags) == said
+    only = "run is there; go on with `fromnoise train --resume run`"
+    assert followable(only, resumed, flags) == only
+
+
 def spoken(tree):
     """The texts of a module that are not documentation."""
     bodies = (node.body for node in ast.walk(tree) if hasattr(node, "body") and isinstance(node.body, list))

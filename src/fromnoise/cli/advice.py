@@ -15,6 +15,7 @@ _FLAG = re.compile(r"(?<![\w-])--([a-z]\w*)")
 _COMMAND = re.compile(r"`[^`]*`")
 _BETWEEN = re.compile(r", or |, (?=[a-z])")
 _FIXED = {"resume": {"output_dir", "init"}}  # flag that was given -> those that have no place beside it
+_GIVEN = {"resume": "go on with `fromnoise train --resume"}  # flag -> the alternative that is what was typed
 _ELSEWHERE = "copy the run to a folder that you may write to, and resume that"
 
 
@@ -28,17 +29,21 @@ def followable(message: str, args: argparse.Namespace, flags: Mapping[str, set[s
     """
     said, mark, advice = message.rpartition("; ")
     beside = {name for given, names in _FIXED.items() if getattr(args, given, None) for name in names}
+    typed = tuple(start for given, start in _GIVEN.items() if getattr(args, given, None))
     others = set().union(beside, *flags.values()) - (flags[args.verb] - beside)  # what no verb has is another program's
 
     def missing(part: str) -> set[str]:
         return set(_FLAG.findall(_COMMAND.sub("", part))) & others
 
-    if not mark or not missing(advice):
+    parts = _split(advice)
+    kept = [part for part in parts if not missing(part) and not part.removeprefix("or ").startswith(typed)]
+    if not mark or kept == parts:
         return message
-    kept = [part for part in _split(advice) if not missing(part)]
     if kept:
         return f"{said}; {', '.join(kept[:-1])}{', or ' if len(kept) > 1 else ''}{kept[-1].removeprefix('or ')}"
     wanted = missing(advice)
+    if not wanted:
+        return message
     if wanted <= beside:
         return f"{said}; {_ELSEWHERE}"
     other = next((verb for verb, there in flags.items() if wanted <= there), None)

@@ -47,7 +47,7 @@ class FoundRun:
             )
         begun = self.record["data"]["fingerprint"]
         if begun != images.fingerprint:
-            self._refuse({"the images": (begun[:12], images.fingerprint[:12])})
+            self._refuse({"the images": (begun[:12], images.fingerprint[:12])}, "give the images that it began with")
 
     def must_be_of_request(self, request: Request, resolve: Callable[[], Settings]) -> None:
         """UsageError where `request` leaves out what the run was begun with, or names another recipe.
@@ -78,7 +78,7 @@ class FoundRun:
         new = self._replaced(requested, source)
         structural = {n: pair for n, pair in differences(self.settings, new).items() if may_change(n, STRUCTURAL)}
         if structural:
-            self._refuse(structural)
+            self._refuse(structural, f"leave {' and '.join(structural)} out")
         return new
 
     def change(self, new: Settings) -> Pairs:
@@ -141,10 +141,10 @@ class FoundRun:
     def _again(self) -> str:
         return f"fromnoise train --resume {quoted(self.folder.path)}"
 
-    def _refuse(self, unlike: Pairs) -> None:
+    def _refuse(self, unlike: Pairs, advice: str = "request the same settings") -> None:
         raise UsageError(
-            f"{self.folder.path} holds another run ({_listed(unlike)}); request the same settings, go on with "
-            f"`{self._again}`, or choose another --output_dir"
+            f"{self.folder.path} holds another run ({_listed(unlike)}); {advice}, go on with `{self._again}`, or "
+            "choose another --output_dir"
         )
 
 

@@ -63,7 +63,8 @@ class OpenedRun:
         if is_gone(self.settings.data):
             raise DataError(
                 f"the images that {self.path} was trained on are no longer at "
-                f"'{printable(self.settings.data.source)}'; put them back, or train again into a new folder"
+                f"'{printable(self.settings.data.source)}'; put them back, or name where they are now: `fromnoise "
+                f"train DATA --resume {quoted(self.path)}`"
             )
         try:
             images = load(self.settings.data)
