@@ -71,7 +71,7 @@ class Hub:
             raise no_split(self.name, split, tuple(names), "choose a data set that has one")
         table = self._table(names[split])
         image, label = self._columns(table)
-        rows = table.select_columns([image]).cast_column(image, _library().Image(decode=False))
+        rows = table.select_columns([image]).cast_column(image, library().Image(decode=False))
         items = _Rows(rows, image)
         notes: tuple[str, ...] = () if names[split] == split else (f"the {names[split]} split serves as {split} split",)
         if label is None:
@@ -92,9 +92,14 @@ class Hub:
         """The table of a split by the hub's name of it."""
         return self._ask(lambda library: library.load_dataset(self._path, self._config, split=own))
 
+    def _listed(self) -> list[str]:
+        """The hub's names of the splits."""
+        names: list[str] = self._ask(lambda library: library.get_dataset_split_names(self._path, self._config))
+        return names
+
     def _split_names(self) -> dict[str, str]:
         """Our split names to the hub's."""
-        listed = self._ask(lambda library: library.get_dataset_split_names(self._path, self._config))
+        listed = self._listed()
         names = {"train": "train"} if "train" in listed else {}
         test = next((name for name in _TEST_NAMES if name in listed), None)
         if "train" not in names:
@@ -103,7 +108,7 @@ class Hub:
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
         """The library's answer, after a look whether the hub can be reached at all (it would retry for minutes)."""
-        library = _library()
+        known = library()
         home = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
         from_copy = os.environ.get("HF_HUB_OFFLINE") == "1"
         if not from_copy and (offline() or not within_reach(home)):
@@ -113,19 +118,18 @@ class Hub:
                 "that was downloaded before"
             )
         try:
-            return question(library)
+            return question(known)
         except Exception as error:  # the library raises a great many types, all of them about this data set
             text = printable((str(error).splitlines() or [type(error).__name__])[0])
             raise DataError(f"{self._source} cannot be loaded: {text}; check its name on {home}") from error
 
     def _columns(self, table: Any) -> tuple[str, str | None]:
         """The names of the image column and of the class label column, if any."""
-        library = _library()
-        kinds = table.features
-        images = [name for name, kind in kinds.items() if isinstance(kind, library.Image)]
+        known, kinds = library(), table.features
+        images = [name for name, kind in kinds.items() if isinstance(kind, known.Image) or _is_file(kind)]
         if not images:
             raise DataError(f"{self._source} has the columns {some(list(kinds))}, but none of images; choose another")
-        labels = [name for name, kind in kinds.items() if isinstance(kind, library.ClassLabel)]
+        labels = [name for name, kind in kinds.items() if isinstance(kind, known.ClassLabel)]
         return images[0], "label" if "label" in labels else next(iter(labels), None)
 
 
@@ -136,8 +140,13 @@ def _bytes(rows: Any, place: int, column: str) -> BinaryIO:
     return open(cell["path"], "rb")
 
 
-def _library() -> Any:
+def _is_file(kind: Any) -> bool:
+    """Whether a column of a table that says no more holds the bytes of files."""
+    return "bytes" in kind if isinstance(kind, dict) else getattr(kind, "dtype", "") in ("binary", "large_binary")
+
+
+def library(purpose: str = "a data set named hf:owner/name") -> Any:
     """The module `datasets`; UsageError with the pip line when it is not installed."""
-    with extra("hub", "a data set named hf:owner/name"):
+    with extra("hub", purpose):
         import datasets
     return datasets

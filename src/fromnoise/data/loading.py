@@ -1,7 +1,7 @@
 """From what the user wrote to images in memory: which kind of source it is, and what it gives.
 
 A name in `DATASETS` comes first (write ./mnist for a folder of that name), then `hf:`, then a path: a folder of
-images or of IDX files, a .zip, an .npz, or one IDX file, distinguished by what they hold.
+images, of IDX files or of tables, a .zip, an .npz, .npy, IDX or Parquet file, distinguished by what they hold.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from fromnoise.data.source import Source, SourceImages
 from fromnoise.data.state import STORE
 from fromnoise.data.store_source import StoreSource
 from fromnoise.data.stored import Stored
+from fromnoise.data.tables import KINDS, Tables, holds_tables
 from fromnoise.data.value_range import parse_range
 from fromnoise.settings import DataOptions, DataSettings
 
@@ -250,6 +251,8 @@ def _from_folder(path: Path, options: DataOptions) -> Source:
             return Idx(printable(path.resolve().name), pairs)
         if any(file.name == "data_batch_1.bin" for file in files):
             return Cifar(path)
+        if holds_tables(path):
+            return Tables(path)
     return ImageFolder(path, options)
 
 
@@ -263,6 +266,8 @@ def _from_file(path: Path, options: DataOptions) -> Source:
         return Npz(path)
     if suffix == ".npy":
         return Npy(path)
+    if suffix in KINDS:
+        return Tables(path)
     if suffix == ".zip" or zipfile.is_zipfile(path):
         return ImageFolder(path, options)
     if is_idx(path):
@@ -272,6 +277,6 @@ def _from_file(path: Path, options: DataOptions) -> Source:
     if unread := unread_pictures({suffix: 1}):
         raise DataError(f"{printable(str(path))} is an image that cannot be read here ({unread})")
     raise DataError(
-        f"{printable(str(path))} cannot be read as images; expected a folder of images, a .zip of one, an .npz "
-        "or an IDX file"
+        f"{printable(str(path))} cannot be read as images; expected a folder of images, a .zip of one, an .npz, "
+        ".npy, Parquet or IDX file"
     )
