@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from fromnoise.cli import main
-from fromnoise.data import load
+from fromnoise.data import load, store_area
 from fromnoise.data.stored import stores_folder
 
 
@@ -58,11 +61,40 @@ def test_stores_are_listed_and_removed(
     assert {tuple(one["images"].values()) for one in stores} == {(30,), (30, 9)}
     assert min(one["bytes"] for one in stores) > 30 * 36
     assert main(["data", "prune"]) == 2 and len(list(stores_folder().iterdir())) == 2
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    assert main(["data", "prune"]) == 0 and len(list(stores_folder().iterdir())) == 2
+    for answer in ("n\n", "", "\n"):  # "": Ctrl-D
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+        assert main(["data", "prune"]) == 0 and len(list(stores_folder().iterdir())) == 2
     with FileLock(Path(stores[0]["path"]) / "import.lock"):
         assert main(["data", "prune", "--yes"]) == 0
         assert [str(path) for path in stores_folder().iterdir()] == [stores[0]["path"]]
     assert main(["data", "prune", "--yes"]) == 0 and not list(stores_folder().iterdir())
     assert main(["data", "prune"]) == 0
+
+
+def test_an_import_that_fails_leaves_nothing_behind(
+    images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_area, "disk_free", lambda folder: 100)
+    assert main(["data", "import", images, "--out", str(tmp_path / "out")]) == 6
+    assert "--out" in capsys.readouterr().err
+    assert main(["data", "inspect", images, "--set", "data.store=always"]) == 6
+    assert "FROMNOISE_CACHE" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and not list(stores_folder().iterdir())
+
+
+def test_who_waited_for_an_import_that_left_nothing_makes_its_own(
+    images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    holding = (
+        "import filelock, pathlib, sys\nlock = filelock.FileLock(sys.argv[1])\nlock.acquire()\nprint(flush=True)\n"
+        "sys.stdin.read()\npath = pathlib.Path(sys.argv[1])\npath.unlink()\npath.parent.rmdir()"
+    )
+    words = [sys.executable, "-c", holding, str(out / "import.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin and other.stdout and other.stdout.readline()
+        threading.Timer(0.5, other.stdin.close).start()
+        assert main(["data", "import", images, "--out", str(out)]) == 0
+    assert "waiting" in capsys.readouterr().err and len(load(out)) == 30

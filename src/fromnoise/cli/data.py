@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
     fetch.add_argument("name", metavar="NAME", help="a name from `fromnoise data list`")
     fetch.flag("quiet", action="store_true", help="say nothing when it works")
     store = _action(actions, "import", "decode DATA once, into a folder that any machine can train from")
-    store.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, .npy, IDX or hf:owner/name")
+    store.add_argument("data", metavar="DATA", help="a name, folder, .zip, .npz, .npy, IDX, Parquet or hf:owner/name")
     store.flag("out", metavar="FOLDER", required=True, help="where the images go; it is DATA itself afterwards")
     _add_reading_flags(store, "the size of the images in it")
     prune = _action(actions, "prune", "remove the stores in the cache; asks first")
@@ -164,6 +164,14 @@ def _import(args: argparse.Namespace) -> None:
     print(import_data(options, Path(args.out)))
 
 
+def _agreed(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D
+        print()
+        return False
+
+
 def _prune(args: argparse.Namespace) -> None:
     from fromnoise.common.text import count, in_bytes
     from fromnoise.data.stores import list_stores, prune_stores
@@ -175,7 +183,7 @@ def _prune(args: argparse.Namespace) -> None:
     if stores and not args.yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{whole} would be removed, but nobody can be asked here; give --yes")
-        if input(f"Remove {whole}? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not _agreed(f"Remove {whole}? [y/N] "):
             return
     gone = prune_stores()
     busy = len(stores) - len(gone)

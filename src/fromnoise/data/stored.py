@@ -37,6 +37,7 @@ from fromnoise.settings import DataOptions
 LOCK = "import.lock"
 _RULES = 1  # by which pictures become pixels: orientation, transparency, ranges; another number with other pixels
 _ADVICE = "free some there, or let FROMNOISE_CACHE name a folder on another disk"
+_ADVICE_OUT = "free some there, or give --out on another disk"
 
 
 def stores_folder() -> Path:
@@ -140,7 +141,7 @@ class Stored:
                 if _exists(folder / split / MANIFEST):
                     raise _Ready
                 self._begin(folder, part, options)
-                return Folder(part)
+                return Folder(part, _ADVICE_OUT if self._out else _ADVICE)
 
             area = Undecided(part, enter, always=always, begun=_exists(part))
             try:
@@ -163,8 +164,9 @@ class Stored:
 
     def _begin(self, folder: Path, part: Path, options: DataOptions) -> None:
         """Write what the store is made from."""
-        report_progress(f"{'going on with' if _exists(part) else 'making'} the store of {self.name} in {folder}")
-        with _writing(folder):
+        doing = "going on with" if _exists(part) else "making"
+        report_progress(f"{doing} the store of {self.name} ({part.stem}) in {printable(str(folder))}")
+        with self._writing(folder):
             about = {
                 "format": _RULES,
                 "name": self.name,
@@ -186,7 +188,7 @@ class Stored:
                     area.append(block)
                     advance(len(block))
         area.finish()
-        with _writing(goal):
+        with self._writing(goal):
             write_split(area, found, planes)
             area.folder.replace(goal)
 
@@ -195,18 +197,30 @@ class Stored:
         """Hold `folder`; waits, and says so, while another process does."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(folder / LOCK)
-        with _writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                report_progress(f"another process imports {self.name}; waiting until it has")
-                lock.acquire(poll_interval=0.2)
+        lock, blocking = FileLock(folder / LOCK), False
+        with self._writing(folder):
+            while not lock.is_locked:
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(blocking=blocking, poll_interval=0.2)
+                except Timeout:
+                    report_progress(f"another process imports {self.name}; waiting until it has")
+                    blocking = True
+                except FileNotFoundError:  # who held it has left nothing behind, not even the folder
+                    continue
         try:
             yield
         finally:
+            with suppress(OSError):
+                if [path.name for path in folder.iterdir()] == [LOCK]:
+                    (folder / LOCK).unlink()
+                    folder.rmdir()
             lock.release()
+
+    @contextmanager
+    def _writing(self, folder: Path) -> Iterator[None]:
+        with _writing(folder, _ADVICE_OUT if self._out else _ADVICE):
+            yield
 
 
 class _Ready(Exception):
@@ -214,12 +228,12 @@ class _Ready(Exception):
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def _writing(folder: Path, advice: str = _ADVICE) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         where, why = printable(str(folder)), error.strerror or type(error).__name__
-        raise WriteError(f"the store {where} cannot be written ({why}); {_ADVICE}") from error
+        raise WriteError(f"the store {where} cannot be written ({why}); {advice}") from error
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:
