@@ -23,6 +23,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load
 
-from fromnoise.cli import main
+from fromnoise.cli import launch, main
 from fromnoise.data import DATASETS, store_area
 from fromnoise.data import load as load_images
 from fromnoise.nets.unet import UNet
+from fromnoise.run import together as run_together
 from fromnoise.run.folder import RunFolder
+from fromnoise.train import distributed, trainer
+from fromnoise.train.shared_update import SharedUpdate
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 SETTINGS = {"net.width": 8, "net.depth": 1, "train.validations": 0, "train.checkpoint_every": "0.01s"}
@@ -422,6 +426,154 @@ def data_changed(place: Place) -> int:
     return main(TRAIN)
 
 
+# Many processes
+
+
+def together(place: Place, words: list[str], world: int = 2, before: Callable[[int], object] = lambda _: None) -> int:
+    """Run a command in so many processes, as torchrun starts them; the exit code of process 0.
+
+    They are forked, so that they start at once. before: called in each, with its rank. What they say is in said-RANK.
+    """
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        contract = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(one.getsockname()[1]), "GLOO_SOCKET_IFNAME": "lo"}
+    contract |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
+    pids = []
+    for rank in range(world):
+        if (pid := os.fork()) == 0:
+            code = 1
+            try:
+                torch.set_num_threads(1)  # other threads of the process that was forked are not here
+                os.environ.update(contract, RANK=str(rank), LOCAL_RANK=str(rank))
+                with Path(f"said-{rank}").open("w") as file, redirect_stdout(file), redirect_stderr(file):
+                    before(rank)
+                    code = main([*words, "--num_threads", "1", "--device", "cpu"])
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    first = os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1])
+    for pid in pids[1:]:
+        os.kill(pid, signal.SIGCONT)
+        os.waitpid(pid, 0)
+    said = "".join(Path(f"said-{rank}").read_text() for rank in range(world))
+    assert "Traceback" not in said, said
+    assert first == 0 or said.count("fromnoise: ") >= 1, said
+    return first
+
+
+def at_step(number: int, action: Callable[[Any], object]) -> None:
+    """Do `action` on the update when this process has finished its `number`th step."""
+    update, calls = SharedUpdate.__call__, []
+
+    def counted(self: SharedUpdate, *arguments: Any) -> torch.Tensor:
+        loss = update(self, *arguments)
+        calls.append(self)
+        if len(calls) == number:
+            action(self)
+        return loss
+
+    SharedUpdate.__call__ = counted  # type: ignore[method-assign]
+
+
+@fault
+def more_processes_than_images(place: Place) -> int:
+    return refused_together(place, 3, lambda _: None, "--train_batch_size", "2")
+
+
+def refused_together(place: Place, world: int, before: Callable[[int], object], *words: str) -> int:
+    place.begin_anew()
+    code = together(place, [*TRAIN, *words], world, before)
+    assert not Path("run").exists()
+    return code
+
+
+@fault
+def more_processes_than_cpus(place: Place) -> int:
+    place.patch.setattr(launch, "usable", lambda: 1)
+    code = main(["sample", "run", "--num", "4", "--steps", "1", "--out", "s.npz", "--num_processes", "2"])
+    assert Path("s.npz").exists() and "--num_processes" in place.said()
+    return code
+
+
+@fault
+def process_killed(place: Place) -> int:
+    return lost(place, signal.SIGKILL)
+
+
+@fault
+def process_silent(place: Place) -> int:
+    return lost(place, signal.SIGSTOP)
+
+
+def lost(place: Place, number: signal.Signals) -> int:
+    place.begin_anew()
+
+    def before(rank: int) -> None:
+        if rank == 1:
+            at_step(5, lambda _: os.kill(os.getpid(), number))
+
+    code = together(place, [*TRAIN, "--set", "train.answer_within=1s"], 2, before)
+    saved = newest().name
+    assert main(TRAIN) == 0 and newest().name == place.before[:8] > saved, "one process goes on"
+    return code
+
+
+@fault
+def process_drifted(place: Place) -> int:
+    place.begin_anew()
+    place.patch.setattr(trainer, "CHECK_EVERY", 10)
+
+    def drift(update: SharedUpdate) -> None:
+        with torch.no_grad():
+            next(update.net.parameters()).add_(1e-3)
+
+    code = together(place, TRAIN, 2, lambda rank: at_step(35, drift) if rank else None)
+    place.patch.undo()
+    assert checkpoints() and main(TRAIN) == 0
+    return code
+
+
+@fault
+def master_silent(place: Place) -> int:
+    place.patch.setattr(distributed, "JOIN_SECONDS", 1.0)
+    with socket.socket() as master:
+        master.bind(("127.0.0.1", 0))
+        port = str(master.getsockname()[1])
+        for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+            place.patch.setenv(name, value)
+        code = main(TRAIN)
+    assert port in place.said() and weights() == place.before
+    return code
+
+
+@fault
+def processes_with_other_images(place: Place) -> int:
+    np.savez("other.npz", images=np.zeros((40, 8, 8), np.uint8), labels=np.arange(40) % 2)
+
+    def before(rank: int) -> None:
+        if rank:
+            place.patch.setattr(run_together, "load", lambda options: load_images("other.npz"))
+
+    return refused_together(place, 2, before)
+
+
+@fault
+def processes_with_other_versions(place: Place) -> int:
+    return refused_together(
+        place, 2, lambda rank: place.patch.setattr(run_together, "__version__", "9.9") if rank else None
+    )
+
+
+@fault
+def accelerate_alone(place: Place) -> int:
+    place.begin_anew()
+    for name, value in {"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        place.patch.setenv(name, value)
+    code = main(TRAIN)
+    assert "accelerate" in place.said() and not Path("run").exists()
+    return code
+
+
 # Numbers, memory, clocks
 
 
@@ -566,6 +718,60 @@ def damaged_store(place: Place) -> int:
     with next(Path("store/train").glob("pixels*")).open("r+b") as file:
         file.write(b"other pixels")
     return main(["train", "store", "--output_dir", "new"])
+
+
+@fault
+def damaged_store_in_the_cache(place: Place) -> int:
+    place.patch.setenv("FROMNOISE_CACHE", "cache")
+    before = load_images("data.npz", store="always").fingerprint
+    flip(next(Path("cache/stores").glob("*/train/pixels*")))
+    assert main(["data", "inspect", "data.npz", "--set", "data.store=always"]) == 0 and "made again" in place.said()
+    assert load_images("data.npz", store="always").fingerprint == before
+    return main([*TRAIN, "--set", "data.store=always", "--output_dir", "new"])
+
+
+@fault
+def store_copied_in_part(place: Place) -> int:
+    assert main(["data", "import", "data.npz", "--out", "store"]) == 0
+    pixels = next(Path("store/train").glob("pixels*"))
+    with pixels.open("r+b") as file:
+        file.truncate(pixels.stat().st_size // 2)
+    return main(["train", "store", "--output_dir", "new"])
+
+
+@fault
+def store_being_imported(place: Place) -> int:
+    place.patch.setenv("FROMNOISE_CACHE", "cache")
+    load_images("data.npz", store="always")
+    folder = next(Path("cache/stores").iterdir())
+    shutil.rmtree(folder / "train")
+    holding = "import filelock, sys; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", holding, str(folder / "import.lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()  # type: ignore[union-attr]
+        threading.Timer(0.5, other.stdin.close).start()  # type: ignore[union-attr]
+        code = main(["data", "inspect", "data.npz", "--set", "data.store=always"])
+    assert "waiting" in place.said() and (folder / "train").exists()
+    return code
+
+
+@fault
+def store_of_a_changed_source(place: Place) -> int:
+    place.patch.setenv("FROMNOISE_CACHE", "cache")
+    load_images("data.npz", store="always")
+    np.savez("data.npz", images=np.zeros((50, 8, 8), np.uint8))
+    code = main(["data", "inspect", "data.npz", "--set", "data.store=always"])
+    assert "its source changed" in place.said() and len(load_images("data.npz", store="always", holdout=0.0)) == 50
+    return code
+
+
+@fault
+def store_of_another_source(place: Place) -> int:
+    assert main(["data", "import", "data.npz", "--out", "store"]) == 0
+    before = load_images("store").fingerprint
+    code = main(["data", "import", "digits", "--out", "store"])
+    assert load_images("store").fingerprint == before
+    return code
 
 
 @fault
