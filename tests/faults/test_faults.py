@@ -745,7 +745,7 @@ def store_being_imported(place: Place) -> int:
     load_images("data.npz", store="always")
     folder = next(Path("cache/stores").iterdir())
     shutil.rmtree(folder / "train")
-    holding = "import filelock, sys; filelock.FileLock(sys.argv[1]).acquire(); print(flush=True); sys.stdin.read()"
+    holding = "import filelock as f, sys; k = f.FileLock(sys.argv[1]); k.acquire(); print(flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", holding, str(folder / "import.lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()  # type: ignore[union-attr]

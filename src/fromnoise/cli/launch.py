@@ -70,7 +70,7 @@ def launch(number: int, argv: Sequence[str]) -> int:
         command += ["-m", "--", "fromnoise"]  # or torchrun would read --num as one of its own flags
         # In a session of its own: Ctrl-C on a terminal reaches this process alone, and is handed on once.
         torchrun = subprocess.Popen([*command, *argv], env=environment, start_new_session=True)
-        with _forwarding(torchrun, Path(folder)):
+        with _forwarding(torchrun, Path(folder)) as signals:
             code = _until_all_end(torchrun, Path(folder))
         if code < 0:
             _signal(signal.SIGTERM, Path(folder))
@@ -78,7 +78,7 @@ def launch(number: int, argv: Sequence[str]) -> int:
                 f"torchrun, which started the processes, was ended by signal {-code}; they were asked to save and end: "
                 "run the same command again when they have"
             )
-        return _exit_code(Path(folder), code)
+        return _exit_code(Path(folder), code, lost=not signals)
 
 
 def torchrun() -> None:
@@ -121,19 +121,21 @@ def reported_to_launcher() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[None]:
-    """The first signal goes to the processes, a second one to torchrun, which ends them; whatever happens, it ends."""
-    signals = 0
+def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[list[int]]:
+    """The first signal goes to the processes, a second one to torchrun, which ends them; whatever happens, it ends.
+
+    Gives the signals so far.
+    """
+    signals: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
-        nonlocal signals
-        signals += 1
-        if signals > 1 or not _signal(number, folder):
+        signals.append(number)
+        if len(signals) > 1 or not _signal(number, folder):
             torchrun.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -169,8 +171,13 @@ def _signal(number: int, folder: Path) -> bool:
     return any(pids)
 
 
-def _exit_code(folder: Path, code: int) -> int:
-    """That of the first process that ended in order with another than 0; torchrun's where there is none."""
+def _exit_code(folder: Path, code: int, lost: bool = False) -> int:
+    """That of the first process that ended in order with another than 0; torchrun's where there is none.
+
+    lost: a process that did not end in order is one that was lost, and torchrun has ended the others since.
+    """
+    if lost and any(not path.with_suffix(".code").exists() for path in folder.glob("*.pid")):
+        return ProcessError.exit_code
     left = [(path.stat().st_mtime_ns, int(path.read_text() or 1)) for path in folder.glob("*.code")]
     failed = [one for _, one in sorted(left) if one]
     return failed[0] if failed else abs(code)
