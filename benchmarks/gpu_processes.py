@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -72,40 +71,16 @@ def furthest(one: dict[str, Any], other: dict[str, Any]) -> float:
     return max(float((value.double() - other[name].double()).abs().max()) for name, value in one.items())
 
 
-class Blocking:
-    """Batches that are fetched when they are asked for, and how long that took."""
-
-    def __init__(self, batches: Any, device: str) -> None:
-        self.batches, self.device, self.waited, self.began = batches, device, 0.0, time.perf_counter()
-
-    def batch(self, step: int, slots: slice) -> Any:
-        """That of the step, on the device."""
-        began = time.perf_counter()
-        images, labels = self.batches.batch(step, slots)
-        images = images.to(self.device)
-        self.waited += time.perf_counter() - began
-        return images, labels
-
-    def images_before(self, step: int) -> int:
-        """That of the batches."""
-        return self.batches.images_before(step)
-
-    def take_share(self) -> float:
-        """As of `Ahead`."""
-        share = self.waited / (time.perf_counter() - self.began)
-        self.waited, self.began = 0.0, time.perf_counter()
-        return share
-
-
-def fetched(kind: Any, device: str, seconds: float) -> tuple[float, float]:
-    """(images/s, share of the time in which training waited for a batch), with batches fetched by `kind`."""
+def fetched(by_thread: bool, device: str, seconds: float) -> tuple[float, float]:
+    """(images/s, share of the time in which training waited for a batch), with or without a thread that fetches it."""
     from stepping import engine, random_images, stepper, timed
 
     from fromnoise.data.batches import Batches
+    from fromnoise.train.ahead import Ahead
 
     data = random_images(20_000 if device != "cpu" else 2_000, 3, 64)
     trainer = engine(random_images(BATCH, 3, 64), "default-base", {"train.train_batch_size": BATCH}, device)
-    trainer.batches = kind(Batches(data, BATCH, 0, random_flip=True), device)
+    trainer.batches = Ahead(Batches(data, BATCH, 0, random_flip=True), device, by_thread)
     step = stepper(trainer)
     for _ in range(10 if device != "cpu" else 1):
         step()
@@ -118,8 +93,6 @@ def checks(device: str) -> list[tuple[str, str, bool]]:
     """(what, what was found, whether it is as it should be)."""
     import torch
 
-    from fromnoise.train.ahead import Ahead
-
     gpus = torch.cuda.device_count() if device != "cpu" else 0
     alone = trained("alone", device)
     found = [("one process, beside the CPU", furthest(alone, trained("alone", "cpu")), NEAR if gpus else 0.0)]
@@ -129,7 +102,7 @@ def checks(device: str) -> list[tuple[str, str, bool]]:
     if gpus > 1:
         found.append((f"{gpus} processes on {gpus} GPUs by NCCL", furthest(alone, trained("nccl", device, gpus)), SAME))
     rows = [(what, f"weights differ by {value:.1g} (at most {most:.1g})", value <= most) for what, value, most in found]
-    (slow, waited), (fast, left) = fetched(Blocking, device, 10.0), fetched(Ahead, device, 10.0)
+    (slow, waited), (fast, left) = fetched(False, device, 10.0), fetched(True, device, 10.0)
     words = f"{fast:,.0f} images/s, waiting {100 * left:.1f} % (not ahead: {slow:,.0f}, {100 * waited:.1f} %)"
     return [*rows, ("batches fetched ahead", words, left <= waited + 0.01)]
 
