@@ -193,3 +193,13 @@ def test_a_store_is_measured_and_holds_little_memory(tmp_path, monkeypatch):
     assert found["store"]["images"] == found[".npy"]["images"] == 18_000 and found["bytes"] > 240_000_000
     assert max(found[name]["anonymous_of_batches"] for name in (".npy", "store")) < found["bytes"] / 4
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["store.json", "store.md"]
+
+
+def test_what_a_tracker_takes_is_compared_pair_by_pair():
+    tracking, common = module("tracking"), module("common")
+    turns = [
+        {name: {"speed": speed, "seconds": 100 / speed, "lines": 7} for name, speed in zip(tracking.WAYS, both)}
+        for both in ((200.0, 190.0), (100.0, 90.0), (50.0, 50.0))
+    ]
+    page = tracking.page({"command": "it", "machine": common.machine(), "images": 100, "turns": turns})
+    assert "speed 0.95 (0.9–1)" in page and "| alone | 100 (50–200) |" in page
