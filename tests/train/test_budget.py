@@ -1,5 +1,7 @@
 """How many images fit into a time budget, and when it is over."""
 
+import math
+
 import pytest
 
 from fromnoise.train.budget import Budget
@@ -43,3 +45,52 @@ def test_validations_are_as_many_as_the_budget_affords():
 def test_evaluations_take_their_share_of_the_time():
     plain, evaluated = (Budget(0.0, 100.0, now=lambda: 0.0, evaluation_seconds=s) for s in (0.0, 0.01))
     assert plain.plan_images(0, 100.0, 1) == 2 * evaluated.plan_images(0, 100.0, 1) == pytest.approx(9600)
+
+
+def trained(budget, now, speed, *, began=0.0, step=0.1, batch=10):
+    """(images seen, total) at the end of a training of `budget` in steps of `step` seconds at `speed(second)`."""
+    seen, total, steps, spent = 0.0, None, 0, 0.0
+    now[0] = began
+    while (total is None or seen < total) and not budget.exhausted(step):
+        per_second = speed(now[0])
+        needed = math.inf if total is None else (total - seen) / per_second
+        if budget.should_replan(steps, spent, needed):
+            total = budget.plan_images(int(seen), per_second, batch)
+        now[0], steps, spent, seen = now[0] + step, steps + 1, spent + step, seen + per_second * step
+    return seen, total
+
+
+@pytest.mark.parametrize("change", [0.25, 0.41, 0.5, 0.61, 0.7])
+def test_a_machine_that_becomes_ten_times_as_fast_trains_to_the_end_of_its_budget(change):
+    now = [0.0]
+    budget = Budget(0.0, 60.0, now=lambda: now[0])
+    seen, total = trained(budget, now, lambda second: 1000.0 if second > 60 * change else 100.0)
+    assert seen >= total and 0.93 * 60 < now[0] <= 60, "3 % and a second are reserved"
+    assert budget.plans <= 7, "one more than without the change"
+
+
+def test_a_machine_that_keeps_its_speed_is_planned_no_more_often():
+    for seconds in (10.0, 60.0, 600.0):
+        now = [0.0]
+        budget = Budget(0.0, seconds, now=lambda: now[0])  # noqa: B023 - called within the turn
+        seen, total = trained(budget, now, lambda second: 100.0 if second % 2 < 1 else 130.0)
+        assert seen >= total and budget.plans <= 6
+
+
+@pytest.mark.parametrize("loading", [50.0, 56.0, 57.5])
+def test_what_loading_leaves_is_planned_too(loading):
+    """Without a plan the rate would never fall."""
+    now = [loading]
+    budget = Budget(0.0, 60.0, now=lambda: now[0])
+    seen, total = trained(budget, now, lambda second: 100.0, began=loading, step=0.02)
+    assert total is not None and seen >= total and loading + (60 - loading) / 2 < now[0] <= 60.0
+
+
+def test_slow_steps_are_planned_from_fewer_of_them():
+    now = [0.0]
+    budget = Budget(0.0, 60.0, now=lambda: now[0])
+    assert not budget.should_replan(0, 0.0)
+    now[0] = 9.0
+    assert not budget.should_replan(1, 9.0)
+    now[0] = 18.0
+    assert budget.should_replan(2, 18.0), "a fifth of the time went into two steps"

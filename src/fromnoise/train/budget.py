@@ -8,6 +8,7 @@ off before its rate has fallen loses quality, and a run that ends early wastes t
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ class Budget:
         validation_images: images in each of these measurements; 0 where there are none.
         evaluation_seconds: spent on evaluations of samples, for each image trained on.
         plans: how often the images have been planned.
+        planned_at: the share of the budget that had passed at the last plan, None before the first.
+        ends_at: when the images of the last plan end, by `now`, at the speed that it was made with.
     """
 
     started: float
@@ -40,6 +43,8 @@ class Budget:
     validation_images: int = 0
     evaluation_seconds: float = 0.0
     plans: int = 0
+    planned_at: float | None = None
+    ends_at: float = 0.0
 
     def remaining(self) -> float:
         """Seconds until the budget ends."""
@@ -49,22 +54,40 @@ class Budget:
         """Whether one more step of `step_seconds`, and the checkpoint after it, would end beyond 102 %."""
         return self.remaining() + 0.02 * self.seconds < step_seconds + CHECKPOINT_SECONDS
 
-    def should_replan(self, steps: int, seconds: float) -> bool:
+    def should_replan(self, steps: int, seconds: float, needed: float = math.inf) -> bool:
         """Whether `plan_images` is due.
 
-        First when `steps` measured steps in `seconds` are a fair sample of the machine's speed, then after each of the
-        shares REPLAN_AT: machines slow down and recover.
+        First when `steps` measured steps in `seconds` are a fair sample of the machine's speed: 8 % of the time that
+        was left when they began. Then after each of the shares REPLAN_AT, because machines slow down and recover, and
+        before it where the planned images would end earlier, in less than half of the time they were planned for.
+
+        Arguments:
+            needed: seconds that the rest of the planned images takes at the present speed.
         """
-        if not self.plans:
-            return steps >= 5 and seconds >= min(8.0, 0.08 * self.seconds)
-        return self.plans <= len(REPLAN_AT) and self.remaining() < (1 - REPLAN_AT[self.plans - 1]) * self.seconds
+        if self.planned_at is None:
+            left = seconds + self.remaining()
+            return seconds >= min(8.0, 0.08 * left) and (steps >= 5 or seconds >= 0.2 * left)
+        coming = min((share for share in REPLAN_AT if share > self.planned_at), default=None)
+        if coming is None:
+            return False
+        passed = self._passed()
+        early = passed + needed / self.seconds < coming and needed < (self.ends_at - self.now()) / 2
+        return passed > coming or early
+
+    def _passed(self) -> float:
+        """The share of the budget that is over."""
+        return 1 - self.remaining() / self.seconds
 
     def plan_images(self, seen: int, per_second: float, batch: int) -> int:
         """The total of images: those seen and what fits into the remaining time, in whole steps of `batch`."""
-        self.plans += 1
+        reserve = 0.03 * self.seconds + 1.0
+        if self.planned_at is None:
+            reserve = min(reserve, self.remaining() / 2)  # where loading has left only a few seconds
+        self.plans, self.planned_at = self.plans + 1, self._passed()
         validating = self.affordable_validations(per_second) * VALIDATION_COST * self.validation_images / per_second
         validating *= max(0.0, self.remaining()) / self.seconds  # they are evenly spread, so the others are over
-        usable = max(0.0, self.remaining() - 0.03 * self.seconds - 1.0 - validating)
+        usable = max(0.0, self.remaining() - reserve - validating)
+        self.ends_at = self.now() + usable
         return seen + max(1, int(usable / (1 / per_second + self.evaluation_seconds) / batch)) * batch
 
     def affordable_validations(self, per_second: float) -> int:

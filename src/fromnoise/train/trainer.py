@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -180,7 +181,9 @@ class Trainer:
         """Plan the total again from the measured speed, where the time budget calls for it."""
         if not self.budget or self.done:
             return
-        if self.votes.ask(REPLAN, self.budget.should_replan(self.timer.steps, self.timer.seconds)):
+        each = self.timer.median / self.options.train_batch_size + self.budget.evaluation_seconds
+        needed = math.inf if self.total is None else (self.total - self.images) * each
+        if self.votes.ask(REPLAN, self.budget.should_replan(self.timer.steps, self.timer.seconds, needed)):
             planned = self.budget.plan_images(self.images, self._speed(), self.options.train_batch_size)
             self.total = self.group.broadcast(planned)
             self.votes.put(REPLAN, 0)
