@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from fromnoise.data import DataOptions, load
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.scores import Scores
-from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_number, verdict
+from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_measure, format_number, verdict
 from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
 from fromnoise.run import Run
 from fromnoise.run.evaluations import evaluate_files
@@ -83,10 +84,17 @@ def test_real_images_are_better_than_a_hardly_trained_model_and_that_than_noise(
 def test_the_table_and_the_verdict_hold_the_figures(evaluation):
     table = evaluation_table(evaluation)
     assert table[0] == ["", "samples", "test", "train halves", "noise"]
-    assert {row[0] for row in table[1:]} <= set(MEASURES.values()) and len(table) == len(MEASURES) + 1
+    shown = [about for key, about in MEASURES.items() if key != "frechet_infinite"]
+    assert [row[0] for row in table[1:]] == shown, "60 samples are too few for FD∞"
     low, high = evaluation.ratio_interval
     assert low < evaluation.ratio_to_test < high
     assert format_number(evaluation.ratio_to_test, 2) in verdict(evaluation)
+
+
+def test_the_limit_is_shown_with_its_error(evaluation):
+    scores = replace(evaluation.metrics, frechet_infinite=-0.5, frechet_infinite_stderr=0.74)
+    assert format_measure("frechet_infinite", scores) == "0 ± 0.7"
+    assert format_measure("frechet_infinite", evaluation.metrics) == "-"
 
 
 def test_a_note_warns_of_fewer_samples_than_dimensions(evaluation):
@@ -271,6 +279,7 @@ def test_an_evaluation_of_schema_1_still_opens(evaluation):
     old |= {"schema": 1, "deep": old.pop("extended")}
     for scores in (old["metrics"], *old["reference_rows"].values()):
         scores["label_agreement"] = scores.pop("class_accuracy")
+        del scores["frechet_infinite_stderr"]
     assert Evaluation.from_json(old) == evaluation
 
 

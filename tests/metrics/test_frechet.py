@@ -157,11 +157,33 @@ def test_limit_removes_the_bias_of_few_samples():
     reference = gaussian(torch.zeros(20), torch.eye(20))
     features = normal(2000, 20)
     figure = frechet_distance(statistics(features), reference)
-    found = [frechet_infinite(features, reference, seed=seed) for seed in range(4)]
+    found = [frechet_infinite(features, reference, seed=seed).value for seed in range(4)]
     assert figure > 0.05 and all(abs(limit) < figure / 2 for limit in found)
-    assert found[0] == pytest.approx(frechet_infinite(features, reference, seed=0), rel=1e-12) and found[0] != found[1]
-    shifted = frechet_infinite(features + 1, reference)
+    again = frechet_infinite(features, reference, seed=0).value
+    assert found[0] == pytest.approx(again, rel=1e-12) and found[0] != found[1]
+    shifted = frechet_infinite(features + 1, reference).value
     assert shifted == pytest.approx(20, rel=0.05)
+
+
+@pytest.mark.parametrize("shift, most", [(0.0, 2.5), (0.5, 1.6), (2.0, 1.6)])
+def test_the_error_of_the_limit_is_its_scatter_about_the_closed_form(shift, most):
+    """The distance of N(shift, I) to N(0, I) is d shift^2."""
+    reference, dim = gaussian(torch.zeros(6), torch.eye(6)), 6
+    limits = [frechet_infinite(normal(200, dim, seed, shift=shift), reference) for seed in range(40)]
+    values, errors = (torch.tensor([getattr(one, name) for one in limits]) for name in ("value", "stderr"))
+    scatter = float(values.std())
+    assert abs(float(values.mean()) - dim * shift**2) < 4 * scatter / 40**0.5
+    assert 0.7 < float(errors.mean()) / scatter < most
+    assert ((values - dim * shift**2).abs() < 2 * errors).sum() >= 34
+
+
+def test_few_images_have_no_limit():
+    """Eight for each dimension that the features fill and four for each in all: of ten, 80; or 40, where few vary."""
+    whole, flat = torch.eye(10), torch.diag(torch.tensor([1.0] * 2 + [1e-3] * 8))
+    for covariance, least in ((whole, 80), (flat, 40)):
+        reference = gaussian(torch.zeros(10), covariance)
+        assert frechet_infinite(normal(least - 1, 10), reference) is None
+        assert frechet_infinite(normal(least, 10), reference) is not None
 
 
 def test_statistics_come_back_as_they_were(tmp_path):

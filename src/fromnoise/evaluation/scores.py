@@ -44,18 +44,19 @@ def quick_scores(images: Tensor, labels: Tensor | None, reference: Reference) ->
 class Scores:
     """The metrics of one set of images; shares are 0 to 1, grey levels 0 to 255, None where one cannot be measured.
 
-    frechet_distance with its bootstrap interval; frechet_infinite: FD∞, its limit for infinitely many samples. kid +-
-    kid_stderr. precision and density: fidelity; recall and coverage: diversity. class_accuracy: share that a classifier
-    of the real images assigns to the class that it was conditioned on; classes: share assigned to each class.
-    frechet_pixels: FD in principal components of the pixels. mean, std: of each channel; histogram_distance: grey
-    levels by which the histogram is off. copy_rate(_features), copy_z, duplicate_rate: see
-    `fromnoise.metrics.memorization`.
+    frechet_distance with its bootstrap interval; frechet_infinite +- frechet_infinite_stderr: FD∞, its limit for
+    infinitely many samples, None for too few to extrapolate from. kid +- kid_stderr. precision and density: fidelity;
+    recall and coverage: diversity. class_accuracy: share that a classifier of the real images assigns to the class that
+    it was conditioned on; classes: share assigned to each class. frechet_pixels: FD in principal components of the
+    pixels. mean, std: of each channel; histogram_distance: grey levels by which the histogram is off.
+    copy_rate(_features), copy_z, duplicate_rate: see `fromnoise.metrics.memorization`.
     """
 
     count: int
     frechet_distance: float
     frechet_interval: tuple[float, float]
-    frechet_infinite: float
+    frechet_infinite: float | None
+    frechet_infinite_stderr: float | None
     kid: float
     kid_stderr: float
     precision: float
@@ -83,6 +84,7 @@ class Scores:
         fields = {
             ("class_accuracy" if name == "label_agreement" else name): v for name, v in fields.items()
         }  # schema 1
+        fields = {"frechet_infinite_stderr": None, **fields}  # which earlier evaluations lack
         if missing := [name for name in Scores.__dataclass_fields__ if name not in fields]:
             raise ValueError(f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
@@ -96,7 +98,10 @@ class Scores:
 
 
 _SEVERAL = {"frechet_interval", "classes", "mean", "std"}
-_OPTIONAL = {"class_accuracy", "classes", "copy_rate", "copy_rate_features", "copy_z"}
+_OPTIONAL = {
+    *("frechet_infinite", "frechet_infinite_stderr", "class_accuracy", "classes"),
+    *("copy_rate", "copy_rate_features", "copy_z"),
+}
 
 
 def is_number(value: object) -> bool:
@@ -129,11 +134,13 @@ def score(
     levels = pixel_statistics(images, reference.data.images)
     copies = memorization(images[:searched], reference.data, embedded[:searched], reference.embedded, baseline)
     classified = class_accuracy(reference.classifier, images, labels) if reference.classifier else None
+    limit = frechet_infinite(embedded, reference.statistics)
     return Scores(
         count=len(images),
         frechet_distance=frechet_distance(statistics(embedded), reference.statistics),
         frechet_interval=frechet_interval(embedded, reference.statistics),
-        frechet_infinite=frechet_infinite(embedded, reference.statistics),
+        frechet_infinite=limit.value if limit else None,
+        frechet_infinite_stderr=limit.stderr if limit else None,
         kid=kid.value,
         kid_stderr=kid.stderr,
         precision=shares.precision,

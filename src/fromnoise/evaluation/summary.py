@@ -57,7 +57,8 @@ def format_measure(key: str, scores: Scores) -> str:
     if key in _SHARES:
         return f"{100 * value:.1f} %" if value in (0, 1) or value >= 0.001 else f"{100 * value:.2f} %"
     if key == "frechet_infinite":
-        return format_number(max(0.0, value))
+        error = scores.frechet_infinite_stderr
+        return format_number(max(0.0, value)) + ("" if error is None else f" ± {format_number(error, 1)}")
     return f"{value:.1f}" if key == "copy_z" else format_number(value)
 
 
