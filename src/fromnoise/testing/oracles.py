@@ -5,12 +5,14 @@ Every pixel is drawn by itself, and the flow keeps one thing about it:
 | images    | pixel                    | E[x0 | x_t]                                         | kept           |
 |-----------|--------------------------|-----------------------------------------------------|----------------|
 | Gaussian  | N(mean, std^2)           | a straight line in x_t                              | standard score |
+| Mixture   | one of several normals   | by Bayes' rule, the mean of their lines             | quantile       |
 | TwoPoints | low or high, with chance | by Bayes' rule, for normal and for uniform noise    | quantile       |
 | Point     | mean                     | mean                                                | noise          |
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import cast
@@ -93,8 +95,63 @@ class Point(Oracle):
         return alpha_s * self.mean + (x - alpha_t * self.mean) * sigma_s / sigma_t
 
 
+class _Quantiles(Oracle):
+    """Images whose pixels keep their quantile along the flow, with normal noise."""
+
+    @abstractmethod
+    def quantile(self, x: Tensor, t: float) -> Tensor:
+        """P(x_t <= x)."""
+
+    @abstractmethod
+    def reach(self) -> tuple[float, float]:
+        """Two values between which nearly all pixels lie."""
+
+    def flow(self, x: Tensor, t: float, s: float) -> Tensor:
+        """The x at s with the quantile of x at t, by bisection; s > 0 where images are points."""
+        wanted, (alpha, sigma) = self.quantile(x.double(), t), self.scales(s)
+        ends = self.reach()
+        low = torch.full_like(wanted, alpha * ends[0] - 12 * sigma)
+        high = torch.full_like(wanted, alpha * ends[1] + 12 * sigma)
+        for _ in range(100):
+            middle = (low + high) / 2
+            below = self.quantile(middle, s) < wanted
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
+
+
 @dataclass(frozen=True)
-class TwoPoints(Oracle):
+class Mixture(_Quantiles):
+    """Pixels from one of several normals, for processes with normal noise: peaks that form late, as details do."""
+
+    weights: tuple[float, ...] = (0.6, 0.25, 0.15)
+    means: tuple[float, ...] = (-0.95, 0.0, 0.85)
+    stds: tuple[float, ...] = (0.05, 0.2, 0.1)
+
+    def image(self, xt: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """sum_k P(k | x_t) E[x0 | x_t, k]."""
+        odds, images = [], []
+        for weight, mean, std in zip(self.weights, self.means, self.stds, strict=True):
+            variance, gap = alpha**2 * std**2 + sigma**2, xt - alpha * mean
+            odds.append(math.log(weight) - torch.log(variance) / 2 - gap**2 / (2 * variance))
+            images.append(mean + alpha * std**2 / variance * gap)
+        return (torch.softmax(torch.stack(odds), 0) * torch.stack(images)).sum(0)
+
+    def quantile(self, x: Tensor, t: float) -> Tensor:
+        """P(x_t <= x)."""
+        alpha, sigma = self.scales(t)
+        total = torch.zeros_like(x)
+        for weight, mean, std in zip(self.weights, self.means, self.stds, strict=True):
+            total += weight * torch.special.ndtr((x - alpha * mean) / math.hypot(alpha * std, sigma))
+        return total
+
+    def reach(self) -> tuple[float, float]:
+        """Twelve standard deviations about the outermost means."""
+        widest = 12 * max(self.stds)
+        return min(self.means) - widest, max(self.means) + widest
+
+
+@dataclass(frozen=True)
+class TwoPoints(_Quantiles):
     """Pixels that are `low`, or with `chance` `high`; for normal and for uniform noise."""
 
     low: float = 0.0
@@ -119,13 +176,6 @@ class TwoPoints(Oracle):
         parts = [torch.special.ndtr((x - alpha * point) / sigma) for point in (self.low, self.high)]
         return cast(Tensor, (1 - self.chance) * parts[0] + self.chance * parts[1])
 
-    def flow(self, x: Tensor, t: float, s: float) -> Tensor:
-        """The x at s with the quantile of x at t, by bisection; normal noise, s > 0."""
-        wanted, (alpha, sigma) = self.quantile(x.double(), t), self.scales(s)
-        low = torch.full_like(wanted, alpha * self.low - 12 * sigma)
-        high = torch.full_like(wanted, alpha * self.high + 12 * sigma)
-        for _ in range(100):
-            middle = (low + high) / 2
-            below = self.quantile(middle, s) < wanted
-            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
-        return (low + high) / 2
+    def reach(self) -> tuple[float, float]:
+        """low and high."""
+        return self.low, self.high
