@@ -36,9 +36,9 @@ from fromnoise.data.batches import Batches
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion import editing
 from fromnoise.diffusion.prediction import Eps
-from fromnoise.diffusion.process import Linear, Uniform
+from fromnoise.diffusion.process import VE, Linear, Uniform
 from fromnoise.diffusion.samplers import SAMPLERS, sample
-from fromnoise.diffusion.time_grids import UniformGrid
+from fromnoise.diffusion.time_grids import UniformGrid, grid_named
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.figures import animation, curves, encode, grid, image_rows
 from fromnoise.metrics import (
@@ -164,6 +164,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "data-hub-extra": lambda: gone("datasets", lambda: load(DataOptions(source="hf:me/pictures"))),
     "process-eps": lambda: Eps().check(Linear()),
     "sampler-mix": lambda: SAMPLERS["mix"].check(VPLinear()),
+    "grid-even-on-ve": lambda: grid_named("few_steps", VE()),
     "sample-rising": lambda: sampled([0.0, 1.0]),
     "sample-prior": lambda: sampled([1.0, 0.0], Linear(Uniform()), "ddpm"),
     "img2img-strength": lambda: way("img2img", strength=1.5),

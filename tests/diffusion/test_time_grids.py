@@ -76,6 +76,14 @@ def test_times_that_do_not_fall_to_zero_are_refused(times):
         CustomGrid(times)(Linear(), 5)
 
 
+@pytest.mark.parametrize("name, level", [("uniform", 8), ("shifted", 20), ("few_steps", 6.8)])
+def test_steps_that_are_even_in_time_are_refused_where_time_is_the_noise_level(name, level):
+    with pytest.raises(UsageError, match=rf"'{name}'.*\b{level}; choose 'karras'"):
+        grid_named(name, VE())
+    for process in (Linear(), VPLinear()):
+        grid_named(name, process)
+
+
 def test_pairs_that_make_no_sense_are_refused():
     for grid, process in [(TrailingGrid(), VE()), (LeadingGrid(), Linear()), (FlowMatchEulerGrid(), VPLinear())]:
         with pytest.raises(UsageError, match="choose"):

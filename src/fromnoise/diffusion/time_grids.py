@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError, choose
-from fromnoise.diffusion.process import Linear, Process
+from fromnoise.diffusion.process import VE, Linear, Process
 from fromnoise.diffusion.vp import VP
 
 SIGMA_MIN, SIGMA_MAX = 0.002, 80.0  # EDM's, in noise levels sigma / alpha
@@ -32,8 +32,21 @@ class TimeGrid(ABC):
         """Raise UsageError where this grid makes no sense on `process`."""
 
 
+class _EvenInTime(TimeGrid):
+    """A grid whose stops are even in t, or bent from there."""
+
+    def check(self, process: Process) -> None:
+        """Not on VE, where t is the noise level: half of even steps are above half of the greatest level."""
+        if isinstance(process, VE):
+            name = next((name for name, grid in GRIDS.items() if grid == self), type(self).__name__)
+            raise UsageError(
+                f"grid '{name}' spreads its stops over t, which on process 've' is the noise level itself: the last of "
+                f"10 steps would begin at level {float(self(process, 10)[-2]):.2g}; choose 'karras' or 'log_snr'"
+            )
+
+
 @dataclass(frozen=True)
-class UniformGrid(TimeGrid):
+class UniformGrid(_EvenInTime):
     """Equal steps in t: on a linear path the chapter's m = 1 / (n - i).
 
     References: Liu et al. 2023, rectified flow, https://arxiv.org/abs/2209.03003
@@ -52,9 +65,7 @@ class _TableGrid(TimeGrid):
     def check(self, process: Process) -> None:
         """Only where t is an entry of a table."""
         if not isinstance(process, VP):
-            raise UsageError(
-                f"grid '{self.name}' stops at entries of a table, so it needs process 'vp'; choose 'uniform'"
-            )
+            raise UsageError(f"grid '{self.name}' stops at entries of a table, so it needs process 'vp'; choose 'auto'")
 
     def _fits(self, process: Process, steps: int) -> None:
         if steps > process.t_max:
@@ -112,7 +123,7 @@ class FlowMatchEulerGrid(TimeGrid):
     def check(self, process: Process) -> None:
         """Only on a straight path."""
         if not isinstance(process, Linear):
-            raise UsageError("grid 'flow' is for straight paths, so it needs process 'linear'; choose 'uniform'")
+            raise UsageError("grid 'flow' is for straight paths, so it needs process 'linear'; choose 'auto'")
 
 
 def _ends(process: Process) -> tuple[float, float]:
@@ -160,7 +171,7 @@ class LogSNRGrid(TimeGrid):
 
 
 @dataclass(frozen=True)
-class ShiftedGrid(TimeGrid):
+class ShiftedGrid(_EvenInTime):
     """The uniform grid bent towards noise by `shift`, and towards both of its ends by `power`.
 
     On a linear path the noise levels t / (1 - t) are multiplied by `shift` (3 for large images, whose shape is decided
