@@ -18,6 +18,7 @@ from fromnoise.diffusion.time_grids import (
     recommended_grid,
 )
 from fromnoise.diffusion.vp import VPCosine, VPLinear
+from fromnoise.testing.cases import PROCESS_CASES
 
 
 @pytest.mark.parametrize("name, grid", [("trailing", TrailingGrid()), ("leading", LeadingGrid())])
@@ -74,6 +75,15 @@ def test_a_grid_by_name_by_rule_and_by_hand():
 def test_times_that_do_not_fall_to_zero_are_refused(times):
     with pytest.raises(UsageError, match=", ".join(f"{time:g}" for time in times)):
         CustomGrid(times)(Linear(), 5)
+
+
+@pytest.mark.parametrize("name", ["karras", "log_snr"])
+@pytest.mark.parametrize("kind", [kind for kind, process in PROCESS_CASES.items() if process.t_min])
+def test_the_last_stop_is_the_least_time_of_a_network_to_the_bit(kind, name):
+    process = PROCESS_CASES[kind]
+    for steps in (2, 5, 10, 18, 40):
+        assert float(GRIDS[name](process, steps)[-2]) == process.t_min
+    assert GRIDS[name](process, 1).tolist() == [process.t_max, 0]
 
 
 @pytest.mark.parametrize("name, level", [("uniform", 8), ("shifted", 20), ("few_steps", 6.8)])

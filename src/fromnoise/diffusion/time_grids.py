@@ -134,8 +134,10 @@ def _ends(process: Process) -> tuple[float, float]:
 
 
 def _through_levels(process: Process, levels: Tensor) -> Tensor:
-    """The times of falling noise levels (n,), the first moved to t_max, then 0."""
+    """The times of falling noise levels (n,), the first moved to t_max, the last to a t_min above 0, then 0."""
     times = process.time_at_log_snr(-2 * levels.log())
+    if process.t_min:  # a bisection ends a last bit above or below it, and below it no network is evaluated
+        times[-1] = process.t_min
     times[0] = process.t_max
     return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
 

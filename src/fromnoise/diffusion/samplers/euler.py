@@ -69,7 +69,10 @@ class Euler(Sampler):
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Euler, then the mean of the slopes at both ends; the last step is Euler's.
+    """Euler, then the mean of the slopes at both ends; the steps into t_min and into 0 are Euler's.
+
+    A grid of few steps goes to the tiny level of t_min in one long step, over which the slope is no straight line: with
+    a correction there, five of Karras' steps are two to five times as far from the flow, twenty equally far.
 
     References: Karras et al. 2022, algorithm 1, https://arxiv.org/abs/2206.00364
     """
@@ -83,10 +86,10 @@ class Heun(Sampler):
     def step(
         self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
-        """Two evaluations, but one where s is below t_min, the least time at which a network is evaluated."""
+        """Two evaluations, but one where s is at most t_min, the least time at which a network is evaluated."""
         here = estimate(x, t)
         # At s = 0 no noise is left to estimate, so the move into the clean image is exact.
-        if float(s[0]) < max(process.t_min, 1e-9):
+        if float(s[0]) <= max(process.t_min * (1 + 1e-6), 1e-9):
             return process.transfer(x, here.x0, t, s), here, None
         x = euler_move(process, self.space, x, here, t, s)
         return x + heun_correction(process, self.space, estimate(x, s), here, t, s), here, None
