@@ -58,6 +58,16 @@ def test_every_sampler_is_a_loop(name, process, prediction, made):
         assert got == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["unipc_3", "dpmpp_3m", "ipndm_4"])
+def test_a_sampler_that_falls_back_where_guidance_begins_is_a_loop(name, made):
+    guided = {"sample.guidance_scale": 2.0, "sample.guidance_interval": (0.25, 0.8)}
+    model = made(ImageSpec(1, 8, 8, ("a", "b")), **{"sample.sampler": name, "sample.grid": "uniform", **guided})
+    plan = sampling_plan(model.sampling, model.denoiser, 12)
+    assert 0 < sum(one.guided for one in plan.evaluations) < 12
+    expected, got = (way(plan, lambda k, x: math.sin(3 * x + k), np.zeros(2)) for way in (by_plan, by_loop))
+    assert got == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_memory_that_is_longer_than_a_loop_carries_is_an_error():
     at = [Evaluation(1, 1, 1, 0, 1, False, Combination(float(k == 0), (0.0,) * k)) for k in range(7)]
     plan = SamplingPlan(7, (), (), tuple(at), (Combination(0.0, (1.0, *(0.0,) * 6)),), (7,))

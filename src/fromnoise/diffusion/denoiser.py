@@ -16,11 +16,15 @@ from fromnoise.diffusion.process import Process, broadcast_like
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates at x_t: clean image x0, noise eps, and raw network output out, each (B, C, H, W)."""
+    """Estimates at x_t: clean image x0, noise eps, and raw network output out, each (B, C, H, W).
+
+    guidance: the scale of the classifier-free guidance that acted; estimates of two scales are not of one flow.
+    """
 
     x0: Tensor
     eps: Tensor
     out: Tensor
+    guidance: float = 1.0
 
 
 class Estimator(Protocol):

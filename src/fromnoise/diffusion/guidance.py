@@ -8,7 +8,7 @@ guided estimate that leaves the range.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,10 +39,10 @@ class DenoiserWrapper:
         """The inner denoiser's."""
         return self.inner.num_evaluations(t, label)
 
-    def estimate_from_x0(self, x0: Tensor, xt: Tensor, t: Tensor, out: Tensor) -> Estimate:
-        """The Estimate with this x0 and the noise that then explains x_t: eps = (x_t - alpha x0) / sigma, t > 0."""
+    def with_x0(self, estimate: Estimate, x0: Tensor, xt: Tensor, t: Tensor) -> Estimate:
+        """`estimate` with this x0 and the noise that then explains x_t: eps = (x_t - alpha x0) / sigma, t > 0."""
         alpha, sigma = self.process.scales(t)
-        return Estimate(x0, (xt - broadcast_like(alpha, xt) * x0) / broadcast_like(sigma, xt), out)
+        return replace(estimate, x0=x0, eps=(xt - broadcast_like(alpha, xt) * x0) / broadcast_like(sigma, xt))
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,16 @@ class ClassifierFreeGuidance(DenoiserWrapper):
             return self.inner(xt, t, label)
         null = torch.full_like(label, self.spec.null_label)
         if self.scale == 0:
-            return self.inner(xt, t, null)
+            return replace(self.inner(xt, t, null), guidance=0.0)
         both = self.inner(torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([label, null]))
         halves = zip(*(part.chunk(2) for part in _parts(both)), strict=True)
         conditional, unconditional = (Estimate(*parts) for parts in halves)
         guided = extrapolate(unconditional, conditional, self.scale)
+        guided = replace(guided, guidance=self.scale)
         if not self.rescale:
             return guided
         share = _std(conditional.x0) / _std(guided.x0)
-        return self.estimate_from_x0(guided.x0 * (1 + self.rescale * (share - 1)), xt, t, guided.out)
+        return self.with_x0(guided, guided.x0 * (1 + self.rescale * (share - 1)), xt, t)
 
     def acts_at(self, t: Tensor) -> bool:
         """Whether guidance acts at the one time that all of t (B,) hold."""
@@ -129,7 +130,7 @@ class Clipping(DenoiserWrapper):
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The clipped Estimate for x_t (B, C, H, W), t (B,) > 0, label (B,) or None."""
         estimate = self.inner(xt, t, label)
-        return self.estimate_from_x0(estimate.x0.clamp(self.spec.low, self.spec.high), xt, t, estimate.out)
+        return self.with_x0(estimate, estimate.x0.clamp(self.spec.low, self.spec.high), xt, t)
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class DynamicThresholding(DenoiserWrapper):
         middle, half = (spec.high + spec.low) / 2, (spec.high - spec.low) / 2
         x0 = (estimate.x0 - middle) / half
         s = broadcast_like(torch.quantile(x0.abs().flatten(1).float(), self.share, dim=1).clamp(min=1), x0)
-        return self.estimate_from_x0(middle + half * x0.clamp(-s, s) / s, xt, t, estimate.out)
+        return self.with_x0(estimate, middle + half * x0.clamp(-s, s) / s, xt, t)
 
 
 def check_classes(scale: float, spec: ImageSpec) -> None:

@@ -165,7 +165,8 @@ class Recorder:
         )
         self.evaluations.append(one)
         x0 = self.unit(len(self.evaluations))
-        return Estimate(x0, (x - float(alpha) * x0) / float(sigma), x0)
+        scale = self.guidance.scale if guided and self.guidance else 1.0
+        return Estimate(x0, (x - float(alpha) * x0) / float(sigma), x0, scale)
 
     def unit(self, place: int) -> Tensor:
         """The vector that stands for one image: (1, weights, 1, 1), as samplers take it."""

@@ -2,22 +2,24 @@
 
 import itertools
 import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.guidance import extrapolate
 from fromnoise.diffusion.process import VE, Linear, Uniform
 from fromnoise.diffusion.samplers import SAMPLERS, sample, start_noise, walk
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.euler import Euler, Heun
 from fromnoise.diffusion.samplers.multistep import UniPC, mean_weights
-from fromnoise.diffusion.samplers.registry import ORDERS, STATED_ON
+from fromnoise.diffusion.samplers.registry import LESS_ON_PEAKS, ORDERS, STATED_ON
 from fromnoise.diffusion.samplers.stochastic import EDMStochastic
 from fromnoise.diffusion.time_grids import GRIDS, UniformGrid, recommended_grid
 from fromnoise.diffusion.vp import VPCosine, VPLinear
-from fromnoise.testing import Gaussian, Point, TwoPoints, attained_order, check_sampler
+from fromnoise.testing import Gaussian, Mixture, Point, TwoPoints, attained_order, check_sampler
 from fromnoise.testing.cases import PROCESS_CASES
 from fromnoise.testing.orders import start
 
@@ -51,6 +53,67 @@ def test_the_stated_order_is_the_measured_one(name, kind):
     assert attained_order(SAMPLERS[name], process, GRIDS[recommended_grid(process)]) == pytest.approx(stated, abs=0.2)
 
 
+@pytest.mark.parametrize("kind", ["linear", "vp", "vp_scaled"])
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_on_narrow_peaks_an_order_is_less_by_what_is_stated_at_most(name, kind):
+    stated, process = ORDERS[name][STATED_ON.index(kind)], PROCESS_CASES[kind]
+    if stated is not None:
+        grid = GRIDS[recommended_grid(process)]
+        assert attained_order(SAMPLERS[name], process, grid, Mixture(process)) >= stated - LESS_ON_PEAKS
+
+
+@dataclass(frozen=True)
+class Guided(Mixture):
+    """Two of three peaks, guided away from all three between two times, each step wholly or not at all."""
+
+    inside: tuple[float, float] = (0.25, 0.92)
+    stated: bool = True
+
+    def __call__(self, xt, t, label=None):
+        own = Mixture(self.process, self.spec, (0.5, 0.5), self.means[:2], self.stds[:2])(xt, t)
+        if not self.inside[0] <= float(t[0]) <= self.inside[1]:
+            return own
+        guided = extrapolate(super().__call__(xt, t), own, 1.5)
+        return replace(guided, guidance=1.5) if self.stated else guided
+
+
+def guided_flow(oracle, x, grid, steps=200):
+    """Midpoint steps within each step of `grid`, whose start says whether it is guided."""
+    for t, s in itertools.pairwise(grid.tolist()):
+        times = torch.linspace(t, s, steps + 1, dtype=torch.float64)
+        always = replace(oracle, inside=(-1, 2) if oracle.inside[0] <= t <= oracle.inside[1] else (2, 2))
+        for a, b in itertools.pairwise(times):
+            middle = ((a + b) / 2).repeat(len(x))
+            first = always(x, a.repeat(len(x)))
+            slope = always(x + (b - a) / 2 * (first.eps - first.x0), middle)
+            x = x + (b - a) * (slope.eps - slope.x0)
+    return x
+
+
+@pytest.mark.parametrize("name, gain", [("unipc_3", 1.0), ("dpmpp_3m", 1.0), ("ipndm_4", 1.5)])
+def test_high_orders_fall_back_where_guidance_begins_and_ends(name, gain):
+    """In few steps they were up to three times as far from the guided flow as the second order is."""
+    process, x = Linear(), torch.linspace(-2, 2, 33, dtype=torch.float64).view(-1, 1, 1, 1)
+    oracle = Guided(process, ImageSpec(1, 1, 1))
+    grids = [GRIDS["few_steps"](process, steps) for steps in (5, 8, 10)]
+    truths = [guided_flow(oracle, x, grid) for grid in grids]
+
+    def distance(sampler, stated=True):
+        ends = [end(replace(oracle, stated=stated), SAMPLERS[sampler], grid, x) for grid in grids]
+        return sum(float((one - truth).square().mean()) for one, truth in zip(ends, truths, strict=True)) ** 0.5
+
+    assert gain * distance(name) < distance(name, stated=False)
+    assert distance(name) < 1.5 * distance("unipc_2")
+
+
+def test_the_second_order_keeps_its_memory_across_guidance():
+    process = Linear()
+    oracle, grid = Guided(process, ImageSpec(1, 1, 1)), GRIDS["few_steps"](process, 5)
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64).view(-1, 1, 1, 1)
+    for name in ("unipc_2", "dpmpp_2m"):
+        assert torch.equal(*(end(replace(oracle, stated=said), SAMPLERS[name], grid, x) for said in (True, False)))
+
+
 def test_euler_is_ddim_on_straight_paths_and_in_noise_levels():
     for process, sampler in [(Linear(), Euler("native")), (VPLinear(), Euler()), (VE(), Euler("sigma"))]:
         grid = GRIDS[recommended_grid(process)](process, 7)
@@ -69,18 +132,32 @@ def test_mix_and_euler_ancestral_are_other_names():
 
 
 def test_heun_in_native_time_on_ve_is_edms_algorithm():
-    """Algorithm 1 of Karras et al. 2022, written out: its slope is (x - D) / sigma."""
+    """Algorithm 1 of Karras et al. 2022, written out, but for the step into t_min: its slope is (x - D) / sigma."""
     process, oracle, grid = VE(), Gaussian(VE()), GRIDS["karras"](VE(), 9)
     x = start(oracle, 80.0)
     ours = end(oracle, Heun("native"), grid, x)
     for t, s in itertools.pairwise(grid):
         slope = (x - oracle(x, t.repeat(2)).x0) / t
         ahead = x + (s - t) * slope
-        if s > 0:
+        if s > process.t_min:
             slope = (slope + (ahead - oracle(ahead, s.repeat(2)).x0) / s) / 2
         x = x + (s - t) * slope
     torch.testing.assert_close(ours, x, rtol=0, atol=1e-10)
     assert process.t_min == 0.002
+
+
+@pytest.mark.parametrize("kind", [kind for kind, process in PROCESS_CASES.items() if process.t_min])
+def test_the_step_into_the_least_time_takes_one_evaluation_to_the_bit(kind):
+    """On every process as many, and in five steps no further from the flow than with a correction there."""
+    process = PROCESS_CASES[kind]
+    oracle, grid = Mixture(process), GRIDS["karras"](process, 5)
+    x = start(oracle, process.t_max)
+    *_, last = walk(oracle, x, seeds=[0, 1], sampler=Heun(), grid=grid)
+    assert last.evaluations == 2 * 3 + 1 + 1
+    above = grid.clone()
+    above[-2] *= 1.001  # where it counts as a step of its own
+    truth, corrected = oracle.flow(x, float(grid[0]), 0.0), end(oracle, Heun(), above, x)
+    assert 1.2 * (last.x - truth).square().mean() < (corrected - truth).square().mean()
 
 
 def test_churn_without_churn_is_heun():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -15,6 +15,7 @@ from fromnoise.diffusion.process import Process
 EstimateFn = Callable[[Tensor, Tensor], Estimate]  # (x, t) -> Estimate: the denoiser with its labels filled in
 NoiseFn = Callable[[], Tensor]  # noise like x, each sample's from its own seed; the same within a step
 Carry = Any  # what a multistep sampler remembers; None at the first step
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Sampler(ABC):
@@ -66,3 +67,16 @@ class Sampler(ABC):
 def half_log_snr(process: Process, t: Tensor) -> float:
     """lambda = ln(alpha / sigma) at the one time that all of t (B,) hold; infinite at the ends of some processes."""
     return float(process.log_snr(t[:1])) / 2
+
+
+def of_one_flow(remembered: Sequence[T], across: int) -> Sequence[T]:
+    """As much of what is `remembered`, newest first, as has the newest one's guidance, but at least the first `across`.
+
+    Estimates jump where guidance begins or ends. A polynomial of high degree through both sides goes astray, a line or,
+    in a correction, a parabola does not: there a sampler of higher order does what one of second order does.
+
+    Arguments:
+        remembered: tuples whose last item is the `Estimate.guidance` of each.
+    """
+    alike = next((i for i, one in enumerate(remembered) if one[-1] != remembered[0][-1]), len(remembered))
+    return remembered[: max(alike, across)]

@@ -27,9 +27,9 @@ from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process
-from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler, half_log_snr
+from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler, half_log_snr, of_one_flow
 
-X0Estimate = tuple[float, Tensor]  # (lambda, x0_hat): an x0 prediction, and where it was made
+X0Estimate = tuple[float, Tensor, float]  # (lambda, x0_hat, guidance): an x0 prediction, where and how it was made
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -51,9 +51,9 @@ def weighted_x0(estimates: Sequence[X0Estimate], begin: float, end: float) -> Te
     finite = [one for one in estimates if math.isfinite(one[0])]
     if not math.isfinite(h) or len(finite) < 2:
         return estimates[0][1]
-    weights = mean_weights([(place - begin) / h for place, _ in finite], h)
+    weights = mean_weights([(place - begin) / h for place, _, _ in finite], h)
     total = weights[0] * finite[0][1]
-    for weight, (_, image) in zip(weights[1:], finite[1:], strict=True):
+    for weight, (_, image, _) in zip(weights[1:], finite[1:], strict=True):
         total = total + weight * image
     return total
 
@@ -73,7 +73,7 @@ class DPMpp(Sampler):
     ) -> tuple[Tensor, Estimate, Carry]:
         """One evaluation, one exact move."""
         here, begin = estimate(x, t), half_log_snr(process, t)
-        estimates = ((begin, here.x0), *(carry or ()))[: self.order]
+        estimates = of_one_flow(((begin, here.x0, here.guidance), *(carry or ()))[: self.order], across=2)
         image = weighted_x0(estimates, begin, half_log_snr(process, s))
         return process.transfer(x, image, t, s), here, estimates
 
@@ -82,9 +82,8 @@ class DPMpp(Sampler):
 class UniPC(Sampler):
     """UniPC: predict through the last `predictor_order` x0 predictions, then correct with the one at the step's end.
 
-    carry: the predictions so far, newest first, and the time and x (corrected) that the last step began at.
-    At predictor_order 3 the memory reaches across the ends of a guidance interval, where x0 predictions jump: with such
-    an interval and few steps prefer 2.
+    carry: the predictions so far, newest first, and the time and x (corrected) that the last step began at. Where
+    guidance begins or ends, those of predictor_order 2 count, see `of_one_flow`.
 
     References: Zhao et al. 2023, UniPC, https://arxiv.org/abs/2302.04867
     """
@@ -102,12 +101,13 @@ class UniPC(Sampler):
     ) -> tuple[Tensor, Estimate, Carry]:
         """One evaluation: correct x at t, then move on from there."""
         here, begin = estimate(x, t), half_log_snr(process, t)
-        new, old = (begin, here.x0), ()
+        new, old = (begin, here.x0, here.guidance), ()
         if carry is not None:
             old, before, x_before = carry
-            image = weighted_x0((*old, new), old[0][0], begin)
+            _, *nodes = of_one_flow((new, *old), across=3)
+            image = weighted_x0((*nodes, new), old[0][0], begin)
             x = process.transfer(x_before, _from_infinite_snr(old, new, image), before, t)
-        estimates = (new, *old)[: self.predictor_order]
+        estimates = of_one_flow((new, *old)[: self.predictor_order], across=2)
         image = weighted_x0(estimates, begin, half_log_snr(process, s))
         return process.transfer(x, image, t, s), here, (estimates, t, x)
 
