@@ -161,8 +161,8 @@ def check_classes(scale: float, spec: ImageSpec) -> None:
 
 def extrapolate(base: Estimate, better: Estimate, scale: float) -> Estimate:
     """base + scale (better - base), part by part."""
-    pairs = zip(_parts(base), _parts(better), strict=True)
-    return Estimate(*(torch.lerp(a, b, scale) for a, b in pairs))
+    x0, eps, out = (torch.lerp(a, b, scale) for a, b in zip(_parts(base), _parts(better), strict=True))
+    return Estimate(x0, eps, out)
 
 
 def _parts(estimate: Estimate) -> tuple[Tensor, Tensor, Tensor]:
