@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,12 @@ TINY = {
     "sample.steps": 3,
 }
 ZIP = "cifar10-jpeg-2500.zip"
+AXE = "axe-core@4.14.1"
+CHROMIUM = shutil.which("chromium")
+CHROMIUM_FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -102,6 +109,43 @@ def python_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return python
 
     return make
+
+
+@pytest.fixture(scope="session")
+def npm_package(tmp_path_factory) -> Callable[[str], Path]:
+    """npm_package("NAME@VERSION"): the package as npm packs it."""
+
+    def fetch(name: str) -> Path:
+        if not shutil.which("npm"):
+            pytest.skip("npm is not installed")
+        folder = tmp_path_factory.mktemp("npm")
+        command = ["npm", "pack", "--silent", name]
+        got = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if got.returncode:
+            pytest.skip(f"npm could not fetch {name}: {got.stderr.strip()[-200:]}")
+        return folder / got.stdout.strip().splitlines()[-1]
+
+    return fetch
+
+
+@pytest.fixture(scope="session")
+def axe(npm_package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's script."""
+    folder = tmp_path_factory.mktemp("axe")
+    shutil.unpack_archive(npm_package(AXE), folder)
+    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")  # no longer: while it runs, other tests of the thread can have no event loop
+def browser():
+    """Chromium, headless."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +15,6 @@ from fromnoise.export.runtime import VERSION
 from fromnoise.model.build import build_denoiser
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import Settings
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run"),
-]
 
 
 class Made(Protocol):
@@ -63,37 +54,9 @@ def run(tiny_run) -> Path:
 
 
 @pytest.fixture(scope="session")
-def npm_package(tmp_path_factory) -> Callable[[str], Path]:
-    """npm_package("NAME@VERSION"): the package as npm packs it."""
-
-    def fetch(name: str) -> Path:
-        if not shutil.which("npm"):
-            pytest.skip("npm is not installed")
-        folder = tmp_path_factory.mktemp("npm")
-        command = ["npm", "pack", "--silent", name]
-        got = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if got.returncode:
-            pytest.skip(f"npm could not fetch {name}: {got.stderr.strip()[-200:]}")
-        return folder / got.stdout.strip().splitlines()[-1]
-
-    return fetch
-
-
-@pytest.fixture(scope="session")
 def package(npm_package) -> Path:
     """onnxruntime-web as npm packs it."""
     return npm_package(f"onnxruntime-web@{VERSION}")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tarfile
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from fromnoise.export.runtime import web_runtime
 from fromnoise.export.shared_noise import STREAMS, shared_noise
 
 pytest.importorskip("onnxruntime")
-AXE = "axe-core@4.14.1"
 GUIDED = {
     "objective.prediction": "edm",
     "sample.sampler": "unipc_2",
@@ -251,13 +249,6 @@ FOCUS = """() => {
   const { activeElement: on } = document, { outlineStyle, outlineWidth } = getComputedStyle(on);
   return [on.id || on.textContent, outlineStyle, parseFloat(outlineWidth)];
 }"""
-
-
-@pytest.fixture(scope="session")
-def axe(npm_package):
-    """axe-core, which finds what hinders people in a page."""
-    with tarfile.open(npm_package(AXE)) as archive:
-        return archive.extractfile("package/axe.min.js").read().decode()
 
 
 @pytest.mark.parametrize("case", ["guided", "fresh-noise"])

@@ -13,26 +13,21 @@ from PIL import Image
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.metrics.nearest_neighbours import nearest
 
-HOW = {
-    "page": "0123456789abcdef",
-    "checkpoint": "last",
-    "weights": "ema",
-    "label": [],
-    "sampler": "ddim",
-    "grid": "auto",
-    "steps": 3,
-    "guidance_scale": 1.0,
-    "guidance_interval": [],
-}
-LOOK = {**HOW, "source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
+SLIDE = {"source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
+
+
+@pytest.fixture
+def slide(how):
+    """A training image under noise, to be looked at."""
+    return {**how, **SLIDE}
 
 
 def opened(text):
     return np.asarray(Image.open(io.BytesIO(b64decode(text))))
 
 
-def test_what_is_seen_is_what_the_network_predicts(ask, tiny_run):
-    found, model, data = ask("look", LOOK).json(), tiny_run.model(), tiny_run.data
+def test_what_is_seen_is_what_the_network_predicts(ask, slide, tiny_run):
+    found, model, data = ask("look", slide).json(), tiny_run.model(), tiny_run.data
     spec, process = model.spec, model.process
     t = torch.tensor([process.t_min + 0.5 * (process.t_max - process.t_min)], dtype=torch.float64)
     x0, eps = spec.encode(data.images[7:8]), start_noise(process, spec.shape, [3])
@@ -52,15 +47,15 @@ def test_what_is_seen_is_what_the_network_predicts(ask, tiny_run):
     assert [one["distance"] for one in found["nearest"]] == pytest.approx(distances[0].tolist())
     mean = data.images.double().mean(0)[0].numpy()
     assert np.abs(opened(found["images"]["average"]) - mean).max() <= 0.51
-    again = ask("look", LOOK).json()
+    again = ask("look", slide).json()
     assert (again["images"], again["errors"]) == (found["images"], found["errors"]), "looking changes nothing"
 
 
-def test_validation_and_drawn_images(ask, tiny_run):
-    held = ask("look", {**LOOK, "source": "validation", "number": 2, "neighbours": False}).json()
+def test_validation_and_drawn_images(ask, slide, tiny_run):
+    held = ask("look", {**slide, "source": "validation", "number": 2, "neighbours": False}).json()
     assert (opened(held["images"]["image"]) == tiny_run.held_out.images[2, 0].numpy()).all() and held["nearest"] == []
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8)
-    body = {**LOOK, "source": "drawn", "pixels": b64encode(pixels.tobytes()).decode(), "label": ["4"]}
+    body = {**slide, "source": "drawn", "pixels": b64encode(pixels.tobytes()).decode(), "label": ["4"]}
     drawn = ask("look", body).json()
     assert (opened(drawn["images"]["image"]) == pixels[..., 0]).all() and drawn["label"] == "4"
     assert ask("look", {**body, "label": []}).json()["label"] is None
@@ -82,13 +77,13 @@ def test_validation_and_drawn_images(ask, tiny_run):
         {"label": ["no such class"]},
     ],
 )
-def test_a_slide_that_cannot_be_is_refused(ask, changes):
-    answer = ask("look", {**LOOK, **changes})
+def test_a_slide_that_cannot_be_is_refused(ask, slide, changes):
+    answer = ask("look", {**slide, **changes})
     assert answer.status_code == 400 and answer.json()["error"]
 
 
-def test_two_samplers_walk_from_the_same_noise(ask, tiny_run):
-    found = ask("walk", {**HOW, "seed": 5, "samplers": ["euler", "heun"]}).json()
+def test_two_samplers_walk_from_the_same_noise(ask, how, tiny_run):
+    found = ask("walk", {**how, "seed": 5, "samplers": ["euler", "heun"]}).json()
     first, second = found["walks"]
     assert (first["sampler"], second["sampler"]) == ("euler", "heun") and len(first["frames"]) == 4
     assert first["frames"][0]["x"] == second["frames"][0]["x"] and first["frames"][-1] != second["frames"][-1]
@@ -99,5 +94,5 @@ def test_two_samplers_walk_from_the_same_noise(ask, tiny_run):
 
 
 @pytest.mark.parametrize("changes", [{"samplers": []}, {"samplers": ["euler"] * 3}, {"samplers": [1]}, {"steps": 61}])
-def test_a_walk_that_cannot_be_is_refused(ask, changes):
-    assert ask("walk", {**HOW, "seed": 5, "samplers": ["euler"], **changes}).status_code == 400
+def test_a_walk_that_cannot_be_is_refused(ask, how, changes):
+    assert ask("walk", {**how, "seed": 5, "samplers": ["euler"], **changes}).status_code == 400

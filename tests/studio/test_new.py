@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fromnoise.run.folder import RunFolder
 
@@ -87,6 +89,9 @@ def test_a_training_that_cannot_begin_says_why_and_leaves_nothing(studio, tmp_pa
         {"data": "/etc"},
         {"data": "../.."},
         {"data": "run:../.."},
+        {"data": "folder:../.."},
+        {"data": "folder:/etc"},
+        {"data": "folder:0123456789abcdef"},
         {"data": "--help"},
         {"recipe": "--help"},
         {"recipe": "nonsense"},
@@ -103,6 +108,40 @@ def test_what_cannot_be_begun_is_refused(studio, tmp_path, changes):
     answer = studio.post("/api/new/begin", json={**WISH, "name": "mine", **changes})
     assert answer.status_code in (400, 404)
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["there"]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """pictures(place, count): a folder of images below that of the runs."""
+
+    def make(place, count=24):
+        folder = tmp_path / "runs" / place
+        folder.mkdir(parents=True)
+        for number in range(count):
+            pixels = np.random.default_rng([number, count]).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+        return folder
+
+    return make
+
+
+def test_folders_of_images_are_listed_and_trained_on(studio, root, tmp_path, pictures):
+    for place in ("flowers/rose", "flowers/tulip", "loose", ".hidden", "-x"):
+        pictures(place)
+    pictures("single", 1)
+    shutil.copytree(root / "digits-tiny", tmp_path / "runs" / "run")
+    (tmp_path / "runs" / "linked").symlink_to(tmp_path / "runs" / "loose")
+    listed = {
+        one["name"]: one["key"] for one in studio.get("/api/new").json()["data"] if one["key"].startswith("folder")
+    }
+    assert sorted(listed) == ["./-x", "./flowers", "./flowers/rose", "./flowers/tulip", "./loose"]
+    found = studio.post("/api/new/estimate", json={**WISH, "data": listed["./flowers"]}).json()
+    assert found["data"]["counts"]["train"] == 48
+    begun = studio.post("/api/new/begin", json={**WISH, "data": listed["./-x"], "name": "mine", "epochs": 0.05})
+    until(lambda: state_of(studio, begun.json()["run"]) == "finished")
+    assert studio.get(f"/api/runs/{begun.json()['run']}").json()["count"] == 22, "two are held out"
+    again = [one["name"] for one in studio.get("/api/new").json()["data"]]
+    assert sum(name.endswith("-x") for name in again) == 1, "the folder, and not again as the data of the run"
 
 
 def test_a_process_of_somebody_else_is_not_stopped(client_of, root, tmp_path):

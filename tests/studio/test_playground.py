@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import threading
 from base64 import b64decode
 
 import pytest
 
-from fromnoise.cli import main
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import MOST_WAITING, Queue
 
-HOW = {
-    "page": "0123456789abcdef",
-    "checkpoint": "last",
-    "weights": "ema",
-    "label": [],
-    "sampler": "ddim",
-    "grid": "auto",
-    "steps": 3,
-    "guidance_scale": 1.0,
-    "guidance_interval": [],
-}
-SAMPLE = {**HOW, "first": 5, "num": 4, "film": True}
-
-
-def by_command(command, monkeypatch, folder):
-    """What the command that the page shows writes."""
-    monkeypatch.chdir(folder)
-    words = shlex.split(command)
-    assert words[0] == "fromnoise" and main(words[1:]) == 0
-    made = folder / words[-1]
-    return [path.read_bytes() for path in sorted(made.glob("0*.png"))] if made.is_dir() else made.read_bytes()
+SAMPLE = {"first": 5, "num": 4, "film": True}
 
 
 @pytest.mark.parametrize(
@@ -46,24 +24,24 @@ def by_command(command, monkeypatch, folder):
         {"sampler": "edm"},
     ],
 )
-def test_samples_are_those_of_the_command(ask, changes, monkeypatch, tmp_path):
-    answer = ask("sample", {**SAMPLE, **changes})
+def test_samples_are_those_of_the_command(ask, how, changes, by_command):
+    answer = ask("sample", {**how, **SAMPLE, **changes})
     assert answer.status_code == 200, answer.text
     made = answer.json()
-    assert b64decode(made["image"]) == by_command(made["command"], monkeypatch, tmp_path)
-    assert len(made["frames"]) == {**SAMPLE, **changes}["steps"] and made["checkpoint"] == 640
+    assert b64decode(made["image"]) == by_command(made["command"])
+    assert len(made["frames"]) == {**how, **changes}["steps"] and made["checkpoint"] == 640
     assert b64decode(made["frames"][-1]) == b64decode(made["image"])
 
 
-def test_an_interpolation_is_that_of_the_command(ask, monkeypatch, tmp_path):
-    made = ask("interpolate", {**HOW, "first": 3, "second": 9}).json()
-    files = by_command(made["command"].replace("interpolate.png", "steps"), monkeypatch, tmp_path)
+def test_an_interpolation_is_that_of_the_command(ask, how, by_command):
+    made = ask("interpolate", {**how, "first": 3, "second": 9}).json()
+    files = by_command(made["command"].replace("interpolate.png", "steps"))
     assert [b64decode(image) for image in made["images"]] == files and len(files) == 9
 
 
-def test_variations_are_those_of_the_command(ask, monkeypatch, tmp_path):
-    made = ask("vary", {**HOW, "image": 7, "strength": 0.5, "first": 0, "num": 2}).json()
-    files = by_command(made["command"].replace("img2img.png", "steps"), monkeypatch, tmp_path)
+def test_variations_are_those_of_the_command(ask, how, by_command):
+    made = ask("vary", {**how, "image": 7, "strength": 0.5, "first": 0, "num": 2}).json()
+    files = by_command(made["command"].replace("img2img.png", "steps"))
     assert [b64decode(image) for image in made["images"]] == files and len(made["given"]) == 1
 
 
@@ -93,18 +71,18 @@ def test_variations_are_those_of_the_command(ask, monkeypatch, tmp_path):
         {"more": 1},
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_with_a_sentence(ask, changes):
-    answer = ask("sample", {**SAMPLE, **changes})
+def test_a_wish_that_cannot_be_is_refused_with_a_sentence(ask, how, changes):
+    answer = ask("sample", {**how, **SAMPLE, **changes})
     assert answer.status_code == 400 and len(answer.json()["error"]) > 10
 
 
-def test_a_checkpoint_that_is_not_there(ask):
-    assert ask("sample", {**SAMPLE, "checkpoint": "641"}).status_code == 409
+def test_a_checkpoint_that_is_not_there(ask, how):
+    assert ask("sample", {**how, **SAMPLE, "checkpoint": "641"}).status_code == 409
 
 
-def test_sampling_needs_the_token(client, root):
+def test_sampling_needs_the_token(client, how):
     place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}/sample"
-    assert client.post(place, json=SAMPLE, headers={"origin": "http://127.0.0.1:8420"}).status_code == 401
+    assert client.post(place, json={**how, **SAMPLE}, headers={"origin": "http://127.0.0.1:8420"}).status_code == 401
     assert client.get(place).status_code == 405
 
 

@@ -60,14 +60,14 @@ class RunIndex:
         with self._lock:
             known = self._known.get(run)
             if known is not None:
-                return RunFolder(known.path) if _is_run(known.path) else None
+                return RunFolder(known.path) if is_run(known.path) else None
         return RunFolder(self._known[run].path) if run in self.rows() else None
 
     def row(self, run: str) -> Row | None:
         """What is known of one run, looked at again; None where it is not there."""
         with self._lock:
             known = self._known.get(run)
-            if known is not None and _is_run(known.path):
+            if known is not None and is_run(known.path):
                 self._look(run, known.name, known.path)
                 return self._known[run].row
         return self.rows().get(run)
@@ -88,7 +88,7 @@ def run_id(name: str) -> str:
 
 def _runs(root: Path) -> Iterator[tuple[str, Path]]:
     """(name, path) of every run: `root` itself, or what lies at most _DEEPEST below. Links are not followed."""
-    if _is_run(root):
+    if is_run(root):
         yield root.resolve().name, root
         return
     waiting, looked, found = [(root, 0)], 0, 0
@@ -104,14 +104,15 @@ def _runs(root: Path) -> Iterator[tuple[str, Path]]:
             continue
         for name in inside:
             path = folder / name
-            if _is_run(path):
+            if is_run(path):
                 found += 1
                 yield path.relative_to(root).as_posix(), path
             elif depth + 1 < _DEEPEST:
                 waiting.append((path, depth + 1))
 
 
-def _is_run(path: Path) -> bool:
+def is_run(path: Path) -> bool:
+    """Whether a run was begun in `path`."""
     return (path / "config.json").is_file()
 
 

@@ -44,10 +44,11 @@ class Trainings:
             UsageError: for a name that cannot be a folder's, or is one already.
             BusyError: MOST trainings go on.
         """
-        path = self._free(root, name)
-        path.mkdir(parents=True)
-        self._start(path, [*words, "--output_dir", str(path)])
-        return path
+        with self._lock:
+            path = self._free(root, name)
+            path.mkdir(parents=True)
+            self._start(path, [*words, "--output_dir", str(path)])
+            return path
 
     def enqueue(self, root: Path, name: str, words: Sequence[str]) -> None:
         """Begin a new run when those before it have ended, however they did.
@@ -95,9 +96,10 @@ class Trainings:
 
     def resume(self, folder: RunFolder) -> None:
         """Go on with a run; BusyError where it trains already."""
-        if status_of(folder).state == "training":
-            raise BusyError(f"{folder.path.name} trains already; wait for it, or stop it")
-        self._start(folder.path, ["--resume", str(folder.path)])
+        with self._lock:
+            if status_of(folder).state == "training":
+                raise BusyError(f"{folder.path.name} trains already; wait for it, or stop it")
+            self._start(folder.path, ["--resume", str(folder.path)])
 
     def stop(self, folder: RunFolder) -> None:
         """Ask a training to save and stop.
@@ -115,9 +117,10 @@ class Trainings:
             process = status.process
         if process is None:
             raise UsageError(f"the process that trains {name} is not known here; stop it where it was begun")
-        if process in self._stopped:  # a second signal would end it without a checkpoint
-            raise BusyError(f"{name} is stopping already; it saves a checkpoint first")
-        self._stopped.add(process)
+        with self._lock:
+            if process in self._stopped:  # a second signal would end it without a checkpoint
+                raise BusyError(f"{name} is stopping already; it saves a checkpoint first")
+            self._stopped.add(process)
         os.kill(process, signal.SIGTERM)
 
     def begun(self, name: str) -> Path | None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, number
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import awaited_folder
 
 if TYPE_CHECKING:
     from fromnoise.studio.run_data import RunData
@@ -21,20 +21,20 @@ T = TypeVar("T")
 
 async def about(request: Request) -> Response:
     """What `fromnoise data inspect --json` prints, and how many the run trains on."""
-    folder = listed_folder(request)
-    return Json(await _done(request, lambda: images_of(request).inspection(folder)))
+    folder = await awaited_folder(request)
+    return Json(await in_turn(request, lambda: images_of(request).inspection(folder)))
 
 
 async def images(request: Request) -> Response:
     """A page of a grid of training images; `label` is the number of a class, or left out."""
-    folder = listed_folder(request)
+    folder = await awaited_folder(request)
     label = int(number(request, "label", -1, -1, 1e9))
     page = int(number(request, "page", 0, 0, 1e9))
-    content = await _done(request, lambda: images_of(request).figure(folder, None if label < 0 else label, page))
+    content = await in_turn(request, lambda: images_of(request).figure(folder, None if label < 0 else label, page))
     return Response(content, media_type="image/png")
 
 
-async def _done(request: Request, work: Callable[[], T]) -> T:
+async def in_turn(request: Request, work: Callable[[], T]) -> T:
     """What `work` returns, when its turn in the queue has come."""
     found: T = await request.app.state.queue.do(uuid4().hex, lambda check: work())
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -19,6 +20,11 @@ def listed_folder(request: Request) -> RunFolder:
     if folder is None:
         raise HTTPException(404)
     return folder
+
+
+async def awaited_folder(request: Request) -> RunFolder:
+    """`listed_folder` for a route that others must not wait for: the index may be looking at a slow disk."""
+    return await run_in_threadpool(listed_folder, request)
 
 
 def listed_file(folder: RunFolder, path: Path) -> bytes:

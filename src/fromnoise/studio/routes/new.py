@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +17,8 @@ from starlette.routing import Route
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import printable
-from fromnoise.studio.index import run_id
+from fromnoise.studio.folders import image_folders
+from fromnoise.studio.index import is_run, run_id
 from fromnoise.studio.replies import Json, read_fields
 from fromnoise.studio.routes.listed import listed_folder
 from fromnoise.studio.trainings import clear_failed, last_lines
@@ -25,19 +28,24 @@ _ESTIMATE_SECONDS = 120.0
 
 
 def choices(request: Request) -> Response:
-    """{data: [{key, name, about, at_hand}], recipes}: named data sets, and the data of the runs that are there."""
+    """{data: [{key, name, about, count, at_hand}], recipes}: named data sets, those of the runs, and folders."""
     from fromnoise.data.download import available
     from fromnoise.data.registry import DATASETS
     from fromnoise.recipes.recipes import RECIPES
 
     known = [
-        {"key": name, "name": name, "about": one.description, "at_hand": available(name)}
+        {"key": name, "name": name, "about": one.description, "count": sum(one.counts), "at_hand": available(name)}
         for name, one in DATASETS.items()
     ]
+    folders, root = _folders(request), request.app.state.root
+    here = {"about": "", "count": None, "at_hand": True}
+    known += [{"key": f"folder:{one}", "name": printable(f"./{place}"), **here} for one, place in folders.items()]
+    listed = {os.path.realpath(root / place) for place in folders.values()}
     sources = {source: run for run, source in _sources(request).items() if source not in DATASETS}
     known += [
-        {"key": f"run:{run}", "name": printable(source), "about": "", "at_hand": True}
+        {"key": f"run:{run}", "name": printable(source), **here}
         for source, run in sources.items()
+        if os.path.realpath(source) not in listed
     ]
     return Json({"data": known, "recipes": list(RECIPES)})
 
@@ -45,7 +53,8 @@ def choices(request: Request) -> Response:
 async def estimate(request: Request) -> Response:
     """What `fromnoise train ... --dry_run --json` prints; a newer wish ends an older."""
     wanted = await read_fields(request, _FIELDS)
-    words = ["train", *_words(request, wanted), "--output_dir", str(request.app.state.root / "estimate"), "--dry_run"]
+    chosen = await run_in_threadpool(_words, request, wanted)
+    words = ["train", *chosen, "--output_dir", str(request.app.state.root / "estimate"), "--dry_run"]
     state = request.app.state
     if state.estimate is not None and state.estimate.returncode is None:
         state.estimate.kill()
@@ -71,7 +80,7 @@ async def begin(request: Request) -> Response:
     """Begin a run; {run} is its id, which is listed in a moment."""
     wanted = await read_fields(request, {**_FIELDS, "name": str})
     state = request.app.state
-    path = state.trainings.begin(state.root, wanted["name"], _words(request, wanted))
+    path = await run_in_threadpool(lambda: state.trainings.begin(state.root, wanted["name"], _words(request, wanted)))
     return Json({"run": run_id(path.relative_to(state.root).as_posix())})
 
 
@@ -79,14 +88,15 @@ async def enqueue(request: Request) -> Response:
     """Begin a run after those that train or wait; {waiting}: the names in the queue."""
     wanted = await read_fields(request, {**_FIELDS, "name": str})
     state = request.app.state
-    state.trainings.enqueue(state.root, wanted["name"], _words(request, wanted))
-    return queue(request)
+    await run_in_threadpool(lambda: state.trainings.enqueue(state.root, wanted["name"], _words(request, wanted)))
+    return await run_in_threadpool(queue, request)
 
 
 async def leave(request: Request) -> Response:
     """Take a run out of the queue; {waiting}."""
-    request.app.state.trainings.leave((await read_fields(request, {"name": str}))["name"])
-    return queue(request)
+    wanted = await read_fields(request, {"name": str})
+    await run_in_threadpool(request.app.state.trainings.leave, wanted["name"])
+    return await run_in_threadpool(queue, request)
 
 
 def queue(request: Request) -> Response:
@@ -113,14 +123,14 @@ def begun(request: Request) -> Response:
 async def stop(request: Request) -> Response:
     """Save and stop."""
     await read_fields(request, {})
-    request.app.state.trainings.stop(listed_folder(request))
+    await run_in_threadpool(lambda: request.app.state.trainings.stop(listed_folder(request)))
     return Json({})
 
 
 async def resume(request: Request) -> Response:
     """Go on."""
     await read_fields(request, {})
-    request.app.state.trainings.resume(listed_folder(request))
+    await run_in_threadpool(lambda: request.app.state.trainings.resume(listed_folder(request)))
     return Json({})
 
 
@@ -132,6 +142,9 @@ def _words(request: Request, wanted: dict[str, Any]) -> list[str]:
     source, recipe = wanted["data"], wanted["recipe"]
     if source.startswith("run:"):
         source = _sources(request).get(source.removeprefix("run:"))
+    elif source.startswith("folder:"):
+        place = _folders(request).get(source.removeprefix("folder:"))
+        source = None if place is None else str((request.app.state.root / place).absolute())
     elif source not in DATASETS:
         source = None
     if source is None or recipe not in RECIPES:
@@ -145,6 +158,12 @@ def _words(request: Request, wanted: dict[str, Any]) -> list[str]:
         raise UsageError("no length was given; choose a time or a number of epochs")
     source = f"./{source}" if source.startswith("-") else source  # or it would be read as a flag
     return [source, "--recipe", recipe, *length, f"--seed={wanted['seed']}"]
+
+
+def _folders(request: Request) -> dict[str, str]:
+    """Folders of images below that of the runs, by their ids; none where the studio shows one run alone."""
+    root = request.app.state.root
+    return {} if is_run(root) else image_folders(root)
 
 
 def _sources(request: Request) -> dict[str, str]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import awaited_folder, listed_folder
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import Check
 
@@ -58,7 +58,7 @@ async def vary(request: Request) -> Response:
 
 async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Response:
     """Put `work` into the queue, and answer with what it makes of the module, models, folder, wish and check."""
-    folder = listed_folder(request)
+    folder = await awaited_folder(request)
     page, label, interval = wanted["page"], wanted["label"], wanted["guidance_interval"]
     if not (page.isalnum() and page.isascii() and 8 <= len(page) <= 40):
         raise Refused(400, "page is not a name of letters and digits")

@@ -15,7 +15,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import status_of
 from fromnoise.studio.replies import Json, number
 from fromnoise.studio.resources import resources
-from fromnoise.studio.routes.listed import listed_file, listed_folder
+from fromnoise.studio.routes.listed import awaited_folder, listed_file, listed_folder
 from fromnoise.studio.series import Window
 from fromnoise.studio.summary import previews
 from fromnoise.studio.trainings import last_lines
@@ -44,7 +44,7 @@ def about(request: Request) -> Response:
 
 async def live(request: Request) -> Response:
     """Events `run`: of what changes while a run trains the parts that did."""
-    folder = listed_folder(request)
+    folder = await awaited_folder(request)
     answer: Response = request.app.state.streams.respond("run", lambda: _moment(request, folder))
     return answer
 

@@ -8,13 +8,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import check_inside, listed_folder
+from fromnoise.studio.routes.listed import awaited_folder, check_inside, listed_folder
 from fromnoise.studio.tools import EXPORTS, exported
 
 
 async def live(request: Request) -> Response:
     """Events `tools`: {tools, exports}, of which the parts that changed."""
-    folder, state = listed_folder(request), request.app.state
+    folder, state = await awaited_folder(request), request.app.state
     answer: Response = state.streams.respond(
         "tools", lambda: {"tools": state.tools.states(folder), "exports": exported(folder)}
     )
@@ -24,14 +24,14 @@ async def live(request: Request) -> Response:
 async def begin(request: Request) -> Response:
     """Begin the tool `name`."""
     wanted = await read_fields(request, {"name": str})
-    request.app.state.tools.begin(listed_folder(request), wanted["name"])
+    request.app.state.tools.begin(await awaited_folder(request), wanted["name"])
     return Json({})
 
 
 async def stop(request: Request) -> Response:
     """Stop the tool `name`."""
     wanted = await read_fields(request, {"name": str})
-    request.app.state.tools.stop(listed_folder(request), wanted["name"])
+    request.app.state.tools.stop(await awaited_folder(request), wanted["name"])
     return Json({})
 
 

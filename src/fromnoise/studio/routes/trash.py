@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,20 +23,21 @@ def listing(request: Request) -> Response:
 async def rename(request: Request) -> Response:
     """{run}: the id under the new name."""
     wanted = await read_fields(request, {"name": str})
-    place = trash.rename(request.app.state.root, _idle(request), wanted["name"])
+    place = await run_in_threadpool(lambda: trash.rename(request.app.state.root, _idle(request), wanted["name"]))
     return Json({"run": run_id(place.as_posix())})
 
 
 async def delete(request: Request) -> Response:
     """{deleted}: the id in the trash."""
     await read_fields(request, {})
-    return Json({"deleted": trash.delete(request.app.state.root, _idle(request))})
+    return Json({"deleted": await run_in_threadpool(lambda: trash.delete(request.app.state.root, _idle(request)))})
 
 
 async def restore(request: Request) -> Response:
     """{run}: the id of the run that is back."""
     wanted = await read_fields(request, {"deleted": str})
-    return Json({"run": run_id(trash.restore(request.app.state.root, wanted["deleted"]).as_posix())})
+    place = await run_in_threadpool(trash.restore, request.app.state.root, wanted["deleted"])
+    return Json({"run": run_id(place.as_posix())})
 
 
 def _idle(request: Request) -> RunFolder:
