@@ -58,7 +58,9 @@ def test_images_that_are_gone_are_an_error(client_of, tmp_path, tiny_settings):
     )
     client = client_of(tmp_path / "runs")
     place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}/data"
-    assert client.get(place).json()["classes"] == {}
+    found = client.get(place).json()
+    assert found["classes"] == {} and [one["text"] for one in found["remarks"]] == found["notes"]
+    assert found["remarks"][0]["kind"] == "held out" and found["remarks"][0]["values"] == {"count": 4, "of": 40}
     assert Image.open(io.BytesIO(client.get(f"{place}/images").content)).format == "PNG"
     shutil.rmtree(tmp_path / "images")
     answer = client_of(tmp_path / "runs").get(place)

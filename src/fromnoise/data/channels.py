@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import UsageError
+from fromnoise.data.notes import Note
 
 NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 _NEARLY = 2  # grey levels by which the channels of a grey picture may differ after lossy compression
@@ -36,7 +37,8 @@ def grey_note(images: NDArray[np.uint8]) -> tuple[str, ...]:
 
 def all_grey(channels: int) -> tuple[str, ...]:
     """What is said of such images with so many channels."""
-    return (f"all images are grey, stored as {NAMES[channels]}; --set data.channels=1 takes them as grey",)
+    text = f"all images are grey, stored as {NAMES[channels]}; --set data.channels=1 takes them as grey"
+    return (Note(text, "all grey", stored=NAMES[channels]),)
 
 
 def shows_grey(pixels: NDArray[np.uint8]) -> bool:

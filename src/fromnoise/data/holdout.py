@@ -15,6 +15,7 @@ from torch import Tensor
 from fromnoise.common.seeds import generator
 from fromnoise.common.text import count
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.notes import Note
 
 _MOVED = 4096  # images moved at once
 FEWEST, MOST = 20, 5000  # images in all, below which none is held out; images that are held out at most
@@ -55,10 +56,11 @@ def divided(data: ArrayData, share: float) -> ArrayData:
     return replace(data, images=kept, labels=labels, notes=notes, held_out=held_out)
 
 
-def note(held_out: int, number: int) -> str:
+def note(held_out: int, number: int) -> Note:
     """`no test split: 250 of 2,500 images are held out by a fixed seed, to measure with`."""
     verb = "is" if held_out == 1 else "are"
-    return f"no test split: {held_out:,} of {count(number, 'image')} {verb} held out by a fixed seed, to measure with"
+    text = f"no test split: {held_out:,} of {count(number, 'image')} {verb} held out by a fixed seed, to measure with"
+    return Note(text, "held out", count=held_out, of=number)
 
 
 def _parted(images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.text import count
+from fromnoise.data.notes import Note
 from fromnoise.data.remembered import remembered
 from fromnoise.data.rows import Pixels
 
@@ -45,14 +46,16 @@ def count_distinct(images: Pixels, *, mirrored: bool = False) -> int:
     return remembered(images.identity, f"distinct {mirrored}", counted)
 
 
-def repeats_note(images: Pixels) -> str | None:
+def repeats_note(images: Pixels) -> Note | None:
     """A sentence on the images that repeat another; None where none does."""
     left, least = count_distinct(images), count_distinct(images, mirrored=True)
     if least == len(images):
         return None
+    exact, mirrored = len(images) - left, left - least
     parts = [
         f"{count(number, 'image')} {'repeats' if number == 1 else 'repeat'} {how}"
-        for number, how in ((len(images) - left, "another"), (left - least, "another, mirrored"))
+        for number, how in ((exact, "another"), (mirrored, "another, mirrored"))
         if number
     ]
-    return f"{' and '.join(parts)}; {least:,} of {len(images):,} are different images"
+    text = f"{' and '.join(parts)}; {least:,} of {len(images):,} are different images"
+    return Note(text, "repeats", exact=exact, mirrored=mirrored, different=least, of=len(images))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import count, hw
+from fromnoise.data.notes import Note
 from fromnoise.settings import DataOptions
 
 if TYPE_CHECKING:
@@ -107,17 +108,19 @@ def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: Da
     seen = f"all images are {smallest}" if len(sizes) == 1 else f"sizes differ ({smallest} to {largest})"
     goal = hw(resize.height, resize.width)
     if not resize.crop:
-        done = f"squeezed into {goal}"
+        how, done = "squeezed", f"squeezed into {goal}"
     elif options.resolution is None:
-        done = f"short side resized to {resize.height}, centre cropped to {goal}"
+        how, done = "short side", f"short side resized to {resize.height}, centre cropped to {goal}"
     else:
-        done = f"resized and centre cropped to {goal}"
+        how, done = "cropped", f"resized and centre cropped to {goal}"
     advice = "; --resolution changes it" if options.resolution is None else ""
-    notes = [f"{seen}: {done}{advice}"]
+    text = f"{seen}: {done}{advice}"
+    notes = [Note(text, "resized", how=how, smallest=smallest, largest=largest, goal=goal, chosen=advice == "")]
     grown = sum(number for size, number in sizes.items() if resize.enlargement(*size) > 2)
     if grown:
         verb = "was" if grown == 1 else "were"
-        notes.append(f"{count(grown, 'image')} {verb} enlarged more than 2 times (the smallest is {smallest})")
+        text = f"{count(grown, 'image')} {verb} enlarged more than 2 times (the smallest is {smallest})"
+        notes.append(Note(text, "enlarged", count=grown, smallest=smallest))
     return tuple(notes)
 
 

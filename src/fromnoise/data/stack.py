@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fromnoise.data.area import BLOCK, Area, blocks
 from fromnoise.data.channels import NAMES, counted, grey_note, shows_grey, with_channels
+from fromnoise.data.notes import Note
 from fromnoise.data.value_range import Stored, together
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ class Stack:
             remarks["opaque image given full alpha"] = number - clear
         elif clear and channels < 4:
             remarks["transparent image laid over white"] = clear
-        said = [counted(times, remark) for remark, times in sorted(remarks.items())]
-        converted = (f"converted: {'; '.join(said)}",) if said else ()
+        parts = sorted(remarks.items())
+        text = f"converted: {'; '.join(counted(times, remark) for remark, times in parts)}"
+        converted = (Note(text, "converted", parts=parts),) if parts else ()
         images = self._area.taken()
         return images, converted + (grey_note(images) if self._wanted is None else ())
 

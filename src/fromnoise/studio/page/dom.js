@@ -48,12 +48,15 @@ export function bytes(value) {
   return value >= 1e9 ? `${(value / 1e9).toFixed(2)} GB` : `${(value / 1e6).toFixed(0)} MB`;
 }
 
+const UNITS = { en: ["h", "min", "s"], "zh-CN": ["小时", "分", "秒"] };
+
+/** 42 s, 3 min 05 s, 2 h 07 min, in the page's language. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
-  const all = Math.round(seconds);
-  if (all < 60) return `${all} s`;
-  if (all < 3600) return `${Math.floor(all / 60)} min ${String(all % 60).padStart(2, "0")} s`;
-  return `${Math.floor(all / 3600)} h ${String(Math.floor((all % 3600) / 60)).padStart(2, "0")} min`;
+  const all = Math.round(seconds), two = (value) => String(value).padStart(2, "0"), [hours, minutes, short] = UNITS[document.documentElement.lang];
+  if (all < 60) return `${all} ${short}`;
+  if (all < 3600) return `${Math.floor(all / 60)} ${minutes} ${two(all % 60)} ${short}`;
+  return `${Math.floor(all / 3600)} ${hours} ${two(Math.floor((all % 3600) / 60))} ${minutes}`;
 }
 
 /** How long ago a time was, in the page's language. */

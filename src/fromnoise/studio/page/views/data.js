@@ -15,11 +15,17 @@ async function show(main, context) {
   const box = (title, ...inside) => h("section", { class: "card" }, h("h2", {}, title), ...inside);
   waiting.replaceWith(h("div", { class: "grid" },
     box(words.images_title, new Browser(found, place, words).box),
-    box(words.numbers, facts(found, words), ...found.notes.map((note) => h("p", { class: "small", lang: "en" }, note)),
-      ...(found.bad.length ? [h("h3", {}, words.bad(found.bad.length)), h("ul", { class: "small bad" }, ...found.bad.slice(0, 50).map((one) => h("li", {}, one)))] : [])),
+    box(words.numbers, facts(found, words), ...found.remarks.map((note) => remark(note, words)),
+      ...(found.bad.length ? [h("h3", {}, words.bad(found.bad.length)), h("ul", { class: "small bad", lang: "en" }, ...found.bad.slice(0, 50).map((one) => h("li", {}, one)))] : [])),
     ...(Object.keys(found.classes).length ? [box(words.classes, bars(found.classes, words))] : []),
     box(words.channels, channels(found, words)),
   ));
+}
+
+/** What was found or done, in the page's language where it has words for it. */
+export function remark({ text, kind, values }, words) {
+  const own = words.notes[kind]?.(values);
+  return h("p", { class: "small", lang: own ? null : "en" }, own || text);
 }
 
 /** Pages of images of a class, or of all. */
@@ -52,8 +58,8 @@ class Browser {
 
 function facts(found, words) {
   const list = (tally) => Object.entries(tally).map(([name, count]) => `${name} (${whole(count)})`).join(", ");
-  const rows = [[words.counts, list(found.counts)], [words.held_out, whole(found.validation)], [words.shape, `${found.shape[1]}x${found.shape[2]}, ${words.of_channels(found.shape[0])}`],
-    [words.sizes, list(found.sizes)], [words.modes, list(found.modes)], [words.range, found.range], [words.fingerprint, found.fingerprint.slice(0, 16)]];
+  const rows = [[words.counts, Object.entries(found.counts).map(([name, count]) => `${words.splits[name] || name} (${whole(count)})`).join(", ")], [words.held_out, whole(found.validation)], [words.shape, `${found.shape[1]}x${found.shape[2]}, ${words.of_channels(found.shape[0])}`],
+    [words.sizes, list(found.sizes)], [words.modes, list(found.modes)], [words.range, found.range === "full" ? words.full : found.range], [words.fingerprint, found.fingerprint.slice(0, 16)]];
   return h("dl", { class: "facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value || "–")]));
 }
 
@@ -65,9 +71,9 @@ function bars(classes, words) {
 }
 
 function channels(found, words) {
-  return h("table", {}, h("thead", {}, h("tr", {}, ...words.channel_columns.map((name) => h("th", { scope: "col", class: "number" }, name)))),
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words.channels }, h("table", {}, h("thead", {}, h("tr", {}, ...words.channel_columns.map((name) => h("th", { scope: "col", class: "number" }, name)))),
     h("tbody", {}, ...found.channels.map((one, i) => h("tr", {}, h("th", { scope: "row", class: "number" }, i + 1),
-      ...[one.min, one.max, one.mean, one.std].map((value) => h("td", { class: "number" }, number(value)))))));
+      ...[one.min, one.max, one.mean, one.std].map((value) => h("td", { class: "number" }, number(value))))))));
 }
 
 export const data = { words: WORDS, show };

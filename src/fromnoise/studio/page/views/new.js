@@ -112,7 +112,7 @@ class Form {
       let name = base;
       for (let i = 2; this.taken.has(name); i++) name = `${base}-${i}`;
       this.name.value = name.slice(0, 60);
-      put(this.about, one.about);
+      put(this.about, words.sets[one.key]?.(whole(one.count)) || one.about);
     };
     this.data.onchange = this.recipe.onchange = suggest;
     this.take = (name) => { taken.add(name); suggest(); };
@@ -134,8 +134,8 @@ function facts(found, words) {
   const { cost, data } = found, rows = [[words.images_there, whole(data.counts.train)], [words.parameters, whole(found.parameters)], [words.batch, whole(found.batch_size)]];
   if (cost) rows.push([words.to_train, whole(cost.images)], [words.takes_time, duration(cost.seconds)], [words.speed, whole(cost.images_per_second)], [words.memory, bytes(cost.peak_bytes)]);
   rows.push([words.disk, bytes(found.disk.needed)], [words.duplicates, whole(data.duplicates)]);
-  for (const note of data.notes) rows.push(["", note]);
-  return rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+  for (const note of data.notes) rows.push(["", note, "en"]);
+  return rows.flatMap(([name, value, lang]) => [h("dt", {}, name), h("dd", { lang }, value)]);
 }
 
 export const fresh = { words: WORDS, show };
