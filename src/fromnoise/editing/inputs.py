@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,11 +48,12 @@ def is_number(source: ImageSource) -> bool:
 
 
 def read_image(
-    source: str | Path | NDArray[np.uint8], spec: ImageSpec, center_crop: bool, values: str = "full"
+    source: str | Path | bytes | NDArray[np.uint8], spec: ImageSpec, center_crop: bool, values: str = "full"
 ) -> InputImage:
     """The image at a path, or uint8 (H, W, C) itself, with the size and channels of `spec`.
 
     Arguments:
+        source: bytes are the content of a file.
         center_crop: a file of another shape is cropped at its centre; without it the file is squeezed.
         values: the range that the training images were read by, for a file whose own values lie within it.
 
@@ -61,15 +63,14 @@ def read_image(
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, spec)
-    path, wanted = Path(source), (spec.height, spec.width)
+    file, wanted = source if isinstance(source, bytes) else Path(source), (spec.height, spec.width)
     resize = Resize(*wanted, crop=center_crop)
-    size = _read(path, peek)
-    pixels = with_channels(_decoded(path, resize, parse_range(values)), spec.channels)
-    note = ""
-    if size != wanted:
-        how = "resized and centre cropped" if center_crop else "squeezed"
-        note = f"{printable(path.name)} is {hw(*size)}: {how} to {hw(*wanted)}"
-    return InputImage(_batch(pixels), printable(path.stem), note=note)
+    size = _read(file, peek)
+    pixels = with_channels(_decoded(file, resize, parse_range(values)), spec.channels)
+    name, stem = ("it", "given") if isinstance(file, bytes) else (printable(file.name), printable(file.stem))
+    how = "resized and centre cropped" if center_crop else "squeezed"
+    note = "" if size == wanted else f"{name} is {hw(*size)}: {how} to {hw(*wanted)}"
+    return InputImage(_batch(pixels), stem, note=note)
 
 
 def training_image(number: int, data: ArrayData, spec: ImageSpec) -> InputImage:
@@ -118,26 +119,25 @@ def _batch(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(np.require(pixels.transpose(2, 0, 1), requirements=["C", "W"]))[None]
 
 
-def _read(path: Path, use: Callable[[BinaryIO], T]) -> T:
-    """What `use` makes of the file at `path`; DataError where it cannot be read."""
+def _read(source: Path | bytes, use: Callable[[BinaryIO], T]) -> T:
+    """What `use` makes of the file at a path, or with this content; DataError where it cannot be read."""
+    name = "the image" if isinstance(source, bytes) else f"the image {printable(str(source))}"
     try:
-        with path.open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             return use(file)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"the image {printable(str(path))} cannot be opened ({reason}); check the path") from error
+        raise DataError(f"{name} cannot be opened ({reason}); check the path") from error
     except MemoryError as error:
-        raise DataError(
-            f"the image {printable(str(path))} does not fit into the memory that is free; give a smaller one"
-        ) from error
+        raise DataError(f"{name} does not fit into the memory that is free; give a smaller one") from error
     except BadImage as error:
-        raise DataError(f"the image {printable(str(path))} cannot be used: {error}; give another") from error
+        raise DataError(f"{name} cannot be used: {error}; give another") from error
 
 
-def _decoded(path: Path, resize: Resize, values: ValueRange | None) -> NDArray[np.uint8]:
+def _decoded(source: Path | bytes, resize: Resize, values: ValueRange | None) -> NDArray[np.uint8]:
     """The pixels of a file, read by `values` where its own lie within them, or else by all that its bits hold."""
     with pillow_guard():
-        found = _read(path, lambda file: decode(file, resize))
+        found = _read(source, lambda file: decode(file, resize))
         if values is not None and values.low <= found.stored.low <= found.stored.high <= values.high:
-            found = _read(path, lambda file: decode(file, resize, values))
+            found = _read(source, lambda file: decode(file, resize, values))
     return found.pixels

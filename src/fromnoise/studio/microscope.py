@@ -5,13 +5,10 @@ x_t = alpha(t) x0 + sigma(t) eps,   the network sees x_t and t (and the class), 
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +18,7 @@ from fromnoise.figures.encode import png_bytes
 from fromnoise.metrics.nearest_neighbours import nearest
 from fromnoise.model.samples import to_arrays, to_image
 from fromnoise.run.folder import RunFolder
+from fromnoise.studio.pictures import picture
 from fromnoise.studio.run_data import RunData
 from fromnoise.studio.sampling import Models, Wish, checked, text_of
 from fromnoise.studio.work import Check
@@ -56,7 +54,7 @@ class Slide:
 def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunData, slide: Slide) -> dict[str, Any]:
     """{t, alpha, sigma, images, errors, label, nearest}: the image, x_t, both predictions, and how wrong they are."""
     _, model = models.get(folder, wish)
-    images, own = _image(model, data, folder, slide)
+    images, own = picture(model.spec, data, folder, slide.source, slide.number, slide.pixels)
     if not 0 < slide.part <= 1:
         raise UsageError(f"part is {slide.part}, but it is above 0 and at most 1; give such a number")
     name = wish.label if wish.label is not None else own
@@ -105,33 +103,6 @@ def walk(
                 frames.append({"t": step.s, "x": x, "x0": x0})
             walks.append({"sampler": name, "frames": frames, "evaluations": steps[-1].evaluations})
     return {"walks": walks, "checkpoint": model.images}
-
-
-def _image(model: TrainedModel, data: RunData, folder: RunFolder, slide: Slide) -> tuple[Tensor, str | None]:
-    """(uint8 (1, C, H, W), the name of its class or None) of what lies there."""
-    if slide.source == "drawn":
-        return _drawn(model, slide.pixels), None
-    run = data.run(folder)
-    images = run.data if slide.source == "training" else run.held_out
-    if images is None:
-        raise UsageError("this run has no validation images; choose a training image")
-    if not 0 <= slide.number < len(images):
-        raise UsageError(f"there is no {slide.source} image {slide.number}; give 0 to {len(images) - 1}")
-    pixels, labels = images.fetch(torch.tensor([slide.number]))
-    return pixels, None if labels is None else model.spec.classes[int(labels)]
-
-
-def _drawn(model: TrainedModel, pixels: str) -> Tensor:
-    """What a page has drawn: it can be nothing but pixels of the model's shape."""
-    channels, height, width = model.spec.shape
-    try:
-        content = b64decode(pixels, validate=True)
-    except (binascii.Error, ValueError):
-        content = b""
-    if len(content) != channels * height * width:
-        raise UsageError(f"pixels are not {height}x{width} with {channels} channels; draw the image again")
-    array = np.frombuffer(content, np.uint8).reshape(1, height, width, channels)
-    return torch.from_numpy(array.copy()).permute(0, 3, 1, 2).contiguous()
 
 
 def _none(model: TrainedModel) -> Tensor | None:

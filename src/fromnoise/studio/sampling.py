@@ -87,7 +87,15 @@ def make_samples(
         samples = model.sample(seeds=seeds, label=wish.label, keep_steps=film, **wish.settings)
     check()
     classes = model.spec.classes
-    words = ["sample", quoted(folder.path), "--seeds", _span(seeds), *_flags(model, wish), "--out", "samples.png"]
+    words = [
+        "sample",
+        quoted(folder.path),
+        "--seeds",
+        span(seeds),
+        *_flags(model, wish, _changed(model, wish)),
+        "--out",
+        "samples.png",
+    ]
     return {
         "image": text_of(png_bytes(grid(samples.images))),
         "frames": [text_of(png_bytes(grid(images))) for images in _some(samples.steps)],
@@ -102,12 +110,8 @@ def make_interpolation(
 ) -> dict[str, Any]:
     """Images from the sample of one seed to that of another."""
     words = ["interpolate", "--seeds", ",".join(map(str, ends)), "--num", str(_BETWEEN)]
-    return _edited(
-        models,
-        folder,
-        wish,
-        check,
-        words,
+    return edited(
+        *(models, folder, wish, check, words, "interpolate.png"),
         lambda editor: editor.interpolate(seeds=ends, num=_BETWEEN, label=wish.label),
     )
 
@@ -116,38 +120,41 @@ def make_variations(
     models: Models, folder: RunFolder, wish: Wish, check: Check, image: int, strength: float, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Variations of a training image, as far from it as `strength` says."""
-    words = ["img2img", "--image", str(image), "--strength", f"{strength:g}", "--seeds", _span(seeds)]
-    return _edited(
-        models,
-        folder,
-        wish,
-        check,
-        words,
+    words = ["img2img", "--image", str(image), "--strength", f"{strength:g}", "--seeds", span(seeds)]
+    return edited(
+        *(models, folder, wish, check, words, "img2img.png"),
         lambda editor: editor.img2img(image, strength, seeds=seeds, label=wish.label),
     )
 
 
-def _edited(
-    models: Models, folder: RunFolder, wish: Wish, check: Check, words: list[str], work: Callable[[Editor], Edit]
+def edited(
+    models: Models,
+    folder: RunFolder,
+    wish: Wish,
+    check: Check,
+    words: list[str],
+    out: str,
+    work: Callable[[Editor], Edit],
 ) -> dict[str, Any]:
-    """An edit as `fromnoise edit` makes it."""
+    """What `work` makes, as `fromnoise edit RUN ...` with `words` writes it to `out`."""
     from fromnoise.editing.editor import Editor
 
     began = time.monotonic()
     run, model = models.get(folder, wish)
     crop, spread = run.settings.data.center_crop, run.metadata["data"].get("range", "full")
-    requested = _changed(model, wish)  # as flags request them: an edit chooses the others to suit itself
+    requested = _requested(model, wish)  # as flags request them: an edit would choose its own number of steps
     chosen = model.with_sampling(**requested)
     with checked(model, check):
         edit = work(Editor(chosen, lambda: run.data, crop, spread, requested))
     check()
-    command = ["edit", quoted(folder.path), *words, *_flags(model, wish), "--out", f"{words[0]}.png"]
+    command = ["edit", quoted(folder.path), *words, *_flags(model, wish, requested), "--out", out]
     return {
         "image": text_of(png_bytes(grid(edit.images))),
         "given": [text_of(png_bytes(grid(images))) for _, images in edit.given],
         "images": [text_of(png_bytes(to_image(image), "sample")) for image in edit.images],
         "names": list(edit.names),
         "notes": list(edit.notes),
+        "facts": edit.facts,
         **_about(model, began, command),
     }
 
@@ -161,14 +168,14 @@ def _about(model: TrainedModel, began: float, words: Sequence[str]) -> dict[str,
     }
 
 
-def _flags(model: TrainedModel, wish: Wish) -> list[str]:
+def _flags(model: TrainedModel, wish: Wish, settings: Mapping[str, Any]) -> list[str]:
     """The flags of the command line that differ from what it would do without."""
     words = ["--checkpoint", str(model.images)]
     if wish.weights != "ema":
         words += ["--weights", wish.weights]
     if wish.label is not None:
         words.append(f"--class={shlex.quote(wish.label)}")  # it may begin with a dash
-    for name, value in _changed(model, wish).items():
+    for name, value in settings.items():
         shown = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else value
         words += [f"--{name}", "none" if value is None else f"{shown}"]
     return words
@@ -179,7 +186,13 @@ def _changed(model: TrainedModel, wish: Wish) -> dict[str, Any]:
     return {name: value for name, value in wish.settings.items() if value != getattr(model.sampling, name)}
 
 
-def _span(seeds: Sequence[int]) -> str:
+def _requested(model: TrainedModel, wish: Wish) -> dict[str, Any]:
+    """The settings of an edit: those that differ, and the number of steps where the times are not given one by one."""
+    steps = {} if "," in wish.settings["grid"] else {"steps": wish.settings["steps"]}
+    return {**_changed(model, wish), **steps}
+
+
+def span(seeds: Sequence[int]) -> str:
     return f"{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
 
 
@@ -208,6 +221,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
     """What the playground offers for the run in `folder`, and what the run itself samples with."""
     from fromnoise.diffusion.samplers.registry import SAMPLERS
     from fromnoise.diffusion.time_grids import GRIDS
+    from fromnoise.editing.sampling import LEAST_STEPS
     from fromnoise.run.opened import OpenedRun
     from fromnoise.train.checkpoint_files import list_checkpoints
     from fromnoise.train.posthoc_ema import LONGEST, SHORTEST
@@ -220,6 +234,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "sampler": sample.sampler,
         "grid": sample.grid,
         "steps": sample.steps,
+        "edit_steps": max(sample.steps, LEAST_STEPS),
         "guidance_scale": sample.guidance_scale,
         "guidance_interval": sample.guidance_interval,
         "guided": bool(run.spec.classes) and run.settings.objective.label_dropout > 0,

@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import re
+import time
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -22,7 +24,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY_BYTES = 65_536
-MOST_BODY_SECONDS = 10.0
+MOST_PIXELS_BYTES = 8_000_000  # of a wish that holds an image of the model's size
+MOST_UPLOAD_BYTES = 20_000_000  # of an image file
+MOST_HELD_BYTES = 64_000_000  # of all bodies at once
+MOST_BODY_SECONDS = 10.0  # between two pieces of a body
+MOST_UPLOAD_SECONDS = 120.0
 CHANGING = ("POST",)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -96,7 +102,7 @@ class Guard:
     """Lets through to `app` what `access` allows."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
-        self.app, self.access = app, access
+        self.app, self.access, self.held = app, access, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -111,7 +117,11 @@ class Guard:
             answer = refused.response()
         if answer is not None:
             return await answer(scope, receive, guarded)
-        await self.app(scope, _Bounded(receive), guarded)
+        body = _Bounded(receive, self, _bounds(scope["path"])[1])
+        try:
+            await self.app(scope, body, guarded)
+        finally:
+            self.held -= body.bytes
 
     def _checked(self, scope: Scope) -> Response | None:
         """None where the request may pass, or the answer that sets the cookie. Raises Refused."""
@@ -127,7 +137,7 @@ class Guard:
         if (method in CHANGING or self.access.closed) and not self.access.has_token(headers):
             raise Refused(401, "the token is missing; open the address that the studio printed")
         if method in CHANGING:
-            _check_body(headers)
+            _check_body(headers, *_bounds(scope["path"]))
         return None
 
     def _check_origin(self, headers: Headers, host: str, scope: Scope) -> None:
@@ -154,30 +164,48 @@ class Guard:
 class _Bounded:
     """Receives a body up to its bounds; Refused beyond them."""
 
-    def __init__(self, receive: Receive) -> None:
-        self.receive, self.bytes, self.ended = receive, 0, False
+    def __init__(self, receive: Receive, guard: Guard, most: int) -> None:
+        self.receive, self.guard, self.most, self.bytes, self.ended = receive, guard, most, 0, False
+        self.until = time.monotonic() + MOST_UPLOAD_SECONDS
 
     async def __call__(self) -> Message:
         if self.ended:
             return await self.receive()  # a stream waits here for the client to leave
         try:
-            message = await asyncio.wait_for(self.receive(), MOST_BODY_SECONDS)
+            left = max(0.0, self.until - time.monotonic())
+            message = await asyncio.wait_for(self.receive(), min(MOST_BODY_SECONDS, left))
         except TimeoutError:
             raise Refused(408, "the body did not arrive in time") from None
-        self.bytes += len(message.get("body", b""))
+        came = len(message.get("body", b""))
+        self.bytes += came
+        self.guard.held += came
         self.ended = not message.get("more_body", False)
-        if self.bytes > MOST_BODY_BYTES:
-            raise Refused(413, f"the body has more than {MOST_BODY_BYTES:,} bytes")
+        if self.bytes > self.most:
+            raise Refused(413, f"the body has more than {self.most:,} bytes")
+        if self.guard.held > MOST_HELD_BYTES:
+            raise Refused(503, "too much is sent at once; try again in a moment")
         return message
 
 
-def _check_body(headers: Headers) -> None:
-    """Raise Refused for a body that is not JSON, or announces more bytes than are read."""
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "the body is not JSON; send application/json")
+_WIDER = {  # what takes more than a few fields
+    re.compile("/api/runs/[^/]+/(look|inpaint)"): ("application/json", MOST_PIXELS_BYTES),
+    re.compile("/api/runs/[^/]+/image"): ("application/octet-stream", MOST_UPLOAD_BYTES),
+}
+
+
+def _bounds(path: str) -> tuple[str, int]:
+    """(the type, the most bytes) of a body that is sent to `path`."""
+    found = (bounds for pattern, bounds in _WIDER.items() if pattern.fullmatch(path))
+    return next(found, ("application/json", MOST_BODY_BYTES))
+
+
+def _check_body(headers: Headers, kind: str, most: int) -> None:
+    """Raise Refused for a body of another type, or that announces more bytes than are read."""
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
+        raise Refused(415, f"the body is of another type; send {kind}")
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:20]) > MOST_BODY_BYTES:
-        raise Refused(413, f"the body has more than {MOST_BODY_BYTES:,} bytes")
+    if not length.isdecimal() or int(length[:20]) > most:
+        raise Refused(413, f"the body has more than {most:,} bytes")
 
 
 def _with_headers(send: Send) -> Send:

@@ -1,11 +1,10 @@
 // What the page asks the server for.
 import { byId } from "./dom.js";
 
-/** The answer to a request as JSON; an Error with the server's sentence where it refused. */
-export async function ask(path, { signal, body } = {}) {
-  const options = body === undefined ? { signal } : {
-    signal, method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
-  };
+/** The answer to a request to `body` as JSON, or to a `file`; an Error with the server's sentence where it refused. */
+export async function ask(path, { signal, body, file } = {}) {
+  const sent = (type, content) => ({ signal, method: "POST", headers: { "content-type": type }, body: content });
+  const options = file ? sent("application/octet-stream", file) : body === undefined ? { signal } : sent("application/json", JSON.stringify(body));
   const answer = await fetch(path, options);
   if (!answer.ok) throw new Error(await sentence(answer));
   return answer.json();

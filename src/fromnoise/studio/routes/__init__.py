@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from fromnoise.studio.routes import compare, data, microscope, new, page, playground, report, run, runs, tools, trash
+from fromnoise.studio.routes import (
+    compare,
+    data,
+    microscope,
+    new,
+    page,
+    painting,
+    playground,
+    report,
+    run,
+    runs,
+    tools,
+    trash,
+)
 
 ROUTES = [
     *page.ROUTES,
@@ -11,6 +24,7 @@ ROUTES = [
     *new.ROUTES,
     *run.ROUTES,
     *playground.ROUTES,
+    *painting.ROUTES,
     *microscope.ROUTES,
     *data.ROUTES,
     *report.ROUTES,

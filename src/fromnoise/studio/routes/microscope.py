@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from fromnoise.studio.replies import read_fields
 from fromnoise.studio.routes.data import images_of
+from fromnoise.studio.routes.painting import check_source
 from fromnoise.studio.routes.playground import HOW, done, seeds
 from fromnoise.studio.security import Refused
 
@@ -27,8 +28,7 @@ async def look(request: Request) -> Response:
     """An image with noise, and what the network predicts."""
     wanted = await read_fields(request, {**HOW, **_SLIDE})
     (seed,) = seeds(wanted["seed"], 1)
-    if wanted["source"] not in ("training", "validation", "drawn"):
-        raise Refused(400, "source is not training, validation or drawn")
+    check_source(wanted["source"])
 
     def work(made: Any, models: Any, folder: Any, wish: Any, check: Any) -> dict[str, Any]:
         from fromnoise.studio import microscope

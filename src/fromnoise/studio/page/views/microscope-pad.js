@@ -1,59 +1,67 @@
-// An image to draw or to drop, of the model's own size; it leaves the page as plain pixels.
-import { h } from "../dom.js";
+// An image to draw or to drop, of the model's own size. A file is read by the server, as the command line reads it.
+import { ask } from "../api.js";
+import { h, put } from "../dom.js";
+import { imageData, shownPixels } from "../pixels.js";
+import { Strokes } from "../strokes.js";
+
+const MOST_BYTES = 20e6; // that the server takes
 
 export class Pad {
-  constructor([channels, height, width], words, changed) {
-    Object.assign(this, { channels, height, width, changed });
-    this.canvas = h("canvas", { width, height, "aria-label": words.pad, role: "img" });
+  constructor(shape, words, place, signal, changed) {
+    const [channels, height, width] = shape;
+    Object.assign(this, { shape, channels, height, width, words, place, signal, changed });
+    this.canvas = h("canvas", { width, height, "aria-label": words.pad, "aria-description": words.keys });
     this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
     this.clear();
+    const strokes = new Strokes(this.canvas, height, width, { begin() {}, stroke: (from, to) => this.stroke(from, to), done: () => changed(), moved: () => {} });
     const file = h("input", { type: "file", accept: "image/*", "aria-label": words.file, onchange: () => file.files[0] && this.take(file.files[0]) });
     const clear = h("button", { type: "button", onclick: () => { this.clear(); changed(); } }, words.clear);
-    this.box = h("div", { class: "pad" }, h("p", { class: "quiet small" }, words.pad), this.canvas, h("div", { class: "row" }, clear, file));
-    this.canvas.onpointerdown = (event) => { this.canvas.setPointerCapture(event.pointerId); this.stroke(event, true); };
-    this.canvas.onpointermove = (event) => { if (event.buttons) this.stroke(event, false); };
-    this.canvas.onpointerup = () => changed();
-    this.canvas.ondragover = (event) => event.preventDefault();
-    this.canvas.ondrop = (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) this.take(event.dataTransfer.files[0]); };
+    this.said = h("p", { class: "small", role: "status" });
+    this.box = h("div", { class: "pad" }, h("p", { class: "quiet small" }, words.pad), strokes.box, h("div", { class: "row" }, clear, file), this.said);
+    takesFiles(this.canvas, (dropped) => this.take(dropped));
   }
 
   clear() {
     this.pen.fillStyle = "#000";
     this.pen.fillRect(0, 0, this.width, this.height);
+    this.given = null;
   }
 
-  stroke(event, first) {
-    const { left, top, width, height } = this.canvas.getBoundingClientRect(), { pen } = this;
-    const x = ((event.clientX - left) / width) * this.width, y = ((event.clientY - top) / height) * this.height;
+  stroke(from, to) {
+    const { pen } = this;
     Object.assign(pen, { strokeStyle: "#fff", lineCap: "round", lineJoin: "round", lineWidth: Math.max(1, this.width / 12) });
     pen.beginPath();
-    pen.moveTo(first ? x : this.at[0], first ? y : this.at[1]);
-    pen.lineTo(x, y);
+    pen.moveTo(from.x, from.y);
+    pen.lineTo(to.x, to.y);
     pen.stroke();
-    this.at = [x, y];
+    this.given = null;
   }
 
-  /** Scale an image file into the pad; it is decoded here, and only its pixels are sent. */
   async take(file) {
-    const image = await createImageBitmap(file).catch(() => null);
-    if (!image) return;
-    this.clear();
-    this.pen.imageSmoothingQuality = "high";
-    this.pen.drawImage(image, 0, 0, this.width, this.height);
-    image.close();
-    this.changed();
+    const { words, signal } = this;
+    this.said.classList.remove("wrong");
+    try {
+      if (file.size > MOST_BYTES) throw new Error(words.too_large(MOST_BYTES / 1e6));
+      const { pixels, size, cropped } = await ask(`${this.place}/image`, { signal, file });
+      this.pen.putImageData(imageData(pixels, this.shape), 0, 0);
+      this.given = pixels;
+      put(this.said, size[0] === this.height && size[1] === this.width ? "" : words.resized(size.join("x"), `${this.height}x${this.width}`, cropped));
+      this.changed();
+    } catch (error) {
+      if (signal.aborted) return;
+      this.said.classList.add("wrong");
+      put(this.said, error.message);
+    }
   }
 
-  /** base64 of uint8 (H, W, C). */
+  /** base64 of uint8 (H, W, C): what the server has read, or what is drawn. */
   pixels() {
-    const { data } = this.pen.getImageData(0, 0, this.width, this.height), { channels } = this, found = new Uint8Array(this.width * this.height * channels);
-    for (let i = 0; i < this.width * this.height; i++) {
-      const [r, g, b, a] = data.subarray(4 * i, 4 * i + 4);
-      if (channels === 1) found[i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
-      else [r, g, b, a].slice(0, channels).forEach((value, c) => { found[i * channels + c] = value; });
-    }
-    let text = "";
-    for (let i = 0; i < found.length; i += 8192) text += String.fromCharCode(...found.subarray(i, i + 8192));
-    return btoa(text);
+    return this.given || shownPixels(this.pen.getImageData(0, 0, this.width, this.height), this.channels);
   }
+}
+
+/** Let files be dropped on an element. */
+export function takesFiles(element, take) {
+  element.ondragover = (event) => event.preventDefault();
+  element.ondrop = (event) => { event.preventDefault(); if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]); };
 }

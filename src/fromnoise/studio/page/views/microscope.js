@@ -8,7 +8,6 @@ import { head } from "./run.js";
 
 export const page = Array.from(crypto.getRandomValues(new Uint8Array(8)), (one) => one.toString(16).padStart(2, "0")).join("");
 const SHOWN = ["image", "noisy", "prediction", "average", "noise", "predicted_noise"];
-const SOURCES = ["training", "validation", "drawn"];
 
 async function show(main, context) {
   const { words, signal, run } = context, place = `/api/runs/${run}`;
@@ -31,10 +30,10 @@ class Scope {
     Object.assign(this, { about, choices, words, common, place, signal, asked: 0 });
     const field = (name, input, ...more) => h("label", { class: "stack" }, h("span", {}, words.fields[name]), more.length ? h("span", { class: "pair" }, input, ...more) : input);
     const changed = () => this.look(true), slid = () => this.look(false);
-    this.source = h("select", { onchange: () => { this.sort(); changed(); } }, ...SOURCES.map((one) => h("option", { value: one }, words.sources[one])));
+    this.source = h("select", { onchange: () => { this.sort(); changed(); } }, ...Object.entries(words.sources).map(([value, text]) => h("option", { value }, text)));
     this.number = h("input", { type: "number", min: "0", value: "0", step: "1", oninput: changed });
     const another = h("button", { type: "button", onclick: () => { this.number.value = Math.floor(Math.random() * choices.count); changed(); } }, words.another);
-    this.pad = new Pad(about.shape, words, changed);
+    this.pad = new Pad(about.shape, words, place, signal, changed);
     this.part = h("input", { type: "range", min: "1", max: "100", value: "50", oninput: slid, onchange: changed });
     this.seed = h("input", { type: "number", min: "0", value: "0", step: "1", oninput: changed });
     this.label = h("select", { onchange: changed }, h("option", { value: "-1" }, words.own), ...choices.classes.map((name, i) => h("option", { value: i }, name)));

@@ -1,7 +1,7 @@
 // The controls of the playground, and the wish that they add up to.
 import { h, put, whole } from "../dom.js";
 
-const ACTIONS = ["sample", "interpolate", "vary"];
+const ACTIONS = ["sample", "interpolate", "vary", "inpaint"];
 const COUNTS = [1, 4, 16, 32, 64];
 
 export class Controls {
@@ -27,6 +27,7 @@ export class Controls {
     const [low, high] = choices.guidance_interval || [0, choices.last_time], fine = choices.last_time / 100;
     const fields = {
       first: count(0), second: count(1), image: count(0, Math.max(0, choices.count - 1)), num: select(COUNTS.map((n) => [String(n), String(n)]), "16"),
+      source: select(Object.entries(words.sources), "training"), number: count(0), resample: range(1, 5, 1, 1),
       strength: range(0.05, 1, 0.05, 0.6), label: select([["-1", words.any], ...choices.classes.map((name, i) => [String(i), name])], "-1"),
       steps: range(1, Math.max(50, choices.steps), 1, choices.steps), sampler: select(plain(choices.samplers), choices.sampler),
       grid: select(plain([...new Set([choices.grid, ...choices.grids])]), choices.grid),
@@ -36,7 +37,7 @@ export class Controls {
       checkpoint: select(choices.checkpoints.map((n) => [String(n), whole(n)]).reverse(), String(choices.checkpoints.at(-1))),
     };
     const another = h("button", { type: "button", onclick: () => { fields.first.value = Math.floor(Math.random() * 1e6); this.update(true); } }, words.another);
-    this.buttons = ACTIONS.map((name) => h("button", { type: "button", onclick: () => { this.action = name; this.update(true); } }, words.actions[name]));
+    this.buttons = ACTIONS.map((name) => h("button", { type: "button", onclick: () => this.begin(name) }, words.actions[name]));
     this.rows = {};
     const row = (name, field, ...more) => {
       this.outputs[name] = h("b", {});
@@ -45,10 +46,20 @@ export class Controls {
     };
     const box = h("form", { class: "card controls", "aria-label": words.controls, onsubmit: (event) => event.preventDefault() },
       h("div", { class: "row", role: "group", "aria-label": words.view }, ...this.buttons),
-      row("image", fields.image), row("strength", fields.strength), row("first", fields.first, another), row("second", fields.second), row("num", fields.num),
-      row("label", fields.label), row("steps", fields.steps), row("sampler", fields.sampler), row("grid", fields.grid),
+      row("source", fields.source), row("number", fields.number), row("image", fields.image), row("strength", fields.strength), row("first", fields.first, another), row("second", fields.second), row("num", fields.num),
+      row("label", fields.label), row("steps", fields.steps), row("resample", fields.resample), row("sampler", fields.sampler), row("grid", fields.grid),
       row("scale", fields.scale), row("low", fields.low), row("high", fields.high), row("weights", fields.weights), row("length", fields.length), row("checkpoint", fields.checkpoint));
     return { box, fields };
+  }
+
+  /** Do something else. Edits take more steps, unless they were chosen, and an inpainting makes few images. */
+  begin(action) {
+    const { fields, choices } = this, usual = (name) => (["vary", "inpaint"].includes(name) ? choices.edit_steps : choices.steps);
+    if (Number(fields.steps.value) === usual(this.action)) fields.steps.value = usual(action);
+    if (action === "inpaint" && !this.painted) fields.num.value = "4";
+    this.painted ||= action === "inpaint";
+    this.action = action;
+    this.update(true);
   }
 
   /** Show what goes with what was chosen, and tell the view. */
@@ -56,16 +67,27 @@ export class Controls {
     const { fields, rows, action, choices } = this;
     this.buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(ACTIONS[i] === action)));
     const shown = {
-      image: action === "vary", strength: action === "vary", second: action === "interpolate", num: action !== "interpolate",
+      source: action === "inpaint", number: action === "inpaint" && fields.source.value !== "drawn", resample: action === "inpaint", image: action === "vary", strength: action === "vary", second: action === "interpolate", num: action !== "interpolate",
       label: choices.classes.length > 0, scale: choices.guided, low: choices.guided && Number(fields.scale.value) !== 1, high: choices.guided && Number(fields.scale.value) !== 1,
       length: fields.weights.value === "length",
     };
     for (const [name, there] of Object.entries(shown)) rows[name].hidden = !there;
-    for (const name of ["strength", "steps", "scale", "low", "high", "length"]) put(this.outputs[name], fields[name].value);
+    put(fields.label.options[0], ["vary", "inpaint"].includes(action) ? this.words.own : this.words.any);
+    for (const name of ["strength", "resample", "steps", "scale", "low", "high", "length"]) put(this.outputs[name], fields[name].value);
     if (changed) this.changed();
   }
 
-  /** {action, body} of the request. */
+  /** Which image is inpainted: [source, number]. */
+  get image() {
+    return [this.fields.source.value, Math.max(0, Math.floor(Number(this.fields.number.value) || 0))];
+  }
+
+  choose(source) {
+    this.fields.source.value = source;
+    this.update();
+  }
+
+  /** {action, body} of the request; what is inpainted is not among it. */
   wish() {
     const { fields, action, choices } = this, value = (name) => Number(fields[name].value) || 0;
     const seed = (name) => Math.min(Math.max(Math.floor(value(name)), 0), Number.MAX_SAFE_INTEGER - 100);
@@ -76,7 +98,7 @@ export class Controls {
       label: label < 0 ? [] : [choices.classes[label]], sampler: fields.sampler.value, grid: fields.grid.value, steps: value("steps"),
       guidance_scale: value("scale"), guidance_interval: all ? [] : [low, high], first: seed("first"),
     };
-    const more = { sample: () => ({ num: value("num"), film: true }), interpolate: () => ({ second: seed("second") }), vary: () => ({ num: value("num"), image: seed("image"), strength: value("strength") }) };
+    const more = { sample: () => ({ num: value("num"), film: true }), interpolate: () => ({ second: seed("second") }), vary: () => ({ num: value("num"), image: seed("image"), strength: value("strength") }), inpaint: () => ({ num: value("num"), resample: value("resample") }) };
     return { action, body: { ...how, ...more[action]() } };
   }
 }

@@ -3,6 +3,7 @@ import { ask } from "../api.js";
 import { command, h, put, whole } from "../dom.js";
 import { WORDS } from "../words/playground.js";
 import { Controls } from "./playground-controls.js";
+import { Painting } from "./playground-painting.js";
 import { head } from "./run.js";
 
 const DELAY = 200; // milliseconds after the last change
@@ -16,15 +17,23 @@ async function show(main, context) {
     main.append(h("p", {}, words.none));
     return;
   }
-  const stage = new Stage(words), controls = new Controls(choices, words, () => soon());
+  const painting = new Painting(about.shape, words, place, signal, () => soon(), () => controls.choose("drawn"));
+  const stage = new Stage(words, painting.box), controls = new Controls(choices, words, () => soon());
   main.append(h("div", { class: "playground" }, controls.box, stage.box));
   let timer, request;
   const draw = async () => {
     request?.abort();
     request = new AbortController();
     const mine = request, wish = controls.wish();
-    stage.busy(true);
+    painting.box.hidden = wish.action !== "inpaint";
+    stage.busy(wish.action);
     try {
+      if (wish.action === "inpaint") {
+        Object.assign(wish.body, await painting.ready(...controls.image));
+        const { count, mask } = painting.brush;
+        if (mine !== request) return;
+        if (count === 0 || count === mask.length) { stage.wait(count ? words.all_painted : words.paint_first); return; }
+      }
       const found = await ask(`${place}/${wish.action}`, { signal: AbortSignal.any([signal, mine.signal]), body: { page, ...wish.body } });
       if (mine === request) stage.show(found, wish.action);
     } catch (error) {
@@ -38,33 +47,41 @@ async function show(main, context) {
 
 /** Where the images are seen. */
 class Stage {
-  constructor(words) {
+  constructor(words, painting) {
     this.words = words;
     this.image = h("img", { alt: "", id: "drawn" });
     this.said = h("p", { class: "quiet small", role: "status", id: "said-drawn" }, words.drawing);
     this.slider = h("input", { type: "range", min: "0", max: "0", step: "1", "aria-label": words.film });
     this.row = h("label", { class: "stack" }, this.name = h("span", { class: "quiet small" }, words.film), this.slider);
-    this.given = h("figure", { hidden: true }, this.original = h("img", { alt: words.original }), h("figcaption", { class: "quiet small" }, words.original));
+    this.given = h("div", { class: "row given" });
+    this.files = h("p", { class: "row small" });
     this.line = h("div");
     this.slider.oninput = () => this.frame();
-    this.box = h("section", { class: "card stage", "aria-label": words.view }, h("div", { class: "screen" }, this.image), this.row, this.said,
-      this.given, h("h2", {}, words.command), this.line);
+    this.box = h("section", { class: "card stage", "aria-label": words.view }, h("div", { class: "side" }, painting, h("div", { class: "screen" }, this.image)), this.row, this.said,
+      this.given, h("h2", {}, words.command), this.line, this.files);
   }
 
-  busy() {
+  busy(action) {
+    this.given.hidden = action !== "vary" && action !== "inpaint";
+    this.row.hidden = !this.given.hidden;
+    this.files.hidden = action !== "inpaint";
     this.box.setAttribute("aria-busy", "true");
     put(this.said, this.words.drawing);
   }
 
   failed(text) {
-    this.box.removeAttribute("aria-busy");
-    put(this.said, text);
+    this.wait(text);
     this.said.classList.add("wrong");
   }
 
-  show(found, action) {
+  /** Say what is missing before anything can be made. */
+  wait(text) {
     this.box.removeAttribute("aria-busy");
     this.said.classList.remove("wrong");
+    put(this.said, text);
+  }
+
+  show(found, action) {
     this.frames = action === "sample" ? [...found.frames.slice(0, -1), found.image] : action === "interpolate" ? found.images : [found.image];
     this.names = found.names;
     put(this.name, action === "interpolate" ? this.words.between : this.words.film);
@@ -72,11 +89,11 @@ class Stage {
     if (action !== "interpolate" || this.action !== action) this.slider.value = action === "interpolate" ? 0 : this.frames.length - 1;
     this.slider.disabled = this.frames.length < 2;
     this.action = action;
-    this.given.hidden = !found.given?.length;
-    if (found.given?.length) this.original.src = png(found.given[0]);
     const { words } = this;
+    this.given.replaceChildren(...(found.given || []).map((image, i) => h("figure", {}, h("img", { src: png(image), alt: words.given[action][i] }), h("figcaption", { class: "quiet small" }, words.given[action][i]))));
+    this.files.replaceChildren(...Object.entries(found.files || {}).map(([kind, content]) => h("a", { href: png(content), download: `${kind}.png` }, words.save[kind])));
     const classes = found.labels && new Set(found.labels).size > 1 ? ` · ${words.labels(found.labels)}` : "";
-    put(this.said, [words.took(found.seconds, found.evaluations), words.from(whole(found.checkpoint), found.weights), ...(found.notes || [])].join(" · ") + classes);
+    this.wait([words.took(found.seconds, found.evaluations), words.from(whole(found.checkpoint), found.weights), ...(words.edited[action] ? [words.edited[action](found.facts)] : found.notes || []), ...(found.unkept || [])].filter(Boolean).join(" · ") + classes);
     this.line.replaceChildren(command(found.command, words));
     this.frame();
     this.box.dataset.drawn = Number(this.box.dataset.drawn || 0) + 1;
@@ -85,7 +102,7 @@ class Stage {
   frame() {
     const at = Number(this.slider.value);
     this.image.src = png(this.frames[at]);
-    this.image.alt = this.action === "interpolate" ? this.words.share(this.names[at]) : this.words.images;
+    this.image.alt = this.action === "interpolate" ? this.words.share(this.names[at]) : this.action === "inpaint" ? this.words.made : this.words.images;
     this.slider.setAttribute("aria-valuetext", this.action === "interpolate" ? this.names[at] : this.words.step(at + 1, this.frames.length));
   }
 }

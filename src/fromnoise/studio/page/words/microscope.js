@@ -1,14 +1,14 @@
 // Words of the microscope.
+import { WORDS as DRAWING } from "./drawing.js";
 import { WORDS as RUN } from "./run.js";
 
 const of = (label) => (label ? `, ${label}` : "");
 
 export const WORDS = {
   en: {
-    ...RUN.en, view: "Microscope", controls: "What lies under the microscope", none: "There is no checkpoint yet; the first one is saved while the run trains.", drawing: "Drawing …",
-    sources: { training: "a training image", validation: "a validation image", drawn: "my own drawing or file" }, another: "Another", own: "the image's own", any: "each seed's own",
+    ...RUN.en, ...DRAWING.en, view: "Microscope", controls: "What lies under the microscope", none: "There is no checkpoint yet; the first one is saved while the run trains.", drawing: "Drawing …",
+    another: "Another", own: "the image's own", any: "each seed's own",
     fields: { source: "Image", number: "Number", part: "Noise", seed: "Seed", label: "Class", first_sampler: "Sampler", second_sampler: "beside", steps: "Steps" },
-    pad: "Draw here, or drop an image file.", file: "An image file", clear: "Clear",
     shown: { image: "the image", noisy: "with noise: what the network sees", prediction: "x0 prediction", average: "the mean image", noise: "the noise", predicted_noise: "predicted noise" },
     off: (error) => `, off by ${error} grey levels`, off_noise: (error) => `, off by ${error} standard deviations`,
     equation: (t, alpha, sigma, label) => `t = ${t}: ${alpha} times the image plus ${sigma} times the noise${label ? `; class ${label}` : ""}`,
@@ -17,10 +17,9 @@ export const WORDS = {
     heading: "x0 prediction that the step moves towards", evaluations: (n) => `${n} network evaluations`,
   },
   zh: {
-    ...RUN.zh, view: "显微镜", controls: "显微镜下是什么", none: "还没有检查点；训练过程中会保存第一个。", drawing: "正在生成……",
-    sources: { training: "一张训练图像", validation: "一张验证图像", drawn: "自己画的或文件" }, another: "换一个", own: "图像自己的", any: "由种子决定",
+    ...RUN.zh, ...DRAWING.zh, view: "显微镜", controls: "显微镜下是什么", none: "还没有检查点；训练过程中会保存第一个。", drawing: "正在生成……",
+    another: "换一个", own: "图像自己的", any: "由种子决定",
     fields: { source: "图像", number: "编号", part: "噪声", seed: "种子", label: "类别", first_sampler: "采样器", second_sampler: "对照", steps: "步数" },
-    pad: "在这里画，或拖入一个图像文件。", file: "图像文件", clear: "清空",
     shown: { image: "原图", noisy: "加了噪声：网络看到的", prediction: "x0 预测", average: "平均图像", noise: "噪声", predicted_noise: "预测的噪声" },
     off: (error) => `，误差 ${error} 灰阶`, off_noise: (error) => `，误差 ${error} 个标准差`,
     equation: (t, alpha, sigma, label) => `t = ${t}：${alpha} 倍的图像加 ${sigma} 倍的噪声${label ? `；类别 ${label}` : ""}`,
