@@ -170,11 +170,11 @@ def test_who_kills_the_launcher_ends_the_processes(start):
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_hangs_does_not_hold_the_launcher(rank, start, monkeypatch):
-    process = start([*NUMBER, "2", "--set", "train.answer_within=2s"])
+    process = start([*NUMBER, "2", "--set", "train.answer_within=15s"])
     wait_for_lines(5, process)
     os.kill(ranks_of(process)[rank], signal.SIGSTOP)
     if rank == 0:  # it may yet save, so it has ten minutes
-        time.sleep(10)
+        time.sleep(25)
         os.kill(ranks_of(process)[0], signal.SIGCONT)
     assert process.wait(120) == 9, process.said()
     assert main(TRAIN) == 0
