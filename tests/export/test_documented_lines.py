@@ -73,3 +73,10 @@ def test_samples_of_the_stock_pipeline_are_as_good_as_ours(tmp_path):
     run = Run.create("digits", output_dir=tmp_path / "run", recipe="ddpm", settings=small).train()
     found = stock.measured(run, "digits", tmp_path / "work", 64, 20)
     assert stock.agree(found) and found["stock"]["metrics"] != found["own"]["metrics"]
+
+
+def test_the_page_is_of_what_was_measured():
+    place = BENCHMARKS.parent / "docs" / "results" / "stock-pipeline-digits"
+    found = json.loads(place.with_suffix(".json").read_text())
+    assert found["num"] == 2000 and stock.agree(found)
+    assert stock.page(found) == place.with_suffix(".md").read_text()

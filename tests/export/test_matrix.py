@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,10 @@ with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(CHECKOUT / "benchmarks"))
     matrix = importlib.import_module("export_matrix")
     machine = importlib.import_module("common").machine
+
+
+def kept():
+    return json.loads((CHECKOUT / "docs/results/export-matrix.json").read_text())
 
 
 @pytest.mark.slow
@@ -54,3 +59,13 @@ def test_a_cell_that_fails_is_a_row_and_is_made_again(tmp_path, monkeypatch):
     about = {"command": "", "machine": machine(), "versions": {}, "refused": {}}
     pages = [matrix.page({**about, "cells": [one]}) for one in (found[0], found[2])]
     assert ["ZeroDivisionError" in page for page in pages] == [True, False]
+
+
+def test_the_page_is_of_every_cell_and_all_are_the_models_images():
+    found = kept()
+    made = {(c["recipe"], c["format"], tuple(c["size"]), c["channels"], c["classes"]) for c in found["cells"]}
+    axes = ({c[i] for c in made} for i in range(5))
+    assert made == set(itertools.product(*axes)) and len(made) == len(found["cells"]) >= 360
+    assert all(not c["refused"] and not c["failed"] and c["difference"] <= TOLERANCE for c in found["cells"])
+    assert set(found["refused"]) == set(matrix.REFUSED)
+    assert matrix.page(found) == (CHECKOUT / "docs/results/export-matrix.md").read_text()
