@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from fromnoise.run import Run
+from fromnoise.run.migrate import migrated
 
 RENAMED = {
     "net": {"time_conditioning": "told_time", "class_conditioning": "told_class"},
@@ -45,3 +47,11 @@ def test_a_run_of_format_1_opens_samples_and_continues(tiny_run, tiny_settings, 
     again = Run.create("digits", output_dir=path, settings=tiny_settings)
     assert list(again.steps()) == []
     assert (path / "config.json").read_bytes() == before, "what an earlier version wrote is left as it is"
+
+
+@pytest.mark.parametrize(("kind", "grid", "now"), [("ve", "uniform", "auto"), ("ve", "karras", "karras"),
+                                                   ("linear", "uniform", "uniform")])  # fmt: skip
+def test_a_grid_that_ve_refuses_by_now_does_not_close_a_run(kind, grid, now):
+    record = {"format": 3, "settings": {"process": {"kind": kind}, "sample": {"grid": grid, "steps": 10}}}
+    assert migrated(record)["settings"]["sample"] == {"grid": now, "steps": 10}
+    assert record["settings"]["sample"]["grid"] == grid

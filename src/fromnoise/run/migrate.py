@@ -4,7 +4,8 @@ format 1    config, situation; net.told_time, net.told_class; objective.times; t
             sample.autoguidance, sample.weaker; the grid "spread", now "few_steps"
 format 2    settings, context; the names of `fromnoise.settings`
 format 3    sha256, of all the rest; train.checkpoints_kept is at least 2; data.range, which was "full"; mixed
-            sizes, which became 64x64, are now near the images' own
+            sizes, which became 64x64, are now near the images' own; on VE a grid could be even in time, which
+            samples nothing there, and is "auto" now
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 FORMAT, FIRST_CHECKED = 3, 3  # the latter is the first format with a checksum
 
+_EVEN_IN_TIME = ("uniform", "shifted", "few_steps")
 _SECTIONS = {"config": "settings", "situation": "context"}
 _SETTINGS = {
     "net": {"told_time": "time_conditioning", "told_class": "class_conditioning"},
@@ -26,12 +28,21 @@ _SETTINGS = {
 def migrated(record: dict[str, Any]) -> dict[str, Any]:
     """config.json of any earlier format as one of today's; the file is left as it is."""
     if record["format"] >= FORMAT:
-        return record
+        return _with_usable_grid(record)
     record = {_SECTIONS.get(name, name): value for name, value in record.items()} | {"format": FORMAT}
     settings = record.get("settings")
-    return record | (
-        {"settings": _as_read(record, migrated_settings(settings))} if isinstance(settings, Mapping) else {}
+    return _with_usable_grid(
+        record | ({"settings": _as_read(record, migrated_settings(settings))} if isinstance(settings, Mapping) else {})
     )
+
+
+def _with_usable_grid(record: dict[str, Any]) -> dict[str, Any]:
+    """With "auto" for a grid that VE refuses, so that the run can be opened, and sampled by whatever grid."""
+    settings: Any = record.get("settings")
+    match settings:
+        case {"process": {"kind": "ve"}, "sample": {"grid": grid}} if grid in _EVEN_IN_TIME:
+            return record | {"settings": {**settings, "sample": {**settings["sample"], "grid": "auto"}}}
+    return record
 
 
 def _as_read(record: Mapping[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
