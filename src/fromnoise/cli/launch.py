@@ -98,7 +98,7 @@ def torchrun() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """SIGTERM to this process when its parent is no more; the processes save then."""
+    """SIGTERM to this process when its parent has gone; the processes save then."""
     while os.getppid() == parent:
         time.sleep(0.5)
     shutil.rmtree(os.environ[FOLDER], ignore_errors=True)

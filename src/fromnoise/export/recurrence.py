@@ -33,7 +33,7 @@ class Recurrence:
 
 
 def recurrence(plan: SamplingPlan) -> Recurrence:
-    """`plan` as a loop; ValueError where an x is no sum of the last few."""
+    """`plan` as a loop; ValueError where an x is not a sum of the last few."""
     width = len(plan.evaluations)
     vectors = [_vector(one.x, width, len(plan.fresh_steps)) for one in plan.evaluations]
     vectors.append(_vector(plan.sample, width, len(plan.fresh_steps)))

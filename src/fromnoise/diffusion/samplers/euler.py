@@ -71,7 +71,7 @@ class Euler(Sampler):
 class Heun(Sampler):
     """Euler, then the mean of the slopes at both ends; the steps into t_min and into 0 are Euler's.
 
-    A grid of few steps goes to the tiny level of t_min in one long step, over which the slope is no straight line: with
+    A grid of few steps goes to the tiny level of t_min in one long step, over which the slope is not straight: with
     a correction there, five of Karras' steps are two to five times as far from the flow, twenty equally far.
 
     References: Karras et al. 2022, algorithm 1, https://arxiv.org/abs/2206.00364
