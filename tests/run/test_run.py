@@ -303,7 +303,8 @@ def test_images_that_are_gone_are_asked_back(tmp_path, monkeypatch, tiny_setting
         "loss-by-noise",
         "trajectory",
     }
-    assert str(caught.value) in html.unescape(run.folder.report.read_text())
+    said, command = str(caught.value).rstrip("`").split("`")
+    assert f"{said}<code>{command}</code>" in html.unescape(run.folder.report.read_text())
 
 
 def test_a_folder_that_one_stands_in_is_trained_on_twice(tmp_path, tiny_settings, monkeypatch):
