@@ -230,7 +230,7 @@ def page(found: dict[str, Any]) -> str:
     heading = ["beside", "images/s alone", "images/s watched", "lost, median", "quartiles", "the studio's own share"]
     return f"""# What the studio takes
 
-`python benchmarks/studio.py`: a training of `default-small` on the digits, watched in
+`python benchmarks/studio.py --turns {found["turns"]}`: a training of `default-small` on the digits, watched in
 every second turn of {found["seconds"]:g} s, {found["turns"]} times; in between the watchers stand still. "Lost"
 compares a watched turn with the two around it. The studio's own share is its processor time in watched turns, of all
 cores. A client follows the streams of the table and of the run and asks for the page, the table and the curves every

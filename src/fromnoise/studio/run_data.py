@@ -50,7 +50,7 @@ class RunData:
         data = self._opened(folder)[1].data
         places = self._places(data, label)[page * IMAGES : (page + 1) * IMAGES]
         if not len(places):
-            raise UsageError(f"there is no page {page} of these images; give a smaller one")
+            raise UsageError(f"page {page} was asked for, but these images end before it; give a smaller one")
         return png_bytes(grid(data.fetch(places)[0].permute(0, 2, 3, 1).numpy()))
 
     @staticmethod
@@ -58,7 +58,7 @@ class RunData:
         if label is None:
             return torch.arange(len(data))
         if data.labels is None or not 0 <= label < len(data.spec.classes):
-            raise UsageError(f"there is no class number {label}; choose a listed one")
+            raise UsageError(f"class number {label} was asked for, but these images lack it; choose a listed one")
         places: torch.Tensor = (data.labels == label).nonzero().flatten()
         return places
 
