@@ -26,7 +26,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.measure import measure
-from fromnoise.evaluation.reference import Reference, build_reference
+from fromnoise.evaluation.reference import Reference, build_reference, embed
 from fromnoise.evaluation.reference_rows import reference_rows
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.metrics.frechet import frechet_distance, statistics
@@ -43,7 +43,8 @@ def timed(reference: Reference, test: ArrayData, count: int, cache: Path) -> dic
     began = time.perf_counter()
     rows = reference_rows(reference, test, count, cache)
     between = time.perf_counter()
-    measure(SampleSet(noisy, None, {"evaluations": 0}), reference, rows, test)
+    embedded = embed(reference.features, noisy)
+    measure(SampleSet(noisy, None, {"evaluations": 0}), embedded, reference, rows, test)
     ended = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     return {"count": count, "rows": round(between - began, 1), "scoring": round(ended - between, 1), "peak_gb": peak}

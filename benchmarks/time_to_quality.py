@@ -32,6 +32,8 @@ from fromnoise.data import DataOptions, cache_dir, load, unseen
 from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.measure import measure as measure_samples
+from fromnoise.evaluation.reference import Reference, embed
+from fromnoise.evaluation.reference_rows import ReferenceRows
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.figures.grid import save
 
@@ -45,16 +47,19 @@ class Judge:
         options = DataOptions(source=data)
         self.train = load(options)
         self.test = unseen(options, self.train)
-        self._prepared: dict[int, Any] = {}
+        self._prepared: dict[int, tuple[Reference, ReferenceRows]] = {}
 
     def evaluation(self, made: Made, count: int) -> Evaluation:
         """Of the first `count` of the samples."""
         if count not in self._prepared:
-            self._prepared[count] = prepare(self.train, self.test, count, EvaluationSpec())
-        reference, real, _ = self._prepared[count]
+            reference, real, _ = prepare(self.train, self.test, count, EvaluationSpec())
+            assert real is not None  # one process makes them here
+            self._prepared[count] = reference, real
+        reference, real = self._prepared[count]
         images = torch.from_numpy(made.images[:count]).permute(0, 3, 1, 2).contiguous()
         labels = None if made.labels is None else torch.from_numpy(made.labels[:count])
-        return measure_samples(SampleSet(images, labels, {}), reference, real, self.test).evaluation
+        embedded = embed(reference.features, images)
+        return measure_samples(SampleSet(images, labels, {}), embedded, reference, real, self.test).evaluation
 
     @cached_property
     def arrays(self) -> dict[str, Any]:
