@@ -110,8 +110,8 @@ class ObjectiveOptions:
     weighting: Literal["unit", "snr", "truncated_snr", "min_snr", "edm", "sigmoid", "clamped_velocity"] = option(
         "unit", "weighting of noise levels"
     )
-    time_sampling: Literal["uniform", "stratified", "logit_normal", "log_normal", "discrete"] = option(
-        "logit_normal", "the distribution of training times"
+    time_sampling: Literal["uniform", "stratified", "logit_normal", "logit_normal_high", "log_normal", "discrete"] = (
+        option("logit_normal", "the distribution of training times")
     )
     label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)
     sigma_data: float | None = option(

@@ -120,6 +120,7 @@ TIME_DISTRIBUTIONS: dict[str, TimeDistribution] = {
     "uniform": UniformTimes(),
     "stratified": StratifiedTimes(),
     "logit_normal": LogitNormal(),
+    "logit_normal_high": LogitNormal(mean=0.5),  # more noise, where layout and colours are decided
     "log_normal": LogNormal(),
     "discrete": DiscreteTimes(),
 }
