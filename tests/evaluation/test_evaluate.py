@@ -283,6 +283,28 @@ def test_an_evaluation_of_schema_1_still_opens(evaluation):
     assert Evaluation.from_json(old) == evaluation
 
 
+def test_an_evaluation_from_before_the_spectrum_was_measured_still_opens(evaluation):
+    old = json.loads(json.dumps(evaluation.to_json()))
+    for scores in (old["metrics"], *old["reference_rows"].values()):
+        for name in ("spectrum", "spectrum_colour", "spectrum_deviation", "grain"):
+            del scores[name]
+    opened = Evaluation.from_json(old)
+    assert opened.metrics.spectrum == () and opened.metrics.kid == evaluation.metrics.kid
+    assert MEASURES["grain"] not in {row[0] for row in evaluation_table(opened)} and "dB" not in verdict(opened)
+
+
+@pytest.mark.parametrize("level", [0, 120])
+def test_a_grain_of_single_pixels_is_named_with_its_power(tmp_path, level):
+    images = load(DataOptions("digits")).images[:400].float()
+    noise = level * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    made = (images + noise).round().clamp(0, 255).byte()
+    found, _ = evaluate_files(npz(tmp_path / "made.npz", made), "digits", EvaluationSpec("pixels"))
+    assert found.metrics.grain == found.metrics.spectrum[-1]
+    assert abs(found.metrics.spectrum_deviation) == max(map(abs, found.metrics.spectrum))
+    assert (found.metrics.grain > 3) is (level > 0)
+    assert (f"{found.metrics.grain:+.1f} dB" in verdict(found)) is (level > 0)
+
+
 def test_a_sweep_of_schema_1_still_opens():
     scores = {"frechet_distance": 2.0, "kid": 0.1, "kid_stderr": 0.01, "label_agreement": 0.9}
     point = {"settings": {"steps": 2}, "evaluations": 2, "seconds": 1.0, **scores}

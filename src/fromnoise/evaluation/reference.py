@@ -18,8 +18,10 @@ from fromnoise.data.rows import Pixels
 from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.features import Features, domain, pixels
 from fromnoise.metrics.frechet import Statistics, statistics
+from fromnoise.metrics.spectrum import octave_power
 from fromnoise.model.shares import in_shares, shared
 
+_SPECTRUM = 10_000  # images that suffice for the power of octaves, by a hundredth of a dB
 _BLOCK = 1024  # images: a multiple of what each feature space takes at once, so that shares change no bit
 
 
@@ -66,6 +68,14 @@ class Reference:
     def pixel_statistics(self) -> Statistics:
         """Mean and covariance of the pixels' principal components."""
         return statistics(self.pixels.of(self.data.images))
+
+    @cached_property
+    def octave_power(self) -> Tensor:
+        """Power of each octave of up to 10,000 of the images, always the same ones."""
+        if len(self.data) <= _SPECTRUM:
+            return octave_power(self.data.images)
+        chosen = torch.randperm(len(self.data), generator=generator(0, "images for the spectrum"))[:_SPECTRUM]
+        return octave_power(self.data.fetch(chosen.sort().values)[0])
 
     def random_part(self, count: int) -> Tensor:
         """The features of up to `count` images, always the same: precision to coverage compare equal numbers."""

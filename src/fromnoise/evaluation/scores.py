@@ -20,6 +20,7 @@ from fromnoise.metrics.kid import kernel_distance
 from fromnoise.metrics.memorization import Baseline, Memorization, memorization
 from fromnoise.metrics.pixel_statistics import pixel_statistics
 from fromnoise.metrics.precision_recall import precision_recall
+from fromnoise.metrics.spectrum import octave_power, spectrum_distance
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Scores:
     recall and coverage: diversity. class_accuracy: share that a classifier of the real images assigns to the class that
     it was conditioned on; classes: share assigned to each class. frechet_pixels: FD in principal components of the
     pixels. mean, std: of each channel; histogram_distance: grey levels by which the histogram is off.
+    spectrum(_colour): dB by which the power of each octave is off, the coarsest first; spectrum_deviation: the largest
+    of them by size; grain: that of the finest octave.
     copy_rate(_features), copy_z, duplicate_rate: see `fromnoise.metrics.memorization`.
     """
 
@@ -73,6 +76,10 @@ class Scores:
     copy_rate_features: float | None
     copy_z: float | None
     duplicate_rate: float
+    spectrum: tuple[float, ...] = ()  # this and what follows: evaluations from before it was measured have none
+    spectrum_colour: tuple[float, ...] = ()
+    spectrum_deviation: float | None = None
+    grain: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, the inverse of `from_json`."""
@@ -85,7 +92,7 @@ class Scores:
             ("class_accuracy" if name == "label_agreement" else name): v for name, v in fields.items()
         }  # schema 1
         fields = {"frechet_infinite_stderr": None, **fields}  # which earlier evaluations lack
-        if missing := [name for name in Scores.__dataclass_fields__ if name not in fields]:
+        if missing := [name for name in Scores.__dataclass_fields__ if name not in fields and name not in _LATER]:
             raise ValueError(f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
         for key, value in values.items():
@@ -97,10 +104,11 @@ class Scores:
         return Scores(**values)
 
 
-_SEVERAL = {"frechet_interval", "classes", "mean", "std"}
+_SEVERAL = {"frechet_interval", "classes", "mean", "std", "spectrum", "spectrum_colour"}
+_LATER = {"spectrum", "spectrum_colour", "spectrum_deviation", "grain"}
 _OPTIONAL = {
     *("frechet_infinite", "frechet_infinite_stderr", "class_accuracy", "classes"),
-    *("copy_rate", "copy_rate_features", "copy_z"),
+    *("copy_rate", "copy_rate_features", "copy_z", "spectrum_deviation", "grain"),
 }
 
 
@@ -132,21 +140,15 @@ def score(
     kid = kernel_distance(embedded, reference.embedded)
     shares = precision_recall(reference.random_part(len(images)), embedded)
     levels = pixel_statistics(images, reference.data.images)
+    spectrum = spectrum_distance(octave_power(images), reference.octave_power)
     copies = memorization(images[:searched], reference.data, embedded[:searched], reference.embedded, baseline)
     classified = class_accuracy(reference.classifier, images, labels) if reference.classifier else None
-    limit = frechet_infinite(embedded, reference.statistics)
     return Scores(
         count=len(images),
-        frechet_distance=frechet_distance(statistics(embedded), reference.statistics),
-        frechet_interval=frechet_interval(embedded, reference.statistics),
-        frechet_infinite=limit.value if limit else None,
-        frechet_infinite_stderr=limit.stderr if limit else None,
+        **_frechet(embedded, reference),
         kid=kid.value,
         kid_stderr=kid.stderr,
-        precision=shares.precision,
-        recall=shares.recall,
-        density=shares.density,
-        coverage=shares.coverage,
+        **asdict(shares),
         class_accuracy=classified.accuracy if classified else None,
         classes=classified.histogram if classified else (),
         frechet_pixels=frechet_distance(statistics(reference.pixels.of(images)), reference.pixel_statistics),
@@ -157,7 +159,22 @@ def score(
         copy_rate_features=copies.copy_rate_features,
         copy_z=copies.z,
         duplicate_rate=copies.duplicate_rate,
+        spectrum=spectrum.lightness,
+        spectrum_colour=spectrum.colour,
+        spectrum_deviation=spectrum.deviation,
+        grain=spectrum.grain,
     ), copies
+
+
+def _frechet(embedded: Tensor, reference: Reference) -> dict[str, Any]:
+    """The Fréchet distance in the features, its interval and its limit for many samples."""
+    limit = frechet_infinite(embedded, reference.statistics)
+    return {
+        "frechet_distance": frechet_distance(statistics(embedded), reference.statistics),
+        "frechet_interval": frechet_interval(embedded, reference.statistics),
+        "frechet_infinite": limit.value if limit else None,
+        "frechet_infinite_stderr": limit.stderr if limit else None,
+    }
 
 
 def check_shape(images: Pixels, data: ArrayData) -> None:

@@ -24,11 +24,14 @@ MEASURES = {
     "class_accuracy": "class accuracy",
     "frechet_pixels": "FD of pixels",
     "histogram_distance": "histogram distance, grey levels",
+    "spectrum_deviation": "spectrum, octave most off, dB",
+    "grain": "  finest octave, dB",
     "copy_rate": "copies of training images",
     "copy_rate_features": "  copies in features",
     "copy_z": "  nearer than test images (z)",
     "duplicate_rate": "duplicates",
 }
+GRAIN_DECIBELS, OCTAVE_DECIBELS = 3.0, 1.5  # beyond which the finest octave, and any other, is named
 _SHARES = {"precision", "recall", "coverage", "class_accuracy", "copy_rate", "copy_rate_features", "duplicate_rate"}
 
 
@@ -56,6 +59,8 @@ def format_measure(key: str, scores: Scores) -> str:
         return f"{format_number(value)} ± {format_number(scores.kid_stderr, 1)}"
     if key in _SHARES:
         return f"{100 * value:.1f} %" if value in (0, 1) or value >= 0.001 else f"{100 * value:.2f} %"
+    if key in ("spectrum_deviation", "grain"):
+        return f"{value:+.1f}"
     if key == "frechet_infinite":
         error = scores.frechet_infinite_stderr
         return format_number(max(0.0, value)) + ("" if error is None else f" ± {format_number(error, 1)}")
@@ -80,7 +85,29 @@ def verdict(evaluation: Evaluation) -> str:
     text += "."
     if external := evaluation.statistics:
         text += f" FD to the statistics in {external['file']}: {format_number(external['frechet_distance'])}."
-    return f"{text} {_copies(evaluation)}".strip()
+    return " ".join(filter(None, (text, _spectrum(evaluation), _copies(evaluation))))
+
+
+def _spectrum(evaluation: Evaluation) -> str:
+    """The octave whose power is off, in one sentence; grain of single pixels and lack of fine detail by these names."""
+    scores, test = evaluation.metrics, evaluation.reference_rows["test"]
+    if scores.grain is None or scores.spectrum_deviation is None:
+        return ""
+    if abs(scores.grain) > GRAIN_DECIBELS:
+        coloured = scores.grain in scores.spectrum_colour[-1:]
+        finest = f"{scores.grain:+.1f} dB of power{' of colours' if coloured else ''} at periods of up to 4 pixels"
+        beside = f" (test images: {test.grain:+.1f})" if test is not None and test.grain is not None else ""
+        grain = "A grain of single pixels lies over the samples" if scores.grain > 0 else "The samples lack fine detail"
+        return f"{grain}: {finest}{beside}."
+    if abs(scores.spectrum_deviation) <= OCTAVE_DECIBELS:
+        return f"Power is within {abs(scores.spectrum_deviation):.1f} dB of the training images' in every octave."
+    coloured = scores.spectrum_deviation in scores.spectrum_colour
+    octaves = scores.spectrum_colour if coloured else scores.spectrum
+    shortest = 2 ** (len(octaves) - octaves.index(scores.spectrum_deviation))
+    return (
+        f"Power{' of colours' if coloured else ''} is off by {scores.spectrum_deviation:+.1f} dB at periods of "
+        f"{shortest} to {2 * shortest} pixels."
+    )
 
 
 def _copies(evaluation: Evaluation) -> str:
