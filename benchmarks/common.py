@@ -19,9 +19,8 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    said = dict(line.split("\t: ", 1) if "\t: " in line else (line, "") for line in lines)
-    name = next((value for key, value in said.items() if key.strip() == "model name"), platform.machine())
-    flags = next((value for key, value in said.items() if key.strip() == "flags"), "").split()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name, flags = said.get("model name", platform.machine()), said.get("flags", "").split()
     return f"{name}, {', '.join(flag for flag in ('avx2', 'avx512_bf16', 'amx_bf16') if flag in flags)}"
 
 

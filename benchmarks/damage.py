@@ -50,7 +50,7 @@ Harm = Callable[[ArrayData, ArrayData, float], ArrayData]
 def noise(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """Normal noise of `strength` grey levels."""
     added = torch.randn(data.images.shape, generator=generator(0, "damage")) * strength
-    return _with(data, data.images + added)
+    return _with(data, _pixels(data) + added)
 
 
 def blur(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
@@ -58,7 +58,7 @@ def blur(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     reach = round(3 * strength)
     line = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * strength**2))
     line = (line / line.sum()).repeat(data.spec.channels, 1, 1, 1)
-    x = F.pad(data.images.float(), (reach,) * 4, mode="replicate")
+    x = F.pad(_pixels(data).float(), (reach,) * 4, mode="replicate")
     for kernel in (line, line.transpose(2, 3)):
         x = F.conv2d(x, kernel, groups=data.spec.channels)
     return _with(data, x)
@@ -66,12 +66,12 @@ def blur(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
 
 def shift(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """Moved to the right by `strength` pixels."""
-    return _with(data, torch.roll(data.images, round(strength), dims=3))
+    return _with(data, torch.roll(_pixels(data), round(strength), dims=3))
 
 
 def brightness(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """Every pixel brighter by `strength` grey levels."""
-    return _with(data, data.images.float() + strength)
+    return _with(data, _pixels(data).float() + strength)
 
 
 def fewer_classes(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
@@ -92,7 +92,7 @@ def copies(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     stolen, kept = subset(train, torch.arange(number)), subset(data, torch.arange(number, COUNT))
     assert stolen.labels is not None and kept.labels is not None
     labels = torch.cat([stolen.labels, kept.labels])
-    return ArrayData(data.name, "", torch.cat([stolen.images, kept.images]), labels, data.spec)
+    return ArrayData(data.name, "", torch.cat([_pixels(stolen), _pixels(kept)]), labels, data.spec)
 
 
 def wrong_labels(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
@@ -113,6 +113,11 @@ DAMAGES: Mapping[str, tuple[Harm, tuple[float, ...], str]] = {
     "copies": (copies, (0.05, 0.2, 1), "share"),
     "wrong labels": (wrong_labels, (0.05, 0.2, 1), "share"),
 }
+
+
+def _pixels(data: ArrayData) -> Tensor:
+    """Its images in memory, also those of a file."""
+    return data.images[:]
 
 
 def _with(data: ArrayData, images: Tensor) -> ArrayData:
@@ -138,7 +143,7 @@ class Bench:
     def score(self, pictures: ArrayData) -> Scores:
         """The Scores of `pictures` as if they were samples."""
         embedded = self.reference.features.of(pictures.images)
-        return score(pictures.images, pictures.labels, embedded, self.reference, self.usual)[0]
+        return score(_pixels(pictures), pictures.labels, embedded, self.reference, self.usual)[0]
 
     def harmed(self, name: str, strength: float) -> Scores:
         """The Scores after the damage `name`; fewer classes need to choose from all test images."""

@@ -133,7 +133,7 @@ def run_of(cell: Cell, folder: Path) -> Run:
     """A run in `folder` whose network has drawn weights: time, class and image matter in it at once."""
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (12, *cell.size, cell.channels), dtype=np.uint8)
-    labels = {"labels": np.arange(12) % 3} if cell.classes else {}
+    labels: dict[str, Any] = {"labels": np.arange(12) % 3} if cell.classes else {}
     np.savez(folder / "images.npz", images=images, **labels)
     recipe, changes = RECIPES[cell.recipe]
     guided = {"sample.guidance_scale": 2.0, "objective.label_dropout": 0.1} if cell.classes else {}
@@ -326,8 +326,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             refused[case] = refusal(case, Path(folder))
     command = "python benchmarks/export_matrix.py"
-    found = {"command": command, "machine": machine(), "versions": library_versions(), "refused": refused}
-    found["cells"] = cells
+    about = {"command": command, "machine": machine(), "versions": library_versions()}
+    found = {**about, "refused": refused, "cells": cells}
     keep(RESULTS / "export-matrix", found, page(found))
     return int(failed)
 

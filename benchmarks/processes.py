@@ -146,15 +146,16 @@ def main() -> None:
     parser.add_argument("--work", type=int, nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        if (mine := work(*args.work, args.device, args.seconds)) is not None:
+        processes, batch = args.work
+        if (mine := work(processes, batch, args.device, args.seconds)) is not None:
             print(json.dumps(mine))
         return
     from fromnoise.train.hardware import choose_device
 
     device = choose_device(args.device).name
     command = f"python benchmarks/processes.py --processes {' '.join(map(str, args.processes))} --batch {args.batch}"
-    found = {"command": command, "machine": machine(device)}
-    found["rows"] = measure(args.processes, args.batch, args.device, args.seconds)
+    rows = measure(args.processes, args.batch, args.device, args.seconds)
+    found = {"command": command, "machine": machine(device), "rows": rows}
     name = "processes" if device == "cpu" else f"processes-{device.partition(':')[0]}"
     keep(args.output_dir / name, found, page(found))
 

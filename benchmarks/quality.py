@@ -84,7 +84,8 @@ def _cells(group: list[dict[str, Any]]) -> list[str]:
         return _spread([100 * getattr(scores, name) for scores in measures if getattr(scores, name) is not None], " %")
 
     def deep(name: str, scale: float = 1.0, unit: str = "") -> str:
-        return _spread([scale * one.extended[name] for one in found if name in (one.extended or {})], unit)
+        extended = [one.extended for one in found if one.extended is not None and name in one.extended]
+        return _spread([scale * one[name] for one in extended], unit)
 
     return [
         group[0]["recipe"],
@@ -123,7 +124,7 @@ def main() -> None:
     args = parser.parse_args()
     machine = f"{os.cpu_count()} cores of {processor()}"
     path = RESULTS / f"quality-{args.data}.json"
-    kept = json.loads(path.read_text()) if path.exists() else {"machine": machine, "runs": []}
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"machine": machine, "runs": []}
     if kept["machine"] != machine:
         raise SystemExit(f"{path} is of {kept['machine']}, but this is {machine}; remove it to begin anew")
     rows = merged(kept["runs"], [row(run) for run in args.runs])

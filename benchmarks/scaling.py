@@ -14,7 +14,7 @@ import math
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Point:
 
     def moved(self, axis: str, value: int) -> Point:
         """The point with another width or batch; on the axis of pixels `value` is a side."""
-        return replace(self, **{"side" if axis == "pixels" else axis: value})
+        changes: dict[str, Any] = {"side" if axis == "pixels" else axis: value}
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,10 @@ def plot(curves: Sequence[Mapping[str, Any]]) -> Any:
     """Time above, memory below, an axis a column, all logarithmic."""
     figure = look.new_figure(10.8, 6.2)
     columns = {"pixels": "pixels of an image", "width": "channels", "batch": "images a step"}
-    rows = {"ms an image": lambda p: p["ms_per_step"]["median"] / p["batch"], "MB": lambda p: max(0.1, p["memory_mb"])}
+    rows: dict[str, Callable[[Mapping[str, Any]], float]] = {
+        "ms an image": lambda p: p["ms_per_step"]["median"] / p["batch"],
+        "MB": lambda p: max(0.1, p["memory_mb"]),
+    }
     grid = figure.subplots(len(rows), len(columns), sharex="col", sharey="row")
     names = list(SERIES)
     for line, (unit, value) in zip(grid, rows.items(), strict=True):

@@ -108,7 +108,7 @@ class Traffic(TorchDispatchMode):
     """Counts the bytes of every tensor read or written, and the operations that did so; views move nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = self.operations = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -21,7 +21,7 @@ import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from common import RESULTS, in_words, keep, machine, short, table
@@ -58,7 +58,7 @@ def make_pictures(path: Path, number: int) -> None:
             archive.writestr(f"{place:07}.png", file.getvalue())
 
 
-def load_once(data: str, store: str) -> dict[str, Any]:
+def load_once(data: str, store: Literal["auto", "always", "never"]) -> dict[str, Any]:
     """Load DATA: seconds, and anonymous memory that is held."""
     from fromnoise.data import load
 

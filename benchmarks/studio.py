@@ -40,7 +40,8 @@ class Client:
     """Follows the streams below `address` and asks for the curves, until it is stopped."""
 
     def __init__(self, address: str) -> None:
-        self.address, self.stopped, self.milliseconds = address, threading.Event(), []
+        self.address, self.stopped = address, threading.Event()
+        self.milliseconds: list[float] = []
         self.may_ask = threading.Lock()
         targets = (self._follow, "api/runs/live"), (self._ask, "")
         self.threads = [threading.Thread(target=work, args=(place,), daemon=True) for work, place in targets]

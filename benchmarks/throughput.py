@@ -230,7 +230,12 @@ def plot(found: Mapping[str, Any]) -> Any:
         speed = one["images_per_second"]
         axes.plot([speed["min"], speed["max"]], [place, place], color=look.COLOURS[0], linewidth=2.0, alpha=0.5)
         axes.plot([speed["median"]], [place], color=look.COLOURS[0], marker="o", markersize=7)
-        words = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": look.SMALL}
+        words: dict[str, Any] = {
+            "xytext": (9, 0),
+            "textcoords": "offset points",
+            "va": "center",
+            "fontsize": look.SMALL,
+        }
         axes.annotate(short(speed["median"]), (speed["max"], place), color=look.INK, **words)
     look.dress(axes, title=f"Training on {found['data']}", x_label="images per second", y_label="")
     axes.set_xscale("log")

@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Judge:
     @cached_property
     def arrays(self) -> dict[str, Any]:
         """The training images as the peers' scripts read them."""
-        images = {"images": self.train.images.permute(0, 2, 3, 1).numpy()}
+        images = {"images": self.train.images[:].permute(0, 2, 3, 1).numpy()}
         return images if self.train.labels is None else {**images, "labels": self.train.labels.numpy()}
 
 
@@ -112,21 +112,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = flags(argv)
     stem = args.out or RESULTS / f"time-to-quality-{args.data}"
     path = stem.with_name(stem.name + ".json")
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    kept: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     done = {key(row): row for row in kept["rows"]} if kept else {}
     todo = plan(args, set(done))
+    if todo:
+        kept = measured(todo, args, kept, done, path)
+    if kept is None:
+        raise UsageError(f"--resample samples rows that were kept, but there is no {path}; train them without it")
+    save(drawing(kept), path.with_suffix(".png"))
+    keep(stem, kept, page(kept, path.with_suffix(".png").name))
+
+
+def measured(
+    todo: Sequence[tuple[str, float, int]],
+    args: argparse.Namespace,
+    kept: dict[str, Any] | None,
+    done: Mapping[tuple[str, float, int], Facts],
+    path: Path,
+) -> dict[str, Any] | None:
+    """`kept` with the rows of `todo`, written to `path` after each of them."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        judge = Judge(args.data) if todo else None
+        judge = Judge(args.data)
         for number, (name, seconds, seed) in enumerate(todo, start=1):
             print(f"{number} of {len(todo)}: {name}, {seconds:g} s, seed {seed}", file=sys.stderr, flush=True)
             before = done[name, seconds, seed] if args.resample else None
             kept = merged(kept, measure(name, seconds, seed, judge, args, folder, before))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    save(drawing(kept), path.with_suffix(".png"))
-    keep(stem, kept, page(kept, path.with_suffix(".png").name))
+    return kept
 
 
 def flags(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -166,7 +166,8 @@ def drawing(found: Mapping[str, Any]) -> Any:
     from fromnoise.figures import style as look
     from fromnoise.figures.curves import lines
 
-    count, series = counts(found)[0], {}
+    count = counts(found)[0]
+    series: dict[str, list[tuple[float, float]]] = {}
     for budget in budgets(found):
         for name, rows in grouped(found["rows"], budget, count).items():
             series.setdefault(name, []).append((budget, statistics.mean(distances(rows, count))))

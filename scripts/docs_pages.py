@@ -6,7 +6,8 @@ mkdocs calls this while it builds (`make docs`); nothing is written into docs/.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import fromnoise
 from fromnoise.cli import build_parser
@@ -56,7 +57,7 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _values(name: str, limits: dict[str, object]) -> str:
+def _values(name: str, limits: Mapping[str, Any]) -> str:
     kind, choices, optional = kind_of(annotation(Settings, name))
     words = ", ".join(f"`{choice}`" for choice in choices) or kind.__name__
     least, most = limits.get("least"), limits.get("most")

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -126,7 +126,7 @@ def bounded_memory() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def time_limit() -> Iterator[object]:
+def time_limit() -> Iterator[Callable[[], object]]:
     """Gives what starts the clock again; Hang where that does not happen for LONGEST seconds."""
 
     def stop(number: int, frame: FrameType | None) -> None:

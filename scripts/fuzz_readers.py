@@ -12,10 +12,10 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,7 @@ TINY = {
     "net.width": 8, "net.depth": 1, "train.num_images": 24, "train.train_batch_size": 8, "train.previews": 0,
     "train.validations": 0, "train.log_every": 1, "sample.steps": 1, "train.use_ema": True,
 }  # fmt: skip
-LONG = {"train.num_images": 264, "train.train_batch_size": 4}  # so that averages are saved
+LONG: dict[str, Any] = {"train.num_images": 264, "train.train_batch_size": 4}  # so that averages are saved
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ def _noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 # Pictures
 
+Modes = list[tuple[str, dict[str, Any]]]  # of a picture, and what its writer is given
 
-def _pictures(modes: Iterable[tuple[str, dict[str, Any]]], kind: str, wrap: Any = bytes) -> Callable[[Path], list]:
+
+def _pictures(modes: Modes, kind: str, wrap: Any = bytes) -> Callable[[Path], list[Sample]]:
     def make(folder: Path) -> list[Sample]:
         (folder / "p").mkdir()
         for number in range(2):
@@ -107,17 +109,26 @@ def _read_images(folder: Path) -> object:
     return load(str(folder / "p"))
 
 
-PNG = [("RGB", {}), ("P", {}), ("L", {"exif": _exif()}), ("RGBA", {}), ("1", {}), ("I;16", {}), ("LA", {}), ("RGB", {})]
-JPEG = [("RGB", {"exif": _exif()}), ("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})]
-TIFF = [
+PNG: Modes = [
+    ("RGB", {}),
+    ("P", {}),
+    ("L", {"exif": _exif()}),
+    ("RGBA", {}),
+    ("1", {}),
+    ("I;16", {}),
+    ("LA", {}),
+    ("RGB", {}),
+]
+JPEG: Modes = [("RGB", {"exif": _exif()}), ("L", {}), ("CMYK", {}), ("RGB", {"progressive": True})]
+TIFF: Modes = [
     ("RGB", {}), ("L", {"compression": "tiff_lzw"}), ("RGB", {"compression": "jpeg"}), ("I;16", {}), ("1", {}),
     ("RGBA", {"compression": "tiff_adobe_deflate"}), ("P", {}), ("CMYK", {}),
 ]  # fmt: skip
-GIF = [("P", {}), ("L", {}), ("P", {"save_all": True, "append_images": [picture("P")]})]
-WEBP = [("RGB", {}), ("RGBA", {"lossless": True}), ("RGB", {"exif": _exif()})]
-BMP = [("RGB", {}), ("P", {}), ("1", {}), ("L", {})]
-PPM = [("RGB", {}), ("L", {}), ("1", {}), ("I;16", {})]
-AVIF = [("RGB", {}), ("RGBA", {}), ("RGB", {"exif": _exif()})]
+GIF: Modes = [("P", {}), ("L", {}), ("P", {"save_all": True, "append_images": [picture("P")]})]
+WEBP: Modes = [("RGB", {}), ("RGBA", {"lossless": True}), ("RGB", {"exif": _exif()})]
+BMP: Modes = [("RGB", {}), ("P", {}), ("1", {}), ("L", {})]
+PPM: Modes = [("RGB", {}), ("L", {}), ("1", {}), ("I;16", {})]
+AVIF: Modes = [("RGB", {}), ("RGBA", {}), ("RGB", {"exif": _exif()})]
 
 # Arrays
 
@@ -162,14 +173,19 @@ def _keras() -> dict[str, bytes]:
     return {f"{name}.npy": _npy(array) for name, array in arrays.items()}
 
 
+SPLITS: tuple[Literal["train", "test"], ...] = ("train", "test")
+
+
 def _read_npz(folder: Path) -> object:
     from fromnoise.data import load, splits
     from fromnoise.settings import DataOptions
 
     for path in folder.glob("*.npz"):
         options = DataOptions(str(path))
-        for split in splits(options):
-            load(options, split)
+        there = splits(options)
+        for split in SPLITS:
+            if split in there:
+                load(options, split)
     return None
 
 
@@ -263,16 +279,6 @@ def _make_store(folder: Path) -> list[Sample]:
     return [Sample(path, path.read_bytes(), _signed) for path in signed] + [
         Sample(path, path.read_bytes()) for path in (*signed, *plain)
     ]
-
-
-def _signed(content: bytes) -> bytes:
-    from fromnoise.common.stored_json import signed
-
-    try:
-        found = json.loads(content)
-        return json.dumps(signed(found)).encode() if isinstance(found, dict) else content
-    except (ValueError, RecursionError):
-        return content
 
 
 # What lies beside pictures

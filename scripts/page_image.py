@@ -12,9 +12,9 @@ import re
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import ViewportSize, expect, sync_playwright
 
-SIZE = {"width": 1000, "height": 1045}
+SIZE: ViewportSize = {"width": 1000, "height": 1045}
 STROKE = ((0.30, 0.33), (0.42, 0.2), (0.6, 0.2), (0.7, 0.33), (0.64, 0.45), (0.52, 0.5))
 """The upper half of a three, as shares of the drawing's width and height."""
 

@@ -32,7 +32,9 @@ class Film:
     """Frames with the milliseconds that each is seen."""
 
     def __init__(self, page: Any) -> None:
-        self.page, self.frames, self.times = page, [], []
+        self.page = page
+        self.frames: list[Image.Image] = []
+        self.times: list[int] = []
 
     def take(self, milliseconds: int) -> None:
         """Add the page as it looks now; an equal frame is only seen longer."""
@@ -47,7 +49,12 @@ class Film:
     def save(self, path: Path) -> int:
         """Write the film, with less quality where it would be too large; returns its size in bytes."""
         for quality in (80, 65, 50, 35, 20):
-            more = {"append_images": self.frames[1:], "duration": self.times, "loop": 0, "quality": quality}
+            more: dict[str, Any] = {
+                "append_images": self.frames[1:],
+                "duration": self.times,
+                "loop": 0,
+                "quality": quality,
+            }
             self.frames[0].save(path, save_all=True, method=4, **more)
             if path.stat().st_size < MOST_BYTES:
                 break

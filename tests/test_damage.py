@@ -5,7 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.image_data import ArrayData
+from fromnoise.data.rows import Rows
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("damage", CHECKOUT / "benchmarks" / "damage.py")
@@ -47,6 +53,23 @@ GROWS = [
     ("copy_rate", ("copies",)),
     ("duplicate_rate", ("repeats",)),
 ]
+
+
+@pytest.mark.parametrize("name", damage.DAMAGES)
+def test_images_of_a_file_are_harmed_as_those_in_memory(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(damage, "COUNT", 12)
+    harm, strengths, _ = damage.DAMAGES[name]
+    pixels = torch.randint(0, 256, (24, 1, 9, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=tuple(pixels.shape))
+    mapped[:] = pixels.numpy()
+    found = []
+    for images in (pixels, Rows(mapped)):
+        data = ArrayData("mine", "", images, torch.arange(24) % 10, ImageSpec(1, 9, 9, tuple("0123456789")))
+        found.append(harm(data if harm is damage.fewer_classes else data.subset(torch.arange(12)), data, strengths[0]))
+    for one in found:
+        assert (
+            len(one) > 0 and torch.equal(one.images[:], found[0].images[:]) and torch.equal(one.labels, found[0].labels)
+        )
 
 
 def kept():

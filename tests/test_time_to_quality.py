@@ -118,6 +118,13 @@ def test_what_is_left_to_measure(command):
         command.plan(command.flags(["--contenders", "us"]), set())
 
 
+def test_what_was_never_kept_is_not_sampled_again(command, tmp_path):
+    words = ["--data", "digits", "--resample", "--work", str(tmp_path), "--out", str(tmp_path / "nothing")]
+    with pytest.raises(UsageError, match=r"nothing\.json"):
+        command.main(words)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_report_is_the_last_line(contenders):
     assert contenders.report('loading\n{"images_seen": 5}\n') == {"images_seen": 5}
     for printed in ("", "no JSON"):

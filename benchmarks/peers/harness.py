@@ -100,7 +100,8 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
         labels = torch.from_numpy(file["labels"]).long() if "labels" in file else None
     classes = 0 if labels is None else int(labels.max()) + 1
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    peer = make(Task(tuple(images.shape[1:]), classes, args.batch_size, args.sample_steps, device))
+    _, channels, height, width = images.shape
+    peer = make(Task((channels, height, width), classes, args.batch_size, args.sample_steps, device))
     seconds = trained(peer, endless(images, labels, args.batch_size, device), process_start() + args.seconds)
     torch.save(peer.net.state_dict(), args.out.with_suffix(".pt"))
     saved, began = time.monotonic() - process_start(), time.monotonic()
@@ -118,7 +119,8 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
         "settings": peer.settings,
         "versions": {name: importlib.metadata.version(name) for name in ("torch", peer.package)},
     }
-    np.savez_compressed(args.out, images=made, **({} if asked is None else {"labels": asked.cpu().numpy()}))
+    asked_for: dict[str, Any] = {} if asked is None else {"labels": asked.cpu().numpy()}
+    np.savez_compressed(args.out, images=made, **asked_for)
     print(json.dumps(report), flush=True)
 
 

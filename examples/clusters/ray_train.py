@@ -9,6 +9,7 @@ which has to be at the same place on every machine. Exit codes are those of `fro
 
 import argparse
 import sys
+from typing import Any
 
 import ray
 import ray.train
@@ -17,7 +18,6 @@ from ray.train.torch import TorchTrainer
 FINAL = (0, 2, 3, 75)  # done, wrong flags, wrong images, time limit: starting these again is of no use
 
 
-@ray.remote(num_cpus=0)
 class Ended:
     """Holds the workers' exit codes."""
 
@@ -33,7 +33,7 @@ class Ended:
         return max(self.codes)
 
 
-def work(config: dict) -> None:
+def work(config: dict[str, Any]) -> None:
     """One worker: a rank of the training."""
     from fromnoise.cli import main
 
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--storage", help="a folder that all machines share, for Ray's own records")
     parser.add_argument("arguments", nargs="+", metavar="ARGUMENT", help="of `fromnoise train`, behind --")
     args = parser.parse_args()
-    ended = Ended.remote()
+    ended = ray.remote(num_cpus=0)(Ended).remote()
     trainer = TorchTrainer(
         work,
         train_loop_config={"arguments": args.arguments, "ended": ended},

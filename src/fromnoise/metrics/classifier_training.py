@@ -85,7 +85,7 @@ def train_classifier(
         images = _shifted(data.fetch(chosen)[0].cpu(), random)
         loss = F.cross_entropy(net(images), labels[chosen], label_smoothing=_SMOOTHING)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         cycle.step()
     _set_temperature(net.eval(), data, labels, random)

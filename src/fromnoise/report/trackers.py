@@ -76,7 +76,7 @@ class TensorBoard:
             path.unlink(missing_ok=True)
         self.where, self.began = str(folder), run.began
         plain = {name: _plain(value) for name, value in run.settings.items()}
-        for summary in hparams(plain, {"train/loss": 0, "validation/loss": 0}):  # type: ignore[no-untyped-call]
+        for summary in hparams(plain, {"train/loss": 0, "validation/loss": 0}):
             self.writer.file_writer.add_summary(summary)
 
     def log(self, row: Row, images: int, seconds: float) -> None:

@@ -45,7 +45,7 @@ class CudaGraphCallable:
 
     def _warm_up(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
         """Run eagerly on a side stream, as in the capture: what is allocated here must not belong to another one."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             output = self.function(*inputs)
@@ -55,7 +55,7 @@ class CudaGraphCallable:
     def _capture(self, inputs: tuple[Tensor | None, ...]) -> torch.cuda.CUDAGraph:
         self._inputs = [None if value is None else value.clone() for value in inputs]
         graph = torch.cuda.CUDAGraph()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream()
         # thread_local: another thread may use the device meanwhile without breaking the capture. torch stays on the
         # capture's stream where the capture cannot be ended, as out of memory, unless the present one is restored.
         with (

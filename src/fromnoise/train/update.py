@@ -133,7 +133,7 @@ class UpdateStep:
                 self._denoiser, self.objective, x0[part], None if label is None else label[part], noise.part(part)
             )
             loss = terms.mean() if len(terms.per_image) == count else terms.per_image.sum() / count
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             losses.append(loss.detach())
             per_image.append(terms.per_image.detach())
         if len(losses) == 1:
