@@ -37,14 +37,4 @@ def record_bad_batch(folder: Path, trainer: Trainer, entry: StepLoss) -> Path:
 
 def replay(trainer: Trainer, step: int) -> Tensor:
     """The losses (B,) of the batch of the `step`-th update (from 1) under the present weights of `trainer`."""
-    images, label = trainer.batches.batch(step - 1, WHOLE)
-    x0 = trainer.denoiser.spec.encode(images.to(trainer.device))
-    noise = trainer.objective.draw(
-        trainer.denoiser.process,
-        tuple(x0.shape),
-        seed=trainer.options.seed,
-        step=step - 1,
-        device=trainer.noise_device,
-    )
-    label = None if label is None else label.to(trainer.device)
-    return training_loss(trainer.denoiser, trainer.objective, x0, label, noise.to(trainer.device)).per_image.detach()
+    return training_loss(trainer.denoiser, trainer.objective, *trainer.pairs(step - 1, WHOLE)).per_image.detach()

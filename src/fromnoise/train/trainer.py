@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,15 +30,18 @@ CHECK_EVERY = 100  # steps after which many processes compare their weights
 
 
 class BatchSource(Protocol):
-    """Batches as a function of (seed, step): uint8 (B, C, H, W) and labels (B,) or None, of which a process takes
-    `slots`."""
+    """Batches as a function of (seed, step): how many there are."""
 
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def batch(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None]: ...
-
     def images_before(self, step: int) -> int: ...
+
+
+class ImageBatches(BatchSource, Protocol):
+    """Batches of images: uint8 (B, C, H, W) and labels (B,) or None, of which a process takes `slots`."""
+
+    def batch(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None]: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Trainer:
                 if self.group.world > 1 and (self.step % CHECK_EVERY == 0 or not checked):
                     self.votes.checksum, checked = checksum(self.net, self.best_net), True
                 rate = learning_rate(self.options, self.images, self.total)
-                losses = self.update(*self._batch(), rate)
+                losses = self.update(*self.pairs(self.step, self.group.slots), rate)
                 self.step += 1
                 self.images = self.batches.images_before(self.step)
                 self.averages.update(self.net, self.step)
@@ -151,13 +154,14 @@ class Trainer:
         self.timer.discard()
         return self.losses.read()
 
-    def _batch(self) -> tuple[Tensor, Tensor | None, TrainingNoise]:
-        """The step's images and labels, this process's share, and the noise of the whole batch; on the device."""
-        images, label = self.batches.batch(self.step, self.group.slots)
+    def pairs(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None, TrainingNoise]:
+        """Images and labels of a step after `step` others, those of `slots`, and the noise of the whole batch; on the
+        device."""
+        images, label = cast(ImageBatches, self.batches).batch(step, slots)
         x0 = self.denoiser.spec.encode(images.to(self.device))
-        shape = (self.batches.images_before(self.step + 1) - self.images, *x0.shape[1:])
+        shape = (self.batches.images_before(step + 1) - self.batches.images_before(step), *x0.shape[1:])
         noise = self.objective.draw(
-            self.denoiser.process, shape, seed=self.options.seed, step=self.step, device=self.noise_device
+            self.denoiser.process, shape, seed=self.options.seed, step=step, device=self.noise_device
         )
         return x0, None if label is None else label.to(self.device), noise.to(self.device)
 
