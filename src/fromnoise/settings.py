@@ -212,7 +212,7 @@ class SampleOptions:
     sampler: SamplerName = option("ddim", "the rule that steps from t to s (`fromnoise sample --list` describes each)")
     grid: str = option(
         "auto",
-        "the time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, few_steps, or 1,0.5,0",
+        "time grid: auto, uniform, trailing, leading, flow, karras, log_snr, shifted, few_steps, levels, or 1,0.5,0",
     )
     steps: int = option(20, "number of sampling steps", least=1, most=10_000)
     eta: float | None = option(

@@ -2,6 +2,9 @@
 
     loss_i = w(t_i) * mean over pixels of (out_i - target_i)^2
 
+With `huber` = c it is the mean of sqrt(w error^2 + c^2) - c, pseudo-Huber: a squared error far below c and a distance
+far above it, so that pixels with large errors do not outweigh the others and uncertain edges stay sharp.
+
 The losses of the images stay apart: their mean is minimised, and with the times of the draw they are the curve of loss
 against noise.
 """
@@ -29,13 +32,16 @@ class Objective:
         weighting: how much each noise level counts.
         times: at which t a network is trained.
         label_dropout: the chance that an image is shown without its class, as classifier-free guidance needs.
+        huber: c of the pseudo-Huber loss; None for squared errors.
 
     References: Ho & Salimans 2022, algorithm 1, https://arxiv.org/abs/2207.12598
+        Song & Dhariwal 2024, section 3.3, https://arxiv.org/abs/2310.14189
     """
 
     weighting: Weighting
     times: TimeDistribution
     label_dropout: float = 0.0
+    huber: float | None = None
 
     def draw(
         self, process: Process, shape: tuple[int, ...], *, seed: int, step: int, device: str | torch.device = "cpu"
@@ -105,4 +111,5 @@ def training_loss(
     out = denoiser.predict(process.corrupt(x0, noise.eps, noise.t), noise.t, label)
     error = (out - prediction_target(prediction, process, x0, noise.eps, noise.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, noise.t)
-    return LossTerms((broadcast_like(weight, error) * error).flatten(1).mean(1))
+    error, c = broadcast_like(weight, error) * error, objective.huber
+    return LossTerms((error if c is None else (error + c**2).sqrt() - c).flatten(1).mean(1))

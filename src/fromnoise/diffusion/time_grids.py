@@ -193,6 +193,24 @@ class ShiftedGrid(_EvenInTime):
 
 
 @dataclass(frozen=True)
+class LevelGrid(TimeGrid):
+    """The uniform grid of a straight path, by its noise levels, on any process: few steps of a distilled model.
+
+    References: Song et al. 2023, consistency models, https://arxiv.org/abs/2303.01469
+    """
+
+    def __call__(self, process: Process, steps: int) -> Tensor:
+        """fine + 1 / ((1 - u) / u + 1 / (coarse - fine)) for u = (n - i) / n, between the levels of t_max and t_min."""
+        u = torch.arange(steps, 0, -1, dtype=torch.float64) / steps
+        ends = torch.tensor([process.t_max, process.t_min], dtype=torch.float64)
+        coarse, fine = (-process.log_snr(ends) / 2).exp()
+        levels = fine + 1 / ((1 - u) / u + 1 / (coarse - fine))
+        times = process.time_at_log_snr(-2 * levels.log())  # an infinite level is t_max
+        times[0] = process.t_max
+        return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+
+
+@dataclass(frozen=True)
 class CustomGrid(TimeGrid):
     """Times written out one by one."""
 
@@ -219,6 +237,7 @@ GRIDS: dict[str, TimeGrid] = {
     "log_snr": LogSNRGrid(),
     "shifted": ShiftedGrid(),
     "few_steps": ShiftedGrid(2.0, 1.4),  # what docs/recipe.md found best at five
+    "levels": LevelGrid(),
 }
 
 

@@ -11,13 +11,14 @@ from the first line to the last.
 
 from fromnoise.testing.networks import check_dataset, check_network
 from fromnoise.testing.objectives import check_objective
-from fromnoise.testing.oracles import Gaussian, Mixture, Oracle, Point, TwoPoints
+from fromnoise.testing.oracles import EndPoint, Gaussian, Mixture, Oracle, Point, TwoPoints
 from fromnoise.testing.orders import attained_order, nominal_order
 from fromnoise.testing.pairs import compatible_pairs, is_compatible
 from fromnoise.testing.processes import check_process
 from fromnoise.testing.samplers import check_sampler
 
 __all__ = [
+    "EndPoint",
     "Gaussian",
     "Mixture",
     "Oracle",

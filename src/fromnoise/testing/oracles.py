@@ -23,6 +23,7 @@ from torch import Tensor
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process, broadcast_like
+from fromnoise.diffusion.trajectories import implied_noise
 
 
 @dataclass(frozen=True)
@@ -179,3 +180,29 @@ class TwoPoints(_Quantiles):
     def reach(self) -> tuple[float, float]:
         """low and high."""
         return self.low, self.high
+
+
+@dataclass(frozen=True)
+class EndPoint:
+    """A perfect consistency model of `oracle`: at every time its x0 is where the flow ends."""
+
+    oracle: Oracle
+
+    @property
+    def process(self) -> Process:
+        """The oracle's."""
+        return self.oracle.process
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The oracle's."""
+        return self.oracle.spec
+
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
+        """One."""
+        return 1
+
+    def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
+        """The Estimate for x_t (B, C, H, W), all of whose times t (B,) > 0 are the same."""
+        x0 = self.oracle.flow(xt, float(t[0]), 0.0)
+        return Estimate(x0, implied_noise(self.process, xt, x0, t), x0)
