@@ -245,6 +245,12 @@ def test_every_logged_key_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
     for _ in run.steps(started=time.monotonic() - 60):
         pass
     lines += run.folder.read_metrics()
+    shorter = {"num_images": 64, "trajectories": 8, "budget": None}
+    lines += [
+        line
+        for line in fn.Run.distill(tmp_path / "run", tmp_path / "few", **shorter).train().folder.read_metrics()
+        if line.get("event") == "trajectories"
+    ]
     lines += _short_of_memory(str(tmp_path / "squares.npz"), spent, tmp_path / "short", monkeypatch)
     written: dict[str, set[str]] = {}
     for line in lines:

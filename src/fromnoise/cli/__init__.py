@@ -28,6 +28,7 @@ VERBS = {
     "edit": "inpaint, vary, interpolate or invert images",
     "show": "draw corruption, curves, x0 predictions, trajectories and samples, and write the report",
     "diagnose": "find out why samples are noise, with measured numbers and advice",
+    "distill": "make of a trained run one that samples in 1, 2 or 4 steps",
     "evaluate": "measure how good samples are, beside real images",
     "export": "write a trained model for diffusers, ONNX or the browser, compared with the run",
     "import": "make a run of a model for diffusers, or of a state dict, compared with what it was",

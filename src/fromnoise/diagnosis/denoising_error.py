@@ -26,6 +26,15 @@ def broken_weights(images_seen: int) -> Finding:
     return Finding("weights", "error", message, advice, {"checkpoint": images_seen})
 
 
+def distilled() -> Finding:
+    """What a distilled network cannot be measured on."""
+    message = (
+        "Not measured at noise levels: a distilled network predicts where trajectories end, and not the mean of clean "
+        "images, which has the least error; its samples are what counts."
+    )
+    return Finding("denoising", "ok", message)
+
+
 def images_seen(record: TrainingRecord) -> Finding:
     """Images seen beside what the recipe needs."""
     seen, recipe, train = record.images_seen, record.settings.recipe, record.settings.train

@@ -8,7 +8,7 @@ from typing import Any
 from fromnoise.common.progress import report_progress
 from fromnoise.diagnosis.class_accuracy import labels_and_samples
 from fromnoise.diagnosis.denoising_curves import DenoisingCurves, denoising_curves
-from fromnoise.diagnosis.denoising_error import broken_weights, denoising, ema_lag, images_seen
+from fromnoise.diagnosis.denoising_error import broken_weights, denoising, distilled, ema_lag, images_seen
 from fromnoise.diagnosis.diagnosis import Diagnosis
 from fromnoise.diagnosis.finding import Finding, by_severity
 from fromnoise.diagnosis.images import DiagnosisImages, data_deviation, diagnosis_images
@@ -49,18 +49,23 @@ def diagnose(models: Mapping[str, TrainedModel], weights: str, record: TrainingR
     speed = evaluations_per_second(model)
     levels = choose_levels(model.process, data_deviation(record))
     images = diagnosis_images(record, images_to_denoise(speed, len(levels.times)))
-    report_progress(f"denoising {len(images.test.images)} images at {len(levels.times)} noise levels ...")
-    curves = denoising_curves(models, weights, levels, images, record)
-    findings += _of_network(curves, weights, record)
+    measured: dict[str, Any] = {}
+    if model.distilled:
+        findings.append(distilled())
+    else:
+        report_progress(f"denoising {len(images.test.images)} images at {len(levels.times)} noise levels ...")
+        curves = denoising_curves(models, weights, levels, images, record)
+        findings += [images_seen(record), *_of_network(curves, weights, record)]
+        measured = curves.to_json()
     sound = not any(finding.level == "error" for finding in findings)
     findings += _of_samples(model, speed, images, record, sound)
-    about = _about(record, weights, model.sampling, curves.images)
-    return Diagnosis(by_severity(findings), curves.to_json(), about)
+    about = _about(record, weights, model.sampling, len(images.test.images) if measured else 0)
+    return Diagnosis(by_severity(findings), measured, about)
 
 
 def diagnose_broken_weights(weights: str, record: TrainingRecord, sampling: SampleOptions) -> Diagnosis:
     """Check data and training of a model whose weights are not finite, which is the first finding."""
-    findings = [broken_weights(record.images_seen), *_of_training(record)]
+    findings = [broken_weights(record.images_seen), *_of_training(record), images_seen(record)]
     return Diagnosis(by_severity(findings), {}, _about(record, weights, sampling, 0))
 
 
@@ -79,7 +84,6 @@ def _of_training(record: TrainingRecord) -> Iterator[Finding]:
     yield grey_levels(record.images)
     yield from filter(None, [repeated_images(record.images, mirrored=record.settings.data.random_flip)])
     yield from training_history(record)
-    yield images_seen(record)
 
 
 def _of_network(curves: DenoisingCurves, weights: str, record: TrainingRecord) -> Iterator[Finding]:

@@ -62,7 +62,7 @@ def _two_sample(test: ArrayData, samples: SampleSet) -> dict[str, Any]:
 
 
 def _bits_per_dimension(model: TrainedModel, test: ArrayData) -> dict[str, Any]:
-    if not model.process.prior.gaussian or len(test) < 2:  # an average with its error
+    if not model.process.prior.gaussian or model.distilled or len(test) < 2:  # an average with its error
         return {}
     report_progress("extended: bits per dimension of test images ...")
     exact = copy.copy(model.denoiser)

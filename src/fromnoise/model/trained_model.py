@@ -43,6 +43,7 @@ class TrainedModel:
         images: images seen at the checkpoint, 0 where that is not known.
         weights: "ema", "raw" or "ema:LENGTH".
         guide: gives the denoiser at an earlier checkpoint by its name, for autoguidance; None where there are none.
+        distilled: whether it predicts where trajectories of another model end, and not the mean of clean images.
     """
 
     denoiser: Denoiser
@@ -52,6 +53,7 @@ class TrainedModel:
     images: int = 0
     weights: str = "ema"
     guide: Callable[[str], Denoiser] | None = None
+    distilled: bool = False
 
     @property
     def spec(self) -> ImageSpec:

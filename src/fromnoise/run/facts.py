@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
 from fromnoise.recipes.recipes import size_of
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
-from fromnoise.settings import ProcessOptions, TrainOptions, guidance_words
+from fromnoise.settings import ProcessOptions, SampleOptions, TrainOptions, guidance_words
 from fromnoise.train.distributed import current
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
 
@@ -21,11 +21,11 @@ Facts = list[tuple[str, str]]
 
 def facts(run: OpenedRun) -> Facts:
     """The rows of a report: data, network, process, how far training went, hardware and sampling."""
-    objective = run.settings.objective
+    objective, distilled = run.settings.objective, run.metadata.get("distilled")
     return [
         *_model(run),
         ("network predicts", objective.prediction),
-        ("training times", objective.time_sampling),
+        ("training times", "half of them at pure noise" if distilled else objective.time_sampling),
         *_progress(run),
         *_hardware(run),
         ("sampling", _sampling(run)),
@@ -72,7 +72,10 @@ def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
     there = run.metadata["data"]["count"]
     if origin := run.metadata.get("imported"):
         yield "imported from", origin["from"]
-    if seen or not origin:
+    if made := run.metadata.get("distilled"):
+        yield "distilled from", _distilled(run, made)
+        yield "points of trajectories seen", f"{seen:,}"
+    elif seen or not origin:
         yield "images seen", f"{seen:,} ({seen / there:.1f} epochs)" if there else f"{seen:,}"
     steps = [line for line in run.folder.read_metrics() if "step" in line]
     if steps:
@@ -81,6 +84,14 @@ def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
         yield "last training loss", f"{steps[-1]['loss']:.5f}"
     if damaged := run.folder.damaged_metrics():
         yield "damaged log lines", f"{damaged:,} of metrics.jsonl, left out"
+
+
+def _distilled(run: OpenedRun, made: Mapping[str, Any]) -> str:
+    """The run that it came from, and the trajectories of it that were learned."""
+    options = SampleOptions(**made["sampling"])
+    event = next((line for line in run.folder.read_metrics() if line.get("event") == "trajectories"), None)
+    count = f"{event['count']:,} trajectories" if event else "trajectories"
+    return f"{made['from']} after {made['images']:,} images ({made['weights']} weights): {count} by {_words(options)}"
 
 
 def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:
@@ -107,6 +118,10 @@ def about_processes(options: TrainOptions, world: int) -> str:
 
 
 def _sampling(run: OpenedRun) -> str:
-    sample = run.settings.sample
+    built_in = ", guidance built in" if run.metadata.get("distilled") else ""
+    return _words(run.settings.sample) + built_in
+
+
+def _words(sample: SampleOptions) -> str:
     guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
     return ", ".join(filter(None, [sample.sampler, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))

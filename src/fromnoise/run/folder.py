@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "averages"
 
     @property
+    def trajectories(self) -> Path:
+        """trajectories/: what a distillation learns from, until it is finished; see `fromnoise.run.distilling`."""
+        return self.path / "trajectories"
+
+    @property
     def samples(self) -> Path:
         """samples/: previews and what `sample` makes."""
         return self.path / "samples"
@@ -141,7 +146,7 @@ class RunFolder:
         sweep_checkpoints(self.checkpoints)
         for folder in (self.checkpoints, self.averages):
             sweep(folder, alone=True)
-        for folder in (self.path, self.samples, self.edits, self.figures):
+        for folder in (self.path, self.samples, self.edits, self.figures, self.trajectories):
             sweep(folder)
 
     def check_vacant(self, requested: dict[str, Any]) -> None:

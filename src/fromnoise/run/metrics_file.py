@@ -153,4 +153,5 @@ _REQUIRED: dict[str, dict[str, Callable[[Any], bool]]] = {
     "heldout": _VALIDATION,
     "evaluation": {"count": _count, "frechet_distance": _loss},
     "budget spent": {"planned": _planned},
+    "trajectories": {"count": _count},
 }

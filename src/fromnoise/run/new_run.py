@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from fromnoise.run.portable import PortableRun
+from fromnoise.settings import SampleSettings
 from fromnoise.train.distributed import current
 
 if TYPE_CHECKING:
@@ -84,6 +85,50 @@ class NewRun(PortableRun):
         file, changes = Path(config_file) if config_file else None, settings or {}
         work = partial(resume, Path(path), data, recipe, file, changes, cls.folder_kind)
         return cls._of(begin_together(join_training(), work, data, {"recipe": recipe, **changes}), device)
+
+    @classmethod
+    def distill(
+        cls,
+        source: str | Path,
+        output_dir: str | Path | None = None,
+        *,
+        budget: str | None = "60s",
+        num_images: int | None = None,
+        trajectories: int | None = None,
+        checkpoint: str = "last",
+        weights: str = "ema",
+        device: str = "auto",
+        **sampling: Unpack[SampleSettings],
+    ) -> Self:
+        """Begin the run that distils the run `source` into 1, 2 or 4 steps, or open it where that was begun.
+
+            run = fn.Run.distill("runs/mnist-default-s0").train()
+            run.sample(16, steps=1).save("digits.png")
+
+        Arguments:
+            output_dir: <source>-distilled if not given.
+            budget: the time for all of it, making the trajectories included.
+            num_images: points of trajectories to learn from, instead of a budget.
+            trajectories: how many are made; as many as fit a part of the budget if not given.
+            checkpoint, weights: as for `model`. sampling: how the trajectories are made, else as `source` samples.
+
+        Raises:
+            UsageError: for a run that is not finished, is distilled already, or cannot be distilled.
+            CheckpointError, WriteError: where it cannot be read, or the folder not be written.
+        """
+        from fromnoise.run.distill import begin_distillation
+
+        length = {"train.budget": None if num_images else budget, "train.num_images": num_images}
+        folder = begin_distillation(
+            Path(source),
+            Path(output_dir) if output_dir else None,
+            length,
+            trajectories,
+            checkpoint=checkpoint,
+            weights=weights,
+            sampling=sampling,
+        )
+        return cls(folder, device=device)
 
     @classmethod
     def _of(cls, begun: Begun, device: str) -> Self:

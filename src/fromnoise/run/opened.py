@@ -106,6 +106,7 @@ class OpenedRun:
             sees_unlabelled=self.settings.objective.label_dropout > 0 or not self.spec.classes,
             weights="raw",
             guide=self.guide_denoiser,
+            distilled=bool(self.metadata.get("distilled")),
         )
 
     def newest_checkpoint(self) -> Path | None:

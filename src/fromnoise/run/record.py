@@ -50,10 +50,10 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     data, spec = dict(_mapping("data", record["data"])), _mapping("spec", record["spec"])
     check_spec(spec)
     _number("sigma_data", record["sigma_data"], least=1e-6, most=1e6)
-    imported = _mapping("imported", record.get("imported", {}))
-    if imported:
-        _text("imported.from", imported.get("from"))
-    _whole("data.count", data.get("count"), least=0 if imported else 1)
+    made_of = [_mapping(how, record[how]) for how in ("imported", "distilled") if record.get(how)]
+    for origin in made_of:
+        _text("from", origin.get("from"))
+    _whole("data.count", data.get("count"), least=0 if made_of else 1)
     for name in ("fingerprint", "name", "about"):
         data[name] = _text(f"data.{name}", data.get(name, "" if name != "fingerprint" else None))
     data["notes"] = _list("data.notes", data.get("notes", []), _text)

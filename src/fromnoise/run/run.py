@@ -55,19 +55,15 @@ class Run(NewRun):
     ) -> Iterator[TrainStep]:
         """Train, step by step: see `fromnoise.run.training.training_steps`. At the end, write the model card."""
         from fromnoise.run.card import write_run_card
+        from fromnoise.run.distilling import distilling_steps
         from fromnoise.run.training import training_steps
 
-        yield from training_steps(
-            self.folder,
-            self.metadata,
-            self.settings,
-            self.new_model(),
-            self.data,
-            lambda: self.held_out,
-            started=started,
-            max_time=max_time,
-            say=say,
-        )
+        parts = (self.folder, self.metadata, self.settings, self.new_model())
+        when: dict[str, Any] = {"started": started, "max_time": max_time, "say": say}
+        if self.metadata.get("distilled"):
+            yield from distilling_steps(*parts, **when)
+        else:
+            yield from training_steps(*parts, self.data, lambda: self.held_out, **when)
         group = current()
         group.each(lambda: write_run_card(self) if group.rank == 0 else None)
 

@@ -83,7 +83,7 @@ def training_steps(
     deadline = None if max_time is None else began + max_time
     group.wait_for(parse_duration(settings.train.answer_within))
     with stop_on_signals() as stop, THREADS.held(settings.train.num_threads), ExitStack() as stack:
-        group.each(lambda: _take_hold(stack, folder, settings, group))
+        group.each(lambda: take_hold(stack, folder, settings, group))
         clock = began if started is None else started
         trainer, before, words = group.each(lambda: begin_training(folder, metadata, settings, model, data, clock))
         before = share_state(trainer, before)
@@ -99,7 +99,7 @@ def training_steps(
                 yield from tracked(folder, settings, session.steps(stop, deadline))
 
 
-def _take_hold(stack: ExitStack, folder: RunFolder, settings: Settings, group: Group) -> None:
+def take_hold(stack: ExitStack, folder: RunFolder, settings: Settings, group: Group) -> None:
     """Hold `folder` until `stack` ends; raises what training would raise later."""
     check_shares(settings.train, group.world)
     if settings.train.report_to is not None:
@@ -127,7 +127,7 @@ def _session(
         trainer,
         folder,
         seconds_before=seconds_before,
-        preview=_preview(folder, model),
+        preview=preview_into(folder, model),
         validator=_validator(trainer, data, load_validation) if wanted and settings.train.validations else None,
         evaluator=QuickEvaluator(model, data) if wanted and settings.train.evaluate_every else None,
     )
@@ -149,17 +149,17 @@ def begin_training(
     """
     if current().rank:
         return _trainer(settings, model, data, started), 0.0, ""
-    starts_from = "" if list_checkpoints(folder.checkpoints) else _start(folder, metadata, model)
+    starts_from = "" if list_checkpoints(folder.checkpoints) else load_start(folder, metadata, model)
     trainer = _trainer(settings, model, data, started)
     seconds_before = restore_newest(folder.checkpoints, trainer, rename_damaged=rename_damaged) or 0.0
     if trainer.budget:
         trainer.budget.started = started - seconds_before
     if trainer.images <= replanned_at(metadata):
         trainer.total = trainer.planned
-    return trainer, seconds_before, starts_from or _going_on(trainer)
+    return trainer, seconds_before, starts_from or where_it_goes_on(trainer)
 
 
-def _start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedModel) -> str:
+def load_start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedModel) -> str:
     """Give `model` the weights that the run starts from; returns what they are."""
     init = metadata.get("init")
     if not init:
@@ -177,7 +177,7 @@ def _start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedModel) 
     return f"starting from {init['about']}: {init['fitted']}"
 
 
-def _going_on(trainer: Trainer) -> str:
+def where_it_goes_on(trainer: Trainer) -> str:
     if trainer.done:
         return f"finished: all {trainer.images:,} planned images were seen"
     return f"going on at {trainer.images:,}" + (f" of {trainer.total:,} images" if trainer.total else " images")
@@ -213,7 +213,7 @@ def _validator(trainer: Trainer, data: ArrayData, load_validation: Callable[[], 
     return Validator(trainer.objective, trainer.denoiser.process, validation, data, trainer.options.seed)
 
 
-def _preview(folder: RunFolder, model: TrainedModel) -> Preview:
+def preview_into(folder: RunFolder, model: TrainedModel) -> Preview:
     """Draws and saves a preview."""
     return lambda net, images: save(draw_preview(model, net), folder.samples / f"preview-{images:08d}.png")
 

@@ -1,0 +1,62 @@
+"""Make a run of a finished one that samples in 1, 2 or 4 network evaluations, with guidance built in."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+
+from fromnoise.cli.flags import add_model_flags, model_arguments, positive
+from fromnoise.cli.launch import command_start
+from fromnoise.cli.parser import Parser
+from fromnoise.common.durations import format_duration, parse_duration
+from fromnoise.common.errors import UsageError
+from fromnoise.common.text import quoted
+
+BUDGET = "60s"
+
+
+def add_arguments(parser: Parser) -> None:
+    """RUN, how long, where to, and how the trajectories are made."""
+    parser.add_argument("run_folder", metavar="RUN", help="a finished run: a folder that `fromnoise train` made")
+    parser.flag("budget", metavar="TIME", help=f"the time for all of it, such as 60s or 10m (default: {BUDGET})")
+    parser.flag("output_dir", "outdir", metavar="DIR", help="the new run folder (default: RUN-distilled)")
+    words = "points of trajectories to learn from, instead of a budget; needs --trajectories"
+    parser.flag("num_images", type=int, metavar="N", help=words)
+    parser.flag("trajectories", type=int, metavar="N", help="how many to learn from (default: a part of the budget)")
+    parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
+    add_model_flags(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Distil, and print how long it took and where the new run is."""
+    if args.budget and args.num_images:
+        raise UsageError("--budget and --num_images were both given, but one says how long; leave one out")
+    for name in ("num_images", "trajectories"):
+        if getattr(args, name) is not None:
+            positive(name, getattr(args, name))
+    budget, max_time = args.budget or BUDGET, parse_duration(args.max_time) if args.max_time else None
+    parse_duration(budget)
+
+    from fromnoise.cli.progress import TrainProgress
+    from fromnoise.run import Run
+
+    distilled = Run.distill(
+        args.run_folder,
+        args.output_dir,
+        budget=budget,
+        num_images=args.num_images,
+        trajectories=args.trajectories,
+        device=args.device,
+        **model_arguments(args),
+    )
+    began = command_start()
+    with TrainProgress(distilled) as progress:
+        for step in distilled.steps(started=began, max_time=max_time, say=partial(print, flush=True)):
+            progress.update(step)
+    if progress.moved:
+        seconds = format_duration(time.monotonic() - began)
+        print(f"distilled in {seconds}, trajectories included: {progress.images:,} points of them were seen")
+    word = quoted(distilled.path)
+    print(f"next: fromnoise sample {word} --steps 1 (or 2, 4), or fromnoise evaluate {word} --steps 2")
+    print(distilled.path)

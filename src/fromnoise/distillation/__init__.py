@@ -1,0 +1,1 @@
+"""Few-step models: a network that learns where the trajectories of a trained model end."""

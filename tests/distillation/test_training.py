@@ -1,0 +1,105 @@
+"""What a network learns of trajectories: on normal images, the ends that the flow map names."""
+
+import pytest
+import torch
+
+from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
+from fromnoise.diffusion.prediction import X0
+from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.time_grids import ShiftedGrid, grid_named
+from fromnoise.diffusion.time_sampling import UniformTimes
+from fromnoise.diffusion.vp import VPLinear
+from fromnoise.diffusion.weighting import Unit
+from fromnoise.distillation.training import PointBatches, PointTrainer
+from fromnoise.distillation.trajectories import Trajectories
+from fromnoise.settings import TrainOptions
+from fromnoise.testing import EndPoint, Gaussian
+
+COUNT = 512
+
+
+def exact(oracle: Gaussian, grid: str = "uniform", steps: int = 60) -> Trajectories:
+    """Trajectories along the exact flow."""
+    process = oracle.process
+    stops = grid_named(grid, process)(process, steps)
+    noise = torch.randn(COUNT, *oracle.spec.shape, generator=torch.Generator().manual_seed(0))
+    begin = noise * oracle.scales(process.t_max)[1]
+    points = [oracle.flow(begin, process.t_max, float(stop)) for stop in stops]
+    return Trajectories(torch.stack(points, dim=1), stops, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("process", "grid"), [(Linear(), "uniform"), (VPLinear(), "uniform"), (VE(), "karras")], ids=["linear", "vp", "ve"]
+)
+def test_batches_ask_for_what_a_perfect_consistency_model_predicts(process, grid):
+    oracle, batches = Gaussian(process), PointBatches(process, 256, seed=0)
+    batches.trajectories = exact(oracle, grid)
+    x0, label, noise = batches.pairs(3)
+    xt, model = process.corrupt(x0, noise.eps, noise.t), EndPoint(oracle)
+    wanted = torch.cat([model(xt[i : i + 1], noise.t[i : i + 1]).x0 for i in range(len(xt))])
+    torch.testing.assert_close(x0, wanted, rtol=0, atol=0.01)
+    begins = noise.t == process.t_max
+    assert 100 < int(begins.sum()) < 156 and noise.t.min() >= max(batches.least, process.t_min)
+    assert torch.unique(noise.t).numel() > 90  # others lie anywhere between
+    assert label is None and not noise.drop_label.any() and batches.images_before(3) == 768
+    again, other = batches.pairs(3), batches.pairs(4)
+    assert torch.equal(again[0], x0) and not torch.equal(other[2].t, noise.t)
+
+
+class Affine(torch.nn.Module):
+    """a(t) x + b(t), with cubics of the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.terms = torch.nn.Parameter(torch.zeros(2, 4))
+
+    def forward(self, x, code, label=None):
+        powers = torch.stack([(code / 1000) ** i for i in range(4)])
+        a, b = (self.terms @ powers)[:, :, None, None, None]
+        return a * x + b
+
+
+def test_a_network_that_is_trained_on_them_samples_the_images_in_one_and_two_steps():
+    process = Linear()
+    oracle, points = Gaussian(process), PointBatches(process, 128, seed=0)
+    points.trajectories = exact(oracle)
+    denoiser = Denoiser(Affine(), process, X0(), oracle.spec)
+    options = TrainOptions(learning_rate=0.05, lr_warmup_images=0, lr_schedule="linear", use_ema=False)
+    trainer = PointTrainer(denoiser, points, options, 128 * 500, None)
+    for _ in trainer.steps():
+        pass
+    x = torch.randn(4000, 1, 1, 1, generator=torch.Generator().manual_seed(1))
+    one, half = (torch.full((4000,), t, dtype=torch.float64) for t in (1.0, 0.5))
+    with torch.no_grad():
+        first = denoiser(x, one).x0
+        again = process.corrupt(first, torch.randn(x.shape, generator=torch.Generator().manual_seed(2)), half)
+        second = denoiser(again, half).x0
+    for images in (first, second):
+        assert float(images.mean()) == pytest.approx(oracle.mean, abs=0.04)
+        assert float(images.std()) == pytest.approx(oracle.std, abs=0.04)
+
+
+def test_pseudo_huber_is_a_square_far_below_c_and_a_distance_far_above():
+    process, spec = Linear(), Gaussian(Linear()).spec
+    noise = TrainingNoise(torch.zeros(1, *spec.shape), torch.full((1,), 0.5), torch.zeros(1, dtype=torch.bool))
+
+    def loss(error: float, c: float) -> float:
+        net = Affine()
+        net.terms.data[1, 0] = error
+        objective = Objective(Unit(), UniformTimes(), huber=c)
+        terms = training_loss(Denoiser(net, process, X0(), spec), objective, torch.zeros(1, *spec.shape), None, noise)
+        return float(terms.mean())
+
+    assert loss(1e-2, 1.0) == pytest.approx(1e-4 / 2, rel=1e-2) and loss(1.0, 1e-3) == pytest.approx(1.0, rel=2e-3)
+    assert loss(0.0, 0.1) == 0
+
+
+def test_the_grid_of_a_tuned_recipe_needs_no_more_than_its_own_stops():
+    """Five straight pieces of a curved flow: an end is named for every point, and pure noise is among them."""
+    oracle, batches = Gaussian(Linear()), PointBatches(Linear(), 64, seed=0, at_noise=1.0)
+    found = exact(oracle, "few_steps", 5)
+    assert found.stops.tolist() == ShiftedGrid(2.0, 1.4)(Linear(), 5).tolist()
+    batches.trajectories = found
+    x0, _, noise = batches.pairs(0)
+    assert bool((noise.t == 1).all()) and float((noise.eps - oracle.flow(x0, 0.0, 1.0)).abs().max()) < 1e-4

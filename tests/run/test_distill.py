@@ -1,0 +1,180 @@
+"""A distilled run is a run like any other: resumed, sampled, diagnosed, packed, started from; it says what it is of."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from fromnoise.cli import main
+from fromnoise.common.errors import CheckpointError, UsageError, WriteError
+from fromnoise.run import Run, distilling
+from fromnoise.train.checkpoint_files import list_checkpoints
+
+FEW = {"budget": None, "num_images": 640, "trajectories": 64}
+
+
+@pytest.fixture(scope="module")
+def distilled(tiny_run, tmp_path_factory):
+    return Run.distill(tiny_run.path, tmp_path_factory.mktemp("runs") / "few", **FEW).train()
+
+
+def weights(run: Run) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in run.denoiser().net.parameters()])
+
+
+def test_it_samples_in_one_two_and_four_evaluations(distilled):
+    for steps in (1, 2, 4):
+        samples = distilled.sample(4, steps=steps)
+        assert samples.evaluations == steps and samples.images.std() > 10
+    assert distilled.sample(4).evaluations == 2
+    assert not distilled.folder.trajectories.exists() and not list(distilled.path.glob("**/*.tmp"))
+
+
+def test_it_says_what_it_is_of_and_no_place(distilled, tiny_run):
+    made = distilled.metadata["distilled"]
+    assert made["from"] == tiny_run.path.name and made["images"] == 640 and made["weights"] == "ema"
+    assert len(made["sha256"]) == 64 and made["sampling"]["steps"] == 3
+    assert str(tiny_run.path.parent) not in (distilled.path / "config.json").read_text()
+    page = distilled.show().read_text()
+    assert "distilled from" in page and "64 trajectories" in page
+    (event,) = [line for line in distilled.folder.read_metrics() if line.get("event") == "trajectories"]
+    assert event["count"] == 64 and event["took"] > 0
+
+
+def test_it_moves_towards_the_ends(distilled):
+    losses = [line["loss"] for line in distilled.folder.read_metrics() if "step" in line]
+    assert losses[-1] < losses[0]
+
+
+def test_the_same_again_has_the_same_weights(distilled, tiny_run, tmp_path):
+    again = Run.distill(tiny_run.path, tmp_path / "again", **FEW).train()
+    assert torch.equal(weights(again), weights(distilled))
+    assert len(list_checkpoints(distilled.folder.checkpoints)) == 1
+    found = Run.distill(tiny_run.path, distilled.path, **FEW).train()
+    assert len(list_checkpoints(found.folder.checkpoints)) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["trajectories there", "trajectories lost"])
+def test_it_goes_on_to_the_same_weights(distilled, tiny_run, tmp_path, lost):
+    run = Run.distill(tiny_run.path, tmp_path / "part", **FEW)
+    with pytest.raises(Exception, match="max_time") as stopped:
+        for _ in run.steps(max_time=0.0):
+            pass
+    assert stopped.value.exit_code == 75 and run.folder.trajectories.exists()
+    if lost:
+        shutil.rmtree(run.folder.trajectories)
+    assert torch.equal(weights(Run.resume(run.path).train()), weights(distilled))
+    assert not run.folder.trajectories.exists()
+
+
+def test_other_numbers_of_steps_work_and_guidance_is_built_in(distilled):
+    assert distilled.sample(2, steps=3, sampler="ddim").evaluations == 3
+    with pytest.raises(UsageError, match="guidance"):
+        distilled.sample(1, guidance_scale=2.0)
+
+
+def test_it_edits(distilled):
+    assert len(distilled.edit().interpolate(seeds=(1, 2), num=3).images) == 3
+    assert len(distilled.edit().img2img("0", num=2).images) == 2
+
+
+def test_it_is_diagnosed(distilled):
+    found = distilled.diagnose()
+    assert {finding.name for finding in found.findings} >= {"denoising", "steps"}
+
+
+def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):
+    with pytest.raises(UsageError, match="distilled already"):
+        Run.distill(distilled.path, tmp_path / "x")
+    with pytest.raises(UsageError, match="ddpm"):
+        Run.distill(tiny_run.path, tmp_path / "x", sampler="ddpm")
+    with pytest.raises(UsageError, match="not distilled"):
+        Run.distill(tiny_run.path, tiny_run.path)
+    with pytest.raises(UsageError, match="another distillation"):
+        Run.distill(tiny_run.path, distilled.path, guidance_scale=3.0, **FEW)
+    with pytest.raises(UsageError, match="finished"):
+        Run.distill(tiny_run.path, distilled.path, budget="1m", trajectories=64)
+    with pytest.raises(CheckpointError):
+        Run.distill(tmp_path / "nowhere")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_that_is_not_finished_is_refused(tiny_settings, tmp_path):
+    run = Run.create("digits", output_dir=tmp_path / "run", settings=tiny_settings)
+    with pytest.raises(CheckpointError):
+        Run.distill(run.path)
+    with pytest.raises(Exception, match="max_time"):
+        list(run.steps(max_time=0.0))
+    with pytest.raises(UsageError, match="not finished"):
+        Run.distill(run.path)
+
+
+def test_a_budget_that_trajectories_alone_take_is_refused(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(distilling, "TOO_MUCH", 0.0)
+    with pytest.raises(UsageError, match="--budget"):
+        Run.distill(tiny_run.path, tmp_path / "short", budget="2s").train()
+    monkeypatch.undo()
+    run = Run.distill(tiny_run.path, tmp_path / "short", budget="3s").train()
+    assert run.settings.train.budget == "3s" and run.newest_checkpoint() is not None
+
+
+def test_a_full_disk_is_found_before_and_leaves_nothing(tiny_run, tmp_path, monkeypatch):
+    run = Run.distill(tiny_run.path, tmp_path / "full", **FEW)
+    with monkeypatch.context() as patch:
+        patch.setattr(distilling.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+        with pytest.raises(WriteError, match="64 trajectories"):
+            run.train()
+    assert not run.folder.trajectories.exists()
+
+
+def test_ctrl_c_while_trajectories_are_made_leaves_a_run_that_begins_again(tiny_run, tmp_path, monkeypatch, distilled):
+    run = Run.distill(tiny_run.path, tmp_path / "stopped", **FEW)
+    import signal
+
+    real = distilling.make_trajectories
+
+    def interrupted(*arguments, **how):
+        signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(distilling, "make_trajectories", interrupted)
+        with pytest.raises(Exception, match="0 trajectories") as stopped:
+            run.train()
+    assert stopped.value.exit_code == 130 and not run.folder.trajectories.exists()
+    assert torch.equal(weights(Run.distill(tiny_run.path, run.path, **FEW).train()), weights(distilled))
+
+
+def test_it_is_packed_and_a_new_run_starts_from_it(distilled, tmp_path):
+    packed = distilled.pack(tmp_path / "few.fromnoise.zip")
+    opened = Run.unpack(packed, tmp_path / "unpacked")
+    assert (opened.sample(2, steps=1).images == distilled.sample(2, steps=1).images).all()
+    settings = {"train.num_images": 64, "net.width": 8, "train.previews": 0}
+    new = Run.create("digits", output_dir=tmp_path / "new", init=distilled.path, settings=settings).train()
+    assert new.metadata.get("distilled") is None and new.sample(2, steps=2, guidance_scale=1.0).images.shape[0] == 2
+
+
+def test_it_needs_its_run_no_more(distilled, tiny_run, tmp_path):
+    copied = tmp_path / "source"
+    shutil.copytree(tiny_run.path, copied)
+    run = Run.distill(copied, tmp_path / "few", **FEW)
+    shutil.rmtree(copied)
+    assert torch.equal(weights(run.train()), weights(distilled))
+
+
+def test_the_command_line_says_how_long_it_took(tiny_run, tmp_path, capsys):
+    words = ["distill", str(tiny_run.path), "--num_images", "640", "--trajectories", "64"]
+    assert main([*words, "--output_dir", str(tmp_path / "few")]) == 0
+    said = capsys.readouterr().out
+    assert "trajectories included" in said and said.splitlines()[-1] == str(tmp_path / "few")
+    record = json.loads((tmp_path / "few" / "config.json").read_text())
+    assert record["settings"]["sample"]["grid"] == "levels"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--budget", "1m", "--num_images", "9"], ["--num_images", "9"], ["--budget", "soon"], ["--trajectories", "0"]],
+)
+def test_flags_that_do_not_go_together_are_refused(tiny_run, words):
+    assert main(["distill", str(tiny_run.path), *words]) == 2
