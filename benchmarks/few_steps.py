@@ -109,9 +109,20 @@ def page(found: dict[str, Any]) -> str:
             rows.append(
                 [name, f"{row.get('images', 0):,}", steps, str(one["nfe"]), short(one["frechet_distance"]), accuracy]
                 + [f"{one[name]:.3f}" for name in ("precision", "recall")]
-                + [f"{row['num']:,}"]
+                + [f"{row['num']:,}", short(one["seconds"])]
             )
-    heading = ["variant", "images seen", "steps", "NFE", "FD", "class accuracy, %", "precision", "recall", "samples"]
+    heading = [
+        "variant",
+        "images seen",
+        "steps",
+        "NFE",
+        "FD",
+        "class accuracy, %",
+        "precision",
+        "recall",
+        "samples",
+        "seconds",
+    ]
     return (
         f"# Few steps: {found['data']}\n\n`python benchmarks/few_steps.py`, {in_words(found['machine'])}. FD in the "
         f"project's own features.\n\n{table(heading, rows)}\n"

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from fromnoise.cli import main
+from fromnoise.cli import few_steps, main
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.run import Run, distilling
 from fromnoise.train.checkpoint_files import list_checkpoints
@@ -170,6 +170,40 @@ def test_the_command_line_says_how_long_it_took(tiny_run, tmp_path, capsys):
     assert "trajectories included" in said and said.splitlines()[-1] == str(tmp_path / "few")
     record = json.loads((tmp_path / "few" / "config.json").read_text())
     assert record["settings"]["sample"]["grid"] == "levels"
+
+
+TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "sample.steps=2", "--previews", "0"]
+
+
+def test_training_for_few_steps_distils_what_it_trained(tmp_path, monkeypatch, capsys):
+    real, asked = Run.distill, []
+
+    def distill(source, **how):
+        asked.append(how["budget"])
+        return real(source, **FEW)
+
+    monkeypatch.setattr(Run, "distill", distill)
+    words = ["train", "digits", "--few_steps", "--num_images", "640", *TINY, "--output_dir", str(tmp_path / "run")]
+    for moved in (True, False):
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert ("trained and distilled in" in said) == moved
+        assert said.splitlines()[-1] == str(tmp_path / "run-distilled")
+    assert asked == ["60s", "60s"] and Run(tmp_path / "run-distilled").sample(2, steps=1).evaluations == 1
+
+
+@pytest.mark.parametrize(("given", "trained"), [("4m", "180s"), ("20", "15s")])
+def test_a_quarter_of_the_budget_is_for_few_steps(given, trained):
+    assert few_steps.few_steps_changes(None, {"train.budget": given, "train.seed": 1}) == {"train.budget": trained}
+    assert few_steps.few_steps_changes(1, {"train.seed": 1}) == {}
+
+
+def test_training_for_few_steps_refuses_what_cannot_be_distilled(tmp_path, capsys):
+    words = ["train", "digits", "--few_steps", "--output_dir", str(tmp_path / "run")]
+    assert main([*words, "--set", "objective.prediction=eps", "--set", "process.kind=vp"]) == 2
+    assert "--few_steps" in capsys.readouterr().err
+    assert main([*words, "--num_processes", "2"]) == 2
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

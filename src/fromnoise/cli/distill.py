@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fromnoise.cli.flags import add_model_flags, model_arguments, positive
 from fromnoise.cli.launch import command_start
@@ -12,6 +13,9 @@ from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import quoted
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
 
 BUDGET = "60s"
 
@@ -38,7 +42,6 @@ def run(args: argparse.Namespace) -> None:
     budget, max_time = args.budget or BUDGET, parse_duration(args.max_time) if args.max_time else None
     parse_duration(budget)
 
-    from fromnoise.cli.progress import TrainProgress
     from fromnoise.run import Run
 
     distilled = Run.distill(
@@ -50,13 +53,24 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         **model_arguments(args),
     )
-    began = command_start()
+    show_distilling(distilled, command_start(), max_time)
+
+
+def show_distilling(distilled: Run, began: float, max_time: float | None, trained_since: float | None = None) -> None:
+    """Distil, and print how long it took since `began`, what to do next, and where the run is.
+
+    trained_since: when the training of the run that it comes from began, where this command did that too.
+    """
+    from fromnoise.cli.progress import TrainProgress
+
     with TrainProgress(distilled) as progress:
         for step in distilled.steps(started=began, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
     if progress.moved:
         seconds = format_duration(time.monotonic() - began)
         print(f"distilled in {seconds}, trajectories included: {progress.images:,} points of them were seen")
+    if progress.moved and trained_since is not None:
+        print(f"trained and distilled in {format_duration(time.monotonic() - trained_since)}")
     word = quoted(distilled.path)
     print(f"next: fromnoise sample {word} --steps 1 (or 2, 4), or fromnoise evaluate {word} --steps 2")
     print(distilled.path)

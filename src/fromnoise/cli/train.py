@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fromnoise.cli.few_steps import few_steps_changes, then_distil
 from fromnoise.cli.flags import (
     THREAD_FLAGS,
     TRAIN_FLAGS,
@@ -53,6 +55,11 @@ def add_arguments(parser: Parser) -> None:
         metavar="N",
         help="train in N processes on this machine, as torchrun starts them; the weights are those of one",
     )
+    parser.flag(
+        "few_steps",
+        action="store_true",
+        help="then distil the run, as `fromnoise distill` does, into RUN-distilled; a quarter of --budget is for that",
+    )
     parser.flag("max_time", metavar="TIME", help="stop after this long with work left (exit 75), such as 1.5h")
     parser.flag(
         "dry_run", action="store_true", help="say what is in DATA and what the training takes, measured; write nothing"
@@ -69,6 +76,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     """Create or open the run, train it, and print its path. waited: seconds that a time budget does not count."""
     changes = chosen_settings(args, TRAIN_FLAGS | THREAD_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
+    if args.few_steps:
+        changes |= few_steps_changes(args.num_processes, changes)
     if args.num_processes is not None and wants_processes(args.num_processes):
         raise SystemExit(launch(args.num_processes, args.argv))
     if args.dry_run and args.studio:
@@ -105,6 +114,9 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
         for step in training.steps(started=started, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
     _conclude(training, progress)
+    if args.few_steps:
+        left = None if max_time is None else max(0.0, started + max_time - time.monotonic())
+        then_distil(training, command_start(), left)
 
 
 def _follow(training: Run, max_time: float | None) -> None:
@@ -123,7 +135,14 @@ def _opened(kind: type[SomeRun], args: argparse.Namespace, changes: dict[str, An
         return kind.resume(args.resume, data=args.data, recipe=args.recipe, **same)
     if args.data is None:
         raise UsageError("no images were named; give DATA, such as `fromnoise train digits`, or --resume RUN")
-    return kind.create(args.data, recipe=args.recipe or "default", output_dir=args.output_dir, init=args.init, **same)
+    return kind.create(
+        args.data,
+        recipe=args.recipe or "default",
+        output_dir=args.output_dir,
+        init=args.init,
+        few_steps=args.few_steps,
+        **same,
+    )
 
 
 def _dry_run(args: argparse.Namespace, changes: dict[str, Any], started: float) -> None:

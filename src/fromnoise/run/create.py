@@ -24,6 +24,7 @@ from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.resolve import Request, default_folder
 from fromnoise.run.checkpoints import newest_checkpoint
 from fromnoise.run.disk_use import disk_use_of
+from fromnoise.run.distill import obstacle
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import FROM_INIT, FoundRun, Pairs
 from fromnoise.run.initial_weights import InitialWeights, fit, read_initial_weights
@@ -50,7 +51,13 @@ class Begun:
     changes: Pairs | None = None
 
 
-def begin(request: Request, output_dir: Path | None, device: str, folder_kind: type[RunFolder] = RunFolder) -> Begun:
+def begin(
+    request: Request,
+    output_dir: Path | None,
+    device: str,
+    folder_kind: type[RunFolder] = RunFolder,
+    few_steps: bool = False,
+) -> Begun:
     """Make the run folder of `request`, or find it where the same run was begun; see `Run.create`.
 
     folder_kind: `DryRunFolder` to make none.
@@ -75,6 +82,8 @@ def begin(request: Request, output_dir: Path | None, device: str, folder_kind: t
         sampling = () if initial.settings.net.class_conditioning else ("sample.",)
         request = request.with_settings_of(initial.settings, settings, (*FROM_INIT, *sampling))
         settings = request.settings(context, options)
+    if few_steps:
+        _check_few_steps(settings)
     record = new_metadata(settings, images, context)
     if settings.train.train_batch_size > len(images):
         raise UsageError(
@@ -90,6 +99,15 @@ def begin(request: Request, output_dir: Path | None, device: str, folder_kind: t
     weights = _initial(record, settings, initial, request.init) if initial else b""
     folder.create(request.tables(), record, weights)
     return Begun(folder, images, download_seconds)
+
+
+def _check_few_steps(settings: Settings) -> None:
+    """UsageError for a run that could not be distilled."""
+    if found := obstacle(settings, settings.sample):
+        raise UsageError(
+            f"--few_steps distils the run, but this one {found[0]}; leave --few_steps out, or give another --recipe, "
+            "such as default"
+        )
 
 
 def resume(

@@ -48,7 +48,8 @@ def begin_distillation(
     name = source.resolve().name
     _check_source(run)
     model = run.model(checkpoint, weights, **sampling)
-    _check_model(model, run)
+    if found := obstacle(run.settings, model.sampling):
+        raise UsageError(f"{run.path} {found[0]}; {found[1]}")
     content = save({name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()})
     settings = student_settings(run.settings, length)
     origin = {
@@ -81,29 +82,30 @@ def _check_source(run: OpenedRun) -> None:
         )
 
 
-def _check_model(model: TrainedModel, run: OpenedRun) -> None:
-    """UsageError for a network that cannot learn it, and for trajectories that are not a function of their noise."""
-    options, objective, net = model.sampling, run.settings.objective, run.settings.net
-    if build_sampler(options).stochastic:
-        raise UsageError(
-            f"sampler '{options.sampler}' adds noise, but what is distilled has to follow from where it starts; give "
-            "another one and its steps, such as --sampler dpmpp_2m --steps 20"
+def obstacle(settings: Settings, sampling: SampleOptions) -> tuple[str, str] | None:
+    """Why a run with `settings` cannot learn trajectories by `sampling`, and what to do about it; None if it can."""
+    if build_sampler(sampling).stochastic:
+        return (
+            f"samples with '{sampling.sampler}', which adds noise, but what is distilled has to follow from where it "
+            "starts",
+            "give another sampler and its steps, such as --sampler dpmpp_2m --steps 20",
         )
-    if options.guide_checkpoint is not None:
-        raise UsageError(
-            f"{run.path} samples with autoguidance, whose second network the new run would not have; give "
-            "--autoguidance_scale 1 --guide_checkpoint none, or distil another run"
+    if sampling.guide_checkpoint is not None:
+        return (
+            "samples with autoguidance, whose second network the new run would not have",
+            "give --autoguidance_scale 1 --guide_checkpoint none, or distil another run",
         )
-    if objective.prediction == "eps":
-        raise UsageError(
-            f"{run.path} predicts eps, which says nothing about the image where there is only noise, and one step "
-            "begins there; distil a run that was trained with --set objective.prediction=v"
+    if settings.objective.prediction == "eps":
+        return (
+            "predicts eps, which says nothing about the image where there is only noise, and one step begins there",
+            "distil a run that was trained with --set objective.prediction=v",
         )
-    if not net.time_conditioning:
-        raise UsageError(
-            f"{run.path} has a network that is not conditioned on the time, which has to tell it how far to go; distil "
-            "a run of another recipe"
+    if not settings.net.time_conditioning:
+        return (
+            "has a network that is not conditioned on the time, which has to tell it how far to go",
+            "distil a run of another recipe",
         )
+    return None
 
 
 def student_settings(own: Settings, length: Mapping[str, Any]) -> Settings:

@@ -30,6 +30,7 @@ class NewRun(PortableRun):
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
         init: str | Path | None = None,
+        few_steps: bool = False,
     ) -> Self:
         """Begin the run that trains `recipe` on `data`, or open it where it was begun with the same settings.
 
@@ -41,6 +42,7 @@ class NewRun(PortableRun):
                 and those of SCHEDULABLE until it is finished.
             init: a run folder, one of its checkpoints, or a folder for diffusers, whose (averaged) weights a new run
                 starts from. Network, process and objective are those of that model unless `settings` say otherwise.
+            few_steps: refuse what could not be distilled.
 
         Raises:
             DataError, WriteError: for images that cannot be read and a folder that cannot be written.
@@ -54,7 +56,7 @@ class NewRun(PortableRun):
         group, file = join_training(), Path(config_file) if config_file else None
         place, folder = str(init) if init else None, Path(output_dir) if output_dir else None
         request = group.each(lambda: Request.read(source_text(data), recipe, file, settings or {}, place))
-        work = partial(begin, request, folder, device, cls.folder_kind)
+        work = partial(begin, request, folder, device, cls.folder_kind, few_steps)
         return cls._of(begin_together(group, work, request.source, request.facts()), device)
 
     @classmethod

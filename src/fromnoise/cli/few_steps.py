@@ -1,0 +1,38 @@
+"""`train --few_steps`: one command that trains a run and then distils it, within one budget."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fromnoise.cli.distill import BUDGET, show_distilling
+from fromnoise.common.durations import parse_duration
+from fromnoise.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from fromnoise.run import Run
+
+SHARE = 0.25  # of --budget, for the distillation
+
+
+def few_steps_changes(num_processes: int | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The budget that the training has of the one in `changes`; UsageError for many processes, which cannot distil."""
+    if (num_processes or 1) > 1 or os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            "--few_steps distils the run, which one process does; train without --few_steps, and then give the run to "
+            "`fromnoise distill`"
+        )
+    budget = changes.get("train.budget")
+    return {} if budget is None else {"train.budget": f"{(1 - SHARE) * parse_duration(budget):g}s"}
+
+
+def then_distil(trained: Run, began: float, max_time: float | None) -> None:
+    """Distil the run `trained` beside it, and print how long both took since `began`."""
+    from fromnoise.run import Run
+
+    own, now = trained.settings.train.budget, time.monotonic()
+    budget = BUDGET if own is None else f"{SHARE / (1 - SHARE) * parse_duration(own):g}s"
+    distilled = Run.distill(trained.path, budget=budget, device=trained.device)
+    show_distilling(distilled, now, max_time, trained_since=began)
