@@ -78,9 +78,14 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([first, f"|{'---|' * len(heading)}", *others])
 
 
-def keep(stem: Path, found: dict[str, Any], page: str) -> None:
-    """Write `found` to stem.json and `page` to stem.md, and print the page."""
+def write(stem: Path, found: dict[str, Any], page: str) -> None:
+    """Write `found` to stem.json and `page` to stem.md."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     stem.with_suffix(".md").write_text(page, encoding="utf-8")
+
+
+def keep(stem: Path, found: dict[str, Any], page: str) -> None:
+    """`write`, and print the page."""
+    write(stem, found, page)
     print(page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -141,10 +143,24 @@ def _versions() -> dict[str, str]:
     return {"torch": torch.__version__, "fromnoise": fromnoise.__version__}
 
 
+def installed(name: str, environments: Path) -> Path | None:
+    """The Python that has the peer `name`: of its environment where that was made, else this one; None without it."""
+    peer = PEERS[name]
+    python, note = _places(environments / peer.environment)
+    if note.exists() and note.read_text() == str(ENVIRONMENTS[peer.environment]):
+        return python
+    return Path(sys.executable) if importlib.util.find_spec(peer.script) else None
+
+
+def _places(path: Path) -> tuple[Path, Path]:
+    """(the Python of an environment at `path`, the note of what was installed there)."""
+    return path / ("Scripts/python.exe" if os.name == "nt" else "bin/python"), path / "installed.txt"
+
+
 def environment(name: str, folder: Path) -> Path:
     """The Python of the environment `name` below `folder`, made there if it is not, or other packages are asked for."""
     wanted, path = ENVIRONMENTS[name], folder / name
-    python, note = path / ("Scripts/python.exe" if os.name == "nt" else "bin/python"), path / "installed.txt"
+    python, note = _places(path)
     if not note.exists() or note.read_text() != str(wanted):
         print(f"making {path}: {', '.join((*wanted.packages, *wanted.alone))} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(path)], check=True)
@@ -156,17 +172,19 @@ def environment(name: str, folder: Path) -> Path:
     return python
 
 
-def theirs(name: str, train: Path, seconds: float, seed: int, num: int, folder: Path, environments: Path) -> Made:
-    """A peer's script in its environment, on the images in the .npz `train`."""
+def theirs(
+    name: str, python: Path, train: Path, seconds: float, seed: int, num: int, folder: Path, flags: Sequence[str] = ()
+) -> Made:
+    """A peer's script by a Python that has the peer, on the images in the .npz `train`; flags: more of the script's."""
     peer, out = PEERS[name], folder / f"{name}-{seconds:g}-{seed}.npz"
-    command = [str(environment(peer.environment, environments)), "-m", f"peers.{peer.script}"]
+    command = [str(python), "-m", f"peers.{peer.script}"]
     places = (str(HERE.parent / "src"), os.environ.get("PYTHONPATH", ""))
     around = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
     # Once without the clock: the first import of a library reads it from the disk and compiles it.
     subprocess.run([*command, "--help"], cwd=HERE, env=around, check=True, stdout=subprocess.DEVNULL)
     words = ["--train", str(train), "--seconds", f"{seconds:g}", "--seed", str(seed), "--num", str(num)]
     done = subprocess.run(
-        [*command, *words, "--out", str(out), *peer.flags], cwd=HERE, env=around, capture_output=True, text=True
+        [*command, *words, "--out", str(out), *peer.flags, *flags], cwd=HERE, env=around, capture_output=True, text=True
     )
     if done.returncode:
         raise SystemExit(f"{name} ended with {done.returncode}; rows before it are kept:\n{done.stderr[-3000:]}")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, keep, machine
-from contenders import OURS, PEERS, USUAL, Facts, Made, ours, theirs
+from contenders import OURS, PEERS, USUAL, Facts, Made, environment, ours, theirs
 from time_to_quality_page import drawing, key, merged, page
 
 from fromnoise.common.durations import parse_duration
@@ -80,7 +80,8 @@ def measure(
         train = folder / "train.npz"
         if not train.exists():
             np.savez(train, **judge.arrays)
-        made = theirs(name, train, seconds, seed, args.peer_num, folder, args.environments)
+        python = environment(PEERS[name].environment, args.environments)
+        made = theirs(name, python, train, seconds, seed, args.peer_num, folder)
     found = {str(count): judge.evaluation(made, count) for count in sorted(numbers)}
     scores = {count: {**one.metrics.to_json(), "ratio_to_test": one.ratio_to_test} for count, one in found.items()}
     rows = {count: one.reference_rows["test"] for count, one in found.items()}
