@@ -125,12 +125,12 @@ def _trained(recipe: str, data: str, seconds: float, seed: int, path: Path) -> F
     began = time.monotonic()
     if subprocess.run([sys.executable, "-m", "fromnoise", "train", data, *words], stdout=subprocess.DEVNULL).returncode:
         raise SystemExit(f"{recipe} was not trained in {seconds:g} s; see above")
-    ended, run = time.monotonic(), Run(path)
+    ended, now, run = time.monotonic(), time.time(), Run(path)
     lines = [line for line in run.folder.read_metrics() if "step" in line]
     return {
         "images_seen": int(run.checkpoint().name),
         "images_per_second": statistics.median(line["images_per_second"] for line in lines),
-        "train_seconds": round(run.checkpoint().stat().st_mtime - began, 2),
+        "train_seconds": round(ended - (now - run.checkpoint().stat().st_mtime) - began, 2),
         "process_seconds": round(ended - began, 2),
     }
 

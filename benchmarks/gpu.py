@@ -6,9 +6,9 @@
     python benchmarks/gpu.py --device cpu --quick --output_dir trial     # tries the script alone
 
 Parts, in this order: images per second at four sizes beside the card's own matrix multiplications; the seconds to the
-quality that two CPU cores reach in 600; that run in few steps; torch.compile; peers on the same clock. Each part is a
-process of its own with a deadline, at which it is ended; its rows until then are kept. A part for which too little of
-the time is left is left out, and the page says so. Page and JSON are written after every part, as
+quality that two CPU cores reach in 600; that run in few steps, and distilled; torch.compile; peers on the same clock.
+Each part is a process of its own with a deadline, at which it is ended; its rows until then are kept. A part for which
+too little of the time is left is left out, and the page says so. Page and JSON are written after every part, as
 docs/results/gpu-<card>.json and .md. --prepare needs a network; without it peers that are not there are left out.
 """
 
@@ -61,7 +61,8 @@ class Outcome:
 PARTS = (
     Part("speed", 25, 130),
     Part("quality", 60, 250),
-    Part("few_steps", 20, 60),
+    Part("few_steps", 20, 50),
+    Part("distilled", 45, 70),
     Part("compiled", 50, 160),
     Part("peers", 40, 120),
 )

@@ -15,6 +15,7 @@ TITLES = {
     "speed": "Images per second",
     "quality": "Seconds to the quality of a CPU",
     "few_steps": "Few steps",
+    "distilled": "Few steps, distilled",
     "compiled": "torch.compile",
     "peers": "Peers",
 }
@@ -148,7 +149,7 @@ def _few_steps(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> s
     heading = ("steps", "evaluations", "seconds", "images/s", *_SCORES)
     lines = [
         [
-            f"{row['steps']}{' (the recipe)' if row['own'] else ''}",
+            f"{row['steps']}{' (its own)' if row['own'] else ''}",
             str(row["evaluations"]),
             f"{row['seconds']:.2f} s",
             short(row["samples"] / row["seconds"]),
@@ -156,9 +157,10 @@ def _few_steps(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> s
         ]
         for row in rows
     ]
-    return f"The run of {rows[0]['budget']:g} s, by its own sampler, guided where the recipe guides.\n\n" + table(
-        heading, lines
-    )
+    words = f"The run of {rows[0]['budget']:g} s, by its own sampler, guided where the recipe guides."
+    if "distill_seconds" in rows[0]:
+        words = f"The same run after {rows[0]['distill_seconds']:.0f} s of `fromnoise distill`, trajectories included."
+    return f"{words} Seconds are those of a second sampling.\n\n{table(heading, lines)}"
 
 
 def _peers(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> str:
@@ -201,6 +203,7 @@ SECTIONS = {
     "speed": _speed,
     "quality": _quality,
     "few_steps": _few_steps,
+    "distilled": _few_steps,
     "compiled": _compiled,
     "peers": _peers,
 }

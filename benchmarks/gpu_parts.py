@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from contenders import PEERS, Made, environment, installed, ours, theirs
 from gpu_page import cpu_quality
 from stepping import Step, engine, flops_per_image, matmul, random_images, stepper, timed, wait
 
+from fromnoise.common.errors import UsageError
 from fromnoise.data import DataOptions, load, unseen
 from fromnoise.evaluation.reference import build_reference
 from fromnoise.evaluation.scores import quick_scores
@@ -36,7 +39,8 @@ class Extent:
         images: of random ones that are trained on for their speed. settings: over the recipe's, there.
         turn: seconds of a turn, of which there are `turns`.
         data, budgets: what is trained on, and seconds, rising; until one reaches what a CPU does in 600 s.
-        steps: of sampling. peers: names, each with peer_seconds of training, peer_num samples and peer_flags.
+        steps: of sampling, of the run and of the one distilled from it in distill_seconds.
+        peers: names, each with peer_seconds of training, peer_num samples and peer_flags.
     """
 
     sides: tuple[int, ...] = (28, 32, 64, 128)
@@ -47,6 +51,7 @@ class Extent:
     data: str = "mnist"
     budgets: tuple[float, ...] = (15.0, 30.0, 60.0, 120.0)
     steps: tuple[int, ...] = (1, 2, 4)
+    distill_seconds: float = 20.0
     peers: tuple[str, ...] = ("torchcfm", "diffusers", "smalldiffusion")
     peer_seconds: float = 20.0
     peer_num: int = 500
@@ -61,6 +66,7 @@ QUICK = Extent(
     turn=0.05,
     data="digits",
     budgets=(12.0,),
+    distill_seconds=12.0,
     peers=("diffusers",),
     peer_seconds=12.0,
     peer_num=16,
@@ -184,23 +190,45 @@ def quality(job: Job) -> Rows:
 
 
 def few_steps(job: Job) -> Rows:
-    """A row a number of steps, of the longest run that `quality` left: its seconds are those of a second sampling."""
-    from fromnoise.common.errors import UsageError
-    from fromnoise.run import Run
+    """A row a number of steps, of the longest run that `quality` left."""
+    budget = _longest(job)
+    for row in _sampled(job.run(budget), job.extent.steps, Ruler(job.extent.data)):
+        yield {"budget": budget, **row}
 
+
+def distilled(job: Job) -> Rows:
+    """The same of the run that `fromnoise distill` makes of that one, whose seconds stand in every row."""
+    budget, path = _longest(job), job.folder / "distilled"
+    words = [str(job.run(budget)), "--budget", f"{job.extent.distill_seconds:g}s", "--output_dir", str(path)]
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "fromnoise", "distill", *words], stdout=subprocess.DEVNULL, check=True)
+    took = time.monotonic() - began
+    for row in _sampled(path, job.extent.steps, Ruler(job.extent.data)):
+        yield {"budget": budget, "distill_seconds": took, **row}
+
+
+def _longest(job: Job) -> float:
+    """The largest budget of which `quality` left a run."""
     there = [seconds for seconds in job.extent.budgets if (job.run(seconds) / "checkpoints").exists()]
     if not there:
-        raise UsageError("few_steps samples a run that `quality` trained; measure both with --parts quality,few_steps")
-    ruler, run = Ruler(job.extent.data), Run(job.run(max(there)))
+        raise UsageError("there is no run of `quality` to sample; measure it too, with --parts quality,few_steps")
+    return max(there)
+
+
+def _sampled(path: Path, steps: tuple[int, ...], ruler: Ruler) -> Rows:
+    """A row a number of steps, and one of the run's own: seconds of a second sampling, and what it is worth."""
+    from fromnoise.run import Run
+
+    run = Run(path)
     model, own = run.model(), run.settings.sample.steps
-    for steps in sorted({*job.extent.steps, own}):
-        model.sample(ruler.num, steps=steps)  # kernels are chosen, memory is taken
+    for number in sorted({*steps, own}):
+        model.sample(ruler.num, steps=number)  # kernels are chosen, memory is taken
         began = time.monotonic()
-        samples = model.sample(ruler.num, steps=steps)
+        samples = model.sample(ruler.num, steps=number)
         seconds = time.monotonic() - began  # they are in the CPU's memory, so the device is done
         labels = None if samples.labels is None else np.array(samples.labels)
-        about = {"steps": steps, "own": steps == own, "budget": max(there), "evaluations": samples.evaluations}
-        yield {**about, "seconds": seconds, **ruler.measured(Made(samples.images, labels, {}))}
+        about = {"steps": number, "own": number == own, "evaluations": samples.evaluations, "seconds": seconds}
+        yield {**about, **ruler.measured(Made(samples.images, labels, {}))}
 
 
 def peers(job: Job) -> Rows:
@@ -238,6 +266,7 @@ WORK: dict[str, Callable[[Job], Rows]] = {
     "speed": speed,
     "quality": quality,
     "few_steps": few_steps,
+    "distilled": distilled,
     "compiled": compiled,
     "peers": peers,
 }

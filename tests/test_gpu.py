@@ -56,7 +56,7 @@ def test_a_plan_keeps_to_its_time_and_leaves_out_what_does_not_fit(gpu):
     assert begun == names[: len(begun)] and left_out  # every part takes all it may: the last ones do not fit
     assert carried_out(gpu, 20.0, lambda part, allowed: allowed) == ([], names)
     few = carried_out(gpu, 60.0, lambda part, allowed: part.needs)  # a later part may fit where an earlier one does not
-    assert few == (["speed", "few_steps"], ["quality", "compiled", "peers"])
+    assert few == (["speed", "few_steps"], ["quality", "distilled", "compiled", "peers"])
 
 
 def test_a_part_is_ended_at_its_deadline_with_its_children_and_its_rows_are_kept(gpu, tmp_path):
@@ -157,7 +157,15 @@ def test_a_peer_is_found_where_it_was_installed(_benchmarks_importable, tmp_path
 @pytest.mark.slow
 def test_the_whole_path_on_a_cpu(tmp_path):
     """Every part but torch.compile, which needs a compiler and a minute, with tiny networks and times."""
-    words = ["--device", "cpu", "--quick", "--parts", "speed,quality,few_steps,peers", "--output_dir", str(tmp_path)]
+    words = [
+        "--device",
+        "cpu",
+        "--quick",
+        "--parts",
+        "speed,quality,few_steps,distilled,peers",
+        "--output_dir",
+        str(tmp_path),
+    ]
     command = [
         sys.executable,
         str(CHECKOUT / "benchmarks" / "gpu.py"),
@@ -170,14 +178,16 @@ def test_the_whole_path_on_a_cpu(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu-cpu.json", "gpu-cpu.md"]
     made, page = json.loads((tmp_path / "gpu-cpu.json").read_text()), (tmp_path / "gpu-cpu.md").read_text()
     assert {name: outcome["said"] for name, outcome in made["parts"].items()} == dict.fromkeys(
-        ("speed", "quality", "few_steps", "peers"), "done"
+        ("speed", "quality", "few_steps", "distilled", "peers"), "done"
     )
     rows = {name: outcome["rows"] for name, outcome in made["parts"].items()}
     assert [row["side"] for row in rows["speed"]] == [8, 16] and all(row["peak_gflops"] for row in rows["speed"])
+    assert 0 < rows["quality"][0]["train_seconds"] <= rows["quality"][0]["process_seconds"]
     assert rows["quality"][0]["images_seen"] > 0 and rows["quality"][0]["ratio_to_test"] > 0
     assert {1, 2, 4} < {row["steps"] for row in rows["few_steps"]} and [row["own"] for row in rows["few_steps"]].count(
         True
     ) == 1
+    assert {1, 2, 4} <= {row["steps"] for row in rows["distilled"]} and rows["distilled"][0]["evaluations"] == 1
     (peer,) = rows["peers"]
     assert peer["peer"] == "diffusers" and peer["images_seen"] > 0 and peer["frechet_distance"] > 0
     assert "mean nothing" in page and "## torch.compile\n\nNot measured." in page

@@ -186,6 +186,7 @@ def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     command.main(words)
     kept = json.loads((tmp_path / "found.json").read_text())
     (ours,) = kept["rows"]
+    assert 0 < ours["train_seconds"] <= ours["process_seconds"]  # to the checkpoint, and to the end
     assert ours["images_seen"] > 0 and ours["sampled"] == 60 and set(ours["scores"]) == {"40", "60"}
     assert ours["scores"]["40"]["count"] == 40 and ours["scores"]["60"]["frechet_distance"] > 0
     assert (tmp_path / "found.png").stat().st_size > 0
