@@ -112,7 +112,9 @@ class NewRun(PortableRun):
             budget: the time for all of it, making the trajectories included.
             num_images: points of trajectories to learn from, instead of a budget.
             trajectories: how many are made; as many as fit a part of the budget if not given.
-            checkpoint, weights: as for `model`. sampling: how the trajectories are made, else as `source` samples.
+            checkpoint: as for `model`.
+            weights: as for `model`.
+            sampling: how the trajectories are made, else as `source` samples.
 
         Raises:
             UsageError: for a run that is not finished, is distilled already, or cannot be distilled.
