@@ -80,7 +80,7 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
     own = statistics.mean(distances(groups["ours"], count)) if "ours" in groups else None
     lines = [_cells(name, rows, count, own) for name, rows in groups.items()]
     if test:
-        taken, copies = (_share([test[name]]) for name in ("class_accuracy", "copy_rate"))
+        taken, copies = (percent([test[name]]) for name in ("class_accuracy", "copy_rate"))
         line = {"contender": TEST, "Fréchet distance": format_number(test["frechet_distance"]), "class accuracy": taken}
         line |= {"FD / FD(test)": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
@@ -96,27 +96,29 @@ def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> lis
         name,
         ", ".join(str(row["seed"]) for row in rows),
         f"{statistics.mean(row['images_seen'] for row in rows):,.0f}",
-        _spread([row["images_per_second"] for row in rows]),
+        plus_minus([row["images_per_second"] for row in rows]),
         f"{100 * statistics.mean(row['train_seconds'] / row['budget'] for row in rows):.0f} %",
-        _spread(reached),
+        plus_minus(reached),
         format_number(max(reached)),
-        _spread([one["ratio_to_test"] for one in scores if one["ratio_to_test"] is not None]),
+        plus_minus([one["ratio_to_test"] for one in scores if one["ratio_to_test"] is not None]),
         format_number(statistics.mean(reached) / own) if own else "–",
-        _share([one["class_accuracy"] for one in scores]),
-        _share([one["copy_rate"] for one in scores]),
+        percent([one["class_accuracy"] for one in scores]),
+        percent([one["copy_rate"] for one in scores]),
         str(rows[0]["evaluations"]),
         f"{'' if told else 'about '}{statistics.mean(cost):,.0f} s",
     ]
 
 
-def _spread(values: Sequence[float]) -> str:
+def plus_minus(values: Sequence[float]) -> str:
+    """The mean, and the standard deviation of several."""
     if not values:
         return "–"
     deviation = f" ± {format_number(statistics.stdev(values), 2)}" if len(values) > 1 else ""
     return format_number(statistics.mean(values)) + deviation
 
 
-def _share(values: Sequence[float | None]) -> str:
+def percent(values: Sequence[float | None]) -> str:
+    """The mean of the shares that are there."""
     there = [value for value in values if value is not None]
     return f"{100 * statistics.mean(there):.1f} %" if there else "–"
 

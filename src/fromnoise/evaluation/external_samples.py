@@ -11,8 +11,9 @@ from fromnoise.common.progress import report_progress
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
 from fromnoise.evaluation.limits import check_count
-from fromnoise.evaluation.measure import Measured, measure
-from fromnoise.evaluation.reference import embed
+from fromnoise.evaluation.measure import ExternalStatistics, Measured, measure
+from fromnoise.evaluation.reference import Reference, embed
+from fromnoise.evaluation.reference_rows import ReferenceRows
 from fromnoise.evaluation.samples import SampleSet
 from fromnoise.evaluation.scores import check_shape
 from fromnoise.model.shares import in_first, shared
@@ -45,8 +46,23 @@ def evaluate_external(
     shared().same({"the images": f"{samples.fingerprint[:16]} beside {train.fingerprint[:16]}"})
     check_count(len(samples), "samples")
     check_shape(samples.images, train)
-    labels, notes = _labels(samples, train)
     reference, real, external = prepare(train, test, len(samples), spec or EvaluationSpec())
+    return measure_external(samples, reference, real, test, external, file=file, said=said)
+
+
+def measure_external(
+    samples: ArrayData,
+    reference: Reference,
+    real: ReferenceRows | None,
+    test: ArrayData | None,
+    external: ExternalStatistics | None = None,
+    *,
+    file: str | None = None,
+    said: Sequence[str] = (),
+) -> Measured | None:
+    """`evaluate_external` beside real images that `prepare` has prepared for as many samples."""
+    check_shape(samples.images, reference.data)
+    labels, notes = _labels(samples, reference.data)
     report_progress(f"measuring {len(samples):,} samples ...")
     embedded = embed(reference.features, samples.images)
     about = {"file": file or samples.name, "fingerprint": samples.fingerprint[:16]}

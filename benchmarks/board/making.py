@@ -1,0 +1,105 @@
+"""Entries from commands under the clock, or from samples that were made elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from board.clock import trained_and_sampled
+from board.entry import SCHEMA, Entry, hardware_class, id_of
+from board.scorer import Scored, Scorer
+from common import machine
+from stepping import matmul, timed
+
+from fromnoise.common.errors import DataError
+from fromnoise.train.hardware import choose_precision
+
+_SECONDS = 1.0  # of matrix products, before the runs and after them
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every seed is given."""
+
+    command: str
+    sample_command: str | None
+    budget: float
+    num: int
+    folder: Path
+
+
+def device() -> str:
+    """ "cuda" where there is one, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def yardstick() -> float:
+    """GFLOP/s of large matrix products in the type that `auto` trains in here."""
+    where = device()
+    kind = torch.bfloat16 if choose_precision(where).dtype_name == "bfloat16" else torch.float32
+    step, operations = matmul(kind, where)
+    found = timed(step, _SECONDS, where)
+    return round(operations * found["steps"] / found["seconds"] / 1e9, 1)
+
+
+def run_seeds(task: Task, seeds: Sequence[int], scorer: Scorer) -> dict[str, Any]:
+    """Train and sample once a seed; then the parts of an entry that follow: runs, measure, test, machine, hardware."""
+    task.folder.mkdir(parents=True, exist_ok=True)
+    train = scorer.export(task.folder / "train.npz") if "{train}" in task.command else ""
+    before = yardstick()
+    runs: list[dict[str, Any]] = []
+    files: list[Path] = []
+    for seed in seeds:
+        print(f"seed {seed}: {task.budget:g} s of training ...", file=sys.stderr, flush=True)
+        folder = task.folder / f"seed-{seed}"
+        folder.mkdir(exist_ok=True)
+        files.append(folder / "samples.npz")
+        files[-1].unlink(missing_ok=True)  # those of an earlier attempt are not this one's
+        places: dict[str, Any] = {"seconds": f"{task.budget:g}", "seed": seed, "num": task.num, "samples": files[-1]}
+        places |= {"train": train, "folder": folder}
+        runs.append(trained_and_sampled(task.command, task.sample_command, places, task.budget))
+    about = {**machine(device()), "matmul_gflops": [before, yardstick()]}
+    return {**scored_runs(runs, files, scorer), "machine": about, "hardware": hardware_class(about)}
+
+
+def scored_runs(runs: Sequence[Mapping[str, Any]], files: Sequence[Path], scorer: Scorer) -> dict[str, Any]:
+    """runs with their scores, the protocol and the test row; DataError where files differ in number or are alike."""
+    found = []
+    for path in files:
+        print(f"scoring {path} ...", file=sys.stderr, flush=True)
+        found.append(scorer.score(path))
+    alike(found, files)
+    first = found[0]
+    whole = [
+        {**run, "sampled": one.count, "samples": one.sha256, "scores": {str(one.count): one.scores}}
+        for run, one in zip(runs, found, strict=True)
+    ]
+    count = str(first.count)
+    return {"runs": whole, "measure": {count: first.measure}, "test": {count: first.test}}
+
+
+def alike(found: Sequence[Scored], files: Sequence[Path]) -> None:
+    """DataError for files of unlike numbers of samples, and for two that hold the same ones in any order."""
+    if len({one.count for one in found}) > 1:
+        counts = ", ".join(f"{one.count:,}" for one in found)
+        raise DataError(f"the seeds have unlike numbers of samples ({counts}); make as many for each")
+    seen: dict[Any, Path] = {}
+    for one, path in zip(found, files, strict=True):
+        for key in (one.images, f"{one.scores['frechet_distance']:.9g}"):
+            if key in seen:
+                raise DataError(f"{path} and {seen[key]} hold the same samples; each seed needs samples of its own")
+            seen[key] = path
+
+
+def entry_of(name: str, data: Mapping[str, Any], budget: float, made: Mapping[str, Any], **more: Any) -> Entry:
+    """An entry of today from what `run_seeds` found; more: its other parts, over those of a plain result."""
+    plain: dict[str, Any] = {"kind": "result", "about": None, "evidence": [], "answer": None, "claim": "", "notes": []}
+    plain |= {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "clock": "measured"}
+    plain |= {"code": {"address": None, "commit": None}, "command": None, "sample_command": None}
+    content = {"schema": SCHEMA, "name": name, **plain, "data": dict(data), "budget": budget, **made, **more}
+    return Entry(id_of(data["source"], budget, made["hardware"], name), content)
