@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "few-steps")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     import torch
 
     torch.set_num_threads(args.threads)

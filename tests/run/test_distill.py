@@ -82,6 +82,8 @@ def test_it_edits(distilled):
 def test_it_is_diagnosed(distilled):
     found = distilled.diagnose()
     assert {finding.name for finding in found.findings} >= {"denoising", "steps"}
+    assert any(finding.advice for finding in found.findings)  # it has hardly been trained
+    assert not any("guidance" in finding.advice for finding in found.findings)
 
 
 def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fromnoise.common.progress import report_progress
@@ -58,7 +59,8 @@ def diagnose(models: Mapping[str, TrainedModel], weights: str, record: TrainingR
         findings += [images_seen(record), *_of_network(curves, weights, record)]
         measured = curves.to_json()
     sound = not any(finding.level == "error" for finding in findings)
-    findings += _of_samples(model, speed, images, record, sound)
+    found = _of_samples(model, speed, images, record, sound)
+    findings += map(_of_distilled, found) if model.distilled else found
     about = _about(record, weights, model.sampling, len(images.test.images) if measured else 0)
     return Diagnosis(by_severity(findings), measured, about)
 
@@ -92,6 +94,12 @@ def _of_network(curves: DenoisingCurves, weights: str, record: TrainingRecord) -
         yield lag
     yield denoising(curves, record)
     yield overfitting(curves, weights, len(record.images))
+
+
+def _of_distilled(finding: Finding) -> Finding:
+    """`finding` of a distilled model's samples, which neither guidance nor more training helps."""
+    advice = "distil its run again into a new --output_dir, with a longer --budget; or sample with more --steps"
+    return replace(finding, advice=advice) if finding.advice else finding
 
 
 def _of_samples(

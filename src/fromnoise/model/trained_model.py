@@ -79,6 +79,11 @@ class TrainedModel:
         """The same model that samples with `settings`; UsageError for settings that do not go together."""
         options = changed(self.sampling, settings, "sample")
         check_sampling(options, self.process, self.spec)
+        if options.guidance_scale != 1 and self.distilled:
+            raise UsageError(
+                f"guidance_scale is {options.guidance_scale:g}, but this model is distilled, with guidance built in; "
+                "leave it at 1, or distil its run with another one"
+            )
         if options.guidance_scale != 1 and not self.sees_unlabelled:
             raise UsageError(
                 f"guidance_scale is {options.guidance_scale:g}, but this model was trained with label_dropout 0, and "

@@ -60,7 +60,8 @@ def begin_distillation(
         "trajectories": trajectories,
         "sampling": json.loads(json.dumps(asdict(model.sampling))),  # as it will be read: no tuples
     }
-    folder = RunFolder(output_dir or source.resolve().with_name(f"{name}-distilled"))
+    beside = source if source.name not in ("", "..") else source.resolve()  # as short as it was given
+    folder = RunFolder(output_dir or beside.with_name(f"{name}-distilled"))
     if folder.exists() and _is_same(folder, origin, settings):
         return folder
     _write(folder, run, model, settings, origin, content)
