@@ -94,7 +94,12 @@ def rows_of(args: argparse.Namespace, run: Any) -> list[dict[str, Any]]:
         made = Run(args.distilled)
         steps = {str(n): measured(made.model(), args.num, reference, n) for n in (1, 2, 4)}
         found.append(
-            {"variant": f"the verb, {made.settings.train.budget}", "images": made.model().images, **num, "steps": steps}
+            {
+                "variant": f"the verb, {made.settings.train.budget or 'no budget'}",
+                "images": made.model().images,
+                **num,
+                "steps": steps,
+            }
         )
     return found
 
