@@ -92,15 +92,9 @@ def rows_of(args: argparse.Namespace, run: Any) -> list[dict[str, Any]]:
         found.append({**about, **num, "steps": steps})
     if args.distilled:
         made = Run(args.distilled)
+        words, images = f"the verb, {made.settings.train.budget or 'no budget'}", made.model().images
         steps = {str(n): measured(made.model(), args.num, reference, n) for n in (1, 2, 4)}
-        found.append(
-            {
-                "variant": f"the verb, {made.settings.train.budget or 'no budget'}",
-                "images": made.model().images,
-                **num,
-                "steps": steps,
-            }
-        )
+        found.append({"variant": words, "images": images, **num, "steps": steps})
     return found
 
 
