@@ -39,6 +39,9 @@ class DataOptions:
     channels: int | None = option(
         None, "1 (grey), 3 (RGB) or 4 (RGBA) for all images; if not given, found from the files", least=1, most=4
     )
+    conditions: str | None = option(
+        None, "numbers to condition on: columns of metadata.csv or keys of an .npz, such as slant,thickness"
+    )
     store: Literal["auto", "always", "never"] = option(
         "auto",
         "keep decoded images on the disk, not in memory: where they take more than half of what is free (auto)",
@@ -63,6 +66,7 @@ class DataSettings(TypedDict, total=False):
     splits: Literal["auto", "folders", "none"]
     range: str
     channels: int | None
+    conditions: str | None
     store: Literal["auto", "always", "never"]
 
 
@@ -113,7 +117,7 @@ class ObjectiveOptions:
     time_sampling: Literal["uniform", "stratified", "logit_normal", "logit_normal_high", "log_normal", "discrete"] = (
         option("logit_normal", "the distribution of training times")
     )
-    label_dropout: float = option(0.1, "share of images shown without their class", least=0, most=1)
+    label_dropout: float = option(0.1, "share of images shown without their class and numbers", least=0, most=1)
     sigma_data: float | None = option(
         None, "standard deviation of the data; measured if not given", least=1e-6, most=1e6
     )
@@ -298,7 +302,10 @@ SCHEDULABLE = {  # holds from there on, and is written down in config.json
     ),
 }
 STRUCTURAL = {  # another value is another run
-    "data": ("resolution", "center_crop", "random_flip", "holdout", "classes", "splits", "range", "channels"),
+    "data": (
+        *("resolution", "center_crop", "random_flip", "holdout", "classes", "splits", "range", "channels"),
+        "conditions",
+    ),
     "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention", "unet2d"),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
     "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fromnoise.data.stores import StoreInfo
 
 _LISTED = 12
-INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop"}
+INSPECT_FLAGS = {"resolution": "data.resolution", "center_crop": "data.center_crop", "conditions": "data.conditions"}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,6 +45,7 @@ def _add_reading_flags(parser: Parser, resolution: str) -> None:
     """Add those on how images are read."""
     parser.flag("resolution", metavar="N|HxW", help=resolution)
     parser.switch("center_crop", "crop the centre to the wanted shape (--no_center_crop: squeeze)")
+    parser.flag("conditions", metavar="NAMES", help="numbers beside the images to read too, such as slant,thickness")
     parser.flag(
         "set", action="append", metavar="NAME=VALUE", help="any other setting of data, such as data.range=0-4095"
     )
@@ -131,6 +132,9 @@ def inspection_lines(found: Inspection) -> Iterator[str]:
     yield f"stored as: {_counts(found.modes)}; sizes: {_counts(found.sizes)}"
     if found.classes:
         yield f"classes: {_counts(found.classes)}"
+    for name, one in found.conditions.items():
+        missing = f", not known of {one['missing']:,}" if one["missing"] else ""
+        yield f"{name}: {one['least']:.4g} to {one['most']:.4g}, mean {one['mean']:.4g}, std {one['std']:.4g}{missing}"
     for number, channel in enumerate(found.channels):
         yield f"channel {number}: {channel.min}..{channel.max}, mean {channel.mean:.1f}, std {channel.std:.1f}"
     yield from (*found.notes, *(f"cannot be read: {name}" for name in found.bad[:_LISTED]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from fromnoise.cli.conditions import add_condition_flag, fixed_conditions
 from fromnoise.cli.flags import add_model_flags, model_arguments, parse_seeds, positive
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError
@@ -64,6 +65,7 @@ def add_arguments(parser: Parser) -> None:
 def _add_common(parser: Parser) -> None:
     """The flags that all actions take."""
     parser.flag("label", "class", dest="label", metavar="CLASS", help="the class (default: a training image's own)")
+    add_condition_flag(parser)
     parser.flag("out", metavar="PATH", help="a .png (its steps go beside it), a .gif of the steps, or a folder of PNGs")
     add_model_flags(parser)
 
@@ -96,13 +98,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _edit(editor: Editor, args: argparse.Namespace, num: int, seeds: list[int] | None) -> Edit:
     """The result of the action."""
+    on: dict[str, Any] = {"label": args.label, "conditions": fixed_conditions(args.condition)}
     if args.action == "inpaint":
-        return editor.inpaint(args.image, args.mask, num, seeds=seeds, resample=args.resample, label=args.label)
+        return editor.inpaint(args.image, args.mask, num, seeds=seeds, resample=args.resample, **on)
     if args.action == "img2img":
-        return editor.img2img(args.image, args.strength, num, seeds=seeds, label=args.label)
+        return editor.img2img(args.image, args.strength, num, seeds=seeds, **on)
     if args.action == "interpolate":
-        return editor.interpolate(seeds=seeds, images=args.images, num=num, label=args.label)
-    return editor.invert(args.image, label=args.label)
+        return editor.interpolate(seeds=seeds, images=args.images, num=num, **on)
+    return editor.invert(args.image, **on)
 
 
 def _name(args: argparse.Namespace, seeds: list[int]) -> str:

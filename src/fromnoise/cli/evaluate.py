@@ -170,11 +170,13 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any], group: Group) -> 
 def _print(evaluation: Evaluation, json_to: str | None) -> None:
     """The table, the verdict and the notes, or the JSON."""
     from fromnoise.common.text import columns
-    from fromnoise.evaluation.summary import evaluation_table, extended_table, protocol_line, verdict
+    from fromnoise.evaluation.summary import conditions_table, evaluation_table, extended_table, protocol_line, verdict
 
     if write_json(json_to, evaluation.to_json()):
         return
     print(columns(evaluation_table(evaluation)))
+    if evaluation.conditions:
+        print(columns(conditions_table(evaluation.conditions)))
     if evaluation.extended:
         print(columns(extended_table(evaluation.extended)))
     print(protocol_line(evaluation))

@@ -26,6 +26,7 @@ TRAIN_FLAGS = {
     "random_flip": "data.random_flip",
     "holdout": "data.holdout",
     "on_bad_image": "data.on_bad_image",
+    "conditions": "data.conditions",
     "train_batch_size": "train.train_batch_size",
     "gradient_accumulation_steps": "train.gradient_accumulation_steps",
     "learning_rate": "train.learning_rate",

@@ -16,8 +16,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A number that images are conditioned on beside their class, such as slant, and its values in the training images.
+
+    mean, std: by which a network sees it standardised. least, most: the range that was trained.
+    """
+
+    name: str
+    mean: float
+    std: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
 class ImageSpec:
-    """Shape, classes and float range of a set of images; kept in the run's config.json.
+    """Shape, classes, conditions and float range of a set of images; kept in the run's config.json.
 
     channels: 1 (grey), 3 (RGB) or 4 (RGBA). classes: their names in label order, empty without labels.
     """
@@ -28,6 +42,7 @@ class ImageSpec:
     classes: tuple[str, ...] = ()
     low: float = -1.0
     high: float = 1.0
+    conditions: tuple[Condition, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -38,6 +53,11 @@ class ImageSpec:
     def null_label(self) -> int:
         """The label that means "no class": one past the last."""
         return len(self.classes)
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether there is anything beside the time that a network can be conditioned on."""
+        return bool(self.classes or self.conditions)
 
     def encode(self, images: Tensor) -> Tensor:
         """uint8 (B, C, H, W) to float32 in [low, high]."""
@@ -50,14 +70,19 @@ class ImageSpec:
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, the inverse of `from_json`."""
-        return asdict(self)
+        plain = asdict(self)
+        if not self.conditions:
+            del plain["conditions"]  # which earlier versions do not know
+        return plain
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> ImageSpec:
         """The spec that `to_json` described."""
-        return ImageSpec(**{**fields, "classes": tuple(fields["classes"])})
+        conditions = tuple(Condition(**one) for one in fields.get("conditions", ()))
+        return ImageSpec(**{**fields, "classes": tuple(fields["classes"]), "conditions": conditions})
 
     def __str__(self) -> str:
         kind = {1: "grey", 3: "RGB", 4: "RGBA"}.get(self.channels, f"{self.channels}-channel")
         classes = f", {len(self.classes)} classes" if self.classes else ", no classes"
-        return f"{self.height}x{self.width} {kind}{classes}"
+        numbers = f", conditions {', '.join(one.name for one in self.conditions)}" if self.conditions else ""
+        return f"{self.height}x{self.width} {kind}{classes}{numbers}"

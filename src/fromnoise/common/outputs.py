@@ -9,6 +9,7 @@ from pathlib import Path
 from fromnoise.common.errors import UsageError, WriteError
 
 SAMPLE_KINDS = (".png", ".gif", ".npz")
+FILM_KINDS = (".png", ".gif", ".npz")  # not a folder
 EDIT_KINDS = (".png", ".gif")
 
 

@@ -19,6 +19,7 @@ from fromnoise.common.progress import progress
 from fromnoise.common.text import count, hw, printable, some
 from fromnoise.common.threads import THREADS
 from fromnoise.data.area import Area, Memory
+from fromnoise.data.conditions import Numbers
 from fromnoise.data.decode import BadImage, DecodedImage, decode, peek, pillow_guard
 from fromnoise.data.in_flight import InFlight
 from fromnoise.data.metadata import JPEG
@@ -70,10 +71,11 @@ def read_items(
     options: DataOptions,
     notes: tuple[str, ...] = (),
     area: Area | None = None,
+    conditions: Numbers | None = None,
 ) -> SourceImages:
     """All items decoded to one shape; DataError for one that cannot be, unless bad ones are to be skipped.
 
-    area: where the pixels go; memory if not given.
+    area: where the pixels go; memory if not given. conditions: numbers of each item.
     """
     reading = _Reading(where, items, options, area or Memory())
     with pillow_guard():
@@ -93,8 +95,9 @@ def read_items(
         _check_classes(where, every, chosen, classes)
     said = notes + resizing + converted + left_out(lost)
     read_as = str(values) if values else "full"
+    numbers = {name: values[reading.good] for name, values in (conditions or {}).items()}
     return SourceImages(
-        images, chosen, tuple(map(printable, classes)), said, stack.modes, reading.shapes, lost, read_as
+        images, chosen, tuple(map(printable, classes)), said, stack.modes, reading.shapes, lost, read_as, numbers
     )
 
 

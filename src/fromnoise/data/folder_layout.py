@@ -19,6 +19,7 @@ from itertools import pairwise
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import count, printable, some
+from fromnoise.data.conditions import Numbers, condition_names, read_conditions
 from fromnoise.data.file_tree import Entry, Tree
 from fromnoise.data.label_files import Labels, labels_of, ordered, read_labels
 from fromnoise.data.split_layout import split_parts
@@ -31,12 +32,16 @@ _MOST_HINTED = 100
 
 @dataclass(frozen=True)
 class Split:
-    """The files of one split, in order, and for each its class (a position among `classes`) where it has one."""
+    """The files of one split, in order, and for each its class (a position among `classes`) where it has one.
+
+    conditions: the numbers that `data.conditions` names.
+    """
 
     entries: tuple[Entry, ...]
     labels: tuple[int, ...] | None
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    conditions: Numbers
 
 
 def arrange(tree: Tree, name: str, options: DataOptions) -> dict[str, Split]:
@@ -49,6 +54,7 @@ def arrange(tree: Tree, name: str, options: DataOptions) -> dict[str, Split]:
     if not any(entry.full in labels for part in parts.values() for entry in part.entries):
         labels = {}
     notes = (*tree.notes, *notes, *said)
+    wanted = condition_names(options.conditions)
     found: dict[str, Split] = {}
     for split, part in parts.items():
         if not part.entries:
@@ -62,7 +68,8 @@ def arrange(tree: Tree, name: str, options: DataOptions) -> dict[str, Split]:
                 said += (f"the {split} images are in no class folders, so they have no classes",)
         places = {folder: place for place, folder in enumerate(classes)}
         numbers = tuple(places[own] for own in names) if classes and names else None
-        found[split] = Split(part.entries, numbers, classes, (*notes, *said))
+        conditions = read_conditions(tree, part.entries, wanted, name) if wanted else {}
+        found[split] = Split(part.entries, numbers, classes, (*notes, *said), conditions)
     return found
 
 

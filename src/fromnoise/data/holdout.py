@@ -50,10 +50,10 @@ def divided(data: ArrayData, share: float) -> ArrayData:
     mask[chosen] = True
     notes = (*data.notes, note(len(chosen), len(data)))
     kept, apart = _parted(data.images, mask) if isinstance(data.images, Tensor) else data.images.parted(mask)
-    labels = None if data.labels is None else data.labels[~mask]
-    held_labels = None if data.labels is None else data.labels[mask]
-    held_out = replace(data, split="test", images=apart, labels=held_labels, notes=notes)
-    return replace(data, images=kept, labels=labels, notes=notes, held_out=held_out)
+    labels, conditions = data.beside(mask)
+    held_out = replace(data, split="test", images=apart, labels=labels, conditions=conditions, notes=notes)
+    labels, conditions = data.beside(~mask)
+    return replace(data, images=kept, labels=labels, conditions=conditions, notes=notes, held_out=held_out)
 
 
 def note(held_out: int, number: int) -> Note:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import joined
 from fromnoise.data.remembered import remembered
 from fromnoise.data.rows import Pixels, Rows, take
 
@@ -25,7 +26,10 @@ class ImageData(Protocol):
     def __len__(self) -> int: ...
 
     def fetch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """uint8 images (B, C, H, W) and int64 labels (B,), or None where the data has no labels."""
+        """uint8 images (B, C, H, W), and what a network is conditioned on, as in `fromnoise.common.labels`.
+
+        That is None where the data has neither labels nor conditions.
+        """
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class ArrayData:
     images: uint8 (N, C, H, W). labels: int64 (N,) or None. notes: sentences about what was found and converted,
     for the terminal and the report. held_out: what was kept out of these by `data.holdout`, None where nothing was.
     range: the stored values that were read as black and white, such as "0-4095", or "full".
+    conditions: float32 (N, K), the numbers that `data.conditions` names, NaN where one is missing; None without any.
     """
 
     name: str
@@ -45,33 +50,39 @@ class ArrayData:
     notes: tuple[str, ...] = field(default=())
     held_out: ArrayData | None = field(default=None, repr=False)
     range: str = "full"
+    conditions: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def fetch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The images and labels at `indices` (B,)."""
+        """The images at `indices` (B,), and what a network is conditioned on, as in `fromnoise.common.labels`."""
         indices = indices.to(self.images.device)
         images = self.images[indices] if isinstance(self.images, Rows) else take(self.images, indices)
-        return images, None if self.labels is None else self.labels[indices]
+        return images, joined(*self.beside(indices))
 
     def subset(self, indices: Tensor) -> ArrayData:
         """The images at `indices` (B,) alone."""
-        if isinstance(self.images, Rows):
-            labels = None if self.labels is None else self.labels[indices]
-            return ArrayData(self.name, self.split, self.images.select(indices), labels, self.spec)
-        images, labels = self.fetch(indices)
-        return ArrayData(self.name, self.split, images, labels, self.spec)
+        labels, conditions = self.beside(indices)
+        images = self.images.select(indices) if isinstance(self.images, Rows) else take(self.images, indices)
+        return ArrayData(self.name, self.split, images, labels, self.spec, conditions=conditions)
 
     def to(self, device: str) -> ArrayData:
         """The same images resident on `device`, where a batch is one look-up."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return replace(self, images=self.images.to(device), labels=labels)
+        labels, conditions = (None if one is None else one.to(device) for one in (self.labels, self.conditions))
+        return replace(self, images=self.images.to(device), labels=labels, conditions=conditions)
+
+    def beside(self, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Labels and conditions of the images that `rows` selects."""
+        return tuple(None if one is None else one[rows] for one in (self.labels, self.conditions))  # type: ignore[return-value]
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels and labels: equal only for the same images in the same order."""
+        """SHA-256 over shape, pixels, labels and conditions: equal only for the same images in the same order."""
         labels = b"" if self.labels is None else self.labels.contiguous().numpy().tobytes()
+        if self.conditions is not None:
+            names = ",".join(one.name for one in self.spec.conditions)
+            labels += names.encode() + self.conditions.contiguous().numpy().tobytes()
 
         def digested() -> str:
             digest = hashlib.sha256(repr((tuple(self.images.shape), self.spec.classes)).encode())

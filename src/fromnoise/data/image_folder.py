@@ -41,7 +41,9 @@ class ImageFolder:
                 raise no_split(self.name, split, tuple(found), "put its images under test/, beside train/")
             part = found[split]
             notes = part.notes + left_aside(tree.ignored)
-            return read_items(self._where, part.entries, part.labels, part.classes, options, notes, area)
+            return read_items(
+                self._where, part.entries, part.labels, part.classes, options, notes, area, part.conditions
+            )
 
     def state(self) -> str:
         """By the sizes and times of its files."""

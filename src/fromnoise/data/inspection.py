@@ -6,7 +6,7 @@ function and this file share their name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -40,10 +40,10 @@ class Channel:
 class Inspection:
     """What `inspect` found. All but `counts` is about the training images, those held out of them included.
 
-    counts: images per split. modes: files per stored mode (Pillow's names). sizes: files per HEIGHTxWIDTH as
-    stored. classes: images per class. bad: files that cannot be read, with the reason, over all splits. range:
-    the stored values read as black and white, or "full". sample: uint8 (n, C, H, W), at most 64 images drawn by a
-    fixed seed, and their labels.
+    counts: images per split. modes: files per stored mode (Pillow's names). sizes: files per HEIGHTxWIDTH as stored.
+    classes: images per class. conditions: by name, least, most, mean and std of the known numbers, and how many are
+    missing. bad: files that cannot be read, with the reason, over all splits. range: the stored values read as black
+    and white, or "full". sample: uint8 (n, C, H, W), at most 64 images drawn by a fixed seed, and their labels.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Inspection:
     modes: dict[str, int]
     sizes: dict[str, int]
     classes: dict[str, int]
+    conditions: dict[str, dict[str, float]]
     channels: tuple[Channel, ...]
     bad: tuple[str, ...]
     fingerprint: str
@@ -78,7 +79,7 @@ def inspect(options: DataOptions) -> Inspection:
     options = replace(options, on_bad_image="skip")
     source = open_source(options)
     found = source.read("train", options)
-    data = as_data(found, source.name, "train")
+    data = as_data(found, source.name, "train", options)
     counts, bad = {"train": len(data)}, found.bad
     for split in source.splits():
         if split != "train":
@@ -100,6 +101,7 @@ def inspect(options: DataOptions) -> Inspection:
         modes=_by_number(found.modes),
         sizes=_by_number(found.sizes),
         classes=dict(zip(data.spec.classes, data.label_counts.tolist())),
+        conditions=_conditions(data),
         channels=channel_values(data.images),
         bad=bad,
         fingerprint=data.fingerprint,
@@ -113,7 +115,8 @@ def inspect(options: DataOptions) -> Inspection:
 def sample_grid(data: ArrayData, number: int = _SHOWN) -> tuple[Tensor, Tensor | None]:
     """`number` images (or all, if there are fewer) and their labels: the first of a fixed shuffle."""
     order = torch.randperm(len(data), generator=generator(0, "inspect"))
-    return data.fetch(order[:number])
+    some = data.subset(order[:number])
+    return some.images[:], some.labels
 
 
 def channel_values(images: Pixels) -> tuple[Channel, ...]:
@@ -134,6 +137,14 @@ def _channel(histogram: Tensor) -> Channel:
     std = (weights * (levels - mean) ** 2).sum().sqrt()
     present = histogram.nonzero().flatten()
     return Channel(int(present[0]), int(present[-1]), float(mean), float(std))
+
+
+def _conditions(data: ArrayData) -> dict[str, dict[str, float]]:
+    if data.conditions is None:
+        return {}
+    missing = data.conditions.isnan().sum(0).tolist()
+    rows = [asdict(one) | {"missing": number} for one, number in zip(data.spec.conditions, missing, strict=True)]
+    return {row.pop("name"): row for row in rows}
 
 
 def _counted(source: Source, split: str, options: DataOptions) -> tuple[int, tuple[str, ...]]:

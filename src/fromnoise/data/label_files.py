@@ -27,6 +27,8 @@ _NAMED = 5
 
 Path = tuple[str, ...]
 Labels = dict[Path, str | None]
+Row = Mapping[str, Any]
+Table = tuple[Sequence[Row], list[str]]  # and the names of its columns
 Rows = Iterator[tuple[Any, Any]] | None  # None: the images have no classes
 
 
@@ -95,7 +97,16 @@ def _dataset_json(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
     return iter(pairs), ()
 
 
-def _metadata_jsonl(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
+def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row]]]:
+    """The rows of each metadata.jsonl and metadata.csv by the path of their image; DataError for a damaged file."""
+    for entry in tree.label_files:
+        if entry.full[-1] in _TABLES:
+            rows, names = _TABLES[entry.full[-1]](entry, where)
+            if "file_name" in names:
+                yield entry, {_joined(entry.full[:-1], row.get("file_name")): row for row in rows}
+
+
+def _jsonl(entry: Entry, where: str) -> Table:
     rows = []
     for number, line in enumerate(_text(entry, where).splitlines(), start=1):
         if not line.strip():
@@ -107,22 +118,21 @@ def _metadata_jsonl(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
         if not isinstance(row, dict):
             raise _damaged(entry, where, f"has no object in line {number}; fix or remove it")
         rows.append(row)
-    return _columns(entry, rows, list(dict.fromkeys(key for row in rows for key in row)), where)
+    return rows, list(dict.fromkeys(key for row in rows for key in row))
 
 
-def _metadata_csv(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
+def _csv(entry: Entry, where: str) -> Table:
     reader = csv.DictReader(io.StringIO(_text(entry, where), newline=""), strict=True)
     try:
         rows = list(reader)
     except csv.Error as error:
         raise _damaged(entry, where, f"is not a table ({error}); fix or remove it") from error
-    return _columns(entry, rows, list(reader.fieldnames or ()), where)
+    return rows, list(reader.fieldnames or ())
 
 
-def _columns(
-    entry: Entry, rows: Sequence[Mapping[str, Any]], names: list[str], where: str
-) -> tuple[Rows, tuple[str, ...]]:
+def _metadata(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
     """The pairs of file and label in a table, none where it has no such columns."""
+    rows, names = _TABLES[entry.full[-1]](entry, where)
     label = next((name for name in LABEL_COLUMNS if name in names), None)
     if "file_name" not in names or label is None:
         lacks = "file_name" if "file_name" not in names else "label"
@@ -133,9 +143,10 @@ def _columns(
 
 _KINDS: dict[str, Callable[[Entry, str], tuple[Rows, tuple[str, ...]]]] = {
     "dataset.json": _dataset_json,
-    "metadata.jsonl": _metadata_jsonl,
-    "metadata.csv": _metadata_csv,
+    "metadata.jsonl": _metadata,
+    "metadata.csv": _metadata,
 }
+_TABLES: dict[str, Callable[[Entry, str], Table]] = {"metadata.jsonl": _jsonl, "metadata.csv": _csv}
 
 
 def _class(value: Any, entry: Entry, where: str) -> str | None:

@@ -21,6 +21,7 @@ from fromnoise.common.text import count, printable
 from fromnoise.data.area import Area
 from fromnoise.data.channels import check_channels
 from fromnoise.data.cifar import Cifar
+from fromnoise.data.conditions import as_tensor, condition_names, conditions_of
 from fromnoise.data.digits import Digits
 from fromnoise.data.download import obtain
 from fromnoise.data.formats import is_readable, unread_pictures
@@ -86,16 +87,16 @@ def source_text(source: str | os.PathLike[str]) -> str:
 def _loaded(options: DataOptions, split: SplitName) -> ArrayData:
     found = open_source(options)
     if options.holdout and "test" not in found.splits():
-        train = divided(as_data(found.read("train", options), found.name, "train"), options.holdout)
+        train = divided(as_data(found.read("train", options), found.name, "train", options), options.holdout)
         part = {"train": train, "test": train.held_out}.get(split)
         if part is not None:
             return part
-    data = as_data(found.read(split, options), found.name, split)
+    data = as_data(found.read(split, options), found.name, split, options)
     if split == "test" and data.range != "full" and options.range == "auto":
         # Both splits are read alike: the range is that of the images to train on.
         values = found.read("train", options).range
         if values != data.range:
-            return as_data(found.read(split, replace(options, range=values)), found.name, split)
+            return as_data(found.read(split, replace(options, range=values)), found.name, split, options)
     return data
 
 
@@ -114,6 +115,8 @@ def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
             f"{train.name} has {train.spec} to train on, but its test split has {test.spec}; give both the same kind "
             "of images and the same classes"
         )
+    if test.labels is None and train.labels is not None:
+        return replace(test, conditions=None)  # a network that knows classes never saw numbers without one
     return test
 
 
@@ -128,8 +131,8 @@ def describe(data: ArrayData) -> str:
     return f"{data.name}{part}: {count(len(data), 'image')}, {data.spec}"
 
 
-def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
-    """A SourceImages as tensors; DataError for fewer than two images to train on."""
+def as_data(found: SourceImages, name: str, split: str, options: DataOptions) -> ArrayData:
+    """A SourceImages as tensors; DataError for fewer than two images to train on, or without `data.conditions`."""
     import torch
 
     from fromnoise.data.rows import Rows
@@ -144,8 +147,11 @@ def as_data(found: SourceImages, name: str, split: str) -> ArrayData:
     else:
         images = torch.from_numpy(channels_first(found.images))
     labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
-    spec = ImageSpec(channels, height, width, found.classes if labels is not None else ())
-    return ArrayData(name, split, images, labels, spec, found.notes, range=found.range)
+    names = condition_names(options.conditions)
+    numbers = as_tensor(found.conditions, names, name)
+    conditions = () if numbers is None or split != "train" else conditions_of(numbers, names, name)
+    spec = ImageSpec(channels, height, width, found.classes if labels is not None else (), conditions=conditions)
+    return ArrayData(name, split, images, labels, spec, found.notes, range=found.range, conditions=numbers)
 
 
 def open_source(options: DataOptions) -> Source:
@@ -166,6 +172,7 @@ def plain_source(options: DataOptions) -> Source:
         parse_resolution(options.resolution)  # a bad setting is said before anything is downloaded
     parse_range(options.range)
     check_channels(options.channels)
+    condition_names(options.conditions)
     name = options.source
     if name in DATASETS:
         found = _named(name, DATASETS[name])

@@ -11,6 +11,8 @@ import math
 import shutil
 import zipfile
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.text import printable, some
 from fromnoise.data.area import Area, Memory
 from fromnoise.data.array_images import NotImages, as_images
+from fromnoise.data.conditions import Numbers, condition_names
 from fromnoise.data.idx import MOST_PACKED
-from fromnoise.data.npz_keys import NAMES, Keys, find_keys
+from fromnoise.data.npz_keys import NAMES, Keys, find_keys, find_numbers
 from fromnoise.data.source import SourceImages, from_arrays, named_values, no_split, positions
 from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
@@ -52,14 +55,17 @@ class Npz:
                 raise no_split(
                     self.name, split, tuple(known), "save it under the keys x_test and y_test beside x_train"
                 )
+            keys, wanted = known[split], condition_names(options.conditions)
+            used = {name for one in known.values() for name in find_numbers(aside, one.images, wanted).values()}
+            aside = [name for name in aside if name not in used]
             notes = (f"arrays left aside: {some([printable(name) for name in aside])}",) if aside else ()
-            keys = known[split]
             images, said = self._images(archive, keys.images, options, area or Memory())
-            if keys.labels is None or options.classes == "none":
-                return from_arrays(images, None, (), options, notes + said, area)
-            labels = self._labels(archive, keys.labels, len(images))
-            numbers, classes = self._named(archive, labels, known["train"])
-        return from_arrays(images, numbers, classes, options, notes + said, area)
+            numbers = self._numbers(archive, keys, split, wanted, len(images))
+            labels: NDArray[np.int64] | None = None
+            classes: tuple[str, ...] = ()
+            if keys.labels is not None and options.classes != "none":
+                labels, classes = self._named(archive, self._labels(archive, keys.labels, len(images)), known["train"])
+        return replace(from_arrays(images, labels, classes, options, notes + said, area), conditions=numbers)
 
     def state(self) -> str:
         """By the sizes and times of its files."""
@@ -128,6 +134,30 @@ class Npz:
                 "leave labels out by --set data.classes=none"
             )
         return labels.astype(np.int64) if whole else labels.astype(np.str_)
+
+    def _numbers(self, archive: Any, keys: Keys, split: str, wanted: Sequence[str], number: int) -> Numbers:
+        """The numbers that images are conditioned on; of other splits than train they may be missing."""
+        found = find_numbers(archive.files, keys.images, wanted)
+        if split == "train" and (missing := [one for one in wanted if one not in found]):
+            names = some([printable(name) for name in archive.files])
+            raise DataError(
+                f"{printable(str(self._path))} holds {names}, but no key {printable(missing[0])}; add it, or name "
+                "another with --conditions"
+            )
+        return {
+            one: self._number(archive, found[one], number) if one in found else np.full(number, np.nan, np.float32)
+            for one in wanted
+        }
+
+    def _number(self, archive: Any, key: str, number: int) -> NDArray[np.float32]:
+        stored = self._array(archive, key)
+        values = stored[:, 0] if stored.ndim == 2 and stored.shape[1] == 1 else stored
+        if values.shape != (number,) or values.dtype.kind not in "buif" or np.isinf(values.astype(np.float32)).any():
+            raise self._wrong(
+                f"has {printable(key)} of type {stored.dtype} and shape {stored.shape}, but a condition is one finite "
+                f"number (or NaN where it is not known) for each of {number:,} images"
+            )
+        return values.astype(np.float32)
 
     def _named(self, archive: Any, labels: NDArray[Any], train: Keys) -> tuple[NDArray[np.int64], tuple[str, ...]]:
         """Labels and class names: from `classes`, else the labels that occur in the train split."""

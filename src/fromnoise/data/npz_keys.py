@@ -46,6 +46,14 @@ def find_keys(names: Sequence[str]) -> tuple[dict[str, Keys], list[str]]:
     return found, [name for name in names if name not in used and name not in _BESIDE]
 
 
+def find_numbers(names: Sequence[str], images: str, wanted: Sequence[str]) -> dict[str, str]:
+    """The array of each of the `wanted` numbers that goes with `images`: slant with x_train, slant_test with x_test."""
+    role = _parsed(images)[0]
+    own = {plain: name for name in names for split, plain in [_parsed(name)] if split == role}
+    plain = {one: _parsed(one)[1] for one in wanted}
+    return {one: own[plain[one]] for one in wanted if plain[one] in own}
+
+
 def _parsed(name: str) -> tuple[str, str]:
     """(split, the name without it): ("train", "x") for x_train, X_TRAIN and train-x; train for names without one."""
     words = re.split(r"[_\-. ]", name.lower())

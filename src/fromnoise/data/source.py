@@ -25,7 +25,7 @@ class SourceImages:
     images: uint8 (N, H, W, C), already of one shape; in memory, or mapped from a file that is only to be read. labels:
     int64 (N,) or None. modes and sizes count the files as they were, by Pillow's mode names and HEIGHTxWIDTH. bad:
     files left out, each with its reason. range: the stored values that were read as black and white, such as "0-4095",
-    or "full".
+    or "full". conditions: numbers that were asked for, float32 (N,) by name, NaN where one is missing.
     """
 
     images: NDArray[np.uint8]
@@ -36,6 +36,7 @@ class SourceImages:
     sizes: Mapping[str, int] = field(default_factory=dict)
     bad: tuple[str, ...] = ()
     range: str = "full"
+    conditions: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 store.json        shape, classes, notes, digests, and the SHA-256 of all of that
 pixels-C.u8       uint8 (N, C, H, W)
 labels.i8         int64 (N,), little-endian, where there are labels
+conditions.f4     float32 (K, N), little-endian, where there are conditions
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fromnoise.data.remembered import remembered
 from fromnoise.data.source import MODES, SourceImages
 from fromnoise.data.store_area import JOURNAL, Folder
 
-MANIFEST, LABELS = "store.json", "labels.i8"
+MANIFEST, LABELS, CONDITIONS = "store.json", "labels.i8", "conditions.f4"
 _FORMAT = 1
 _LARGEST = 2**14  # pixels of a side
 
@@ -39,11 +40,12 @@ def write_split(area: Folder, found: SourceImages, planes: bool) -> None:
 
     planes: see `_view`.
     """
-    labels = None
-    if found.labels is not None:
-        content = found.labels.astype("<i8").tobytes()
-        labels = hashlib.sha256(content).hexdigest()
-        write_through(area.folder / LABELS, content)
+    labels = None if found.labels is None else _write(area.folder / LABELS, found.labels.astype("<i8").tobytes())
+    conditions = {}
+    if found.conditions:
+        content = np.stack(list(found.conditions.values())).astype("<f4").tobytes()
+        digest = _write(area.folder / CONDITIONS, content)
+        conditions = {"conditions": {"names": list(found.conditions), "digest": digest}}
     manifest = {
         "format": _FORMAT,
         "shape": [area.number, *area.shape],
@@ -51,6 +53,7 @@ def write_split(area: Folder, found: SourceImages, planes: bool) -> None:
         "block": area.block,
         "digests": area.digests,
         "labels": labels,
+        **conditions,
         "classes": list(found.classes),
         "notes": list(found.notes),
         "modes": dict(found.modes),
@@ -61,6 +64,12 @@ def write_split(area: Folder, found: SourceImages, planes: bool) -> None:
     }
     write_stored(area.folder / MANIFEST, manifest, durable=True)
     (area.folder / JOURNAL).unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Write a file that goes with the pixels; returns its digest."""
+    write_through(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_split(folder: Path) -> SourceImages:
@@ -97,6 +106,7 @@ def _checked(folder: Path, manifest: Mapping[str, Any]) -> SourceImages:
         _counts(manifest["sizes"]),
         tuple(printable(str(name)) for name in manifest["bad"]),
         str(manifest["range"]),
+        _conditions(folder / CONDITIONS, number, manifest.get("conditions")),
     )
 
 
@@ -114,13 +124,29 @@ def _counts(table: Mapping[str, Any]) -> Counter[str]:
     return Counter({printable(str(name)): int(number) for name, number in table.items()})
 
 
-def _labels(path: Path, number: int, digest: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    if path.stat().st_size != 8 * number:
-        raise Damaged(f"has {path.stat().st_size:,} bytes in {path.name}, but expected {8 * number:,}")
+def _whole(path: Path, size: int, digest: str) -> bytes:
+    """The content of a file of `size` bytes; Damaged where it is not what was written."""
+    if path.stat().st_size != size:
+        raise Damaged(f"has {path.stat().st_size:,} bytes in {path.name}, but expected {size:,}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != digest:
         raise Damaged(f"has a damaged {path.name}")
-    labels = np.frombuffer(content, dtype="<i8").astype(np.int64)
+    return content
+
+
+def _conditions(path: Path, number: int, about: Mapping[str, Any] | None) -> dict[str, NDArray[np.float32]]:
+    if about is None:
+        return {}
+    names = [str(name) for name in about["names"]]
+    content = _whole(path, 4 * number * len(names), about["digest"])
+    values = np.frombuffer(content, dtype="<f4").reshape(len(names), number).astype(np.float32)
+    if np.isinf(values).any():
+        raise ValueError("it has a condition that is not finite")
+    return dict(zip(names, values))
+
+
+def _labels(path: Path, number: int, digest: str, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    labels = np.frombuffer(_whole(path, 8 * number, digest), dtype="<i8").astype(np.int64)
     if labels.min() < 0 or labels.max() >= len(classes):
         raise ValueError(f"it has label {labels.max()}, but names {len(classes)} classes")
     return labels

@@ -48,7 +48,8 @@ def stores_folder() -> Path:
 def rules_of(options: DataOptions) -> dict[str, Any]:
     """All settings that the pixels and labels of a store depend on."""
     names = ("resolution", "center_crop", "classes", "splits", "range", "channels")
-    return {name: getattr(options, name) for name in names}
+    found = {name: getattr(options, name) for name in names}
+    return found if options.conditions is None else {**found, "conditions": options.conditions}
 
 
 class Stored:

@@ -17,7 +17,7 @@ _STATISTICS = 20_000  # training images for the baselines
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """uint8 images (N, C, H, W) and the labels that the network is conditioned on, int64 (N,) or None."""
+    """uint8 images (N, C, H, W) and what the network is conditioned on, as in `fromnoise.common.labels`, or None."""
 
     images: Tensor
     labels: Tensor | None
@@ -48,7 +48,7 @@ def choose_images(data: ArrayData, count: int, *, labelled: bool = False) -> Lab
 
 def diagnosis_images(record: TrainingRecord, count: int) -> DiagnosisImages:
     """Up to `count` images to denoise: held-out ones, or else up to half of the training images."""
-    data, labelled = record.images, bool(record.spec.classes)
+    data, labelled = record.images, record.spec.conditioned
     free = torch.ones(len(data), dtype=torch.bool)
     if record.held_out is not None:
         test = choose_images(record.held_out, count, labelled=labelled)

@@ -75,6 +75,6 @@ def classifier_features(record: TrainingRecord) -> Features:
 def make_samples(model: TrainedModel, count: int) -> LabelledImages:
     """`count` samples from the first seeds, every class equally often."""
     classes = len(model.spec.classes)
-    labels = torch.arange(count) % classes if classes else None
-    images = model.sample_labelled(list(range(count)), labels).images
-    return LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels)
+    chosen = torch.arange(count) % classes if classes else None
+    images = model.sample_labelled(list(range(count)), model.completed(range(count), chosen)).images
+    return LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), chosen)

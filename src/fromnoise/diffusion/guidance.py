@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import unconditional
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process, broadcast_like
 
@@ -57,7 +58,7 @@ class ClassifierFreeGuidance(DenoiserWrapper):
             Lin et al. rescale the network's output instead, which is another image. `out` stays without rescale.
 
     Raises:
-        UsageError: for a model without classes.
+        UsageError: for a model without classes and conditions.
 
     References: Ho & Salimans 2022, https://arxiv.org/abs/2207.12598
         Kynkäänniemi et al. 2024, guidance interval, https://arxiv.org/abs/2404.07724
@@ -80,13 +81,13 @@ class ClassifierFreeGuidance(DenoiserWrapper):
         """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
         if label is None or self.scale == 1 or not self.acts_at(t):
             return self.inner(xt, t, label)
-        null = torch.full_like(label, self.spec.null_label)
+        null = unconditional(label, self.spec.null_label)
         if self.scale == 0:
             return replace(self.inner(xt, t, null), guidance=0.0)
         both = self.inner(torch.cat([xt, xt]), torch.cat([t, t]), torch.cat([label, null]))
         halves = zip(*(part.chunk(2) for part in _parts(both)), strict=True)
-        conditional, unconditional = (Estimate(*parts) for parts in halves)
-        guided = extrapolate(unconditional, conditional, self.scale)
+        conditional, base = (Estimate(*parts) for parts in halves)
+        guided = extrapolate(base, conditional, self.scale)
         guided = replace(guided, guidance=self.scale)
         if not self.rescale:
             return guided
@@ -154,8 +155,8 @@ class DynamicThresholding(DenoiserWrapper):
 
 
 def check_classes(scale: float, spec: ImageSpec) -> None:
-    """UsageError where guidance of `scale` needs classes that the images have not."""
-    if scale != 1 and not spec.classes:
+    """UsageError where guidance of `scale` needs classes or conditions that the images have not."""
+    if scale != 1 and not spec.conditioned:
         raise UsageError(f"guidance_scale is {scale:g}, but this model was trained without classes; leave it at 1")
 
 

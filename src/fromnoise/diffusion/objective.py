@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fromnoise.common.labels import dropped
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.prediction import prediction_target
@@ -31,7 +32,7 @@ class Objective:
     Arguments:
         weighting: how much each noise level counts.
         times: at which t a network is trained.
-        label_dropout: the chance that an image is shown without its class, as classifier-free guidance needs.
+        label_dropout: the chance that an image is shown without its class and its numbers, as guidance needs.
         huber: c of the pseudo-Huber loss; None for squared errors.
 
     References: Ho & Salimans 2022, algorithm 1, https://arxiv.org/abs/2207.12598
@@ -99,7 +100,7 @@ def training_loss(
 
     Arguments:
         x0: clean images (B, C, H, W), encoded to the denoiser's range.
-        label: int64 (B,) or None.
+        label: as in `fromnoise.common.labels`, or None.
         noise: noise, times and dropped labels of this step.
 
     Returns:
@@ -107,7 +108,8 @@ def training_loss(
     """
     process, prediction = denoiser.process, denoiser.prediction
     if label is not None:  # a model without classes is given none, whatever the data have
-        label = torch.where(noise.drop_label, denoiser.spec.null_label, label) if denoiser.spec.classes else None
+        spec = denoiser.spec
+        label = dropped(label, noise.drop_label, spec.null_label) if spec.conditioned else None
     out = denoiser.predict(process.corrupt(x0, noise.eps, noise.t), noise.t, label)
     error = (out - prediction_target(prediction, process, x0, noise.eps, noise.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, noise.t)

@@ -1,7 +1,7 @@
 """Trajectories of a trained model, from noise to samples, and the file that keeps them while a network learns them.
 
 points         float16 (N, stops, C, H, W), mapped into memory
-labels         int64 (N,), of a model with classes
+labels.npy     the labels (N, ...) of a model that is conditioned on classes or numbers
 manifest.json  {"count": N, "stops": [...], "shape": [...], "seconds": ...}, written last: what has it is whole
 
 References: Hu et al. 2025, CMT, https://arxiv.org/abs/2509.24526
@@ -71,8 +71,8 @@ def stored_trajectories(folder: Path) -> Trajectories | None:
         about = read_stored(folder / "manifest.json")
         shape = (int(about["count"]), len(about["stops"]), *(int(side) for side in about["shape"]))
         points = np.memmap(folder / "points", dtype=np.float16, mode="c", shape=shape)
-        labels = np.fromfile(folder / "labels", dtype=np.int64) if about["labels"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        labels = np.load(folder / "labels.npy", allow_pickle=False) if about["labels"] else None
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     if labels is not None and len(labels) != len(points):
         return None
@@ -113,7 +113,7 @@ def make_trajectories(
                 labels += [] if label is None else [label]
                 count += len(seeds)
         if labels:
-            torch.cat(labels).numpy().tofile(folder / "labels")
+            np.save(folder / "labels.npy", torch.cat(labels).numpy(), allow_pickle=False)
     except OSError as error:
         raise WriteError(f"cannot write {folder} ({error.strerror or error}); free some space") from error
     about = {

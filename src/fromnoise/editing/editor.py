@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.labels import by_name, classes_of, unconditional
 from fromnoise.common.text import some
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion import editing as edits
@@ -19,10 +20,10 @@ from fromnoise.editing.inputs import ImageSource, InputImage, MaskSource, is_num
 from fromnoise.editing.inputs import training_image as read_training_image
 from fromnoise.editing.result import Edit, Frame, collect, rms_error
 from fromnoise.editing.sampling import EditSampling, inverting, partial_sampling
-from fromnoise.model.labels import label_number
 from fromnoise.model.samples import to_arrays
 from fromnoise.model.trained_model import TrainedModel
 
+Numbers = Mapping[str, float]  # by name
 _UNKNOWN_GREY = 128  # the region to inpaint is drawn in this grey
 
 
@@ -30,9 +31,10 @@ _UNKNOWN_GREY = 128  # the region to inpaint is drawn in this grey
 class Editor:
     """Edits images with `model`, which samples with its own settings.
 
-    An image is a path, the number of a training image, or uint8 (H, W, C). `label` is a class by its name;
-    without it a training image has its own class and any other has none. Every method raises UsageError for arguments
-    that do not go together and DataError for images that cannot be read.
+    An image is a path, the number of a training image, or uint8 (H, W, C). `label` is a class by its name, and
+    `conditions` are numbers by name. What is not given is a training image's own; for any other image it is drawn as
+    for samples where the rest is given, and else there is none. Every method raises UsageError for arguments that do
+    not go together and DataError for images that cannot be read.
 
     Arguments:
         model: what samples.
@@ -57,6 +59,7 @@ class Editor:
         *,
         seeds: Sequence[int] | None = None,
         label: str | int | None = None,
+        conditions: Numbers | None = None,
     ) -> Edit:
         """Variations of an image, one for each seed (0 to num-1 if not given).
 
@@ -68,7 +71,7 @@ class Editor:
         """
         seeds = _seeds(num, seeds)
         given = self._read(image)
-        sampling = self._partial(self._labels(label, [given.label] * len(seeds)))
+        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions))
         x0 = self._encode([given])
 
         def steps(part: slice) -> Iterator[Step]:
@@ -90,6 +93,7 @@ class Editor:
         seeds: Sequence[int] | None = None,
         resample: int = 1,
         label: str | int | None = None,
+        conditions: Numbers | None = None,
     ) -> Edit:
         """An image with the region of `mask` inpainted, once for each seed (0 to num-1 if not given).
 
@@ -102,7 +106,7 @@ class Editor:
         """
         seeds = _seeds(num, seeds)
         given, region = self._read(image), read_mask(mask, self.model.spec)
-        sampling = self._partial(self._labels(label, [given.label] * len(seeds)))
+        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions))
         x0 = self._encode([given])
 
         def steps(part: slice) -> Iterator[Step]:
@@ -123,6 +127,7 @@ class Editor:
         images: Sequence[ImageSource] | None = None,
         num: int = 8,
         label: str | int | None = None,
+        conditions: Numbers | None = None,
     ) -> Edit:
         """`num` images from one seed, or image, to another, both included; normal noise along a great circle.
 
@@ -139,13 +144,14 @@ class Editor:
         given = [self._read(image) for image in images or ()]
         shares = torch.linspace(0, 1, num, dtype=torch.float64)
         if seeds is not None:
-            own = self._drawn_label(seeds[0])
-            sampling = EditSampling.of(self.model, self._labels(label, [own] * num))
+            drawn = self.model.labels(seeds[:1], label, conditions)
+            sampling = EditSampling.of(self.model, None if drawn is None else torch.cat([drawn] * num))
             noise = start_noise(self.model.process, self.model.spec.shape, seeds)
             ends = starting_point(self.model.process, noise, float(sampling.grid[0]))
         else:
-            own = given[0].label if given[0].label == given[1].label else None
-            sampling = self._inverting(self._labels(label, [own] * num))
+            own = given[0].label if _alike(*(one.label for one in given)) else None
+            shared = self._labels([own], label, conditions)
+            sampling = self._inverting(None if shared is None else torch.cat([shared] * num))
             ends = self._inverted(sampling, self._encode(given))[0]
         seed = seeds[0] if seeds is not None else 0
 
@@ -161,7 +167,13 @@ class Editor:
         names = [f"{share:.0%}" for share in shares.tolist()]
         return self._edit("interpolate", x, names, frames, given, sampling, facts, _error_notes(facts))
 
-    def invert(self, images: ImageSource | Sequence[ImageSource], *, label: str | int | None = None) -> Edit:
+    def invert(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        *,
+        label: str | int | None = None,
+        conditions: Numbers | None = None,
+    ) -> Edit:
         """Images to noise and back, with the error of the round trip; `Edit.noise` is x at the grid's first time.
 
         Without guidance, whatever the model's own is: the way back would not undo it.
@@ -173,7 +185,8 @@ class Editor:
         given = [self._read(image) for image in several]
         if not given:
             raise UsageError("no image was given; give at least one")
-        sampling, x0 = self._inverting(self._labels(label, [one.label for one in given])), self._encode(given)
+        x0 = self._encode(given)
+        sampling = self._inverting(self._labels([one.label for one in given], label, conditions))
         noise, inversion = self._inverted(sampling, x0)
 
         def steps(part: slice) -> Iterator[Step]:
@@ -193,25 +206,32 @@ class Editor:
             raise UsageError(f"training image {source} was requested, but this model has no training images")
         return read_training_image(int(source), self.images(), self.model.spec)  # type: ignore[arg-type]
 
-    def _labels(self, requested: str | int | None, own: Sequence[int | None]) -> Tensor | None:
-        """The labels (N,) of images whose own classes are `own`; None where no image has one."""
+    def _labels(
+        self, own: Sequence[Tensor | None], label: str | int | None, conditions: Numbers | None
+    ) -> Tensor | None:
+        """The labels of images whose own are `own`, with what is requested; None where nothing is known of any."""
         spec = self.model.spec
-        if requested is not None:
-            return torch.full((len(own),), label_number(requested, spec))
-        if not spec.classes:
+        if label is not None or conditions:
+            drawn = self.model.labels(range(len(own)), label, conditions)
+            assert drawn is not None  # what cannot be requested of this model was refused
+            return torch.cat([self._kept(*pair, label, conditions) for pair in zip(own, drawn, strict=True)])
+        if not spec.conditioned:
             return None
-        if None in own and not self.model.sees_unlabelled:
+        if any(one is None for one in own) and not self.model.sees_unlabelled:
             raise UsageError(
                 "the class of an image is not known, and this model was only trained with classes; give --label"
             )
-        if all(one is None for one in own):
+        known = next((one for one in own if one is not None), None)
+        if known is None:
             return None
-        return torch.tensor([spec.null_label if one is None else one for one in own])
+        return torch.cat([unconditional(known, spec.null_label) if one is None else one for one in own])
 
-    def _drawn_label(self, seed: int) -> int | None:
-        """The class that `seed` draws in `TrainedModel.sample`."""
-        labels = self.model.labels([seed])
-        return None if labels is None else int(labels)
+    def _kept(self, own: Tensor | None, drawn: Tensor, label: str | int | None, conditions: Numbers | None) -> Tensor:
+        """`drawn`, the label of one image, with what was not requested from its `own`, where that is known."""
+        if own is None or own.ndim == 1:
+            return drawn[None]
+        asked = [label is not None, *(one.name in (conditions or {}) for one in self.model.spec.conditions)]
+        return torch.where(torch.tensor(asked), drawn, own)
 
     def _encode(self, given: Sequence[InputImage]) -> Tensor:
         return self.model.spec.encode(torch.cat([one.pixels for one in given]))
@@ -249,14 +269,24 @@ class Editor:
         facts: dict[str, Any],
         notes: Sequence[str],
     ) -> Edit:
-        classes = [*self.model.spec.classes, "none"]
-        used = None if sampling.labels is None else [classes[label] for label in sampling.labels.tolist()]
+        spec, labels = self.model.spec, sampling.labels
+        classes = [*spec.classes, "none"]
+        used = None if labels is None else [classes[label] for label in classes_of(labels).tolist()]
+        numbers = by_name(labels, [one.name for one in spec.conditions])
+        if numbers:
+            plain = {name: [v if v == v else None for v in values] for name, values in numbers.items()}
+            facts = {**facts, "conditions": plain}
         shown = [(one.name, one.pixels.permute(0, 2, 3, 1).numpy()) for one in given]
         notes = [*(one.note for one in given if one.note), *notes]
-        if self.model.spec.classes:
+        if spec.classes:
             notes.append(f"class: {some(sorted(set(used or ['none'])))}")
-        images = to_arrays(self.model.spec, x)
+        notes += [f"{name}: {some(sorted({f'{value:.4g}' for value in values}))}" for name, values in numbers.items()]
+        images = to_arrays(spec, x)
         return Edit(action, images, names, shown, frames, facts={**facts, "classes": used}, notes=notes)
+
+
+def _alike(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is not None and other is not None and torch.equal(one, other)
 
 
 def _seeds(num: int, seeds: Sequence[int] | None) -> list[int]:

@@ -32,11 +32,14 @@ _WHITE = 128  # from here on a mask's grey counts as white
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image to edit. pixels: uint8 (1, C, H, W). label: the class of a training image, None for any other."""
+    """An image to edit.
+
+    pixels: uint8 (1, C, H, W). label: of a training image, as in `fromnoise.common.labels`, None for any other.
+    """
 
     pixels: Tensor
     name: str
-    label: int | None = None
+    label: Tensor | None = None
     note: str = ""
 
 
@@ -80,8 +83,9 @@ def training_image(number: int, data: ArrayData, spec: ImageSpec) -> InputImage:
             f"image {number} is not a training image: they are numbered 0 to {len(data) - 1}; give one of those, or "
             f"./{number} for a file of that name"
         )
-    pixels, labels = data.fetch(torch.tensor([number]))
-    return InputImage(pixels.cpu(), f"image {number}", int(labels[0]) if labels is not None and spec.classes else None)
+    pixels, label = data.fetch(torch.tensor([number]))
+    known = label if label is not None and spec.conditioned else None
+    return InputImage(pixels.cpu(), f"image {number}", None if known is None else known.cpu())
 
 
 def read_mask(source: MaskSource, spec: ImageSpec) -> Tensor:

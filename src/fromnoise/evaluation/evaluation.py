@@ -9,6 +9,8 @@ evaluation.json (schema 2; schema 1, which called two parts otherwise, is read a
     protocol         measure: all that decides the numbers; sampling: how the samples were made
     statistics       the Fréchet distance to statistics measured elsewhere, where a file of them was given
     extended         classification accuracy score, two-sample test and bits per dimension, where they were requested
+    conditions       rank correlation of asked and measured numbers by name, of samples and of test images; not there
+                     for a model without conditions
     notes            sentences that a reader of the numbers must know
 """
 
@@ -38,6 +40,7 @@ class Evaluation:
     statistics: Mapping[str, Any] | None = None
     extended: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = field(default=())
+    conditions: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of evaluation.json, with its checksum."""
@@ -51,6 +54,7 @@ class Evaluation:
             "statistics": self.statistics,
             "extended": self.extended,
             "notes": list(self.notes),
+            **({} if self.conditions is None else {"conditions": self.conditions}),
         }
         return signed(content)
 
@@ -64,6 +68,8 @@ class Evaluation:
             interval, statistics = content["ratio_interval"], content["statistics"]
             extended = content["deep" if content["schema"] == 1 else "extended"]
             distance = None if statistics is None else (str(statistics["file"]) and statistics["frechet_distance"])
+            conditions = content.get("conditions")
+            _check_numbers(*(row[of] for row in (conditions or {}).values() for of in ("samples", "test")))
             _check_numbers(content["ratio_to_test"], distance, *(extended or {}).values())
             return Evaluation(
                 Scores.from_json(content["metrics"]),
@@ -74,6 +80,7 @@ class Evaluation:
                 statistics,
                 extended,
                 tuple(map(str, content["notes"])),
+                conditions,
             )
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise DataError(f"{where} is not an evaluation, or is damaged ({error}); evaluate again") from error

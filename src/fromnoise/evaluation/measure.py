@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
+from fromnoise.evaluation.conditions import measure_conditions
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.notes import notes_on
 from fromnoise.evaluation.protocol import measurement
@@ -93,6 +94,7 @@ def measure(
         {"measure": measured_with, "sampling": samples.sampling},
         statistics=external.compared(embedded) if external else None,
         notes=(*notes, *notes_on(scores, real.rows, reference, test, ratio)),
+        conditions=measure_conditions(samples, embedded, reference, test),
     )
     return Measured(evaluation, closest_pairs(samples.images, nearest, reference.data), samples, reference)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fromnoise.common.labels import by_name, classes_of
 from fromnoise.common.progress import report_progress
 from fromnoise.model.shares import shared
 from fromnoise.model.trained_model import TrainedModel
@@ -17,15 +18,19 @@ from fromnoise.model.trained_model import TrainedModel
 
 @dataclass(frozen=True)
 class SampleSet:
-    """uint8 images (N, C, H, W), their labels (N,) or None, and how they were sampled, for the protocol."""
+    """uint8 images (N, C, H, W), their labels (N,) or None, and how they were sampled, for the protocol.
+
+    conditions: the numbers that they are conditioned on, (N,) by name.
+    """
 
     images: Tensor
     labels: Tensor | None
     sampling: Mapping[str, Any]
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def draw_samples(model: TrainedModel, num: int) -> SampleSet:
-    """Samples of `model` from seeds 0 to num - 1, their labels drawn with the training set's frequencies."""
+    """Samples of `model` from seeds 0 to num - 1, conditioned as the training images are distributed."""
     labels = model.labels(range(num))
     began = reported = time.perf_counter()
     pieces: list[Tensor] = []
@@ -37,7 +42,10 @@ def draw_samples(model: TrainedModel, num: int) -> SampleSet:
             reported, left = now, (now - began) / done * (num - done)
             report_progress(f"sampling: {done:,} of {num:,} samples, NFE {batch.evaluations}, about {left:.0f} s left")
     seconds = round(time.perf_counter() - began, 2)
-    return SampleSet(torch.cat(pieces), labels, _protocol(model, num, batch.evaluations, seconds))
+    classes = classes_of(labels) if labels is not None and model.spec.classes else None
+    names = [one.name for one in model.spec.conditions]
+    numbers = {name: torch.tensor(values) for name, values in by_name(labels, names).items()}
+    return SampleSet(torch.cat(pieces), classes, _protocol(model, num, batch.evaluations, seconds), numbers)
 
 
 def _protocol(model: TrainedModel, num: int, evaluations: int, seconds: float) -> dict[str, Any]:

@@ -46,6 +46,14 @@ def evaluation_table(evaluation: Evaluation) -> list[list[str]]:
     return [["", *there], *(row for row in body if any(cell != "-" for cell in row[1:]))]
 
 
+def conditions_table(conditions: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of text, the first a heading: for each condition the rank correlation of asked and measured values."""
+    rows = [["rank correlation of asked and measured", "samples", "test"]]
+    for name, row in conditions.items():
+        rows.append([name, *("-" if row[of] is None else f"{row[of]:.3f}" for of in ("samples", "test"))])
+    return rows
+
+
 def format_measure(key: str, scores: Scores) -> str:
     """The measure `key` of MEASURES as text, "-" where it was not measured."""
     value = getattr(scores, key)

@@ -153,8 +153,8 @@ def _floor(test: ArrayData | None, reference: Reference, num: int) -> QuickScore
     """The scores of test images in the samples' place; None without enough of them."""
     if test is None or len(test) < FEWEST:
         return None
-    images, labels = test.fetch(torch.randperm(len(test), generator=generator(0, "some test images"))[:num])
-    return quick_scores(images, labels, reference)
+    some = test.subset(torch.randperm(len(test), generator=generator(0, "some test images"))[:num])
+    return quick_scores(some.images[:], some.labels, reference)
 
 
 def sweep_figures(swept: Sweep) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """A model as one module of tensors, with inputs to trace it by: what ONNX and torch.export hold.
 
-    denoiser   x (B, C, H, W), t (B,) [, label (B,)]                                   -> x0 (B, C, H, W)
-    sampler    noise (B, C, H, W) [, label (B,)] [, guidance_scale ()] [, fresh (n, B, C, H, W)] -> images (B, C, H, W)
+    denoiser   x (B, C, H, W), t (B,) [, label]                                        -> x0 (B, C, H, W)
+    sampler    noise (B, C, H, W) [, label] [, guidance_scale ()] [, fresh (n, B, C, H, W)] -> images (B, C, H, W)
 
+label: int64 (B,), or with conditions float32 (B, 1 + K), as in `fromnoise.common.labels`.
 Any batch size; float32 outside.
 """
 
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import joined
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.export.plan import sampling_plan
@@ -137,6 +140,7 @@ def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
         "range": json.dumps([spec.low, spec.high]),
         "prior": type(process.prior).__name__.lower(),
         "classes": json.dumps(spec.classes),
+        **({"conditions": json.dumps([one.name for one in spec.conditions])} if spec.conditions else {}),
         "no_class": str(spec.null_label),
         "times": json.dumps([process.t_min, process.t_max]),
         "images_seen": str(model.images),
@@ -146,13 +150,20 @@ def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
     return known
 
 
+def traced_labels(spec: ImageSpec, second: int) -> dict[str, Tensor]:
+    """The input `label` of two images, the first class and the class `second`; {} where there is no conditioning."""
+    classes = torch.tensor([0, second]) if spec.classes else None
+    numbers = [[one.mean - one.std, one.mean + one.std] for one in spec.conditions]
+    label = joined(classes, torch.tensor(numbers).T if numbers else None)
+    return {} if label is None else {"label": label}
+
+
 def _denoiser(model: TrainedModel) -> Traceable:
     spec, process = model.spec, model.process
     generator = torch.Generator().manual_seed(0)
     t = torch.linspace(max(process.t_min, 0.05 * process.t_max), process.t_max, 2)
     inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "t": t}
-    if spec.classes:
-        inputs["label"] = torch.tensor([0, spec.null_label])
+    inputs |= traced_labels(spec, spec.null_label)
     return Traceable(OneDenoiser(model.denoiser).eval(), inputs, ("x0",))
 
 
@@ -161,8 +172,7 @@ def _sampler(model: TrainedModel) -> Traceable:
     plan = sampling_plan(model.sampling, model.denoiser)
     generator = torch.Generator().manual_seed(0)
     inputs = {"noise": torch.stack([prior.sample(spec.shape, generator) for _ in range(2)])}
-    if spec.classes:
-        inputs["label"] = torch.tensor([0, len(spec.classes) - 1])
+    inputs |= traced_labels(spec, len(spec.classes) - 1)
     if any(one.guided for one in plan.evaluations):
         inputs["guidance_scale"] = torch.tensor(float(model.sampling.guidance_scale))
     if plan.fresh_steps:

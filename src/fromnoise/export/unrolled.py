@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import unconditional
 from fromnoise.export.plan import Combination, SamplingPlan
 from fromnoise.settings import SampleOptions
 
@@ -57,10 +58,10 @@ class UnrolledSampler(nn.Module):
         """The clean images of one evaluation, in their range; guided where a scale is given."""
         if guidance_scale is None or label is None:
             return self._in_range(self._denoise(at, x, label))
-        null = torch.full_like(label, self.spec.null_label)
+        null = unconditional(label, self.spec.null_label)
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
-        conditional, unconditional = both[: x.shape[0]], both[x.shape[0] :]  # chunk would fix the batch size in ONNX
-        x0 = unconditional + guidance_scale * (conditional - unconditional)
+        conditional, base = both[: x.shape[0]], both[x.shape[0] :]  # chunk would fix the batch size in ONNX
+        x0 = base + guidance_scale * (conditional - base)
         if self.options.guidance_rescale:
             share = _deviation(conditional) / _deviation(x0)
             x0 = x0 * (1 + self.options.guidance_rescale * (share - 1))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.export.onnx_file import OnnxFile
 from fromnoise.export.torch_file import TorchFile
@@ -35,7 +36,7 @@ def onnx_usage(model: TrainedModel, made: OnnxFile, name: str, sampler: bool) ->
     spec = model.spec
     low, unit = f"{spec.low:g}", f"{spec.high - spec.low:g}"
     draw = "standard_normal" if type(model.process.prior).__name__ == "Normal" else "random"
-    label = f"np.arange(4) % {len(spec.classes)}" if spec.classes else ""
+    label = _label_code(spec, "np.array({}, dtype=np.float32)", "np.arange(4) % {}")
     begin = f"""\
 import numpy as np
 import onnxruntime
@@ -72,7 +73,7 @@ def torch_usage(model: TrainedModel, made: TorchFile, name: str, sampler: bool) 
     shape = ", ".join(map(str, spec.shape))
     draw = "randn" if type(process.prior).__name__ == "Normal" else "rand"
     noise = f"torch.{draw}(4, {shape})"
-    label = f"torch.arange(4) % {len(spec.classes)}"
+    label = _label_code(spec, "torch.tensor({})", "torch.arange(4) % {}")
     if sampler:
         given = {"noise": noise, "label": label, "guidance_scale": f"torch.tensor({model.sampling.guidance_scale:g})"}
         given["fresh"] = f"torch.randn({draws_of(made.inputs)}, 4, {shape})"
@@ -97,6 +98,14 @@ with torch.no_grad():
     rest = f"`{result}` are {words}, with values from {spec.low:g} to {spec.high:g}, for any number of images."
     cpp = "For C++, compile the file once with AOTInductor (`torch._inductor.aoti_compile_and_package`)."
     return f"{_python(code)}\n\n{rest} {cpp}"
+
+
+def _label_code(spec: ImageSpec, numbers: str, classes: str) -> str:
+    """Code that makes the label of four images; "" without conditioning."""
+    if spec.conditions:
+        means = [round(one.mean, 4) for one in spec.conditions]
+        return numbers.format([[float(place % max(1, len(spec.classes))), *means] for place in range(4)])
+    return classes.format(len(spec.classes)) if spec.classes else ""
 
 
 def draws_of(inputs: Mapping[str, str]) -> str:

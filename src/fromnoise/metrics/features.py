@@ -81,7 +81,7 @@ def rotated(data: ArrayData) -> ArrayData:
         ways = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
     labels = torch.arange(4).repeat_interleave(len(images))
     about = ImageSpec(spec.channels, spec.height, spec.width, names, spec.low, spec.high)
-    return replace(data, images=torch.cat(ways), labels=labels, spec=about, notes=())
+    return replace(data, images=torch.cat(ways), labels=labels, spec=about, notes=(), conditions=None)
 
 
 def pixels(data: ArrayData) -> Features:

@@ -84,7 +84,7 @@ def bits_per_dimension(
     spec = denoiser.spec
     order = torch.randperm(len(data), generator=generator(seed, "likelihood images"))[:count]
     images, labels = data.fetch(order)
-    images, labels = images.cpu(), labels.cpu() if labels is not None and spec.classes else None
+    images, labels = images.cpu(), labels.cpu() if labels is not None and spec.conditioned else None
     step = (spec.high - spec.low) / 255
     borders = _borders(denoiser.process, step, draws)
     power = [spec.encode(part).double().square().flatten(1).mean(1) for part in torch.split(images, _AT_ONCE)]

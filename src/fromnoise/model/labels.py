@@ -1,9 +1,10 @@
-"""Which class each sample is of: drawn with the training set's frequencies from its seed alone, or one for all."""
+"""What each sample is conditioned on: drawn as the training images have it from its seed alone, or the same for all."""
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +19,44 @@ def draw_labels(seeds: Sequence[int], counts: Sequence[int]) -> Tensor:
     """A label for each seed, drawn with the training set's frequencies from that seed alone; int64 (N,)."""
     share = torch.tensor(counts, dtype=torch.float64)
     return torch.cat([torch.multinomial(share, 1, generator=generator(0, "label", seed)) for seed in seeds])
+
+
+def draw_numbers(seeds: Sequence[int], classes: Tensor | None, rows: Tensor) -> Tensor:
+    """The numbers of a training image for each seed, drawn from that seed alone; float32 (N, K).
+
+    Arguments:
+        classes: int64 (N,); images of the same class are drawn from, where there are some. None without classes.
+        rows: labels of training images, (M, 1 + K).
+    """
+    among = {c: rows[rows[:, 0] == c] for c in (() if classes is None else set(classes.tolist()))}
+    found = []
+    for place, seed in enumerate(seeds):
+        own = rows if classes is None else among[int(classes[place])]
+        own = own if len(own) else rows
+        found.append(own[int(torch.randint(len(own), (1,), generator=generator(0, "numbers", seed))), 1:])
+    return torch.stack(found)
+
+
+def with_asked(numbers: Tensor, asked: Mapping[str, float], spec: ImageSpec) -> Tensor:
+    """`numbers` (N, K) with those of `asked` in the place of drawn ones; UsageError for a name that is not known."""
+    names = [one.name for one in spec.conditions]
+    for name, value in asked.items():
+        if name not in names:
+            raise UsageError(unknown("condition", printable(name), names))
+        if not math.isfinite(value):
+            raise UsageError(f"condition {name} is {value}, but expected a finite number; give one")
+        numbers[:, names.index(name)] = value
+    return numbers
+
+
+def beyond_training(asked: Mapping[str, float], spec: ImageSpec) -> list[str]:
+    """A sentence for each number of `asked` that no training image comes near to."""
+    return [
+        f"{one.name} is {asked[one.name]:g}, but the training images have {one.least:.4g} to {one.most:.4g}: what lies "
+        "beyond was not trained"
+        for one in spec.conditions
+        if one.name in asked and not one.least <= asked[one.name] <= one.most
+    ]
 
 
 def label_number(label: str | int, spec: ImageSpec) -> int:

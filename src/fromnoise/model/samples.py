@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Samples:
     images: uint8 (N, H, W, C). seeds: one per sample. labels: one per sample, or None. steps: the images after each
     step of sampling, where they were kept. evaluations: network evaluations (NFE) for each sample. classes: the names
     of the labels 0, 1, ..., which are written into files: bare numbers would not say of which class a sample is.
+    conditions: the numbers that the samples are conditioned on, one per sample, by name.
     """
 
     images: Any
@@ -37,6 +39,7 @@ class Samples:
     steps: list[Any] = field(default_factory=list)
     evaluations: int = 0
     classes: tuple[str, ...] = ()
+    conditions: Mapping[str, list[float]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.images.shape))
@@ -69,6 +72,7 @@ class Samples:
             arrays["labels"] = np.array(self.labels, dtype=np.int64)
             if self.classes:
                 arrays["classes"] = np.array(self.classes)
+        arrays |= {name: np.array(values, dtype=np.float32) for name, values in self.conditions.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
         return buffer.getvalue()

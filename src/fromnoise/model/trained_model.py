@@ -9,7 +9,7 @@ It knows neither a run folder nor training data, so an imported pipeline can be 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -19,12 +19,15 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import by_name, classes_of, joined
 from fromnoise.common.options import changed
+from fromnoise.common.progress import report_progress
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import Step, sample
 from fromnoise.model.build import build_sampling, check_sampling
-from fromnoise.model.labels import draw_labels, label_number
+from fromnoise.model.film import Film
+from fromnoise.model.labels import beyond_training, draw_labels, draw_numbers, label_number, with_asked
 from fromnoise.model.samples import Samples, to_arrays
 from fromnoise.model.shares import in_shares, parts_of, shared
 from fromnoise.settings import SampleOptions, SampleSettings
@@ -38,8 +41,9 @@ class TrainedModel:
         denoiser: in evaluation mode, on the device that it computes on.
         sampling: how it samples where nothing else is asked for.
         label_counts: training images of each class, by which labels are drawn; () without classes.
-        sees_unlabelled: whether training showed images without their class (label dropout), as guidance needs; True
-            for a model without classes, which sees no others.
+        label_rows: labels of training images, float32 (M, 1 + K), from which conditions are drawn; None without any.
+        sees_unlabelled: whether training showed images without their class and conditions (label dropout), as guidance
+            needs; True for a model without these, which sees no others.
         images: images seen at the checkpoint, 0 where that is not known.
         weights: "ema", "raw" or "ema:LENGTH".
         guide: gives the denoiser at an earlier checkpoint by its name, for autoguidance; None where there are none.
@@ -54,6 +58,7 @@ class TrainedModel:
     weights: str = "ema"
     guide: Callable[[str], Denoiser] | None = None
     distilled: bool = False
+    label_rows: Tensor | None = None
 
     @property
     def spec(self) -> ImageSpec:
@@ -96,14 +101,41 @@ class TrainedModel:
         """The same around the network `net`, which is shared and not copied."""
         return dataclasses.replace(self, denoiser=self.denoiser.with_net(net))
 
-    def labels(self, seeds: Sequence[int], label: str | int | None = None) -> Tensor | None:
-        """int64 (N,): `label` for all, or each seed's own draw where it is None; None for a model without classes.
+    def labels(
+        self, seeds: Sequence[int], label: str | int | None = None, conditions: Mapping[str, float] | None = None
+    ) -> Tensor | None:
+        """What samples are conditioned on, as in `fromnoise.common.labels`; None for a model without conditioning.
 
-        Raises UsageError for a class that the model does not know.
+        Arguments:
+            label: a class for all; without it each seed draws one.
+            conditions: numbers for all by name; for others each seed draws those of a training image of its class.
+
+        Raises UsageError for a class or a condition that the model does not know.
         """
+        classes = None
         if label is not None:
-            return torch.full((len(seeds),), label_number(label, self.spec))
-        return draw_labels(seeds, self.label_counts) if self.spec.classes else None
+            classes = torch.full((len(seeds),), label_number(label, self.spec))
+        elif self.spec.classes:
+            classes = draw_labels(seeds, self.label_counts)
+        return self.completed(seeds, classes, conditions)
+
+    def completed(
+        self, seeds: Sequence[int], classes: Tensor | None, conditions: Mapping[str, float] | None = None
+    ) -> Tensor | None:
+        """The labels of `classes`, int64 (N,) or None, with `conditions` as for `labels`."""
+        if not self.spec.conditions:
+            if conditions:
+                given = ", ".join(conditions)
+                raise UsageError(f"condition {given} was given, but this model has none; leave --condition out")
+            return classes
+        if self.label_rows is None:
+            numbers = torch.full((len(seeds), len(self.spec.conditions)), torch.nan)
+        else:
+            numbers = draw_numbers(seeds, classes, self.label_rows)
+        numbers = with_asked(numbers, conditions or {}, self.spec)
+        for sentence in beyond_training(conditions or {}, self.spec):
+            report_progress(f"warning: {sentence}")
+        return joined(classes, numbers)
 
     def sample(
         self,
@@ -111,6 +143,7 @@ class TrainedModel:
         *,
         seeds: Sequence[int] | None = None,
         label: str | int | None = None,
+        conditions: Mapping[str, float] | None = None,
         keep_steps: bool = False,
         **settings: Unpack[SampleSettings],
     ) -> Samples:
@@ -120,6 +153,7 @@ class TrainedModel:
             num: how many, where no seeds are given.
             label: a class by its name for all of them; without it each seed draws one with the frequencies of
                 the training set.
+            conditions: numbers by name for all of them, such as {"slant": 0.3}; others are drawn for each seed.
             keep_steps: also keep the images after each step.
             settings: sampling options such as steps=50, else the model's own.
 
@@ -130,15 +164,52 @@ class TrainedModel:
         if not seeds:
             raise UsageError("0 samples were requested, but one is needed; give num of at least 1, or some seeds")
         group = shared()
-        model, labels = group.each(lambda: (self.with_sampling(**settings), self.labels(seeds, label)))
+        model, labels = group.each(lambda: (self.with_sampling(**settings), self.labels(seeds, label, conditions)))
         if keep_steps:
             return model.sample_labelled(seeds, labels, keep_steps)
-        batches = list(model.batches(seeds, labels))
+        return model.made(seeds, labels)
+
+    def film(
+        self,
+        name: str,
+        first: float,
+        last: float,
+        frames: int = 9,
+        *,
+        seeds: Sequence[int] = range(8),
+        label: str | int | None = None,
+        conditions: Mapping[str, float] | None = None,
+        **settings: Unpack[SampleSettings],
+    ) -> Film:
+        """Samples of `seeds` while the condition `name` goes from `first` to `last`, in `frames` values.
+
+        Arguments:
+            label, conditions, settings: as for `sample`.
+
+        Raises:
+            UsageError: as `sample` does, and for fewer than two frames.
+        """
+        if frames < 2:
+            raise UsageError(f"{frames} frames were requested, but both ends are among them; give at least 2")
+
+        def ends() -> tuple[TrainedModel, list[Tensor | None]]:
+            asked = [{**(conditions or {}), name: one} for one in (first, last)]
+            return self.with_sampling(**settings), [self.labels(seeds, label, one) for one in asked]
+
+        model, (begin, end) = shared().each(ends)
+        assert begin is not None and end is not None  # a model without conditions was refused
+        shares = [place / (frames - 1) for place in range(frames)]
+        made = [model.made(list(seeds), torch.lerp(begin, end, share)) for share in shares]
+        return Film(name, [first + (last - first) * share for share in shares], made)
+
+    def made(self, seeds: list[int], labels: Tensor | None) -> Samples:
+        """Samples for `seeds` with their `labels` or None; inside `sharing` each process makes some."""
+        batches = list(self.batches(seeds, labels))
         images = np.concatenate([batch.images for batch in batches])
-        return dataclasses.replace(batches[0], images=images, seeds=seeds, labels=_listed(labels))
+        return dataclasses.replace(batches[0], images=images, seeds=seeds, **self._listed(labels))
 
     def batches(self, seeds: Sequence[int], labels: Tensor | None) -> Iterator[Samples]:
-        """Samples for `seeds` with `labels` (N,) or None, batch by batch; inside `sharing` each process makes some."""
+        """Samples for `seeds` with their `labels` or None, batch by batch; inside `sharing` each process makes some."""
 
         def batch(window: slice) -> Samples:
             return self.sample_labelled(seeds[window], None if labels is None else labels[window])
@@ -146,7 +217,7 @@ class TrainedModel:
         return in_shares(batch, parts_of(len(seeds), self.sampling.batch_size))
 
     def sample_labelled(self, seeds: Sequence[int], labels: Tensor | None, keep_steps: bool = False) -> Samples:
-        """Samples for `seeds` with `labels` (N,) or None, in batches of `sampling.batch_size`."""
+        """Samples for `seeds` with their `labels` or None, in batches of `sampling.batch_size`."""
         pieces, kept, size = [], [], self.sampling.batch_size
         for begin in range(0, len(seeds), size):
             window = slice(begin, begin + size)
@@ -157,8 +228,20 @@ class TrainedModel:
             pieces.append(to_arrays(self.spec, step.x))
             kept.append(frames)
         together: list[Any] = [np.concatenate(parts) for parts in zip(*kept, strict=True)] if keep_steps else []
-        classes = self.spec.classes
-        return Samples(np.concatenate(pieces), list(seeds), _listed(labels), together, step.evaluations, classes)
+        return Samples(
+            images=np.concatenate(pieces),
+            seeds=list(seeds),
+            steps=together,
+            evaluations=step.evaluations,
+            classes=self.spec.classes,
+            **self._listed(labels),
+        )
+
+    def _listed(self, labels: Tensor | None) -> dict[str, Any]:
+        """Labels and conditions as `Samples` hold them."""
+        known = labels is not None and (labels.ndim == 1 or bool(self.spec.classes))
+        classes = classes_of(labels).tolist() if labels is not None and known else None
+        return {"labels": classes, "conditions": by_name(labels, [one.name for one in self.spec.conditions])}
 
     def steps(self, seeds: Sequence[int], labels: Tensor | None) -> Iterator[Step]:
         """The steps of one batch from noise to samples."""
@@ -173,7 +256,3 @@ class TrainedModel:
         if self.guide is None:
             raise UsageError(f"guide_checkpoint is {name}, but this model has no earlier checkpoints; leave it out")
         return self.guide(name)
-
-
-def _listed(labels: Tensor | None) -> list[int] | None:
-    return None if labels is None else labels.tolist()

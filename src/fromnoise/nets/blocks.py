@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.image_spec import Condition, ImageSpec
+from fromnoise.common.labels import classes_of, numbers_of
 
 
 def fold_factor(spec: ImageSpec) -> int:
@@ -51,11 +53,38 @@ class TimeEmbedding(nn.Module):
         return cast(Tensor, self.layers(torch.cat([angles.cos(), angles.sin()], dim=1)))
 
 
-class Embedding(nn.Module):
-    """The conditioning of a network on time and class, in one vector: silu(time + class).
+class NumberEmbedding(nn.Module):
+    """Numbers that images are conditioned on, standardised, then two linear layers.
 
-    Labels are 0..classes-1, or spec.null_label for "no class", which None means too. Without time_conditioning every
-    time is 0; without classes labels are ignored.
+    Each goes in as (z, 0), or (0, 1) where it is not known: what is learned for that 1 stands for its absence.
+    (B, K) -> (B, width).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, conditions: Sequence[Condition], width: int) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            values = torch.tensor([getattr(one, name) for one in conditions], dtype=torch.float32)
+            self.register_buffer(name, values, persistent=False)
+        self.layers = nn.Sequential(nn.Linear(2 * len(conditions), width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
+        """The numbers of label (B, 1 + K), none of which is known in (B,) or None, for x (B, ...) -> (B, width)."""
+        if label is None:
+            label = torch.zeros(x.shape[0], device=x.device)
+        numbers = numbers_of(label, len(self.mean))
+        absent = numbers.isnan()
+        standardised = torch.where(absent, 0.0, (numbers - self.mean) / self.std)
+        return cast(Tensor, self.layers(torch.cat([standardised, absent.to(standardised.dtype)], dim=1)))
+
+
+class Embedding(nn.Module):
+    """The conditioning of a network on time, class and numbers, in one vector: silu(time + class + numbers).
+
+    Labels are as in `fromnoise.common.labels`; the class spec.null_label is "no class". None stands for no class and
+    for numbers that are not known. Without time_conditioning every time is 0; without classes these are ignored.
     """
 
     def __init__(self, spec: ImageSpec, width: int, time_conditioning: bool) -> None:
@@ -63,16 +92,18 @@ class Embedding(nn.Module):
         self.time_conditioning, self.null_label = time_conditioning, spec.null_label
         self.time = TimeEmbedding(width)
         self.label = nn.Embedding(spec.null_label + 1, width) if spec.classes else None
+        self.numbers = NumberEmbedding(spec.conditions, width) if spec.conditions else None
 
     def forward(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
-        """code (B,) or None and label (B,) or None, for x (B, ...) -> (B, width)."""
+        """code (B,) or None and label or None, for x (B, ...) -> (B, width)."""
         if code is None or not self.time_conditioning:
             code = torch.zeros(x.shape[0], device=x.device)
         embedding = self.time(code)
         if self.label is not None:
-            if label is None:
-                label = torch.full((x.shape[0],), self.null_label, device=x.device)
-            embedding = embedding + self.label(label)
+            none = torch.full((x.shape[0],), self.null_label, device=x.device)
+            embedding = embedding + self.label(none if label is None else classes_of(label))
+        if self.numbers is not None:
+            embedding = embedding + self.numbers(x, label)
         return F.silu(embedding)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from fromnoise.common.errors import UsageError
 from fromnoise.common.extras import extra
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets.blocks import pad_to_multiple
+from fromnoise.common.labels import classes_of
+from fromnoise.nets.blocks import NumberEmbedding, pad_to_multiple
 from fromnoise.settings import NetOptions
 
 _MOST_LAYERS = 16
@@ -67,7 +68,8 @@ class UNet2D(nn.Module):
 
     With 1 channel, sample_size 28 and widths (32, 64, 64) this is the chapter's network, 1,707,009 parameters.
     The time code becomes its timestep; without time_conditioning the timestep is always 0, as in the chapter. Where
-    spec has classes they are its class labels, with one more for "no class". `arguments`, JSON, holds others of
+    spec has classes they are its class labels, with one more for "no class"; where it has conditions, classes and
+    numbers are embedded here and the sum is given to it in the place of a class. `arguments`, JSON, holds others of
     UNet2DModel's, as an imported one has.
 
     References: Ho et al. 2020, DDPM, appendix B, https://arxiv.org/abs/2006.11239
@@ -109,11 +111,16 @@ class UNet2D(nn.Module):
                 in_channels=spec.channels,
                 out_channels=spec.channels,
                 block_out_channels=channels,
-                num_class_embeds=spec.null_label + 1 if spec.classes else None,
+                num_class_embeds=spec.null_label + 1 if spec.classes and not spec.conditions else None,
+                class_embed_type="identity" if spec.conditions else None,
             )
         except _REFUSALS as error:
             reason = " ".join(str(error).split())[:120]
             raise UsageError(f"UNet2DModel cannot be built with net.unet2d ({reason}); change it") from error
+        width = self.unet.time_embedding.linear_2.out_features
+        both = bool(spec.classes and spec.conditions)
+        self.label = nn.Embedding(spec.null_label + 1, width) if both else None
+        self.numbers = NumberEmbedding(spec.conditions, width) if spec.conditions else None
 
     @classmethod
     def from_options(cls, options: NetOptions, spec: ImageSpec) -> UNet2D:
@@ -121,13 +128,21 @@ class UNet2D(nn.Module):
         return cls(spec, options.channels, options.attention, options.time_conditioning, options.unet2d)
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label (B,) the class or None."""
+        """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label class and numbers or None."""
         height, width = x.shape[-2:]
         unconditional = code is None or not self.time_conditioning
         timestep = torch.zeros(x.shape[0], device=x.device) if unconditional or code is None else code
-        if not self.null_label:
-            label = None
-        elif label is None:
-            label = torch.full((x.shape[0],), self.null_label, device=x.device)
-        out = self.unet(pad_to_multiple(x, self.multiple), timestep, class_labels=label, return_dict=False)[0]
+        given = self._class_labels(x, label)
+        out = self.unet(pad_to_multiple(x, self.multiple), timestep, class_labels=given, return_dict=False)[0]
         return cast(Tensor, out[..., :height, :width])
+
+    def _class_labels(self, x: Tensor, label: Tensor | None) -> Tensor | None:
+        """What UNet2DModel takes as class labels: classes (B,), or where there are numbers, an embedding (B, E)."""
+        classes = None
+        if self.null_label:
+            none = torch.full((x.shape[0],), self.null_label, device=x.device)
+            classes = none if label is None else classes_of(label)
+        if self.numbers is None:
+            return classes
+        embedding: Tensor = self.numbers(x, label)
+        return embedding if self.label is None else embedding + self.label(classes)

@@ -31,13 +31,14 @@ def _default(size: str, context: TrainingContext) -> Settings:
     """
     chosen = choose_size(context, size)
     classes, grey = bool(context.spec.classes), context.spec.channels == 1
+    dropout = 0.1 if context.spec.conditioned else 0.0
     # Photographs want more of it, where it pulls later: docs/recipe.md.
     guidance = chosen.guidance if grey else round(1 + 2.5 * (chosen.guidance - 1), 2)
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
         net=NetOptions(kind="unet", width=chosen.width),
         process=ProcessOptions(kind="linear", prior="normal"),
-        objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=0.1 if classes else 0.0),
+        objective=ObjectiveOptions("edm", "unit", "logit_normal", label_dropout=dropout),
         train=TrainOptions(
             budget=BUDGET,
             train_batch_size=chosen.batch,

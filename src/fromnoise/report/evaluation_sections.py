@@ -8,7 +8,7 @@ from typing import Any
 
 from fromnoise.common.errors import DataError
 from fromnoise.evaluation.evaluation import Evaluation
-from fromnoise.evaluation.summary import evaluation_table, extended_table, protocol_table, verdict
+from fromnoise.evaluation.summary import conditions_table, evaluation_table, extended_table, protocol_table, verdict
 from fromnoise.evaluation.sweep import Sweep, sweep_table
 from fromnoise.report.html import Section
 
@@ -34,6 +34,8 @@ def evaluation_sections(evaluation: Evaluation, closest: bytes | None) -> list[S
     """The scores, the protocol, and the closest pairs where there is a figure of them."""
     text = "\n\n".join([verdict(evaluation), _HOW_TO_READ, *evaluation.notes])
     sections = [Section("How good", text=text, table=evaluation_table(evaluation))]
+    if evaluation.conditions:
+        sections.append(Section("Conditions", text=_CONDITIONS, table=conditions_table(evaluation.conditions)))
     if evaluation.extended:
         sections.append(Section("Extended measures", table=extended_table(evaluation.extended)))
     sections.append(Section("The protocol", text=_PROTOCOL, table=protocol_table(evaluation.protocol)))
@@ -47,6 +49,11 @@ _HOW_TO_READ = (
     "measured as if they were samples. `test` is the score of a perfect model, `noise` the noise baseline. It is not "
     "FID: the features are those named in the protocol. Values for another number of samples, another reference or "
     "other features cannot be compared with these."
+)
+_CONDITIONS = (
+    "Whether samples have the numbers that they were conditioned on: 1 where what is measured grows with what was "
+    "asked for, 0 where it does not care. Measured by a regression on training images, which errs too: `test` is the "
+    "same of test images with their own numbers, and what a perfect model reaches."
 )
 _PROTOCOL = "All that decides the numbers. `fromnoise compare` refuses runs whose `measure` part differs."
 _CLOSEST = (

@@ -55,7 +55,7 @@ def one_step_predictions(model: TrainedModel, train: ArrayData) -> Any:
     """Eight training images at several noise levels, each row above the x0 predictions from it in one step."""
     process, spec = model.process, model.spec
     images, labels = train.fetch(_spread(len(train)))
-    labels = None if labels is None else labels.to(model.device)
+    labels = None if labels is None or not spec.conditioned else labels.to(model.device)
     x0, eps = spec.encode(images), start_noise(process, spec.shape, range(ACROSS))
     titled = [("clean image", to_arrays(spec, x0))]
     for share in NOISE_LEVELS:
@@ -71,7 +71,7 @@ def _labels(model: TrainedModel) -> Tensor | None:
     classes = len(model.spec.classes)
     if not classes or classes > SAMPLES:
         return model.labels(range(SAMPLES))
-    return torch.arange(SAMPLES) * classes // SAMPLES
+    return model.completed(range(SAMPLES), torch.arange(SAMPLES) * classes // SAMPLES)
 
 
 def _spread(count: int) -> Tensor:

@@ -68,6 +68,15 @@ class Exported:
     about: str
 
 
+def _check_conditions(model: TrainedModel, place: str) -> None:
+    """UsageError for a model whose conditions `place` has no input for."""
+    if names := [one.name for one in model.spec.conditions]:
+        raise UsageError(
+            f"this model is conditioned on {some(names)}, but {place} has no input for numbers; export it with "
+            "--to onnx PATH or --to torch PATH"
+        )
+
+
 def export_diffusers(request: ExportRequest) -> Exported:
     """Write a folder for diffusers, replacing an export that is there.
 
@@ -79,6 +88,7 @@ def export_diffusers(request: ExportRequest) -> Exported:
     from fromnoise.export.diffusers_files import diffusers_files
     from fromnoise.export.usage import diffusers_usage
 
+    _check_conditions(request.model, "a folder for diffusers")
     with staged_folder(request.path, MARK) as folder:
         model = on_cpu(request.model)
         made = diffusers_files(model, request.run.settings)
@@ -163,6 +173,7 @@ def export_html(request: ExportRequest) -> Exported:
     from fromnoise.export.html_file import html_file
     from fromnoise.export.runtime import web_runtime
 
+    _check_conditions(request.model, "a page")
     path = _ending(request.path, ".html", ".htm")
     made = html_file(on_cpu(request.model), model_title(request.run), web_runtime(request.runtime))
     write_bytes(path, made.content)

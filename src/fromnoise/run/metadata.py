@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.memory import memory_limit
 from fromnoise.common.options import to_dict
+from fromnoise.common.seeds import generator
 from fromnoise.common.text import in_bytes
 from fromnoise.common.version import __version__
 from fromnoise.data.image_data import ArrayData
@@ -21,6 +24,7 @@ from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.settings import Settings
 from fromnoise.train.state_size import StateSize, state_size
 
+ROWS = 2048
 _CONTEXT = ("device", "seconds", "planned", "bf16")
 
 
@@ -56,7 +60,22 @@ def facts_of_images(images: ArrayData) -> dict[str, Any]:
         "range": images.range,
         "label_counts": images.label_counts.tolist(),
         "notes": list(images.notes),
+        **({} if images.conditions is None else {"label_rows": label_rows(images)}),
     }
+
+
+def label_rows(images: ArrayData) -> list[str]:
+    """The labels of up to 2,048 images with conditions, each as text: "3 0.25 nan", the class (0 without) first."""
+    chosen = torch.randperm(len(images), generator=generator(0, "label rows"))[:ROWS]
+    _, labels = images.fetch(chosen)
+    assert labels is not None
+    return [" ".join(f"{value:.6g}" for value in row) for row in labels.tolist()]
+
+
+def rows_of(data: Mapping[str, Any]) -> Tensor | None:
+    """What `label_rows` wrote, float32 (M, 1 + K); None where there are no conditions."""
+    texts = data.get("label_rows")
+    return torch.tensor([[float(part) for part in text.split()] for text in texts]) if texts else None
 
 
 def versions() -> dict[str, str]:

@@ -98,15 +98,17 @@ class OpenedRun:
     def new_model(self) -> TrainedModel:
         """The model as it was before training, on the run's device."""
         from fromnoise.model.trained_model import TrainedModel
+        from fromnoise.run.metadata import rows_of
 
         return TrainedModel(
             self.new_denoiser().to(self.device).eval(),
             self.settings.sample,
             tuple(self.label_counts) if self.spec.classes else (),
-            sees_unlabelled=self.settings.objective.label_dropout > 0 or not self.spec.classes,
+            sees_unlabelled=self.settings.objective.label_dropout > 0 or not self.spec.conditioned,
             weights="raw",
             guide=self.guide_denoiser,
             distilled=bool(self.metadata.get("distilled")),
+            label_rows=rows_of(self.metadata["data"]),
         )
 
     def newest_checkpoint(self) -> Path | None:

@@ -20,6 +20,7 @@ from torch import nn
 
 from fromnoise.common.durations import format_duration, parse_duration
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import joined
 from fromnoise.common.memory import peak_memory
 from fromnoise.common.text import in_bytes
 from fromnoise.common.threads import THREADS
@@ -241,7 +242,8 @@ def count_flops(net: nn.Module, spec: ImageSpec) -> tuple[int, int]:
 
     shapes = copy.deepcopy(net).to("meta").train()
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        label = torch.zeros(1, dtype=torch.int64) if spec.classes else None
+        numbers = torch.zeros(1, len(spec.conditions)) if spec.conditions else None
+        label = joined(torch.zeros(1, dtype=torch.int64) if spec.classes else None, numbers)
         out = shapes(torch.zeros(1, *spec.shape), torch.zeros(1), label)
         evaluation = counter.get_total_flops()
         out.sum().backward()

@@ -61,6 +61,7 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
     # Without class conditioning, spec has no classes although the images have.
     if (spec["classes"] and len(counts) not in (0, len(spec["classes"]))) or (counts and not sum(counts)):
         raise ValueError(f"data.label_counts has {len(counts)} counts for {len(spec['classes'])} classes")
+    check_rows(data.get("label_rows", []), len(spec.get("conditions", ())), len(spec["classes"]))
     versions = {
         name: _text("versions", value) for name, value in _mapping("versions", record.get("versions", {})).items()
     }
@@ -76,15 +77,38 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
 
 def check_spec(spec: Mapping[str, Any]) -> None:
     """ValueError for a spec, as `ImageSpec.to_json` gives it, that cannot be."""
-    if extra := set(spec) - {"channels", "height", "width", "classes", "low", "high"}:
+    if extra := set(spec) - {"channels", "height", "width", "classes", "low", "high", "conditions"}:
         raise ValueError(f"spec has an unknown part {sorted(extra)[0][:40]!r}")
     _whole("spec.channels", spec.get("channels"), least=1, most=4)
     for side in ("height", "width"):
         _whole(f"spec.{side}", spec.get(side), least=1, most=LARGEST_SIDE)
     _list("spec.classes", spec.get("classes"), _text)
+    _list("spec.conditions", spec.get("conditions", []), _condition)
     low, high = (_number(f"spec.{end}", spec.get(end, value)) for end, value in (("low", -1.0), ("high", 1.0)))
     if not low < high:
         raise ValueError(f"spec.low is {low}, which is not below spec.high, {high}")
+
+
+def _condition(name: str, value: Any) -> None:
+    parts = _mapping(name, value)
+    if set(parts) != {"name", "mean", "std", "least", "most"}:
+        raise _wrong(name, sorted(map(str, parts)), "name, mean, std, least and most")
+    _text(f"{name}.name", parts["name"])
+    _number(f"{name}.std", parts["std"], least=1e-30)
+    mean, least, most = (_number(f"{name}.{part}", parts[part], least=-math.inf) for part in ("mean", "least", "most"))
+    if not least <= mean <= most:
+        raise _wrong(f"{name}.mean", mean, f"a number from {least:g} to {most:g}")
+
+
+def check_rows(rows: Any, conditions: int, classes: int) -> None:
+    """ValueError for data.label_rows (see `fromnoise.run.metadata`) that do not go with so many conditions."""
+    for row in _list("data.label_rows", rows, _text):
+        values = [float(part) for part in row.split()]  # ValueError for what is no number
+        known = len(values) == 1 + conditions and values[0] in range(classes or _MOST)
+        if not known or any(map(math.isinf, values)):
+            raise _wrong("data.label_rows", row, f"a class and {conditions} numbers")
+    if bool(rows) != bool(conditions):
+        raise ValueError(f"data.label_rows has {len(rows)} rows for {conditions} conditions")
 
 
 def _context(context: Any) -> dict[str, Any]:

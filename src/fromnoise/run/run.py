@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fromnoise.evaluation.evaluate import EvaluationSpec
     from fromnoise.evaluation.evaluation import Evaluation
     from fromnoise.evaluation.sweep import Sweep
+    from fromnoise.model.film import Film
     from fromnoise.model.samples import Samples
     from fromnoise.train.trainer import TrainStep
 
@@ -73,6 +74,7 @@ class Run(NewRun):
         *,
         seeds: Sequence[int] | None = None,
         label: str | int | None = None,
+        conditions: Mapping[str, float] | None = None,
         checkpoint: str = "last",
         weights: str = "ema",
         keep_steps: bool = False,
@@ -85,7 +87,30 @@ class Run(NewRun):
         from fromnoise.model.shares import shared
 
         model = shared().each(lambda: self.model(checkpoint, weights))
-        return model.sample(num, seeds=seeds, label=label, keep_steps=keep_steps, **settings)
+        return model.sample(num, seeds=seeds, label=label, conditions=conditions, keep_steps=keep_steps, **settings)
+
+    def film(
+        self,
+        name: str,
+        first: float,
+        last: float,
+        frames: int = 9,
+        *,
+        seeds: Sequence[int] = range(8),
+        label: str | int | None = None,
+        conditions: Mapping[str, float] | None = None,
+        checkpoint: str = "last",
+        weights: str = "ema",
+        **settings: Unpack[SampleSettings],
+    ) -> Film:
+        """Samples of the same seeds while one condition goes from one value to another: see `TrainedModel.film`.
+
+        checkpoint, weights: as for `model`.
+        """
+        from fromnoise.model.shares import shared
+
+        model = shared().each(lambda: self.model(checkpoint, weights))
+        return model.film(name, first, last, frames, seeds=seeds, label=label, conditions=conditions, **settings)
 
     def edit(self, *, checkpoint: str = "last", weights: str = "ema", **settings: Unpack[SampleSettings]) -> Editor:
         """What edits images with this model: `.inpaint`, `.img2img`, `.interpolate` and `.invert`.

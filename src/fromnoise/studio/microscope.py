@@ -58,7 +58,8 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
     if not 0 < slide.part <= 1:
         raise UsageError(f"part is {slide.part}, but it is above 0 and at most 1; give such a number")
     name = wish.label if wish.label is not None else own
-    label = model.labels([0], name) if name is not None else _none(model)
+    numbers = _numbers(model, data, folder, slide)
+    label = model.labels([0], name, numbers) if numbers or name is not None else _none(model)
     process, spec = model.process, model.spec
     t = torch.tensor([process.t_min + slide.part * (process.t_max - process.t_min)], dtype=torch.float64)
     x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
@@ -107,7 +108,17 @@ def walk(
 
 def _none(model: TrainedModel) -> Tensor | None:
     """The label of an image without a class."""
-    return torch.tensor([model.spec.null_label]) if model.spec.classes and model.sees_unlabelled else None
+    return torch.tensor([model.spec.null_label]) if model.spec.conditioned and model.sees_unlabelled else None
+
+
+def _numbers(model: TrainedModel, data: RunData, folder: RunFolder, slide: Slide) -> dict[str, float]:
+    """The numbers by name that an image of the run is conditioned on; {} for any other."""
+    run = data.run(folder) if model.spec.conditions and slide.source != "drawn" else None
+    images = None if run is None else run.data if slide.source == "training" else run.held_out
+    if images is None or images.conditions is None:
+        return {}
+    values = images.conditions[slide.number].tolist()
+    return {one.name: value for one, value in zip(model.spec.conditions, values, strict=True) if value == value}
 
 
 def _on(model: TrainedModel, label: Tensor | None) -> Tensor | None:
@@ -122,7 +133,8 @@ def _average(data: RunData, folder: RunFolder, spec: Any) -> Tensor | None:
 
 def _nearest(data: ArrayData, images: Tensor) -> list[dict[str, Any]]:
     distances, places = nearest(images, data, min(NEAREST, len(data)))
-    pixels, labels = data.fetch(places[0])
+    found = data.subset(places[0])
+    pixels, labels = found.images[:], found.labels
     return [
         {
             "number": int(place),

@@ -43,8 +43,8 @@ def picture(
         raise UsageError("this run has no validation images; choose a training image")
     if not 0 <= number < len(images):
         raise UsageError(f"there is no {source} image {number}; give 0 to {len(images) - 1}")
-    found, labels = images.fetch(torch.tensor([number]))
-    return found, None if labels is None or not spec.classes else spec.classes[int(labels)]
+    found = images.subset(torch.tensor([number]))
+    return found.images[:], None if found.labels is None or not spec.classes else spec.classes[int(found.labels)]
 
 
 def drawn(spec: ImageSpec, pixels: str) -> Tensor:

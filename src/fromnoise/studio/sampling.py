@@ -237,7 +237,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "edit_steps": max(sample.steps, LEAST_STEPS),
         "guidance_scale": sample.guidance_scale,
         "guidance_interval": sample.guidance_interval,
-        "guided": bool(run.spec.classes) and run.settings.objective.label_dropout > 0,
+        "guided": run.spec.conditioned and run.settings.objective.label_dropout > 0,
         "last_time": float(process.t_max),
         "classes": list(run.spec.classes),
         "count": run.metadata["data"]["count"],
