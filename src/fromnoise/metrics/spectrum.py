@@ -64,8 +64,8 @@ def octave_power(images: Pixels) -> Tensor:
     axes = _axes(channels)
     power = torch.zeros(channels, height, width, dtype=torch.float64)
     for part in parts(count, _VALUES // images[0].numel()):
-        turned = torch.einsum("ac,nchw->nahw", axes, images[part].cpu().float() - 127.5)
-        power += torch.fft.fft2(turned).abs().square().double().sum(0)
+        turned = torch.einsum("ac,nchw->nahw", axes, images[part].cpu().double() - 127.5)
+        power += torch.fft.fft2(turned).abs().square().sum(0)
     power /= count * height * width
     groups = [power[: channels - 2].mean(0), power[-2:].mean(0)] if channels > 2 else [power.mean(0)]
     octaves = _octaves(height, width)
@@ -77,15 +77,16 @@ def octave_power(images: Pixels) -> Tensor:
 def spectrum_distance(power: Tensor, reference: Tensor) -> SpectrumDistance:
     """The `octave_power` of samples beside that of real images of the same shape."""
     ratio = power.clamp(min=_INVISIBLE) / reference.clamp(min=_INVISIBLE)
-    lightness, *colour = (10 * ratio.log10()).tolist()
+    # Rounded, since transforms differ in their last bits from one place in memory to another.
+    lightness, *colour = (10 * ratio.log10()).round(decimals=6).tolist()
     return SpectrumDistance(tuple(lightness), tuple(colour[0] if colour else ()))
 
 
 def _axes(channels: int) -> Tensor:
     """The orthonormal axes (C, C): lightness, then opacity of RGBA, and colours last; grey levels stay as they are."""
     if channels < 3:
-        return torch.eye(channels)
-    axes = torch.zeros(channels, channels)
+        return torch.eye(channels, dtype=torch.float64)
+    axes = torch.zeros(channels, channels, dtype=torch.float64)
     axes[0, :3], axes[-2:, :3] = torch.tensor(_LIGHTNESS), torch.tensor(_COLOURS)
     axes[1:-2, 3:] = torch.eye(channels - 3)
     return axes

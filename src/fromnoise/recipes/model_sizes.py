@@ -73,7 +73,7 @@ MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
 # guidance_scale = 1 + GUIDANCE_GAIN (GUIDANCE_REF_IMAGES / images seen)^GUIDANCE_POWER, its second part kept between
 # MIN_GUIDANCE_GAIN and MAX_GUIDANCE_GAIN: a network that saw more images needs less guidance (docs/recipe.md).
-GUIDANCE_REF_IMAGES, GUIDANCE_GAIN, GUIDANCE_POWER = 200_000, 0.5, 0.25
+GUIDANCE_REF_IMAGES, GUIDANCE_GAIN, GUIDANCE_POWER = 200_000, 0.33, 0.5
 MIN_GUIDANCE_GAIN, MAX_GUIDANCE_GAIN = 0.2, 0.8
 LR_BATCH_POWER = 0.1  # power of the batch size by which the learning rate grows: nearly none, as measured
 
