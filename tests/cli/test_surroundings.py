@@ -17,6 +17,7 @@ ARGUMENTS = {
     "edit": ["run", "interpolate", "--seeds", "1,2"],
     "show": ["run"],
     "diagnose": ["run"],
+    "distill": ["run"],
     "evaluate": ["run"],
     "compare": ["run", "run"],
     "export": ["run", "--to", "diffusers", "there"],
