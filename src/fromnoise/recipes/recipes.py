@@ -64,7 +64,7 @@ def sampling_for_other_process(own: Settings) -> dict[str, Any]:
     """Sampling settings for another process than that of a recipe's `own` ones, whose times mean nothing there."""
     if own.recipe.partition("-")[0] != "default":
         return {}
-    guidance = 1 + 0.5 * (own.sample.guidance_scale - 1)  # at all times, where half is enough
+    guidance = 1 + min(0.5 * (own.sample.guidance_scale - 1), 0.75)  # at all times, where half is enough, or less
     return {
         "sample.grid": "auto",
         "sample.steps": 10,
