@@ -96,15 +96,15 @@ MUTANTS = (
     Mutant(
         "guidance towards no class",
         "diffusion/guidance.py",
-        "guided = extrapolate(unconditional, conditional, self.scale)",
-        "guided = extrapolate(conditional, unconditional, self.scale)",
+        "guided = extrapolate(base, conditional, self.scale)",
+        "guided = extrapolate(conditional, base, self.scale)",
         "tests/diffusion/test_denoiser.py",
     ),
     Mutant(
         "labels shuffled against their images",
         "data/image_data.py",
-        "return images, None if self.labels is None else self.labels[indices]",
-        "return images, None if self.labels is None else self.labels[indices.flip(0)]",
+        "labels = None if self.labels is None else self.labels[rows]",
+        "labels = None if self.labels is None else self.labels[rows.flip(0)]",
         "tests/data/test_batches.py",
     ),
     Mutant(

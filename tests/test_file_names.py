@@ -39,7 +39,7 @@ def fits(name):
 
 @pytest.mark.parametrize("name", [*NAMES, "é" * 300, "数" * 90, ""])
 def test_class_and_image_names_in_outputs_are_names_everywhere(name):
-    assert fits(sample._name([0, 5], name))
+    assert fits(sample._name([0, 5], name, None))
     for action, more in (("invert", {}), ("img2img", {"strength": 0.5})):
         arguments = argparse.Namespace(action=action, image=f"{name}.png", label=name, seeds=None, **more)
         assert fits(edit._name(arguments, [0, 1]))

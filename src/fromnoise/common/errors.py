@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _ALL_LISTED = 50
 _CLOSE = 0.62  # of difflib's ratio: finds 58 of 63 misspelt flags, and something for 5 of 47 foreign ones
+_CLOSER = 0.75  # of one that begins with another letter
 
 
 class FromNoiseError(Exception):
@@ -113,13 +114,17 @@ class Interrupted(FromNoiseError):
 def closest(name: str, choices: Iterable[str]) -> str | None:
     """The choice that `name` was probably meant to be, or None when nothing is close.
 
-    The dashes before a flag do not count: they would make any two short ones alike.
+    The dashes before a flag do not count: they would make any two short ones alike. A choice that begins otherwise has
+    to be closer: `steps` is not `few_steps`.
     """
     by_folded: dict[str, str] = {}
     for choice in choices:  # of spellings that differ in - and _ only, the first
         by_folded.setdefault(_folded(choice), choice)
-    found = difflib.get_close_matches(_folded(name), by_folded, n=1, cutoff=_CLOSE)
-    return by_folded[found[0]] if found else None
+    given = _folded(name)
+    for found in difflib.get_close_matches(given, by_folded, n=3, cutoff=_CLOSE):
+        if found[:1] == given[:1] or difflib.SequenceMatcher(None, found, given).ratio() >= _CLOSER:
+            return by_folded[found]
+    return None
 
 
 def _folded(name: str) -> str:

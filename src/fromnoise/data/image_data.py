@@ -74,7 +74,8 @@ class ArrayData:
 
     def beside(self, rows: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Labels and conditions of the images that `rows` selects."""
-        return tuple(None if one is None else one[rows] for one in (self.labels, self.conditions))  # type: ignore[return-value]
+        labels = None if self.labels is None else self.labels[rows]
+        return labels, None if self.conditions is None else self.conditions[rows]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fromnoise.nets.registry import NETWORKS
 
-_OWN = ("fromnoise.nets.", "fromnoise.common.image_spec")
+_OWN = ("fromnoise.nets.", "fromnoise.common.image_spec", "fromnoise.common.labels")
 _STAND_INS = {  # what the networks take from the rest of fromnoise, as little as they need of it
     "UsageError": 'class UsageError(ValueError):\n    """A size that the network cannot have."""\n',
     "extra": "@contextmanager\ndef extra(*_: str) -> Iterator[None]:\n    yield  # diffusers is there\n",
