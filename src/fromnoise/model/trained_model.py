@@ -184,7 +184,9 @@ class TrainedModel:
         """Samples of `seeds` while the condition `name` goes from `first` to `last`, in `frames` values.
 
         Arguments:
-            label, conditions, settings: as for `sample`.
+            label: as for `sample`.
+            conditions: those that stay, as for `sample`.
+            settings: as for `sample`.
 
         Raises:
             UsageError: as `sample` does, and for fewer than two frames.
