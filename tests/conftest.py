@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -81,6 +83,14 @@ def rgb_zip() -> Path:
 def tiny_settings() -> dict[str, object]:
     """The settings of `tiny_run`."""
     return dict(TINY)
+
+
+@pytest.fixture(scope="module")
+def benchmark_module() -> Iterator[Callable[[str], ModuleType]]:
+    """benchmark_module("choices"): a file of benchmarks/, imported as they import each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).resolve().parent.parent / "benchmarks"))
+        yield importlib.import_module
 
 
 @pytest.fixture(scope="session")

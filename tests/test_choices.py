@@ -1,20 +1,14 @@
 """Choices beside each other: the made set, means and ranges in the page, and the two verbs on digits."""
 
-import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def choices():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("choices")
+def choices(benchmark_module):
+    return benchmark_module("choices")
 
 
 def row(choice, seed, distance, **other):

@@ -1,19 +1,12 @@
 """What tells samples from test images: cues of images whose value is known, the best threshold, and the page."""
 
-import importlib
-from pathlib import Path
-
 import pytest
 import torch
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def cues():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("cues")
+def cues(benchmark_module):
+    return benchmark_module("cues")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The GPU's measurement: its plan keeps to the time, parts are ended and kept, the page says what is missing."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -15,21 +14,17 @@ from fromnoise.common.errors import UsageError
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_importable():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(CHECKOUT / "benchmarks"))
-        yield
+pytestmark = pytest.mark.usefixtures("benchmark_module")
 
 
 @pytest.fixture(scope="module")
-def gpu(_benchmarks_importable):
-    return importlib.import_module("gpu")
+def gpu(benchmark_module):
+    return benchmark_module("gpu")
 
 
 @pytest.fixture(scope="module")
-def shown(_benchmarks_importable):
-    return importlib.import_module("gpu_page")
+def shown(benchmark_module):
+    return benchmark_module("gpu_page")
 
 
 def carried_out(gpu, total, takes):
@@ -141,8 +136,8 @@ def test_seconds_to_the_cpu_are_those_of_the_first_budget_that_is_as_good(shown)
     assert shown.cpu_quality("no such images") is None
 
 
-def test_a_peer_is_found_where_it_was_installed(_benchmarks_importable, tmp_path, monkeypatch):
-    contenders = importlib.import_module("contenders")
+def test_a_peer_is_found_where_it_was_installed(benchmark_module, tmp_path, monkeypatch):
+    contenders = benchmark_module("contenders")
     monkeypatch.setattr(contenders.importlib.util, "find_spec", lambda name: object() if name == "torchcfm" else None)
     assert contenders.installed("torchcfm", tmp_path) == Path(sys.executable)
     assert contenders.installed("smalldiffusion", tmp_path) is None

@@ -34,15 +34,11 @@ print(json.dumps({"evaluations": 1}))
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_importable():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield
+pytestmark = pytest.mark.usefixtures("benchmark_module")
 
 
 @pytest.fixture(scope="module")
-def command(_benchmarks_importable):
+def command(benchmark_module):
     """leaderboard.py, on a machine whose speed does not depend on what else runs here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importlib.import_module("board.making"), "yardstick", lambda: 100.0)
@@ -50,13 +46,13 @@ def command(_benchmarks_importable):
 
 
 @pytest.fixture(scope="module")
-def rules(_benchmarks_importable):
-    return importlib.import_module("board.rules")
+def rules(benchmark_module):
+    return benchmark_module("board.rules")
 
 
 @pytest.fixture(scope="module")
-def entries(_benchmarks_importable):
-    return importlib.import_module("board.entry")
+def entries(benchmark_module):
+    return benchmark_module("board.entry")
 
 
 @pytest.fixture
@@ -153,7 +149,7 @@ def test_a_rerun_that_is_farther_takes_the_place_away(rules, made):
     assert table(rules, claimed, runner, made("doubt", [2.0, 2.1, 2.2], hardware="H200", **doubt))[1] == ["claimed"]
 
 
-def test_matrix_products_are_measured(_benchmarks_importable):
+def test_matrix_products_are_measured(benchmark_module):
     assert importlib.import_module("board.making").yardstick() > 0
 
 

@@ -1,6 +1,5 @@
 """How good after how long: rows are merged and told rightly, the clock is kept, and ours goes through on digits."""
 
-import importlib
 import json
 import time
 from pathlib import Path
@@ -15,31 +14,27 @@ from fromnoise.common.errors import UsageError
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _benchmarks_importable():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield
+pytestmark = pytest.mark.usefixtures("benchmark_module")
 
 
 @pytest.fixture(scope="module")
-def told(_benchmarks_importable):
-    return importlib.import_module("time_to_quality_page")
+def told(benchmark_module):
+    return benchmark_module("time_to_quality_page")
 
 
 @pytest.fixture(scope="module")
-def command(_benchmarks_importable):
-    return importlib.import_module("time_to_quality")
+def command(benchmark_module):
+    return benchmark_module("time_to_quality")
 
 
 @pytest.fixture(scope="module")
-def contenders(_benchmarks_importable):
-    return importlib.import_module("contenders")
+def contenders(benchmark_module):
+    return benchmark_module("contenders")
 
 
 @pytest.fixture(scope="module")
-def harness(_benchmarks_importable):
-    return importlib.import_module("peers.harness")
+def harness(benchmark_module):
+    return benchmark_module("peers.harness")
 
 
 MACHINE = {"processor": "a chip", "cores": 2, "threads": 2, "torch": "2", "device": "cpu", "automatic_precision": "no"}

@@ -38,7 +38,7 @@ def condition_names(text: str | None) -> tuple[str, ...]:
 def read_conditions(tree: Tree, entries: Sequence[Entry], names: Sequence[str], where: str) -> Numbers:
     """The numbers of each of `entries` from the columns `names` of the tree's metadata files, NaN for none.
 
-    Raises DataError for a column that no file has, and for a value that is no number.
+    Raises DataError for a column that no file has, and for a value that cannot be read as a number.
     """
     found: dict[Path, list[float]] = {}
     known: list[str] = []

@@ -1,6 +1,6 @@
 """How a network learns where trajectories end: batches of their points, and the trainer that takes them.
 
-A batch is one of training pairs like any other, but for the noise, which is no draw of its own: it belongs to the image
+A batch is one of training pairs like any other, but for the noise, which is not drawn for it: it belongs to the image
 (see `fromnoise.diffusion.trajectories`). So only where batches come from differs from other training.
 """
 

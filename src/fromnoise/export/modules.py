@@ -151,7 +151,7 @@ def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
 
 
 def traced_labels(spec: ImageSpec, second: int) -> dict[str, Tensor]:
-    """The input `label` of two images, the first class and the class `second`; {} where there is no conditioning."""
+    """The input `label` of two images, the first class and the class `second`; {} without conditioning."""
     classes = torch.tensor([0, second]) if spec.classes else None
     numbers = [[one.mean - one.std, one.mean + one.std] for one in spec.conditions]
     label = joined(classes, torch.tensor(numbers).T if numbers else None)

@@ -103,7 +103,7 @@ def _condition(name: str, value: Any) -> None:
 def check_rows(rows: Any, conditions: int, classes: int) -> None:
     """ValueError for data.label_rows (see `fromnoise.run.metadata`) that do not go with so many conditions."""
     for row in _list("data.label_rows", rows, _text):
-        values = [float(part) for part in row.split()]  # ValueError for what is no number
+        values = [float(part) for part in row.split()]  # ValueError for what cannot be read
         known = len(values) == 1 + conditions and values[0] in range(classes or _MOST)
         if not known or any(map(math.isinf, values)):
             raise _wrong("data.label_rows", row, f"a class and {conditions} numbers")
