@@ -131,6 +131,7 @@ WRAPPERS = {
     "autoguidance by itself": lambda inner: guidance.Autoguidance(inner, inner, 3.0),
     "clipping in a wide range": guidance.Clipping,
     "thresholding in a wide range": guidance.DynamicThresholding,
+    "bounded noise where there is much": guidance.BoundedNoise,
 }
 
 

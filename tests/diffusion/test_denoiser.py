@@ -7,7 +7,13 @@ from torch import nn
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, Clipping, DynamicThresholding
+from fromnoise.diffusion.guidance import (
+    Autoguidance,
+    BoundedNoise,
+    ClassifierFreeGuidance,
+    Clipping,
+    DynamicThresholding,
+)
 from fromnoise.diffusion.objective import Objective, training_loss
 from fromnoise.diffusion.prediction import EDM, X0, Eps
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
@@ -127,6 +133,16 @@ def test_thresholding_draws_in_what_leaves_the_range():
     torch.testing.assert_close(0.5 * inside.x0 + 0.5 * inside.eps, xt)
     clipped = DynamicThresholding(denoiser, 0.5)(xt, t).x0[0]
     assert (clipped.abs() == 1).sum() >= 8 and clipped.abs().max() == 1
+
+
+def test_noise_is_bounded_where_there_is_little_only():
+    denoiser = Denoiser(Echo(), Linear(), X0(), ImageSpec(1, 4, 4))
+    xt, t = torch.randn(4, 1, 4, 4), torch.tensor([1.0, 0.2, 0.05, 1e-9], dtype=torch.float64)
+    free, bounded = denoiser(xt, t), BoundedNoise(denoiser, floor=0.1)(xt, t)
+    assert torch.equal(bounded.x0[:2], free.x0[:2]) and torch.equal(bounded.eps[:2], free.eps[:2])
+    torch.testing.assert_close(bounded.eps[2:], (xt - free.x0 * (1 - t.float().view(-1, 1, 1, 1)))[2:] / 0.1)
+    torch.testing.assert_close(0.95 * bounded.x0[2] + 0.05 * bounded.eps[2], xt[2])
+    torch.testing.assert_close(bounded.x0[3], xt[3])
 
 
 def test_guidance_without_classes_is_refused():

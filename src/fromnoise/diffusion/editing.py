@@ -88,7 +88,8 @@ def invert(
 
     At that last time t the image is taken to be alpha_t x0, free of noise: off the true path by O(sigma_t^2).
     `samplers.loop.walk` from the noise down `grid` returns the image, up to an error that falls at the sampler's
-    order, and in the step to 0 the denoiser's x0 prediction at t. `denoiser` should have no guidance: on
+    order, and in the step to 0 the denoiser's x0 prediction at t (wrap one that predicts x0 itself in
+    `guidance.BoundedNoise`: its error does not fall with t). `denoiser` should have no guidance: on
     one way only it changes the image, and on both the error grows with it (MNIST, DDIM in 20 steps: 6, 12 and 39 grey
     levels at scales 1, 2 and 5).
 

@@ -1,4 +1,4 @@
-"""Denoisers that wrap a denoiser: guidance by class or by a weaker model, and keeping x0 within the images' range.
+"""Denoisers that wrap a denoiser: guidance by class or by a weaker model, and keeping x0 and eps in range.
 
     guided = base + scale (better - base)
 
@@ -18,6 +18,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import unconditional
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process, broadcast_like
+from fromnoise.diffusion.weighting import NOISE_FLOOR
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,31 @@ class DynamicThresholding(DenoiserWrapper):
         x0 = (estimate.x0 - middle) / half
         s = broadcast_like(torch.quantile(x0.abs().flatten(1).float(), self.share, dim=1).clamp(min=1), x0)
         return self.with_x0(estimate, middle + half * x0.clamp(-s, s) / s, xt, t)
+
+
+@dataclass(frozen=True)
+class BoundedNoise(DenoiserWrapper):
+    """A noise estimate that stays bounded at little noise, and the x0 that then explains x_t.
+
+        eps <- w eps,   x0 <- w x0 + (1 - w) x_t / alpha,   w = min(1, r / floor),   r = sigma / (alpha + sigma)
+
+    So eps = (x_t - alpha x0) / max(sigma, floor (alpha + sigma)), and an image without noise stays as it is. Without it
+    the error of a network that predicts x0 itself counts 1 / sigma-fold, and a path from an image up to noise leaves
+    that on which it comes back.
+
+    References: Li & He 2025, section 4, which bounds the velocity so, https://arxiv.org/abs/2511.13720
+    """
+
+    floor: float = NOISE_FLOOR
+
+    def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
+        """The bounded Estimate for x_t (B, C, H, W), t (B,) > 0, label (B,) or None."""
+        estimate = self.inner(xt, t, label)
+        alpha, sigma = self.process.scales(t)
+        share = (sigma / (alpha + sigma) / self.floor).clamp(max=1)
+        kept = broadcast_like(share, xt)
+        added = broadcast_like(torch.where(share < 1, (1 - share) / alpha, 0.0), xt)  # alpha may be 0 at pure noise
+        return replace(estimate, x0=kept * estimate.x0 + added * xt, eps=kept * estimate.eps)
 
 
 def check_classes(scale: float, spec: ImageSpec) -> None:

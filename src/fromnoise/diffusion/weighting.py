@@ -19,6 +19,8 @@ from torch import Tensor
 from fromnoise.diffusion.prediction import Prediction, determinant
 from fromnoise.diffusion.process import Process
 
+NOISE_FLOOR = 0.1  # sigma / (alpha + sigma), t on the linear path, below which an x0 error counts no more
+
 
 class Weighting(ABC):
     """w(SNR), in front of |x0 error|^2, or of |out error|^2 where `in_output_space`."""
@@ -120,7 +122,7 @@ class ClampedVelocity(Weighting):
     References: Li & He 2025, section 4, https://arxiv.org/abs/2511.13720
     """
 
-    floor: float = 0.1
+    floor: float = NOISE_FLOOR
 
     def __call__(self, snr: Tensor) -> Tensor:
         """min(1 + sqrt(SNR), 1 / floor)^2."""

@@ -244,7 +244,8 @@ class Editor:
 
     def _inverting(self, labels: Tensor | None) -> EditSampling:
         """Sampling from an inverted image."""
-        return EditSampling.of(inverting(partial_sampling(self.model, self.requested), self.requested), labels)
+        model = inverting(partial_sampling(self.model, self.requested), self.requested)
+        return EditSampling.inverting(model, labels)
 
     def _inverted(self, sampling: EditSampling, x0: Tensor) -> tuple[Tensor, list[Frame]]:
         """The noise (N, C, H, W) that x0 comes from, and the frames on the way to it."""

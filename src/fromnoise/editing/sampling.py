@@ -10,6 +10,8 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.denoiser import Estimator
+from fromnoise.diffusion.guidance import BoundedNoise
+from fromnoise.diffusion.prediction import X0
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.model.build import build_sampling
 from fromnoise.model.trained_model import TrainedModel
@@ -33,6 +35,13 @@ class EditSampling:
         """As `model` samples."""
         parts = build_sampling(model.sampling, model.denoiser, model.guide_denoiser())
         return cls(*parts, labels, model.device, model.sampling.batch_size)
+
+    @classmethod
+    def inverting(cls, model: TrainedModel, labels: Tensor | None) -> EditSampling:
+        """As `model` samples, up and down one path: where x0 itself is predicted, it needs a bounded noise estimate."""
+        plain = cls.of(model, labels)
+        exact = not isinstance(model.denoiser.prediction, X0)
+        return plain if exact else replace(plain, estimator=BoundedNoise(plain.estimator))
 
     def arguments(self, part: slice) -> dict[str, Any]:
         """The keyword arguments of `diffusion.editing` that every edit of the images in `part` takes."""
