@@ -57,7 +57,7 @@ def test_everything_is_written_with_its_protocol(run, evaluation):
     assert set(content["metrics"]) == set(content["reference_rows"]["noise"]) == set(Scores.__dataclass_fields__)
     measure, sampling = content["protocol"]["measure"], content["protocol"]["sampling"]
     assert measure["count"] == 60 and measure["features"]["weight_hash"] and measure["test"]["split"] == "test"
-    assert sampling["steps"] == 3 and sampling["evaluations"] == 5 and sampling["seeds"] == [0, 59]
+    assert sampling["steps"] == 3 and sampling["evaluations"] == 4 and sampling["seeds"] == [0, 59]
     assert sampling["checkpoint"] == 640 and sampling["weights"] == "ema"
 
 

@@ -106,21 +106,22 @@ def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
         return run.settings.sample
 
     own, other = sampling(), sampling(**{"process.kind": "vp"})
-    assert (own.grid, own.guidance_interval) == ("few_steps", (0.25, 0.92))
+    assert (own.grid, own.guidance_interval) == ("few_steps", (0.2, 0.7))
     assert (other.grid, other.guidance_interval) == ("auto", None)
     assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
     asked = sampling(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0), "sample.steps": 7})
     assert asked.guidance_interval == (300.0, 800.0) and asked.steps == 7
 
 
-def test_coloured_images_get_more_steps_and_two_of_them_are_guided():
+def test_coloured_images_get_more_steps_and_few_of_them_are_guided():
     grey, coloured = (recipe("default", at(spec=spec)).sample for spec in (MNIST, ImageSpec(3, 32, 32, ("a", "b"))))
     assert coloured.steps > grey.steps
-    for sample in (grey, coloured):
+    assert coloured.guidance_scale > grey.guidance_scale
+    for sample, evaluations in ((grey, 8), (coloured, 15)):
         low, high = sample.guidance_interval
         times = GRIDS[sample.grid](Linear(), sample.steps)
         guided = int(((times >= low) & (times <= high)).sum())
-        assert guided == 2 and sample.steps + guided <= 10, "evaluations a picture"
+        assert guided >= 2 and sample.steps + guided == evaluations
     assert recipe("default", at(spec=ImageSpec(1, 28, 28))).sample.guidance_scale == 1
 
 

@@ -71,11 +71,29 @@ SMALL_DATASET = 2000  # images below which a larger network would overfit
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
-# guidance_scale = 1 + GUIDANCE_GAIN (GUIDANCE_REF_IMAGES / images seen)^GUIDANCE_POWER, its second part kept between
-# MIN_GUIDANCE_GAIN and MAX_GUIDANCE_GAIN: a network that saw more images needs less guidance (docs/recipe.md).
-GUIDANCE_REF_IMAGES, GUIDANCE_GAIN, GUIDANCE_POWER = 200_000, 0.33, 0.5
-MIN_GUIDANCE_GAIN, MAX_GUIDANCE_GAIN = 0.2, 0.8
 LR_BATCH_POWER = 0.1  # power of the batch size by which the learning rate grows: nearly none, as measured
+
+
+@dataclass(frozen=True)
+class GuidanceRule:
+    """guidance_scale = 1 + gain (200,000 / images seen)^power, its second part kept between `least` and `most`.
+
+    A network that has seen more images needs less guidance (docs/recipe.md).
+    """
+
+    gain: float
+    power: float
+    least: float
+    most: float
+
+    def scale(self, images: float) -> float:
+        """The strength for a network that will have seen `images`."""
+        return round(1 + min(self.most, max(self.least, self.gain * (USUAL_IMAGES / images) ** self.power)), 2)
+
+
+USUAL_IMAGES = 200_000
+GREY_GUIDANCE = GuidanceRule(0.6, 0.3, least=0.25, most=0.9)
+COLOUR_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)  # photographs want more
 
 
 @dataclass(frozen=True)
@@ -99,10 +117,9 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     batch = full
     while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    gain = GUIDANCE_GAIN * (GUIDANCE_REF_IMAGES / _images_seen(size, context)) ** GUIDANCE_POWER
-    gain = min(MAX_GUIDANCE_GAIN, max(MIN_GUIDANCE_GAIN, gain))
+    guidance = (GREY_GUIDANCE if context.spec.channels == 1 else COLOUR_GUIDANCE).scale(_images_seen(size, context))
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
-    return ModelSize(name, width, round(1 + gain, 2), min(batch, context.count), learning_rate, reason)
+    return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason)
 
 
 def _images_seen(size: Size, context: TrainingContext) -> float:
@@ -110,7 +127,7 @@ def _images_seen(size: Size, context: TrainingContext) -> float:
     if context.planned is not None:
         return max(1, context.planned)
     if context.seconds is None:
-        return GUIDANCE_REF_IMAGES
+        return USUAL_IMAGES
     speedup = SPEEDUP["cuda"] if context.device == "cuda" else SPEEDUP["bf16"] if context.bf16 else 1.0
     pixels = min(context.spec.height * context.spec.width, FOLD_PIXELS)
     return max(1.0, context.seconds * size.images_per_second * speedup * 28**2 / pixels)
