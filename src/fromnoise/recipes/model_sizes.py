@@ -88,7 +88,8 @@ class GuidanceRule:
 
     def scale(self, images: float) -> float:
         """The strength for a network that will have seen `images`."""
-        return round(1 + min(self.most, max(self.least, self.gain * (USUAL_IMAGES / images) ** self.power)), 2)
+        gain = self.gain * math.pow(USUAL_IMAGES / images, self.power)
+        return round(1 + min(self.most, max(self.least, gain)), 2)
 
 
 USUAL_IMAGES = 200_000
