@@ -1,6 +1,6 @@
 """What `--report_to tensorboard` takes from the training that it reports.
 
-    python benchmarks/tracking.py [--turns 4] [--images 5000]
+    python benchmarks/tracking.py [--turns 4] [--images 20000]
 
 Trainings of one recipe in turns, with and without it, each in a process of its own. Writes docs/results/tracking.json
 and .md.
@@ -64,7 +64,7 @@ def main() -> None:
     """Train in turns, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=4)
-    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--images", type=int, default=20000)
     args = parser.parse_args()
     turns = []
     for turn in range(args.turns):

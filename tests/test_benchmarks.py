@@ -203,3 +203,9 @@ def test_what_a_tracker_takes_is_compared_pair_by_pair():
     ]
     page = tracking.page({"command": "it", "machine": common.machine(), "images": 100, "turns": turns})
     assert "speed 0.95 (0.9–1)" in page and "| alone | 100 (50–200) |" in page
+
+
+def test_the_page_of_trackers_is_of_what_was_measured():
+    place = Path(__file__).resolve().parents[1] / "docs" / "results" / "tracking"
+    found = json.loads(place.with_suffix(".json").read_text())
+    assert module("tracking").page(found) == place.with_suffix(".md").read_text()
