@@ -81,6 +81,10 @@ class NetOptions:
     depth: int = option(2, "residual blocks per level of the U-Net, or blocks of the DiT", least=1, most=8)
     time_conditioning: bool = option(True, "condition the network on the time (the chapter's networks are not)")
     class_conditioning: bool = option(True, "condition the network on the class, where the images have classes")
+    bounded: bool = option(
+        False,
+        "keep what the U-Net predicts in the range of the images, where it predicts x0: flat black is exactly black",
+    )
     channels: tuple[int, ...] = option((32, 64, 64), "channels of each level of UNet2DModel", least=1, most=4096)
     attention: bool = option(True, "self-attention at the lower levels of UNet2DModel")
     unet2d: str | None = option(
@@ -306,7 +310,10 @@ STRUCTURAL = {  # another value is another run
         *("resolution", "center_crop", "random_flip", "holdout", "classes", "splits", "range", "channels"),
         "conditions",
     ),
-    "net": ("kind", "width", "depth", "time_conditioning", "class_conditioning", "channels", "attention", "unet2d"),
+    "net": (
+        *("kind", "width", "depth", "time_conditioning", "class_conditioning", "bounded"),
+        *("channels", "attention", "unet2d"),
+    ),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
     "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),
     "train": ("train_batch_size", "optimizer", "use_ema", "ema_length", "posthoc_ema", "seed"),

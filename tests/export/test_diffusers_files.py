@@ -75,6 +75,11 @@ CASES = {
         ImageSpec(1, 30, 33, CLASSES),
         None,
     ),
+    "unet-bounded": (
+        {"net.bounded": True, "objective.prediction": "x0", "sample.sampler": "unipc_2"},
+        ImageSpec(3, 12, 12),
+        None,
+    ),
     "dit-ve": (
         {"net.kind": "dit", "net.width": 32, "process.kind": "ve", "objective.prediction": "edm",
          "objective.time_sampling": "log_normal", "sample.sampler": "heun"},

@@ -93,3 +93,15 @@ def test_a_model_has_classes_where_it_is_conditioned_on_them():
     config = replaced(Settings(), {"process.low": 0.0})
     assert model_spec(SPEC, config) == ImageSpec(1, 4, 4, ("a", "b"), 0.0, 1.0)
     assert model_spec(SPEC, replaced(config, {"net.class_conditioning": False})).classes == ()
+
+
+def test_only_a_prediction_of_x0_is_bounded():
+    x, t = 30 * torch.randn(4, 1, 4, 4), torch.full((4,), 0.5).double()
+    for prediction, bounded in (("x0", True), ("velocity", False)):
+        changes = {"net.bounded": True, "net.width": 8, "objective.prediction": prediction}
+        built = build_denoiser(replaced(Settings(), changes), SPEC, 0.5)
+        for value in built.net.parameters():
+            nn.init.normal_(value, std=0.5)
+        with torch.no_grad():
+            out = built.predict(x, t)
+        assert (float(out.abs().max()) == 1.0) == bounded

@@ -7,7 +7,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets import NETWORKS, build_net
 from fromnoise.nets.basic_unet import BasicUNet
-from fromnoise.nets.blocks import fold_factor
+from fromnoise.nets.blocks import fold_factor, in_bounds
 from fromnoise.nets.dit import DiT, positions
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import NetOptions
@@ -79,3 +79,29 @@ def test_a_network_without_class_conditioning_ignores_the_class(kind):
 def test_folding_keeps_the_work_at_low_resolution():
     sizes = {16: 2, 28: 2, 32: 2, 64: 4, 128: 8}
     assert {side: fold_factor(ImageSpec(3, side, side)) for side in sizes} == sizes
+
+
+def test_what_is_always_black_is_predicted_at_the_bound_or_beyond_and_all_else_at_its_mean():
+    images = torch.tensor([[-1.0, -1.0, 0.5, 1.0], [-1.0, 1.0, 0.5, 1.0], [-1.0, -1.0, 0.5, 1.0]])
+    start = torch.tensor([-1.3, -1.3, 1.7, 1.2])
+    found = start.clone().requires_grad_()
+    optimizer = torch.optim.SGD([found], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        (in_bounds(found, -1, 1) - images).square().mean(0).sum().backward()
+        optimizer.step()
+    assert torch.equal(found[[0, 3]], start[[0, 3]]), "no error pulls them back"
+    assert torch.allclose(found[[1, 2]], images.mean(0)[[1, 2]], atol=1e-3)
+    with torch.no_grad():
+        assert torch.equal(in_bounds(torch.tensor([-1.3, 0.2, 1.3]), -1, 1), torch.tensor([-1.0, 0.2, 1.0]))
+
+
+def test_a_bounded_unet_stays_in_the_images_range():
+    spec = ImageSpec(1, 8, 8, low=0.0)
+    x, code = torch.randn(4, 1, 8, 8), torch.full((4,), 500.0)
+    for bounded in (False, True):
+        torch.manual_seed(0)
+        net = stirred(build_net(small("unet", bounded=bounded), spec))
+        with torch.no_grad():
+            out = net(10 * x, code)
+        assert (float(out.min()) >= 0 and float(out.max()) <= 1) == bounded

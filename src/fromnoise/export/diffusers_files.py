@@ -22,6 +22,7 @@ from fromnoise.common.extras import extra
 from fromnoise.export.network_source import network_source
 from fromnoise.export.plan import sampling_plan
 from fromnoise.export.stock import StockPipeline, stock_pipeline
+from fromnoise.model.build import net_options
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import Settings
@@ -94,7 +95,7 @@ def _own_files(
         "_class_name": "Network",
         "_diffusers_version": version,
         "kind": settings.net.kind,
-        "options": asdict(settings.net),
+        "options": asdict(net_options(settings)),
         **spec.to_json(),
     }
     return {

@@ -27,7 +27,7 @@ from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
 from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting
 from fromnoise.nets import build_net
-from fromnoise.settings import ObjectiveOptions, SampleOptions, Settings
+from fromnoise.settings import NetOptions, ObjectiveOptions, SampleOptions, Settings
 from fromnoise.train.hardware import choose_channels_last
 
 
@@ -35,6 +35,12 @@ def model_spec(spec: ImageSpec, settings: Settings) -> ImageSpec:
     """The images as a model takes them: in the process's range, with classes only where it is conditioned on them."""
     classes = spec.classes if settings.net.class_conditioning else ()
     return dataclasses.replace(spec, low=settings.process.low, high=1.0, classes=classes)
+
+
+def net_options(settings: Settings) -> NetOptions:
+    """The network as it is built: bounded only where it predicts x0, as all else may leave the images' range."""
+    bounded = settings.net.bounded and settings.objective.prediction == "x0"
+    return dataclasses.replace(settings.net, bounded=bounded)
 
 
 def build_denoiser(
@@ -62,7 +68,7 @@ def build_denoiser(
     prediction = PREDICTIONS[settings.objective.prediction](settings.objective.sigma_data or sigma_data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(settings.train.seed, "initial weights"))
-        net = build_net(settings.net, spec)
+        net = build_net(net_options(settings), spec)
     if choose_channels_last(settings.net.kind, device, settings.train.memory_format).on:
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Denoiser(net, process, prediction, spec, autocast)

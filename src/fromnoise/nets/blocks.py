@@ -131,3 +131,15 @@ class ResidualBlock(nn.Module):
         scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, self.conv1(F.silu(x)), 1 + scale)
         return cast(Tensor, x + self.conv2(F.silu(h)))
+
+
+def in_bounds(x: Tensor, low: float, high: float) -> Tensor:
+    """x clipped to [low, high], with the gradient of x itself.
+
+    The mean of images lies in their range, so that the clipped output has the same optimum under a squared error. But
+    what is black in every image may now be predicted anywhere below black, without an error that pulls it back: a
+    network that is only nearly exact ends up exactly black, and not in equal parts a little above and below. Where an
+    image is not black, the error at the bound still pulls the output back inside.
+    """
+    clipped = x.clamp(low, high)
+    return x + (clipped - x).detach() if torch.is_grad_enabled() else clipped

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets.blocks import Embedding, ResidualBlock, fold_factor, pad_to_multiple
+from fromnoise.nets.blocks import Embedding, ResidualBlock, fold_factor, in_bounds, pad_to_multiple
 from fromnoise.settings import NetOptions
 
 
@@ -29,13 +29,22 @@ class UNet(nn.Module):
         width: channels at the first level.
         depth: residual blocks per level.
         time_conditioning: without it every time code counts as 0.
+        bounded: whether the output stays in the images' range.
 
     References: Ronneberger et al. 2015, U-Net, https://arxiv.org/abs/1505.04597
         Hoogeboom et al. 2023, simple diffusion, https://arxiv.org/abs/2301.11093
     """
 
-    def __init__(self, spec: ImageSpec, width: int = 32, depth: int = 2, time_conditioning: bool = True) -> None:
+    def __init__(
+        self,
+        spec: ImageSpec,
+        width: int = 32,
+        depth: int = 2,
+        time_conditioning: bool = True,
+        bounded: bool = False,
+    ) -> None:
         super().__init__()
+        self.bounds = (spec.low, spec.high) if bounded else None
         self.fold = fold_factor(spec)
         embedding = 4 * width
         self.embed = Embedding(spec, embedding, time_conditioning)
@@ -54,7 +63,7 @@ class UNet(nn.Module):
     @classmethod
     def from_options(cls, options: NetOptions, spec: ImageSpec) -> UNet:
         """The network that the run's settings describe, for images of `spec`."""
-        return cls(spec, options.width, options.depth, options.time_conditioning)
+        return cls(spec, options.width, options.depth, options.time_conditioning, options.bounded)
 
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""
@@ -71,7 +80,8 @@ class UNet(nn.Module):
         for block in self.up:
             h = block(h, embedding)
         out = F.pixel_shuffle(self.leave(F.silu(h)), self.fold)
-        return out[..., :height, :width]
+        out = out[..., :height, :width]
+        return out if self.bounds is None else in_bounds(out, *self.bounds)
 
 
 def _blocks(depth: int, width: int, embedding: int) -> nn.ModuleList:
