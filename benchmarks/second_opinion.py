@@ -98,7 +98,7 @@ class SecondClassifier(nn.Module):
             nn.Flatten(),
         )
         self.head = nn.Linear(128, classes)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of float images (B, C, H, W) in 0..1."""
@@ -156,7 +156,7 @@ def trained(data: ArrayData, how: Training) -> SecondClassifier:
 
 def classifier(data: ArrayData, how: Training, folder: Path = KEPT) -> tuple[SecondClassifier, str]:
     """`trained`, kept in `folder` by settings and images, and its checksum."""
-    about = {"settings": asdict(how), "images": data.fingerprint}
+    about: dict[str, Any] = {"settings": asdict(how), "images": data.fingerprint}
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     weights, noted = folder / f"{name}.safetensors", folder / f"{name}.json"
     if weights.exists() and noted.exists():
@@ -290,7 +290,7 @@ def main() -> None:
     train = load_images(options)
     spaces = Spaces(train, Training(epochs=args.epochs), args.kept)
     test = unseen(options, train)
-    assert test is not None, "a second opinion needs test images"
+    assert test is not None and test.labels is not None, "a second opinion needs labelled test images"
     real = {"name": "test images", **spaces.measured(test.images[: args.num], test.labels[: args.num])}
     rows = []
     for path in args.samples:
