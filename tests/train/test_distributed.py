@@ -1,6 +1,9 @@
 """What processes say to each other: gloo between forked processes, and the environment that torchrun makes."""
 
 import os
+import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -108,6 +111,21 @@ def test_processes(work, world, run_processes):
 
 def test_no_process_ends_before_the_others_know(run_processes, tmp_path):
     assert run_processes(parting, 2, tmp_path) == [0, 0]
+
+
+def test_a_process_leaves_the_group_that_it_joined_before_python_ends():
+    code = (
+        "import atexit, torch.distributed as dist; atexit.register(lambda: print(dist.is_initialized())); "
+        "from fromnoise.train.distributed import join; assert join().sum_(__import__('torch').ones(1)) == 2"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    env = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    pipes = {"stdout": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=env | {"RANK": rank}, **pipes) for rank in "01"]
+    assert [one.communicate(timeout=100)[0] for one in both] == ["False\n"] * 2
+    assert [one.returncode for one in both] == [0, 0]
 
 
 def test_an_environment_that_is_not_whole_is_refused(monkeypatch):

@@ -13,6 +13,7 @@ Each method is called by all processes, in the same order. Where one of them fai
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -262,6 +263,7 @@ def join() -> Group:
         store = PrefixStore(f"fromnoise-{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=timeout)
+        atexit.register(leave)  # a thread of gloo that outlives Python aborts the process, whose work is done
     except (RuntimeError, ValueError) as error:
         raise ProcessError(
             f"process {rank} of {world} found no master at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']} "
