@@ -6,9 +6,9 @@
 The run is exported by `--to diffusers`; a process without fromnoise loads the folder with the lines of diffusers'
 documentation and draws its own noise, `fromnoise sample` draws another. Both networks compute in float32, whatever the
 run was trained in. Both sets are measured by `fromnoise.evaluate` in the same features against the same training
-images. Samples are kept in the run's folder
-stock-pipeline/, in parts, and parts that are there are not made again. Writes docs/results/stock-pipeline-<data>.json
-and .md.
+images. What is found is also compared with chance: all samples of both, shuffled and dealt out in two sets again.
+Samples are kept in the run's folder stock-pipeline/, in parts, and parts that are there are not made again. Writes
+docs/results/stock-pipeline-<data>.json and .md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from common import RESULTS, in_words, keep, machine, table
 
+from fromnoise.common.seeds import generator
+from fromnoise.evaluation.evaluate import build_reference
 from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.evaluation.matching import read_matched
+from fromnoise.evaluation.reference import Reference, embed
 from fromnoise.export.verification import on_cpu
+from fromnoise.metrics.frechet import frechet_distance, statistics
+from fromnoise.metrics.precision_recall import precision_recall
 from fromnoise.run import Run
 from fromnoise.run.evaluations import evaluate_files
 
 PART = 100  # samples, the seed of whose noise is the number of the part
+SHUFFLES = 100
 STOCK = """\
 import sys
 import numpy, torch
@@ -83,7 +91,34 @@ def measured(run: Run, data: str, folder: Path, num: int, steps: int) -> dict[st
     assert exported.about == "DDPMPipeline"
     files = {"stock": stock_samples(folder / "export", folder, num, steps), "own": own_samples(run, folder, num, steps)}
     found = {name: evaluate_files(str(file), data)[0] for name, file in files.items()}
-    return {"largest_difference": exported.difference, **{name: one.to_json() for name, one in found.items()}}
+    measures = {name: one.to_json() for name, one in found.items()}
+    return {"largest_difference": exported.difference, **measures, "chance": by_chance(files, data)}
+
+
+def by_chance(files: dict[str, Path], data: str) -> dict[str, Any]:
+    """Of each measure, the share of shuffles in which two sets of all samples differ by no less than the two `files`.
+
+    Both sets come from one distribution if the pipelines do, so a small share speaks against that.
+    """
+    matched = [read_matched(str(file), data, {}) for file in files.values()]
+    reference = build_reference(matched[0].train, "auto")
+    sets = [embed(reference.features, one.samples.images) for one in matched]
+    together, count = torch.cat(sets), len(sets[0])
+    observed = _apart(sets[0], sets[1], reference)
+    order, reached = generator(0, "shuffled samples"), dict.fromkeys(observed, 0)
+    for _ in range(SHUFFLES):
+        rows = together[torch.randperm(len(together), generator=order)]
+        for name, apart in _apart(rows[:count], rows[count:], reference).items():
+            reached[name] += apart >= observed[name]
+    return {"shuffles": SHUFFLES, **{name: times / SHUFFLES for name, times in reached.items()}}
+
+
+def _apart(one: torch.Tensor, other: torch.Tensor, reference: Reference) -> dict[str, float]:
+    """How far the measures of two sets of features are apart."""
+    distances = [frechet_distance(statistics(rows), reference.statistics) for rows in (one, other)]
+    found = [precision_recall(reference.embedded, rows) for rows in (one, other)]
+    shares = {name: abs(getattr(found[0], name) - getattr(found[1], name)) for name in ("precision", "recall")}
+    return {"frechet_distance": abs(distances[0] - distances[1]), **shares}
 
 
 def agree(found: dict[str, Any]) -> bool:
@@ -112,7 +147,19 @@ def page(found: dict[str, Any]) -> str:
         f"Measured against the same training images in the features of a classifier of them: {verdict}. From the "
         f"same noise their images differ by at most {found['largest_difference']:.1e} (black 0, white 1).\n\n"
         f"{table(['samples of', 'Fréchet distance', '95 % interval', 'precision', 'recall'], rows)}\n\n"
+        f"{_on_chance(found)}\n\n"
         f"{in_words(found['machine'])}.\n"
+    )
+
+
+def _on_chance(found: dict[str, Any]) -> str:
+    """How often chance alone sets the measures apart as far, in words."""
+    chance, names = found["chance"], ("frechet_distance", "precision", "recall")
+    distance, precision, recall = (f"{chance[name]:.1%}".replace("%", " %") for name in names)
+    return (
+        f"All {2 * found['num']:,} samples, shuffled and dealt out in two sets {chance['shuffles']} times, are as far "
+        f"apart as these two or farther in {distance} of the shuffles by the Fréchet distance, in {precision} by "
+        f"precision and in {recall} by recall."
     )
 
 
