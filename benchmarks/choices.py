@@ -131,7 +131,8 @@ def page(found: dict[str, Any]) -> str:
     for (data, height, width, channels, count, budget), rows in groups.items():
         test = rows[0]["test"]
         text += f"\n## {data}, {height}x{width}, {channels} channels, {count:,} to train on, {budget}\n\n"
-        text += f"{rows[0]['num']:,} samples of {rows[0]['nfe']} evaluations each"
+        taken = " or ".join(str(nfe) for nfe in sorted({row["nfe"] for row in rows}))
+        text += f"{rows[0]['num']:,} samples of {taken} evaluations each"
         if test:
             text += (
                 f"; {test['count']:,} test images: FD {short(test['frechet_distance'])}, of pixels "

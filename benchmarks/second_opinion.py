@@ -207,9 +207,10 @@ def measured_run(run: Run, spaces: Spaces, num: int) -> dict[str, Any]:
         raise DataError(f"{run.path} was trained on other images; name its data with --data")
     drawn = draw_samples(run.model(), num)
     settings, lines = run.settings, [line for line in run.folder.read_metrics() if "seconds" in line]
-    about = f"predicts {settings.objective.prediction}, width {settings.net.width}, seed {settings.train.seed}"
+    length = settings.train.budget or f"{settings.train.num_images:,} images"
+    about = f"predicts {settings.objective.prediction}, width {settings.net.width}, {settings.sample.steps} steps"
     return {
-        "name": f"{settings.train.budget or f'{settings.train.num_images:,} images'}: {about}",
+        "name": f"{length}: {about}, seed {settings.train.seed}",
         "images_seen": int(run.checkpoint().name),
         "seconds": lines[-1]["seconds"] if lines else None,
         "sampling": dict(drawn.sampling),
