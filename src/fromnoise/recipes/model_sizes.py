@@ -93,7 +93,7 @@ class GuidanceRule:
 
 
 USUAL_IMAGES = 200_000
-GREY_GUIDANCE = GuidanceRule(0.6, 0.3, least=0.25, most=0.9)
+GREY_GUIDANCE = GuidanceRule(0.7, 0.3, least=0.3, most=0.95)
 COLOUR_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)  # photographs want more
 
 
