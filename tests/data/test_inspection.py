@@ -31,6 +31,8 @@ def test_an_inspection_tells_what_is_there(folder: Callable[..., Path]) -> None:
     assert found.sample.shape == (7, 3, 8, 8) and found.sample_labels is not None
     plain = json.loads(json.dumps(found.to_json()))
     assert plain["counts"]["test"] == 1 and len(plain["channels"]) == 3 and "sample" not in plain
+    assert [one["text"] for one in plain["remarks"]] == plain["notes"]
+    assert {one["kind"] for one in plain["remarks"]} >= {"resized", "converted"}
 
 
 def test_channel_values_are_exact() -> None:

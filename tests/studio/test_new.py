@@ -137,6 +137,8 @@ def test_folders_of_images_are_listed_and_trained_on(studio, root, tmp_path, pic
     assert sorted(listed) == ["./-x", "./flowers", "./flowers/rose", "./flowers/tulip", "./loose"]
     found = studio.post("/api/new/estimate", json={**WISH, "data": listed["./flowers"]}).json()
     assert found["data"]["counts"]["train"] == 48
+    remarks = {one["kind"]: one["values"] for one in found["data"]["remarks"]}
+    assert remarks["held out"] == {"count": 5, "of": 48} and remarks["repeats"]["exact"] == 24
     begun = studio.post("/api/new/begin", json={**WISH, "data": listed["./-x"], "name": "mine", "epochs": 0.05})
     until(lambda: state_of(studio, begun.json()["run"]) == "finished")
     assert studio.get(f"/api/runs/{begun.json()['run']}").json()["count"] == 22, "two are held out"

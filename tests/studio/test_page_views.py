@@ -244,6 +244,11 @@ def test_the_data_are_described_in_chinese(browser, serving_on, tmp_path, expect
         assert card.locator("[lang=en]").count() == 0
         page.get_by_role("link", name="新训练").click()
         expect(page.get_by_text("1,797 个手写数字")).to_be_visible()
+        page.get_by_role("combobox", name="图像").select_option(label=str(tmp_path / "images"))
+        page.get_by_role("button", name="估计").click()
+        for text in ("用时", "从 42 张图像中按固定种子留出 4 张", "1 张 CMYK 图像转为 RGB"):
+            expect(card).to_contain_text(text, timeout=60_000)
+        assert card.locator("[lang=en]").count() == 0
         page.context.close()
 
 

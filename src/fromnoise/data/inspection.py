@@ -17,6 +17,7 @@ from fromnoise.data.decode_many import left_out
 from fromnoise.data.holdout import note, places
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import as_data, describe, open_source
+from fromnoise.data.notes import said
 from fromnoise.data.repeats import repeats_note
 from fromnoise.data.rows import Pixels
 from fromnoise.data.source import Source
@@ -63,10 +64,11 @@ class Inspection:
     sample_labels: Tensor | None = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the sample, as a plain dict."""
+        """Everything but the sample, as a plain dict; `remarks` are the notes as values, see `fromnoise.data.notes`."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if not f.name.startswith("sample")}
         plain["channels"] = [vars(channel) for channel in self.channels]
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        listed = {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+        return {**listed, "remarks": [said(note) for note in self.notes]}
 
 
 def inspect(options: DataOptions) -> Inspection:
@@ -86,9 +88,9 @@ def inspect(options: DataOptions) -> Inspection:
             counts[split], more = _counted(source, split, options)
             bad += more
     apart = 0 if "test" in counts else len(places(data, options.holdout))
-    said = set(left_out(found.bad))  # `bad` lists them
+    unread = set(left_out(found.bad))  # `bad` lists them
     notes = (
-        *(one for one in data.notes if one not in said),
+        *(one for one in data.notes if one not in unread),
         *((note(apart, len(data)),) if apart else ()),
         *filter(None, [repeats_note(data.images)]),
     )

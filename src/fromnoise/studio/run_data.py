@@ -9,7 +9,6 @@ import torch
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.data.inspection import inspect
-from fromnoise.data.notes import said
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.run.folder import RunFolder
@@ -31,13 +30,11 @@ class RunData:
     def inspection(self, folder: RunFolder) -> dict[str, Any]:
         """What `fromnoise data inspect --json` prints of the images of the run; DataError where they are gone.
 
-        With `training`: how many of them the run trains on, in all and of each class, `validation`: how many not, and
-        `remarks`: its notes as values, see `fromnoise.data.notes`.
+        With `training`: how many of them the run trains on, in all and of each class, and `validation`: how many not.
         """
         key, run = self._opened(folder)
         if key not in self._found:
-            found = inspect(run.settings.data)
-            self._found[key] = {**found.to_json(), "remarks": [said(note) for note in found.notes]}
+            self._found[key] = inspect(run.settings.data).to_json()
         seen, apart = run.data, run.held_out
         return {
             **self._found[key],

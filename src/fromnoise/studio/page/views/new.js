@@ -2,6 +2,7 @@
 import { ask } from "../api.js";
 import { bytes, duration, h, put, whole } from "../dom.js";
 import { WORDS } from "../words/new.js";
+import { remark } from "./data.js";
 
 async function show(main, context) {
   const { words, signal, title } = context;
@@ -9,7 +10,7 @@ async function show(main, context) {
   const [choices, { runs }] = await Promise.all([ask("/api/new", { signal }), ask("/api/runs", { signal })]);
   const taken = new Set(runs.map((row) => row.name));
   const form = new Form(choices, taken, words);
-  const said = h("p", { role: "status", class: "quiet" }, words.hint), estimate = h("dl", { class: "facts" }), lines = h("pre", { tabindex: "0", hidden: true });
+  const said = h("p", { role: "status", class: "quiet" }, words.hint), estimate = h("div"), lines = h("pre", { tabindex: "0", hidden: true });
   const busy = (text) => { put(said, text); said.className = "quiet"; form.disable(true); };
   const failed = (text) => { put(said, text); said.className = "wrong"; form.disable(false); };
 
@@ -134,8 +135,7 @@ function facts(found, words) {
   const { cost, data } = found, rows = [[words.images_there, whole(data.counts.train)], [words.parameters, whole(found.parameters)], [words.batch, whole(found.batch_size)]];
   if (cost) rows.push([words.to_train, whole(cost.images)], [words.takes_time, duration(cost.seconds)], [words.speed, whole(cost.images_per_second)], [words.memory, bytes(cost.peak_bytes)]);
   rows.push([words.disk, bytes(found.disk.needed)], [words.duplicates, whole(data.duplicates)]);
-  for (const note of data.notes) rows.push(["", note, "en"]);
-  return rows.flatMap(([name, value, lang]) => [h("dt", {}, name), h("dd", { lang }, value)]);
+  return [h("dl", { class: "facts" }, ...rows.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])), ...data.remarks.map((note) => remark(note, words))];
 }
 
 export const fresh = { words: WORDS, show };

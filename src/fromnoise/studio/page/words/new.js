@@ -1,4 +1,5 @@
 // Words of the form for a new run.
+import { WORDS as DATA } from "./data.js";
 import { WORDS as RUN } from "./run.js";
 
 export const WORDS = {
@@ -10,7 +11,7 @@ export const WORDS = {
     queue: "Queue", enqueue: "Add to the queue", leave: "Take out", queued: (name) => `${name} waits for its turn.`,
     queue_help: "These begin one after another, each when no training of this studio goes on. A queue ends with its studio.", queue_empty: "Nothing waits.",
     hint: "Estimate says here how long it takes and how much memory, before anything begins.",
-    images_there: "Images", batch: "Batch size", to_train: "Images to see", takes_time: "Time", sets: {}, disk: "Disk", duplicates: "Repeated images", memory: "Memory",
+    images_there: "Images", batch: "Batch size", to_train: "Images to see", takes_time: "Time", sets: {}, notes: DATA.en.notes, disk: "Disk", duplicates: "Repeated images", memory: "Memory",
   },
   zh: {
     ...RUN.zh, view: "新训练", lead: "它以独立进程启动普通的命令；关闭 studio 后训练照常进行。",
@@ -24,6 +25,6 @@ export const WORDS = {
     sets: {
       digits: (n) => `${n} 个手写数字，随 fromnoise 附带，放大到 16x16；无需下载`, mnist: (n) => `${n} 个手写数字，28x28 灰度`, fashion_mnist: (n) => `${n} 件服装，28x28 灰度`,
       kmnist: (n) => `${n} 个草书日文字符（Kuzushiji-MNIST），28x28 灰度`, cifar10: (n) => `${n} 张十类事物的照片，32x32 RGB（二进制版本）`,
-    }, disk: "磁盘", duplicates: "重复的图像", memory: "内存",
+    }, notes: DATA.zh.notes, disk: "磁盘", duplicates: "重复的图像", memory: "内存",
   },
 };
