@@ -237,6 +237,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "edit_steps": max(sample.steps, LEAST_STEPS),
         "guidance_scale": sample.guidance_scale,
         "guidance_interval": sample.guidance_interval,
+        "distilled": bool(run.metadata.get("distilled")),
         "guided": run.spec.conditioned and run.settings.objective.label_dropout > 0,
         "last_time": float(process.t_max),
         "classes": list(run.spec.classes),

@@ -6,9 +6,10 @@ export class Walk {
   constructor(choices, words, common, place, signal) {
     Object.assign(this, { choices, words, common, place, signal, asked: 0, walks: [] });
     const changed = () => this.draw(), second = choices.samplers.find((name) => name !== choices.sampler);
+    const beside = choices.distilled ? "ddim" : "euler"; // such a run predicts ends, not means, as solvers of the flow want
     const select = (chosen) => h("select", { onchange: changed }, ...choices.samplers.map((name) => h("option", { value: name, selected: name === chosen }, name)));
-    this.samplers = [select(choices.sampler), select(choices.samplers.includes("euler") && choices.sampler !== "euler" ? "euler" : second)];
-    this.steps = h("input", { type: "number", min: "1", max: "60", value: String(Math.min(60, Math.max(choices.steps, 10))), oninput: changed });
+    this.samplers = [select(choices.sampler), select(choices.sampler === beside ? second : beside)];
+    this.steps = h("input", { type: "number", min: "1", max: "60", value: String(Math.min(60, choices.distilled ? choices.steps : Math.max(choices.steps, 10))), oninput: changed });
     this.seed = h("input", { type: "number", min: "0", value: "0", oninput: changed });
     this.label = h("select", { onchange: changed }, h("option", { value: "-1" }, words.any), ...choices.classes.map((name, i) => h("option", { value: i }, name)));
     this.slider = h("input", { type: "range", min: "0", max: "0", value: "0", "aria-label": words.step_of, oninput: () => this.show() });
