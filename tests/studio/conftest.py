@@ -131,6 +131,7 @@ def how():
         "checkpoint": "last",
         "weights": "ema",
         "label": [],
+        "conditions": {},
         "sampler": "ddim",
         "grid": "auto",
         "steps": 3,

@@ -1,12 +1,12 @@
 """One image under the microscope: with noise of any strength, and what the network predicts from it.
 
-x_t = alpha(t) x0 + sigma(t) eps,   the network sees x_t and t (and the class), and predicts x0 and eps
+x_t = alpha(t) x0 + sigma(t) eps,   the network sees x_t and t (and class and numbers), and predicts x0 and eps
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +18,7 @@ from fromnoise.figures.encode import png_bytes
 from fromnoise.metrics.nearest_neighbours import nearest
 from fromnoise.model.samples import to_arrays, to_image
 from fromnoise.run.folder import RunFolder
-from fromnoise.studio.pictures import picture
+from fromnoise.studio.pictures import numbers_of, picture
 from fromnoise.studio.run_data import RunData
 from fromnoise.studio.sampling import Models, Wish, checked, text_of
 from fromnoise.studio.work import Check
@@ -58,8 +58,9 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
     if not 0 < slide.part <= 1:
         raise UsageError(f"part is {slide.part}, but it is above 0 and at most 1; give such a number")
     name = wish.label if wish.label is not None else own
-    numbers = _numbers(model, data, folder, slide)
-    label = model.labels([0], name, numbers) if numbers or name is not None else _none(model)
+    numbers = {**numbers_of(model.spec, data, folder, slide.source, slide.number), **wish.conditions}
+    known = replace(model, label_rows=None)  # an image's own numbers are meant: one that is not known is not drawn
+    label = known.labels([0], name, numbers) if numbers or name is not None else _none(model)
     process, spec = model.process, model.spec
     t = torch.tensor([process.t_min + slide.part * (process.t_max - process.t_min)], dtype=torch.float64)
     x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
@@ -96,7 +97,7 @@ def walk(
     with checked(model, check):
         for name in samplers:
             chosen = model.with_sampling(**{**wish.settings, "sampler": name})
-            steps = list(chosen.steps([seed], chosen.labels([seed], wish.label)))
+            steps = list(chosen.steps([seed], chosen.labels([seed], **wish.on)))
             noise = starting_point(model.process, start_noise(model.process, model.spec.shape, [seed]), steps[0].t)
             frames = [{"t": steps[0].t, "x": _png(to_arrays(model.spec, noise)[0]), "x0": None}]
             for step in steps:
@@ -109,16 +110,6 @@ def walk(
 def _none(model: TrainedModel) -> Tensor | None:
     """The label of an image without a class."""
     return torch.tensor([model.spec.null_label]) if model.spec.conditioned and model.sees_unlabelled else None
-
-
-def _numbers(model: TrainedModel, data: RunData, folder: RunFolder, slide: Slide) -> dict[str, float]:
-    """The numbers by name that an image of the run is conditioned on; {} for any other."""
-    run = data.run(folder) if model.spec.conditions and slide.source != "drawn" else None
-    images = None if run is None else run.data if slide.source == "training" else run.held_out
-    if images is None or images.conditions is None:
-        return {}
-    values = images.conditions[slide.number].tolist()
-    return {one.name: value for one, value in zip(model.spec.conditions, values, strict=True) if value == value}
 
 
 def _on(model: TrainedModel, label: Tensor | None) -> Tensor | None:

@@ -24,7 +24,7 @@ from fromnoise.common.text import quoted
 from fromnoise.figures.encode import png_bytes
 from fromnoise.model.samples import to_image
 from fromnoise.run.folder import RunFolder
-from fromnoise.studio.pictures import as_file, picture, region
+from fromnoise.studio.pictures import as_file, numbers_of, picture, region
 from fromnoise.studio.run_data import RunData
 from fromnoise.studio.sampling import Models, Wish, edited, span, text_of
 from fromnoise.studio.work import Check
@@ -58,13 +58,16 @@ def make_inpainting(
     """The image with what is painted over made again, once for each seed; `files` are those that the command names.
 
     `unkept` says why they could not be kept, where that is so.
-    A training image is named by its number, and has its own class; any other is a file, and its class is named.
+    A training image is named by its number, and has its own class and conditions; any other is a file, and these are
+    named.
     """
     run, model = models.get(folder, wish)
     image, own = picture(model.spec, data, folder, painted.source, painted.number, painted.pixels)
     selected, by_number = region(model.spec, painted.mask), painted.source == "training"
-    if painted.source == "validation" and wish.label is None:
-        wish = replace(wish, label=own)
+    if painted.source == "validation":
+        numbers = numbers_of(model.spec, data, folder, painted.source, painted.number)
+        label = own if wish.label is None else wish.label
+        wish = replace(wish, label=label, conditions={**numbers, **wish.conditions})
     files = {"mask": _png(selected[..., None].astype(np.uint8) * 255)}
     given: Any = painted.number
     if not by_number:
@@ -73,7 +76,7 @@ def make_inpainting(
     words, unkept = ["inpaint", "--image", str(painted.number)], list[str]()
 
     def work(editor: Editor) -> Edit:
-        edit = editor.inpaint(given, selected, seeds=seeds, resample=painted.resample, label=wish.label)
+        edit = editor.inpaint(given, selected, seeds=seeds, resample=painted.resample, **wish.on)
         paths, unkept[:] = _kept(folder, files)  # now that nothing was refused
         words[2:] = [words[2] if by_number else quoted(paths["image"]), "--mask", quoted(paths["mask"])]
         words.extend(["--seeds", span(seeds), *(["--resample", str(painted.resample)] if painted.resample > 1 else [])])

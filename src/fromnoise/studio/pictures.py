@@ -47,6 +47,16 @@ def picture(
     return found.images[:], None if found.labels is None or not spec.classes else spec.classes[int(found.labels)]
 
 
+def numbers_of(spec: ImageSpec, data: RunData, folder: RunFolder, source: str, number: int) -> dict[str, float]:
+    """The known numbers by name of an image that `picture` has found; {} for a drawn one."""
+    run = data.run(folder) if spec.conditions and source != "drawn" else None
+    images = None if run is None else run.data if source == "training" else run.held_out
+    if images is None or images.conditions is None:
+        return {}
+    values = images.conditions[number].tolist()
+    return {one.name: value for one, value in zip(spec.conditions, values, strict=True) if value == value}
+
+
 def drawn(spec: ImageSpec, pixels: str) -> Tensor:
     """What a page has drawn: it can be nothing but pixels of the model's shape."""
     channels, height, width = spec.shape

@@ -40,12 +40,19 @@ class Wish:
     Arguments:
         label: a class by its name, None for each seed's own.
         settings: sampling settings, by name.
+        conditions: numbers by name; others are each seed's own.
     """
 
     checkpoint: str
     weights: str
     label: str | None
     settings: Mapping[str, Any]
+    conditions: Mapping[str, float]
+
+    @property
+    def on(self) -> dict[str, Any]:
+        """What is conditioned on, as the methods of a model and an editor take it."""
+        return {"label": self.label, "conditions": self.conditions}
 
     def __post_init__(self) -> None:
         if not _CHECKPOINT.fullmatch(self.checkpoint) or not _WEIGHTS.fullmatch(self.weights):
@@ -84,7 +91,7 @@ def make_samples(
     began = time.monotonic()
     _, model = models.get(folder, wish)
     with checked(model, check):
-        samples = model.sample(seeds=seeds, label=wish.label, keep_steps=film, **wish.settings)
+        samples = model.sample(seeds=seeds, keep_steps=film, **wish.on, **wish.settings)
     check()
     classes = model.spec.classes
     words = [
@@ -112,7 +119,7 @@ def make_interpolation(
     words = ["interpolate", "--seeds", ",".join(map(str, ends)), "--num", str(_BETWEEN)]
     return edited(
         *(models, folder, wish, check, words, "interpolate.png"),
-        lambda editor: editor.interpolate(seeds=ends, num=_BETWEEN, label=wish.label),
+        lambda editor: editor.interpolate(seeds=ends, num=_BETWEEN, **wish.on),
     )
 
 
@@ -123,7 +130,7 @@ def make_variations(
     words = ["img2img", "--image", str(image), "--strength", f"{strength:g}", "--seeds", span(seeds)]
     return edited(
         *(models, folder, wish, check, words, "img2img.png"),
-        lambda editor: editor.img2img(image, strength, seeds=seeds, label=wish.label),
+        lambda editor: editor.img2img(image, strength, seeds=seeds, **wish.on),
     )
 
 
@@ -175,6 +182,8 @@ def _flags(model: TrainedModel, wish: Wish, settings: Mapping[str, Any]) -> list
         words += ["--weights", wish.weights]
     if wish.label is not None:
         words.append(f"--class={shlex.quote(wish.label)}")  # it may begin with a dash
+    for name, number in wish.conditions.items():
+        words.append(f"--condition={shlex.quote(f'{name}={number!r}')}")  # likewise; all digits, for the same bytes
     for name, value in settings.items():
         shown = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else value
         words += [f"--{name}", "none" if value is None else f"{shown}"]
@@ -241,6 +250,9 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "guided": run.spec.conditioned and run.settings.objective.label_dropout > 0,
         "last_time": float(process.t_max),
         "classes": list(run.spec.classes),
+        "conditions": [
+            {"name": one.name, "least": one.least, "most": one.most, "mean": one.mean} for one in run.spec.conditions
+        ],
         "count": run.metadata["data"]["count"],
         "checkpoints": [int(path.name) for path in list_checkpoints(folder.checkpoints)],
         "lengths": [SHORTEST, LONGEST] if run.settings.train.posthoc_ema else None,

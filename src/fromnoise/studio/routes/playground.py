@@ -19,12 +19,14 @@ HOW: dict[str, type] = {  # the fields of every wish
     "checkpoint": str,
     "weights": str,
     "label": list,
+    "conditions": dict,
     "sampler": str,
     "grid": str,
     "steps": int,
     "guidance_scale": float,
     "guidance_interval": list,
 }
+_MOST_NUMBER = 1e30  # far within float32, which networks take
 _MOST_SEED = 2**53 - 65  # that JavaScript counts to
 
 
@@ -66,6 +68,8 @@ async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dic
         raise Refused(400, "label is not a list of at most one class")
     if len(interval) not in (0, 2) or not all(isinstance(one, int | float) and one == one for one in interval):
         raise Refused(400, "guidance_interval is not a list of two times")
+    if not all(type(one) in (int, float) and abs(one) <= _MOST_NUMBER for one in wanted["conditions"].values()):
+        raise Refused(400, f"conditions is not an object of numbers from {-_MOST_NUMBER:g} to {_MOST_NUMBER:g}")
 
     state = request.app.state
 
@@ -76,7 +80,9 @@ async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dic
         settings = {name: wanted[name] for name in ("sampler", "grid", "steps")}
         settings |= {"guidance_scale": float(wanted["guidance_scale"])}
         settings |= {"guidance_interval": tuple(map(float, interval)) or None}
-        wish = sampling.Wish(wanted["checkpoint"], wanted["weights"], label[0] if label else None, settings)
+        conditions = {name: float(one) for name, one in wanted["conditions"].items()}
+        weights = wanted["checkpoint"], wanted["weights"]
+        wish = sampling.Wish(*weights, label[0] if label else None, settings, conditions)
         return work(sampling, state.models, folder, wish, check)
 
     return Json(await state.queue.do(page, whole))

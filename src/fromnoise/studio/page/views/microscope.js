@@ -16,7 +16,7 @@ async function show(main, context) {
   if (!choices.checkpoints.length) { main.append(h("p", {}, words.none)); return; }
   const common = {
     checkpoint: String(choices.checkpoints.at(-1)), weights: choices.ema ? "ema" : "raw", grid: choices.grid, sampler: choices.sampler, steps: choices.steps,
-    guidance_scale: choices.guidance_scale, guidance_interval: choices.guidance_interval || [],
+    guidance_scale: choices.guidance_scale, guidance_interval: choices.guidance_interval || [], conditions: {},
   };
   const scope = new Scope(about, choices, words, common, place, signal);
   const walk = new Walk(choices, words, { ...common, page: `${page}w` }, place, signal);

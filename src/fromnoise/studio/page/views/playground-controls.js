@@ -1,5 +1,5 @@
 // The controls of the playground, and the wish that they add up to.
-import { h, put, whole } from "../dom.js";
+import { h, number, put, whole } from "../dom.js";
 
 const ACTIONS = ["sample", "interpolate", "vary", "inpaint"];
 const COUNTS = [1, 4, 16, 32, 64];
@@ -44,10 +44,16 @@ export class Controls {
       this.rows[name] = h("label", { class: "stack" }, h("span", {}, words.fields[name], " ", this.outputs[name]), more.length ? h("span", { class: "pair" }, field, ...more) : field);
       return this.rows[name];
     };
+    this.conditions = choices.conditions.map((one) => {
+      const step = 10 ** Math.floor(Math.log10((one.most - one.least) / 20 || 1));
+      const input = h("input", { type: "number", step, oninput: () => this.update(true) }), said = h("b", {});
+      const shown = words.condition(one.name, ...[one.least, one.most, one.mean].map((value) => number(value)));
+      return { ...one, input, said, row: h("label", { class: "stack" }, h("span", {}, shown, " ", said), input) };
+    });
     const box = h("form", { class: "card controls", "aria-label": words.controls, onsubmit: (event) => event.preventDefault() },
       h("div", { class: "row", role: "group", "aria-label": words.view }, ...this.buttons),
       row("source", fields.source), row("number", fields.number), row("image", fields.image), row("strength", fields.strength), row("first", fields.first, another), row("second", fields.second), row("num", fields.num),
-      row("label", fields.label), row("steps", fields.steps), row("resample", fields.resample), row("sampler", fields.sampler), row("grid", fields.grid),
+      row("label", fields.label), ...this.conditions.map((one) => one.row), row("steps", fields.steps), row("resample", fields.resample), row("sampler", fields.sampler), row("grid", fields.grid),
       row("scale", fields.scale), row("low", fields.low), row("high", fields.high), row("weights", fields.weights), row("length", fields.length), row("checkpoint", fields.checkpoint));
     return { box, fields };
   }
@@ -72,7 +78,13 @@ export class Controls {
       length: fields.weights.value === "length",
     };
     for (const [name, there] of Object.entries(shown)) rows[name].hidden = !there;
-    put(fields.label.options[0], ["vary", "inpaint"].includes(action) ? this.words.own : this.words.any);
+    const without = ["vary", "inpaint"].includes(action) ? this.words.own : this.words.any;
+    put(fields.label.options[0], without);
+    for (const { input, said, least, most } of this.conditions) {
+      const beyond = input.value !== "" && (Number(input.value) < least || Number(input.value) > most);
+      input.placeholder = without;
+      put(said, beyond ? this.words.beyond : "");
+    }
     for (const name of ["strength", "resample", "steps", "scale", "low", "high", "length"]) put(this.outputs[name], fields[name].value);
     if (changed) this.changed();
   }
@@ -92,10 +104,10 @@ export class Controls {
     const { fields, action, choices } = this, value = (name) => Number(fields[name].value) || 0;
     const seed = (name) => Math.min(Math.max(Math.floor(value(name)), 0), Number.MAX_SAFE_INTEGER - 100);
     const [low, high] = [value("low"), value("high")].sort((a, b) => a - b), all = low <= 0 && high >= choices.last_time;
-    const label = Number(fields.label.value);
+    const label = Number(fields.label.value), given = this.conditions.filter((one) => one.input.value !== "");
     const how = {
       checkpoint: fields.checkpoint.value, weights: fields.weights.value === "length" ? `ema:${value("length")}` : fields.weights.value,
-      label: label < 0 ? [] : [choices.classes[label]], sampler: fields.sampler.value, grid: fields.grid.value, steps: value("steps"),
+      label: label < 0 ? [] : [choices.classes[label]], conditions: Object.fromEntries(given.map((one) => [one.name, Number(one.input.value)])), sampler: fields.sampler.value, grid: fields.grid.value, steps: value("steps"),
       guidance_scale: value("scale"), guidance_interval: all ? [] : [low, high], first: seed("first"),
     };
     const more = { sample: () => ({ num: value("num"), film: true }), interpolate: () => ({ second: seed("second") }), vary: () => ({ num: value("num"), image: seed("image"), strength: value("strength") }), inpaint: () => ({ num: value("num"), resample: value("resample") }) };
