@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fromnoise.studio.index import RunIndex
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import MOST_WAITING, Queue
 
@@ -78,6 +81,26 @@ def test_a_wish_that_cannot_be_is_refused_with_a_sentence(ask, how, changes):
 
 def test_a_checkpoint_that_is_not_there(ask, how):
     assert ask("sample", {**how, **SAMPLE, "checkpoint": "641"}).status_code == 409
+
+
+def test_the_wish_that_comes_last_is_the_newest_however_long_its_run_is_looked_up(client_of, root, how, monkeypatch):
+    slow = threading.Event()
+    look_up = RunIndex.folder
+
+    def slowly(self, name):
+        if not slow.is_set():
+            slow.set()
+            time.sleep(0.5)
+        return look_up(self, name)
+
+    monkeypatch.setattr(RunIndex, "folder", slowly)
+    with client_of(root, known=True) as client, ThreadPoolExecutor(2) as both:
+        place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}/sample"
+        wish = {"json": {**how, **SAMPLE}, "headers": {"origin": "http://127.0.0.1:8420"}}
+        older = both.submit(client.post, place, **wish)
+        assert slow.wait(10)
+        newer = both.submit(client.post, place, **wish)
+        assert (newer.result().status_code, older.result().status_code) == (200, 409)
 
 
 def test_sampling_needs_the_token(client, how):

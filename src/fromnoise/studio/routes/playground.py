@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import awaited_folder, listed_folder
+from fromnoise.studio.routes.listed import listed_folder
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import Check
 
@@ -60,7 +60,6 @@ async def vary(request: Request) -> Response:
 
 async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dict[str, Any]]) -> Response:
     """Put `work` into the queue, and answer with what it makes of the module, models, folder, wish and check."""
-    folder = await awaited_folder(request)
     page, label, interval = wanted["page"], wanted["label"], wanted["guidance_interval"]
     if not (page.isalnum() and page.isascii() and 8 <= len(page) <= 40):
         raise Refused(400, "page is not a name of letters and digits")
@@ -76,6 +75,7 @@ async def done(request: Request, wanted: dict[str, Any], work: Callable[..., dic
     def whole(check: Check) -> dict[str, Any]:
         from fromnoise.studio import sampling  # loads torch, which looking at runs does not need
 
+        folder = listed_folder(request)  # not before: while one wish waits for the index, a newer one may pass it
         state.models = state.models or sampling.Models()
         settings = {name: wanted[name] for name in ("sampler", "grid", "steps")}
         settings |= {"guidance_scale": float(wanted["guidance_scale"])}
