@@ -25,10 +25,9 @@ import torch
 from common import RESULTS, in_words, keep, machine, table
 
 from fromnoise.common.seeds import generator
-from fromnoise.evaluation.evaluate import build_reference
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.matching import read_matched
-from fromnoise.evaluation.reference import Reference, embed
+from fromnoise.evaluation.reference import Reference, build_reference, embed
 from fromnoise.export.verification import on_cpu
 from fromnoise.metrics.frechet import frechet_distance, statistics
 from fromnoise.metrics.precision_recall import precision_recall
