@@ -209,3 +209,16 @@ def test_the_page_of_trackers_is_of_what_was_measured():
     place = Path(__file__).resolve().parents[1] / "docs" / "results" / "tracking"
     found = json.loads(place.with_suffix(".json").read_text())
     assert module("tracking").page(found) == place.with_suffix(".md").read_text()
+
+
+def test_a_change_of_training_counts_as_lower_by_the_rule():
+    optimizers = module("optimizers")
+    base = {seed: 0.2 + 0.01 * seed for seed in range(10)}
+
+    def verdict(gains):
+        rows = [{"seed": seed, "loss": base[seed] * (1 - gain)} for seed, gain in enumerate(gains)]
+        return optimizers.paired(rows, base)[-1] != "–"
+
+    assert verdict([0.1, *[0.001] * 7]) and verdict([-0.05, 0.3, *[0.001] * 8])
+    assert not verdict([0.001] * 7) and not verdict([-0.05, 0.3, *[0.001] * 6]) and not verdict([-0.01] * 8)
+    assert verdict([-0.001, *[0.01, 0.011, 0.009, 0.012, 0.01, 0.011, 0.01]])
