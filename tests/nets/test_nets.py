@@ -7,7 +7,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets import NETWORKS, build_net
 from fromnoise.nets.basic_unet import BasicUNet
-from fromnoise.nets.blocks import fold_factor, in_bounds
+from fromnoise.nets.blocks import ResidualBlock, conditions, fold_factor, in_bounds
 from fromnoise.nets.dit import DiT, positions
 from fromnoise.nets.unet2d import UNet2D
 from fromnoise.settings import NetOptions
@@ -105,3 +105,15 @@ def test_a_bounded_unet_stays_in_the_images_range():
         with torch.no_grad():
             out = net(10 * x, code)
         assert (float(out.min()) >= 0 and float(out.max()) <= 1) == bounded
+
+
+def test_one_product_conditions_each_block_as_its_own_layer_does():
+    blocks = [stirred(ResidualBlock(width, 12)) for width in (4, 8, 4)]
+    embedding = torch.randn(5, 12, requires_grad=True)
+    weights = [block.condition.weight for block in blocks]
+    together, apart = conditions(blocks, embedding), [block.condition(embedding) for block in blocks]
+    torch.testing.assert_close(list(together), apart)
+    gradients = [
+        torch.autograd.grad(sum((one**2).sum() for one in found), [embedding, *weights]) for found in (together, apart)
+    ]
+    torch.testing.assert_close(*gradients)

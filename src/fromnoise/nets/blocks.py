@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import torch
@@ -126,11 +126,19 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.condition.weight)
         nn.init.zeros_(self.condition.bias)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x (B, width, H, W), embedding (B, E) -> (B, width, H, W)."""
-        scale, shift = self.condition(embedding)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, width, H, W), what `condition` makes of the embedding (B, 2 width) -> (B, width, H, W)."""
+        scale, shift = condition[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, self.conv1(F.silu(x)), 1 + scale)
         return cast(Tensor, x + self.conv2(F.silu(h)))
+
+
+def conditions(blocks: Iterable[ResidualBlock], embedding: Tensor) -> tuple[Tensor, ...]:
+    """`condition(embedding)` of each block, for embedding (B, E): one product, as many small ones cost more."""
+    layers = [block.condition for block in blocks]
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    found = F.linear(embedding, weight, bias).split([layer.out_features for layer in layers], dim=1)
+    return cast(tuple[Tensor, ...], found)
 
 
 def in_bounds(x: Tensor, low: float, high: float) -> Tensor:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.nets.blocks import Embedding, ResidualBlock, fold_factor, in_bounds, pad_to_multiple
+from fromnoise.nets.blocks import Embedding, ResidualBlock, conditions, fold_factor, in_bounds, pad_to_multiple
 from fromnoise.settings import NetOptions
 
 
@@ -68,17 +68,18 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """x (B, C, H, W), code (B,), label (B,) or None -> (B, C, H, W)."""
         height, width = x.shape[-2:]
-        embedding = self.embed(x, code, label)
+        blocks = cast(list[ResidualBlock], [*self.down, *self.middle, *self.up])
+        condition = iter(conditions(blocks, self.embed(x, code, label)))
         h = self.enter(F.pixel_unshuffle(pad_to_multiple(x, 2 * self.fold), self.fold))
         for block in self.down:
-            h = block(h, embedding)
+            h = block(h, next(condition))
         skip, h = h, self.narrow(h)
         for block in self.middle:
-            h = block(h, embedding)
+            h = block(h, next(condition))
         h = F.pixel_shuffle(self.widen(F.silu(h)), 2)
         h = self.join(torch.cat([h, skip], dim=1))
         for block in self.up:
-            h = block(h, embedding)
+            h = block(h, next(condition))
         out = F.pixel_shuffle(self.leave(F.silu(h)), self.fold)
         out = out[..., :height, :width]
         return out if self.bounds is None else in_bounds(out, *self.bounds)
