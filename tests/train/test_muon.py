@@ -82,3 +82,18 @@ def test_a_step_flagged_as_not_finite_changes_nothing():
     optimizer.found_inf = torch.zeros(())
     train(one, [optimizer], steps=1)
     assert all(not torch.equal(a, b) for a, b in zip(kept, everything(one, optimizer), strict=True))
+
+
+def test_a_matrix_without_a_gradient_rests_and_keeps_its_momentum():
+    whole, parted = net(), net()
+    optimizers = [Muon(one, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1) for one in (whole, parted)]
+    train(whole, optimizers[:1], steps=1)
+    train(parted, optimizers[1:], steps=1)
+    before = [weight.clone() for weight in parted.parameters()]
+    parted[1].weight.grad = None
+    optimizers[1].step()
+    assert torch.equal(parted[1].weight, before[2]) and not torch.equal(parted[2].weight, before[4])
+    optimizers[0].step()
+    parted[1].weight.grad = whole[1].weight.grad
+    optimizers[1].step()
+    torch.testing.assert_close(parted[1].weight, whole[1].weight)

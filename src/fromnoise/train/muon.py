@@ -16,12 +16,15 @@ References: https://kellerjordan.github.io/posts/muon/ and https://arxiv.org/abs
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
+
+from fromnoise.train.row import parts
 
 HIDDEN = 16  # channels on both sides from which on a weight is a matrix between hidden layers
 _STEPS = ((3.4445, -4.7750, 2.0315),) * 5
@@ -31,15 +34,16 @@ def orthogonal(matrices: Sequence[Tensor]) -> list[Tensor]:
     """About U V^T of each matrix U S V^T, for stacks (N, rows, cols): five Newton-Schulz steps bring s to 0.7 .. 1.2.
 
     x <- a x + b x^3 + c x^5 for each singular value x, from matrices scaled to a Frobenius norm of 1. They are all
-    polynomials of the Gram matrix of the short side, so that the long one is met twice only, and stacks whose short
-    sides are alike go through the steps together, whatever their long ones.
+    polynomials of the Gram matrix of the short side, whose trace is that norm's square: so the long side is met twice
+    only, and stacks whose short sides are alike go through the steps together, whatever their long ones.
     """
     wide = [x if x.shape[1] <= x.shape[2] else x.mT for x in matrices]
-    wide = [x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12) for x in wide]
     products: list[Tensor] = [x[:0] for x in wide]
     for side in sorted({x.shape[1] for x in wide}):
         alike = [i for i, x in enumerate(wide) if x.shape[1] == side]
-        found = _polynomial(torch.cat([wide[i] @ wide[i].mT for i in alike]))
+        gram = torch.cat([wide[i] @ wide[i].mT for i in alike])
+        square = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(min=1e-24)
+        found = _polynomial(gram / square) * square.rsqrt()
         for i, product in zip(alike, torch.split(found, [len(wide[i]) for i in alike]), strict=True):
             products[i] = product @ wide[i]
     return [y if y.shape == x.shape else y.mT for x, y in zip(matrices, products, strict=True)]
@@ -92,38 +96,43 @@ class Muon(torch.optim.Optimizer):
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "momentum": momentum, "fused": True}
         super().__init__([group for group in groups if group["params"]], defaults)
         self.orthogonal: Callable[[Sequence[Tensor]], list[Tensor]] = orthogonal
+        self._row: _Row | None = None
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update by the gradients that are there."""
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
-            if group["muon"]:
-                self._orthogonal_step(_by_shape(moved), group)
+            if group["muon"] and moved:
+                self._orthogonal_step(sorted(moved, key=lambda weight: weight.shape), group)
             elif moved:
                 self._adam_step(moved, group)
 
-    def _orthogonal_step(self, stacks: list[list[Tensor]], group: dict[str, Any]) -> None:
-        """All matrices of one shape together: one batched product instead of many small ones."""
-        if not stacks:
-            return
-        sound = torch.ones((), device=stacks[0][0].device) if self.found_inf is None else 1 - self.found_inf
+    def _orthogonal_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """All matrices in one row of memory: few operations instead of many small ones."""
+        row, m = self._row_of(weights), group["momentum"]
+        sound = torch.ones((), device=weights[0].device) if self.found_inf is None else 1 - self.found_inf
         rate = sound * group["lr"]
-        wanted = [self._remember(weights, group["momentum"], sound) for weights in stacks]
-        for weights, found in zip(stacks, self.orthogonal(wanted), strict=True):
-            shrunk = _stacked(weights) * (1 - rate * group["weight_decay"])
-            _put(weights, shrunk - rate * (0.2 * max(found.shape[1:]) ** 0.5) * found)
+        torch._foreach_copy_(row.places, [weight.grad for weight in weights])  # type: ignore[misc]
+        gradient = torch.where(sound.bool(), row.values, 0.0)
+        row.momentum.lerp_(gradient, (1 - m) * sound)
+        found = self.orthogonal(row.stacks(gradient.lerp(row.momentum, m)))
+        steps = torch.cat([(0.2 * max(one.shape[1:]) ** 0.5 * one).flatten() for one in found])
+        row.values.copy_(steps.mul_(rate))
+        torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+        torch._foreach_sub_(weights, row.places)
 
-    def _remember(self, weights: list[Tensor], momentum: float, sound: Tensor) -> Tensor:
-        """Take the gradients of `weights` into their momentum; returns (1 - m) gradient + m momentum, stacked."""
-        for weight in weights:
-            if not self.state[weight]:
-                self.state[weight]["momentum"] = torch.zeros_like(weight)
-        buffers = [self.state[weight]["momentum"] for weight in weights]
-        gradient = torch.where(sound.bool(), _stacked([weight.grad for weight in weights]), 0.0)
-        memory = _stacked(buffers).lerp(gradient, (1 - momentum) * sound)
-        _put(buffers, memory)
-        return gradient.lerp(memory, momentum)
+    def _row_of(self, weights: list[Tensor]) -> _Row:
+        """The row of `weights`, with the momentum that their state holds, which becomes a part of it."""
+        if self._row is None or list(map(id, self._row.weights)) != list(map(id, weights)):
+            self._row = _Row(weights)
+        for weight, place in zip(weights, self._row.memories, strict=True):
+            state = self.state[weight]
+            if state.get("momentum") is not place:
+                if state:
+                    place.copy_(state["momentum"])
+                state["momentum"] = place
+        return self._row
 
     def _adam_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
@@ -153,18 +162,22 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def _stacked(values: list[Any]) -> Tensor:
-    """Tensors (rows, ...) of one shape as matrices (N, rows, cols)."""
-    return torch.stack(values).flatten(2)
+class _Row:
+    """Room for a gradient or a step of each of `weights`, one after the other, and for their momentum.
 
+    The matrices of a convolution have their columns as they lie in memory: that changes nothing but their order.
+    """
 
-def _put(places: list[Tensor], stacked: Tensor) -> None:
-    """Matrices (N, rows, cols) into tensors of one shape."""
-    torch._foreach_copy_(places, list(stacked.reshape(len(places), *places[0].shape).unbind()))
+    def __init__(self, weights: list[Tensor]) -> None:
+        self.weights = weights
+        self.values = weights[0].new_zeros(sum(weight.numel() for weight in weights))
+        self.momentum = torch.zeros_like(self.values)
+        self.places, self.memories = parts(self.values, weights), parts(self.momentum, weights)
+        self._counts = Counter(weight.shape for weight in weights)  # those of one shape lie together
 
-
-def _by_shape(weights: Iterable[Tensor]) -> list[list[Tensor]]:
-    found: dict[torch.Size, list[Tensor]] = {}
-    for weight in weights:
-        found.setdefault(weight.shape, []).append(weight)
-    return list(found.values())
+    def stacks(self, row: Tensor) -> list[Tensor]:
+        """`row` as stacks of matrices (N, rows, cols), one for each shape."""
+        pieces = row.split([count * shape.numel() for shape, count in self._counts.items()])
+        return [
+            piece.view(count, shape[0], -1) for piece, (shape, count) in zip(pieces, self._counts.items(), strict=True)
+        ]

@@ -18,6 +18,7 @@ from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise
 from fromnoise.settings import TrainOptions
 from fromnoise.train.hardware import choose_compile, choose_graph
+from fromnoise.train.row import parts
 from fromnoise.train.update import UpdateStep
 from fromnoise.train.votes import Votes
 
@@ -101,12 +102,7 @@ class SharedUpdate(UpdateStep):
 def _row_for(weights: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
     """(zeros for all gradients, a mark for each and the loss; the place of each gradient, laid out as its weight)."""
     row = weights[0].new_zeros(sum(weight.numel() for weight in weights) + len(weights) + 1).detach()
-    places, begin = [], 0
-    for weight in weights:
-        dense = torch.empty_like(weight).stride()  # the fused optimizers walk memory
-        places.append(row.as_strided(weight.shape, dense, begin))
-        begin += weight.numel()
-    return row, places
+    return row, parts(row, weights)  # the fused optimizers walk memory
 
 
 def check_shares(options: TrainOptions, world: int) -> None:
