@@ -20,6 +20,7 @@ from fromnoise.common.memory import is_out_of_memory, release_memory
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.train.cuda_graph import CudaGraphCallable, TensorFunction
+from fromnoise.train.rounded import Rounded
 
 
 class UpdateStep:
@@ -54,13 +55,17 @@ class UpdateStep:
         self.compiled = False
         self.moving = False  # while the optimizer moves weights, after which nothing can be done again
         self._denoiser = denoiser
+        self._rounded: Rounded | None = None
+        if denoiser.autocast and device.type == "cpu":
+            self._rounded = Rounded(self.net, denoiser.autocast)
+            self._denoiser = denoiser.with_net(self._rounded.net)
         self._full_batch: TensorFunction = self._update
         self._learning_rate = torch.zeros((), device=device)  # a tensor: a captured step reads it from its place
 
     def compile(self) -> None:
         """Let torch.compile fuse the network's kernels; `net` itself stays the plain network."""
         self._denoiser = self._denoiser.with_net(torch.compile(self.net, dynamic=False))  # type: ignore[arg-type]
-        self.compiled = True
+        self.compiled, self._rounded = True, None
 
     def capture(self) -> None:
         """Capture the update as a CUDA graph in one of the next calls, and replay it from then on."""
@@ -128,12 +133,16 @@ class UpdateStep:
     def _gradient(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise, count: int) -> tuple[Tensor, Tensor]:
         """Add the gradient of the sum of losses / count to the weights'; returns (that sum, losses (B,))."""
         losses, per_image = [], []
+        if self._rounded:
+            self._rounded.refresh()
         for part in self._micro_batches(len(x0)):
             terms = training_loss(
                 self._denoiser, self.objective, x0[part], None if label is None else label[part], noise.part(part)
             )
             loss = terms.mean() if len(terms.per_image) == count else terms.per_image.sum() / count
             loss.backward()
+            if self._rounded:
+                self._rounded.hand_over()
             losses.append(loss.detach())
             per_image.append(terms.per_image.detach())
         if len(losses) == 1:
