@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fromnoise.common.errors import UsageError
@@ -72,7 +73,9 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     said = dict(facts(run))["model size"]
     assert said.startswith("small: 24 channels") and "batch size 64" in said
     bf16 = choose_precision("cpu").autocast is not None
-    assert run.metadata["context"] == {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16}
+    flat = load(DataOptions("digits")).flat_share
+    context = {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16, "flat_share": flat}
+    assert run.metadata["context"] == context and 0.3 < flat < 0.5
     monkeypatch.setattr("fromnoise.run.create.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.settings == run.settings
@@ -98,6 +101,16 @@ def test_what_will_have_seen_more_is_guided_less():
         Request("digits", "default", {"train.mixed_precision": name}).context(digits).bf16 for name in ("no", "bf16")
     ]
     assert asked == [False, True]
+
+
+def test_predictions_are_bounded_where_most_of_the_images_is_plain_paper(tmp_path):
+    drawing, photograph = np.full((40, 16, 16), 255, np.uint8), np.arange(40 * 256, dtype=np.uint8).reshape(40, 16, 16)
+    drawing[:, 4:8] = photograph[:, 4:8]
+    for name, images, bounded in (("drawing", drawing, True), ("photograph", photograph, False)):
+        np.save(tmp_path / f"{name}.npy", images)
+        run = Run.create(str(tmp_path / f"{name}.npy"), output_dir=tmp_path / name, device="cpu")
+        assert run.settings.net.bounded is bounded
+        assert ("75% of the images' values" in dict(facts(run)).get("predictions", "")) is bounded
 
 
 def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):

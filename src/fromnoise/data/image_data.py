@@ -98,6 +98,12 @@ class ArrayData:
         return remembered(self.images.identity, about, digested)
 
     @cached_property
+    def flat_share(self) -> float:
+        """Which share of the values of up to 4,096 images are exactly black or white, 0 to 1."""
+        some = self.images[:: max(1, len(self.images) // 4096)]
+        return float(((some == 0) | (some == 255)).float().mean())
+
+    @cached_property
     def label_counts(self) -> Tensor:
         """How many images each class has, int64 (classes,); empty without labels."""
         if self.labels is None:

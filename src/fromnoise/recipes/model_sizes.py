@@ -19,12 +19,13 @@ class TrainingContext:
     """What a recipe may go by.
 
     Arguments:
-        spec: shape and classes of the images, not their pixels.
+        spec: shape and classes of the images.
         count: how many training images there are.
         device: "cpu", "cuda" or "mps".
         seconds: the time budget, None where there is none.
         planned: how many images will be seen, None where that is not known.
         bf16: whether this is a CPU that computes faster in bfloat16 and may use it.
+        flat_share: which share of the images' values are exactly black or white, 0 to 1.
     """
 
     spec: ImageSpec
@@ -33,6 +34,7 @@ class TrainingContext:
     seconds: float | None = None
     planned: int | None = None
     bf16: bool = False
+    flat_share: float = 0.0
 
 
 @dataclass(frozen=True)

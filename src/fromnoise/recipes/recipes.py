@@ -1,6 +1,6 @@
 """Recipes: functions that return a whole Settings for the images, the device and the time budget.
 
-A recipe may look at the images (size, channels, classes, how many) but not at their pixels. What it chooses,
+A recipe may look at the images: size, channels, classes, how many, and how much of them is flat. What it chooses,
 a config file, `--set` and the flags can change.
 """
 
@@ -15,6 +15,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, choose_size
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
+FLAT_SHARE = 0.5  # of black and white from which images are drawings on plain paper, photographs have a hundredth
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
 
 
@@ -26,14 +27,15 @@ def _default(size: str, context: TrainingContext) -> Settings:
     around a little more noise than the middle, the learning rate falls linearly to 0 and the weights are averaged. Muon
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
     Six steps of UniPC suffice for grey images and twelve for colour, on a grid that is dense at both ends. Two or three
-    of them are guided (Kynkäänniemi et al. 2024), those of colour later and more: 8 or 15 network evaluations.
+    of them are guided (Kynkäänniemi et al. 2024), those of colour later and more: 8 or 15 network evaluations. What is
+    predicted of drawings on plain paper stays in the range of the images, so that the paper is plain.
     """
     chosen = choose_size(context, size)
     classes, grey = bool(context.spec.classes), context.spec.channels == 1
     dropout = 0.1 if context.spec.conditioned else 0.0
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
-        net=NetOptions(kind="unet", width=chosen.width),
+        net=NetOptions(kind="unet", width=chosen.width, bounded=context.flat_share >= FLAT_SHARE),
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("x0", "clamped_velocity", "logit_normal_high", label_dropout=dropout),
         train=TrainOptions(

@@ -118,6 +118,7 @@ def _context(context: Any) -> dict[str, Any]:
         "seconds": lambda name, value: _number(name, value, least=0),
         "planned": lambda name, value: _whole(name, value, least=0),
         "bf16": _truth,
+        "flat_share": lambda name, value: _number(name, value, least=0),
     }
     found = {}
     for name, value in _mapping("context", context).items():
