@@ -226,7 +226,12 @@ class SampleOptions:
     eta: float | None = option(
         None, "share of fresh noise in each step of ddim, mix, ddpm or euler_ancestral", least=0, most=1
     )
-    churn: float | None = option(None, "how far edm raises the noise level before each step", least=0, most=0.4143)
+    churn: float | None = option(
+        None,
+        "S_churn of edm, dpmpp_2m or dpmpp_3m: each step begins by raising the noise level by this over their number",
+        least=0,
+        most=1000,
+    )
     guidance_scale: float = option(
         1.0, "classifier-free guidance scale: 1 is off; otherwise a second evaluation at each guided step", least=0
     )
@@ -260,6 +265,10 @@ class SampleSettings(TypedDict, total=False):
     clip: bool
     threshold: float | None
     batch_size: int
+
+
+NO_FRESH_NOISE: SampleSettings = {"eta": None, "churn": None}
+"""The settings of some samplers, which mean nothing to others."""
 
 
 def guidance_words(scale: float, interval: Sequence[float] | None) -> str:

@@ -189,7 +189,7 @@ def test_guidance_does_not_invert(tiny_run):
     run = Run(tiny_run.path)
     run.settings = replace(run.settings, sample=replace(run.settings.sample, guidance_scale=3.0))
     assert np.array_equal(run.edit().invert(7).images, tiny_run.edit(guidance_scale=1.0).invert(7).images)
-    guided = tiny_run.edit(guidance_scale=3.0)
+    guided = tiny_run.edit(guidance_scale=100.0)
     for make in (lambda: guided.invert(7), lambda: guided.interpolate(images=[7, 4])):
         with pytest.raises(UsageError, match="guidance"):
             make()

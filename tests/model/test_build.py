@@ -14,6 +14,7 @@ from fromnoise.diffusion.prediction import X0
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
+from fromnoise.diffusion.samplers.multistep import DPMpp
 from fromnoise.diffusion.vp import VP, VPContinuous
 from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
 from fromnoise.model.samples import Samples
@@ -67,7 +68,8 @@ def test_guidance_pulls_in_its_interval_only():
 
 def test_eta_and_churn_reach_their_samplers_alone():
     assert build_sampler(SampleOptions(eta=0.3)) == DDIM(eta=0.3)
-    assert build_sampler(SampleOptions(sampler="edm", churn=0.2)).churn == 0.2
+    assert build_sampler(SampleOptions(sampler="edm", churn=2, steps=8)).churn == 0.25
+    assert build_sampler(SampleOptions(sampler="dpmpp_2m", churn=3, grid="1,0.5,0.2,0")) == DPMpp(2, churn=1)
     with pytest.raises(UsageError, match=r"eta.*'euler'.*'ddim'"):
         build_sampler(SampleOptions(sampler="euler", eta=0.3))
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
-from fromnoise.diffusion.process import Linear
-from fromnoise.diffusion.time_grids import GRIDS
+from fromnoise.diffusion.samplers.loop import sample
+from fromnoise.model.build import build_denoiser, build_sampling
 from fromnoise.recipes.model_sizes import SECONDS_LIMIT, SIZES, TrainingContext, choose_size
-from fromnoise.recipes.recipes import recipe, size_of
+from fromnoise.recipes.recipes import recipe, size_of, trajectory_sampling
 from fromnoise.recipes.resolve import Request
 from fromnoise.run import Run
 from fromnoise.run.facts import facts
@@ -22,7 +23,7 @@ MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
 
 
 def at(seconds=None, device="cpu", count=60_000, spec=MNIST, planned=None):
-    return TrainingContext(spec, count, device, seconds, planned)
+    return TrainingContext(spec, count, device, seconds, planned, flat_share=0.8)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
@@ -94,7 +95,8 @@ def test_what_will_have_seen_more_is_guided_less():
     rising = [at(planned=1), at(60.0), at(180.0), slow, fast, at(600.0, "cuda")]
     strengths = [choose_size(one).guidance for one in rising]
     assert strengths == sorted(strengths, reverse=True) and len(set(strengths)) > 4
-    assert strengths[-1] > 1 and strengths[0] < 2
+    assert strengths[-1] > 1 and strengths[0] < 3
+    assert choose_size(replace(slow, flat_share=0.01)).guidance > strengths[3], "photographs want more"
     assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
     digits = load(DataOptions("digits"))
     asked = [
@@ -119,23 +121,31 @@ def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
         return run.settings.sample
 
     own, other = sampling(), sampling(**{"process.kind": "vp"})
-    assert (own.grid, own.guidance_interval) == ("few_steps", (0.2, 0.7))
-    assert (other.grid, other.guidance_interval) == ("auto", None)
+    assert (own.grid, own.guidance_interval, own.churn) == ("few_steps", (0.3, 0.65), 4)
+    assert (other.grid, other.guidance_interval, other.churn) == ("auto", None, None)
     assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
+    uniform = sampling(**{"process.prior": "uniform"})
+    assert uniform.churn is None and uniform.grid == own.grid, "churn is normal noise"
     asked = sampling(**{"process.kind": "vp", "sample.guidance_interval": (300.0, 800.0), "sample.steps": 7})
     assert asked.guidance_interval == (300.0, 800.0) and asked.steps == 7
 
 
-def test_coloured_images_get_more_steps_and_few_of_them_are_guided():
-    grey, coloured = (recipe("default", at(spec=spec)).sample for spec in (MNIST, ImageSpec(3, 32, 32, ("a", "b"))))
-    assert coloured.steps > grey.steps
-    assert coloured.guidance_scale > grey.guidance_scale
-    for sample, evaluations in ((grey, 8), (coloured, 15)):
-        low, high = sample.guidance_interval
-        times = GRIDS[sample.grid](Linear(), sample.steps)
-        guided = int(((times >= low) & (times <= high)).sum())
-        assert guided >= 2 and sample.steps + guided == evaluations
+def test_photographs_get_more_steps_and_few_of_them_are_guided():
+    photograph = replace(at(spec=ImageSpec(1, 32, 32, ("a", "b"))), flat_share=0.02)
+    drawn, seen = (recipe("default", context).sample for context in (at(), photograph))
+    assert seen.steps > drawn.steps and seen.churn is None and drawn.churn
+    assert seen.guidance_scale > drawn.guidance_scale
+    assert [_evaluations(one) for one in (drawn, seen)] == [10, 15]
+    assert _evaluations(trajectory_sampling(drawn)) == 8 and trajectory_sampling(seen) == seen
     assert recipe("default", at(spec=ImageSpec(1, 28, 28))).sample.guidance_scale == 1
+
+
+def _evaluations(options):
+    """NFE of one image; guidance acts at the times that churn has raised."""
+    denoiser = build_denoiser(recipe("default-tiny", at(1.0)), MNIST, 0.5)
+    estimator, sampler, grid = build_sampling(options, denoiser)
+    *_, last = sample(estimator, seeds=[0], sampler=sampler, grid=grid, label=torch.tensor([1]))
+    return last.evaluations
 
 
 def test_a_run_of_an_older_recipe_goes_on_by_the_same_command(tmp_path):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Sampler
-from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point, walk
+from fromnoise.diffusion.samplers.loop import Step, fresh_noise, start_noise, starting_point, walk
 
 _NEARLY_PARALLEL = 1e-4  # the sine of the angle below which a great circle is treated as a straight line
 
@@ -258,7 +259,7 @@ def interpolate(
     sampler: Sampler,
     grid: Tensor,
     label: Tensor | None = None,
-    seed: int = 0,
+    seeds: tuple[int, int] = (0, 0),
     device: str | torch.device = "cpu",
 ) -> Iterator[Step]:
     """Images from noises `between` a and b (C, H, W), which are x at grid[0]: from `invert`, or a `starting_point`.
@@ -267,8 +268,14 @@ def interpolate(
         a, b: noises (C, H, W).
         shares: float64 (N,), 0 is a's image and 1 is b's.
         label: int64 (N,) or None.
-        seed: of the fresh noise that a stochastic sampler adds, the same for all images, so that they differ by their
-            share alone.
+        seeds: a's and b's, of the fresh noise that a stochastic sampler adds; each image's lies `between` theirs.
     """
-    x = between(denoiser.process, a, b, shares.to(a.device))
-    return walk(denoiser, x, seeds=[seed] * len(shares), sampler=sampler, grid=grid, label=label, device=device)
+    process = denoiser.process
+    x = between(process, a, b, shares.to(a.device))
+
+    def fresh(i: int) -> Tensor:
+        first, last = fresh_noise(process, tuple(a.shape), seeds, i)
+        return between(process, first, last, shares)
+
+    how: dict[str, Any] = {"sampler": sampler, "grid": grid, "label": label, "device": device, "fresh": fresh}
+    return walk(denoiser, x, seeds=[seeds[0]] * len(shares), **how)

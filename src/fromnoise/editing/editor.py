@@ -153,11 +153,11 @@ class Editor:
             shared = self._labels([own], label, conditions)
             sampling = self._inverting(None if shared is None else torch.cat([shared] * num))
             ends = self._inverted(sampling, self._encode(given))[0]
-        seed = seeds[0] if seeds is not None else 0
+        both = (seeds[0], seeds[1]) if seeds is not None else (0, 0)
 
         def steps(part: slice) -> Iterator[Step]:
             return edits.interpolate(
-                sampling.estimator, *ends, shares=shares[part], seed=seed, **sampling.arguments(part)
+                sampling.estimator, *ends, shares=shares[part], seeds=both, **sampling.arguments(part)
             )
 
         x, frames = collect(sampling, num, steps)

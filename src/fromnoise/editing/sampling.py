@@ -66,4 +66,6 @@ def inverting(model: TrainedModel, requested: Mapping[str, Any]) -> TrainedModel
             "out"
         )
     plain = replace(options, guidance_scale=1.0, autoguidance_scale=1.0, guide_checkpoint=None)
+    if options.churn and not {"sampler", "churn"} & set(requested):  # what adds noise has no way back
+        plain = replace(plain, sampler="unipc_2", churn=None)
     return replace(model, sampling=plain)

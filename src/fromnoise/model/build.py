@@ -85,7 +85,8 @@ def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
 def build_sampler(options: SampleOptions) -> Sampler:
     """The sampler that `options` names, with the eta or churn that is given; UsageError where it has none."""
     sampler = SAMPLERS[options.sampler]
-    for name, example in (("eta", "ddim"), ("churn", "edm")):
+    steps = options.grid.count(",") or options.steps
+    for name, example, share in (("eta", "ddim", 1), ("churn", "edm", steps)):
         value = getattr(options, name)
         if value is None:
             continue
@@ -93,7 +94,7 @@ def build_sampler(options: SampleOptions) -> Sampler:
             raise UsageError(
                 f"{name} is {value:g}, but sampler '{options.sampler}' has none; leave it out or use '{example}'"
             )
-        sampler = dataclasses.replace(sampler, **{name: value})  # type: ignore[type-var]
+        sampler = dataclasses.replace(sampler, **{name: value / share})  # type: ignore[type-var]
     return sampler
 
 

@@ -30,7 +30,7 @@ from fromnoise.model.film import Film
 from fromnoise.model.labels import beyond_training, draw_labels, draw_numbers, label_number, with_asked
 from fromnoise.model.samples import Samples, to_arrays
 from fromnoise.model.shares import in_shares, parts_of, shared
-from fromnoise.settings import SampleOptions, SampleSettings
+from fromnoise.settings import NO_FRESH_NOISE, SampleOptions, SampleSettings
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,12 @@ class TrainedModel:
         return str(self.denoiser.autocast or torch.float32).removeprefix("torch.")
 
     def with_sampling(self, **settings: Unpack[SampleSettings]) -> TrainedModel:
-        """The same model that samples with `settings`; UsageError for settings that do not go together."""
-        options = changed(self.sampling, settings, "sample")
+        """The same model that samples with `settings`; UsageError for settings that do not go together.
+
+        Another sampler comes without the eta and churn of the one before.
+        """
+        other = settings.get("sampler", self.sampling.sampler) != self.sampling.sampler
+        options = changed(self.sampling, {**(NO_FRESH_NOISE if other else {}), **settings}, "sample")
         check_sampling(options, self.process, self.spec)
         if options.guidance_scale != 1 and self.distilled:
             raise UsageError(

@@ -36,6 +36,11 @@ class TrainingContext:
     bf16: bool = False
     flat_share: float = 0.0
 
+    @property
+    def drawings(self) -> bool:
+        """Whether the images are drawings, such as digits on plain paper, rather than photographs."""
+        return self.flat_share >= FLAT_SHARE
+
 
 @dataclass(frozen=True)
 class Size:
@@ -73,6 +78,7 @@ SMALL_DATASET = 2000  # images below which a larger network would overfit
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
+FLAT_SHARE = 0.3  # of exactly black and white values, from which images are drawings: photographs have a hundredth
 LR_BATCH_POWER = 0.1  # power of the batch size by which the learning rate grows: nearly none, as measured
 
 
@@ -95,8 +101,8 @@ class GuidanceRule:
 
 
 USUAL_IMAGES = 200_000
-GREY_GUIDANCE = GuidanceRule(0.7, 0.3, least=0.3, most=0.95)
-COLOUR_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)  # photographs want more
+DRAWING_GUIDANCE = GuidanceRule(0.75, 0.5, least=0.3, most=1.5)
+PHOTOGRAPH_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,8 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     batch = full
     while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    guidance = (GREY_GUIDANCE if context.spec.channels == 1 else COLOUR_GUIDANCE).scale(_images_seen(size, context))
+    rule = DRAWING_GUIDANCE if context.drawings else PHOTOGRAPH_GUIDANCE
+    guidance = rule.scale(_images_seen(size, context))
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
     return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason)
 

@@ -7,6 +7,7 @@ a config file, `--set` and the flags can change.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,6 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, choose_size
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
-FLAT_SHARE = 0.5  # of black and white from which images are drawings on plain paper, photographs have a hundredth
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
 
 
@@ -26,16 +26,13 @@ def _default(size: str, context: TrainingContext) -> Settings:
     velocity contain (Li & He 2025). Its error is weighted as that of the velocity; training times are logit-normal
     around a little more noise than the middle, the learning rate falls linearly to 0 and the weights are averaged. Muon
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
-    Six steps of UniPC suffice for grey images and twelve for colour, on a grid that is dense at both ends. Two or three
-    of them are guided (Kynkäänniemi et al. 2024), those of colour later and more: 8 or 15 network evaluations. What is
-    predicted of drawings on plain paper stays in the range of the images, so that the paper is plain.
+    What is predicted of drawings on plain paper stays in the range of the images, so that the paper is plain.
     """
     chosen = choose_size(context, size)
-    classes, grey = bool(context.spec.classes), context.spec.channels == 1
     dropout = 0.1 if context.spec.conditioned else 0.0
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
-        net=NetOptions(kind="unet", width=chosen.width, bounded=context.flat_share >= FLAT_SHARE),
+        net=NetOptions(kind="unet", width=chosen.width, bounded=context.drawings),
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("x0", "clamped_velocity", "logit_normal_high", label_dropout=dropout),
         train=TrainOptions(
@@ -49,22 +46,56 @@ def _default(size: str, context: TrainingContext) -> Settings:
             adam_beta2=0.95,
             weight_decay=0.1,
         ),
-        sample=SampleOptions(
-            sampler="unipc_2",
-            grid="few_steps",
-            steps=6 if grey else 12,
-            guidance_scale=chosen.guidance if classes else 1.0,
-            guidance_interval=((0.2, 0.7) if grey else (0.25, 0.65)) if classes else None,
-        ),
+        sample=_sampling(context, chosen.guidance),
     )
 
 
-def sampling_for_other_process(own: Settings) -> dict[str, Any]:
-    """Sampling settings for another process than that of a recipe's `own` ones, whose times mean nothing there."""
+def _sampling(context: TrainingContext, guidance: float) -> SampleOptions:
+    """How the default recipe samples, on a grid that is dense at both ends.
+
+    Drawings in eight steps of DPM-Solver++ with churn, which take away what earlier steps got wrong; photographs, to
+    which churn adds grain, in twelve of UniPC. Two or three of them are guided (Kynkäänniemi et al. 2024), those of
+    photographs more: 10 or 15 network evaluations.
+    """
+    drawings, guided = context.drawings, bool(context.spec.classes)
+    interval = (0.3, 0.65) if drawings else (0.25, 0.65)
+    return SampleOptions(
+        sampler="dpmpp_2m" if drawings else "unipc_2",
+        churn=4.0 if drawings else None,
+        grid="few_steps",
+        steps=8 if drawings else 12,
+        guidance_scale=guidance if guided else 1.0,
+        guidance_interval=interval if guided else None,
+    )
+
+
+def trajectory_sampling(own: SampleOptions) -> SampleOptions:
+    """As the default recipe samples, but so that images follow from the noise that they start from.
+
+    Drawings without churn have their classes as well in six steps that are guided from a little earlier on.
+    """
+    if not own.churn or own.sampler != "dpmpp_2m":
+        return own
+    steps = max(1, 3 * own.steps // 4)
+    interval = None if own.guidance_interval is None else (0.2, 0.7)
+    return replace(own, sampler="unipc_2", churn=None, steps=steps, guidance_interval=interval)
+
+
+def sampling_for_process(own: Settings, process: ProcessOptions) -> dict[str, Any]:
+    """Sampling settings for another process than that of a recipe's `own` ones, as far as theirs mean nothing there.
+
+    Churn adds normal noise, which another prior is not; and times of another path are other noise levels.
+    """
     if own.recipe.partition("-")[0] != "default":
         return {}
+    if process.kind == own.process.kind:
+        without = trajectory_sampling(own.sample)
+        normal = process.prior == own.process.prior
+        return {} if normal else {f"sample.{name}": value for name, value in vars(without).items()}
     guidance = 1 + min(0.5 * (own.sample.guidance_scale - 1), 0.75)  # at all times, where half is enough, or less
     return {
+        "sample.sampler": "unipc_2",
+        "sample.churn": None,
         "sample.grid": "auto",
         "sample.steps": 10,
         "sample.guidance_scale": round(guidance, 2),

@@ -15,9 +15,9 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.options import differences, from_dict, replaced
 from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import TrainingContext
-from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_other_process
+from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_process
 from fromnoise.report.trackers import check_tracker
-from fromnoise.settings import DataOptions, Settings
+from fromnoise.settings import NO_FRESH_NOISE, DataOptions, Settings
 from fromnoise.train.hardware import choose_precision
 
 LENGTHS = ("train.num_epochs", "train.num_images", "train.budget")
@@ -97,10 +97,10 @@ class Request:
             changes = {**dict.fromkeys(LENGTHS), **changes}
         settings = from_dict(own, {"data": vars(options)})
         settings = replaced(settings, {k: v for k, v in changes.items() if not k.startswith("data.")})
-        if settings.process.kind != own.process.kind:
-            other = sampling_for_other_process(own)
-            settings = replaced(settings, {k: v for k, v in other.items() if k not in changes})
-        return settings
+        other = sampling_for_process(own, settings.process)
+        if settings.sample.sampler != own.sample.sampler:
+            other |= {f"sample.{name}": value for name, value in NO_FRESH_NOISE.items()}
+        return replaced(settings, {k: v for k, v in other.items() if k not in changes})
 
     def check(self) -> None:
         """UsageError for two lengths, an invalid duration, a missing tracker, and a single checkpoint that is kept."""

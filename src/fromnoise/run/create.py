@@ -21,6 +21,7 @@ from fromnoise.data.registry import DATASETS
 from fromnoise.evaluation.limits import check_count
 from fromnoise.model.build import build_denoiser
 from fromnoise.recipes.model_sizes import TrainingContext
+from fromnoise.recipes.recipes import trajectory_sampling
 from fromnoise.recipes.resolve import Request, default_folder
 from fromnoise.run.checkpoints import newest_checkpoint
 from fromnoise.run.disk_use import disk_use_of
@@ -103,7 +104,7 @@ def begin(
 
 def _check_few_steps(settings: Settings) -> None:
     """UsageError for a run that could not be distilled."""
-    if found := obstacle(settings, settings.sample):
+    if found := obstacle(settings, trajectory_sampling(settings.sample)):
         raise UsageError(
             f"--few_steps distils the run, but this one {found[0]}; leave --few_steps out, or give another --recipe, "
             "such as default"

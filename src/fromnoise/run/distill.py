@@ -16,6 +16,7 @@ from fromnoise.common.options import to_dict
 from fromnoise.common.text import printable, quoted
 from fromnoise.model.build import build_sampler
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.recipes.recipes import trajectory_sampling
 from fromnoise.run.checkpoints import newest_checkpoint, newest_state
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import FoundRun
@@ -47,7 +48,7 @@ def begin_distillation(
     run = OpenedRun(source, device="cpu")
     name = source.resolve().name
     _check_source(run)
-    model = run.model(checkpoint, weights, **sampling)
+    model = run.model(checkpoint, weights, **{**_of_trajectories(run.settings.sample), **sampling})
     if found := obstacle(run.settings, model.sampling):
         raise UsageError(f"{run.path} {found[0]}; {found[1]}")
     content = save({name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()})
@@ -66,6 +67,12 @@ def begin_distillation(
         return folder
     _write(folder, run, model, settings, origin, content)
     return folder
+
+
+def _of_trajectories(own: SampleOptions) -> dict[str, Any]:
+    """What the trajectories of a run that samples by `own` are sampled with in its place."""
+    plain = trajectory_sampling(own)
+    return {name: value for name, value in vars(plain).items() if value != getattr(own, name)}
 
 
 def _check_source(run: OpenedRun) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
 from fromnoise.model.build import net_options
-from fromnoise.recipes.recipes import FLAT_SHARE, size_of
+from fromnoise.recipes.model_sizes import FLAT_SHARE
+from fromnoise.recipes.recipes import size_of
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
 from fromnoise.settings import ProcessOptions, SampleOptions, TrainOptions, guidance_words

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,6 +32,14 @@ class Step:
 def start_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int]) -> Tensor:
     """The noise that each sample starts from, float32 (B, C, H, W): sample i from seeds[i] alone."""
     return torch.stack([process.prior.sample(shape, generator(0, "sample", s)) for s in seeds])
+
+
+def fresh_noise(process: Process, shape: tuple[int, ...], seeds: Sequence[int], i: int) -> Tensor:
+    """What a stochastic sampler adds in step i, (B, C, H, W).
+
+    A function of (step, seed), not a running generator: sample i is the same in any batch, and after a restart.
+    """
+    return torch.stack([process.prior.sample(shape, generator(0, "fresh noise", i, s)) for s in seeds])
 
 
 def starting_point(process: Process, noise: Tensor, t: float) -> Tensor:
@@ -76,12 +85,17 @@ def walk(
     grid: Tensor,
     label: Tensor | None = None,
     device: str | torch.device = "cpu",
+    fresh: Callable[[int], Tensor] | None = None,
 ) -> Iterator[Step]:
-    """The loop itself, from x (B, C, H, W) at grid[0], along a grid that may also rise (from image to noise)."""
+    """The loop itself, from x (B, C, H, W) at grid[0], along a grid that may also rise (from image to noise).
+
+    fresh: the noise (B, C, H, W) that a stochastic sampler adds in step i, instead of that of `seeds`.
+    """
     process = denoiser.process
     sampler.check(process)
     x, label = x.to(device), None if label is None else label.to(device)
     shape, evaluations = tuple(x.shape[1:]), 0
+    fresh = fresh or partial(fresh_noise, process, shape, seeds)
     carry: Carry = None
 
     def estimate(x: Tensor, t: Tensor) -> Estimate:
@@ -92,10 +106,8 @@ def walk(
     for i in range(len(grid) - 1):
         t, s = (grid[j].repeat(len(x)) for j in (i, i + 1))
 
-        # A function of (step, seed), not a running generator: sample i is the same in any batch, and after a restart.
         def noise(i: int = i) -> Tensor:
-            draws = [process.prior.sample(shape, generator(0, "fresh noise", i, seed)) for seed in seeds]
-            return torch.stack(draws).to(device)
+            return fresh(i).to(device)
 
         with torch.no_grad():
             x, here, carry = sampler.step(estimate, process, x, t, s, carry, noise)

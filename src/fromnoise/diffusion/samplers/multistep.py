@@ -28,6 +28,7 @@ from torch import Tensor
 from fromnoise.diffusion.denoiser import Estimate
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler, half_log_snr, of_one_flow
+from fromnoise.diffusion.samplers.churn import with_churn
 
 X0Estimate = tuple[float, Tensor, float]  # (lambda, x0_hat, guidance): an x0 prediction, where and how it was made
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -62,16 +63,27 @@ def weighted_x0(estimates: Sequence[X0Estimate], begin: float, end: float) -> Te
 class DPMpp(Sampler):
     """DPM-Solver++ multistep of `order` 2 or 3; carry is the x0 predictions made so far, newest first.
 
+    churn: the share by which the noise level is raised before each step; 0 adds no noise. The predictions that are
+    remembered were made at raised levels, and count there.
+
     References: Lu et al. 2022, DPM-Solver++, https://arxiv.org/abs/2211.01095
+        Karras et al. 2022, algorithm 2 (churn), https://arxiv.org/abs/2206.00364
     """
 
     order: int = 2
+    churn: float = 0.0
     paper: ClassVar[str] = "Lu et al. 2022 (DPM-Solver++)"
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether churn is above 0."""
+        return self.churn > 0
 
     def step(
         self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
         """One evaluation, one exact move."""
+        x, t = with_churn(process, x, t, self.churn, noise)
         here, begin = estimate(x, t), half_log_snr(process, t)
         estimates = of_one_flow(((begin, here.x0, here.guidance), *(carry or ()))[: self.order], across=2)
         image = weighted_x0(estimates, begin, half_log_snr(process, s))

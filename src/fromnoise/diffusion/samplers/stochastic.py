@@ -1,9 +1,7 @@
 """Samplers that add noise of their own: EDM's churn, and renoising.
 
-Churn (Karras et al. 2022, algorithm 2), in noise levels r = sigma / alpha, y = x / alpha: raise the level by a share,
-then Heun down from there.
-
-    r+ = (1 + churn) r_t,   y+ = y + s_noise sqrt(r+^2 - r_t^2) z,   then Heun from r+ to r_s
+EDM's (Karras et al. 2022, algorithm 2) raises the noise level by a share, see `fromnoise.diffusion.samplers.churn`, and
+takes Heun's step down from there.
 
 Renoise: x_s = alpha_s x0_hat + sigma_s z, with all of the noise drawn again. A trained denoiser returns the mean, and
 with it the samples have about half the variance of the data: right only for few-step models (Song et al. 2023,
@@ -12,16 +10,15 @@ consistency models, algorithm 1), and to see why one wants DDIM.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from fromnoise.diffusion.denoiser import Estimate
-from fromnoise.diffusion.process import Process, broadcast_like
+from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sampler
+from fromnoise.diffusion.samplers.churn import S_MAX, S_MIN, with_churn
 from fromnoise.diffusion.samplers.euler import Heun
 
 
@@ -40,8 +37,8 @@ class EDMStochastic(Sampler):
 
     churn: float = 0.1
     s_noise: float = 1.003
-    s_min: float = 0.05
-    s_max: float = 50.0
+    s_min: float = S_MIN
+    s_max: float = S_MAX
     order = 2
     evaluations: ClassVar[int] = 2
     step_variable: ClassVar[str] = "t"
@@ -56,14 +53,8 @@ class EDMStochastic(Sampler):
         self, estimate: EstimateFn, process: Process, x: Tensor, t: Tensor, s: Tensor, carry: Carry, noise: NoiseFn
     ) -> tuple[Tensor, Estimate, Carry]:
         """Up in noise, then Heun down: two evaluations, both after the noise was added."""
-        level = math.exp(-float(process.log_snr(t[:1])) / 2)
-        raised = level * (1 + min(self.churn, math.sqrt(2) - 1))
-        if self.stochastic and self.s_min <= level <= self.s_max:
-            up = process.time_at_log_snr(torch.full_like(t, -2 * math.log(raised)))
-            if float(up[0]) < process.t_max:
-                keep, alpha = process.scales(up)[0] / process.scales(t)[0], process.scales(up)[0]
-                added = self.s_noise * alpha * math.sqrt(raised**2 - level**2)
-                x, t = broadcast_like(keep, x) * x + broadcast_like(added, x) * noise(), up
+        within = (self.s_min, self.s_max)
+        x, t = with_churn(process, x, t, self.churn, noise, s_noise=self.s_noise, within=within)
         return Heun().step(estimate, process, x, t, s, None, noise)
 
 
