@@ -54,12 +54,13 @@ def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int)
     """The model that `run` becomes by `changes` of the verb."""
     from fromnoise.distillation.training import AT_NOISE, HUBER, PointBatches, PointTrainer
     from fromnoise.distillation.trajectories import make_trajectories, stored_trajectories
-    from fromnoise.run.distill import student_settings
+    from fromnoise.run.distill import of_trajectories, student_settings
 
     changes = dict(changes)
     at_noise, huber = changes.pop("at_noise", AT_NOISE), changes.pop("huber", HUBER)
     count = int(changes.pop("trajectories", 20_000))
-    model, settings = run.model(), student_settings(run.settings, {"train.num_images": images})
+    model = run.model(**of_trajectories(run.settings.sample))
+    settings = student_settings(run.settings, {"train.num_images": images})
     whole = {name: int(value) for name, value in changes.items() if name in ("train_batch_size", "lr_warmup_images")}
     options = replace(settings.train, **{**changes, **whole}, seed=seed)
     points = PointBatches(model.process, options.train_batch_size, seed, at_noise)

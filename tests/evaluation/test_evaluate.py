@@ -129,7 +129,7 @@ def test_a_sweep_takes_pairs_in_brackets():
 @pytest.mark.parametrize(
     ("words", "named"),
     [(["steps"], "--sweep steps"), (["stepps=1"], "stepps.*steps"), (["steps=0"], r"steps.*\b0\b.*\b1\b"),
-     (["steps=2", "steps=3"], r"\bsteps\b"), (["sampler=hein"], "'hein'.*'heun'"), (["churn=0.1"], "churn.*'edm'")],
+     (["steps=2", "steps=3"], r"\bsteps\b"), (["sampler=hein"], "'hein'.*'heun'"), (["eta=0.1"], "eta.*'ddim'")],
 )  # fmt: skip
 def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
     with pytest.raises(UsageError, match=named):

@@ -16,6 +16,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, choose_size
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
+DRAWING_STEPS = 8
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
 
 
@@ -63,7 +64,7 @@ def _sampling(context: TrainingContext, guidance: float) -> SampleOptions:
         sampler="dpmpp_2m" if drawings else "unipc_2",
         churn=4.0 if drawings else None,
         grid="few_steps",
-        steps=8 if drawings else 12,
+        steps=DRAWING_STEPS if drawings else 12,
         guidance_scale=guidance if guided else 1.0,
         guidance_interval=interval if guided else None,
     )
@@ -76,7 +77,7 @@ def trajectory_sampling(own: SampleOptions) -> SampleOptions:
     """
     if not own.churn or own.sampler != "dpmpp_2m":
         return own
-    steps = max(1, 3 * own.steps // 4)
+    steps = 6 if own.steps == DRAWING_STEPS else own.steps
     interval = None if own.guidance_interval is None else (0.2, 0.7)
     return replace(own, sampler="unipc_2", churn=None, steps=steps, guidance_interval=interval)
 

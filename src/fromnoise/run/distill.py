@@ -48,7 +48,7 @@ def begin_distillation(
     run = OpenedRun(source, device="cpu")
     name = source.resolve().name
     _check_source(run)
-    model = run.model(checkpoint, weights, **{**_of_trajectories(run.settings.sample), **sampling})
+    model = run.model(checkpoint, weights, **{**of_trajectories(run.settings.sample), **sampling})
     if found := obstacle(run.settings, model.sampling):
         raise UsageError(f"{run.path} {found[0]}; {found[1]}")
     content = save({name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()})
@@ -69,7 +69,7 @@ def begin_distillation(
     return folder
 
 
-def _of_trajectories(own: SampleOptions) -> dict[str, Any]:
+def of_trajectories(own: SampleOptions) -> dict[str, Any]:
     """What the trajectories of a run that samples by `own` are sampled with in its place."""
     plain = trajectory_sampling(own)
     return {name: value for name, value in vars(plain).items() if value != getattr(own, name)}
