@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.image_spec import Condition, ImageSpec
 from fromnoise.common.labels import classes_of, numbers_of
+from fromnoise.nets.modulation import modulated
 
 
 def fold_factor(spec: ImageSpec) -> int:
@@ -128,8 +129,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """x (B, width, H, W), what `condition` makes of the embedding (B, 2 width) -> (B, width, H, W)."""
-        scale, shift = condition[:, :, None, None].chunk(2, dim=1)
-        h = torch.addcmul(shift, self.conv1(F.silu(x)), 1 + scale)
+        h = modulated(self.conv1(F.silu(x)), *condition.chunk(2, dim=1))
         return cast(Tensor, x + self.conv2(F.silu(h)))
 
 
