@@ -135,4 +135,5 @@ def _sampling(run: OpenedRun) -> str:
 
 def _words(sample: SampleOptions) -> str:
     guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
-    return ", ".join(filter(None, [sample.sampler, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))
+    noise = [f"{name} {value:g}" for name in ("eta", "churn") if (value := getattr(sample, name))]
+    return ", ".join(filter(None, [sample.sampler, *noise, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))
