@@ -26,7 +26,7 @@ def numbered(request, tmp_path_factory):
     numbers["slant"][3] = np.nan
     labels = {"labels": np.repeat([4, 7], 30)} if request.param == "classes too" else {}
     np.savez(folder / "images.npz", images=images, **numbers, **labels)
-    tiny = {"net.width": 8, "net.depth": 1, "train.num_images": 256, "train.train_batch_size": 32, "train.previews": 0}
+    tiny = {"net.width": 8, "net.depth": 1, "train.num_images": 640, "train.train_batch_size": 32, "train.previews": 0}
     settings = {**tiny, "sample.steps": 3, "data.conditions": "slant,-x y"}
     return folder, Run.create(folder / "images.npz", output_dir=folder / "run", settings=settings).train()
 
