@@ -122,6 +122,13 @@ class ObjectiveOptions:
         option("logit_normal", "the distribution of training times")
     )
     label_dropout: float = option(0.1, "share of images shown without their class and numbers", least=0, most=1)
+    guidance_input: float | None = option(
+        None,
+        "train a network that takes guidance scales from 1 to this one as an input, so that guidance costs no second "
+        "evaluation; times: those of sample.guidance_interval",
+        least=1.1,
+        most=20,
+    )
     sigma_data: float | None = option(
         None, "standard deviation of the data; measured if not given", least=1e-6, most=1e6
     )
@@ -233,7 +240,10 @@ class SampleOptions:
         most=1000,
     )
     guidance_scale: float = option(
-        1.0, "classifier-free guidance scale: 1 is off; otherwise a second evaluation at each guided step", least=0
+        1.0,
+        "classifier-free guidance scale: 1 is off; otherwise a second evaluation at each guided step, unless it is an "
+        "input of the network",
+        least=0,
     )
     guidance_interval: tuple[float, ...] | None = option(None, "the lowest and highest time t at which guidance acts")
     guidance_rescale: float = option(0.0, "guidance rescale phi, 0 to 1 (Lin et al. 2024)", least=0, most=1)
@@ -324,7 +334,7 @@ STRUCTURAL = {  # another value is another run
         *("channels", "attention", "unet2d"),
     ),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
-    "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "sigma_data"),
+    "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "guidance_input", "sigma_data"),
     "train": ("train_batch_size", "optimizer", "use_ema", "ema_length", "posthoc_ema", "seed"),
 }
 

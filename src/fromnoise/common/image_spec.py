@@ -30,10 +30,19 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class GuidanceInput:
+    """The guidance scales that a network takes as an input: 1 to `most`, at times within `interval`, None for all."""
+
+    most: float
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class ImageSpec:
     """Shape, classes, conditions and float range of a set of images; kept in the run's config.json.
 
     channels: 1 (grey), 3 (RGB) or 4 (RGBA). classes: their names in label order, empty without labels.
+    guidance_input: the scales that a network is conditioned on; None where guidance is a second evaluation.
     """
 
     channels: int
@@ -43,6 +52,7 @@ class ImageSpec:
     low: float = -1.0
     high: float = 1.0
     conditions: tuple[Condition, ...] = ()
+    guidance_input: GuidanceInput | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -71,15 +81,20 @@ class ImageSpec:
     def to_json(self) -> dict[str, Any]:
         """A plain dict, the inverse of `from_json`."""
         plain = asdict(self)
-        if not self.conditions:
-            del plain["conditions"]  # which earlier versions do not know
+        for name in ("conditions", "guidance_input"):
+            if not plain[name]:
+                del plain[name]  # which earlier versions do not know
         return plain
 
     @staticmethod
     def from_json(fields: dict[str, Any]) -> ImageSpec:
         """The spec that `to_json` described."""
         conditions = tuple(Condition(**one) for one in fields.get("conditions", ()))
-        return ImageSpec(**{**fields, "classes": tuple(fields["classes"]), "conditions": conditions})
+        guidance = fields.get("guidance_input")
+        if guidance is not None:
+            guidance = GuidanceInput(guidance["most"], guidance["interval"] and tuple(guidance["interval"]))
+        changed = {"classes": tuple(fields["classes"]), "conditions": conditions, "guidance_input": guidance}
+        return ImageSpec(**{**fields, **changed})
 
     def __str__(self) -> str:
         kind = {1: "grey", 3: "RGB", 4: "RGBA"}.get(self.channels, f"{self.channels}-channel")

@@ -2,6 +2,7 @@
 
     int64 (B,)             the class
     float32 (B, 1 + K)     the class, then K numbers such as slant; NaN is a number that is not known
+    float32 (B, 2 + K)     and the guidance scale, for a network that takes it as an input; without it, and for NaN, 1
 
 Without classes the first column is 0. Every part passes such a tensor on, slices and joins it without looking inside.
 """
@@ -31,8 +32,20 @@ def classes_of(label: Tensor) -> Tensor:
 def numbers_of(label: Tensor, count: int) -> Tensor:
     """The numbers in `label`, float32 (B, `count`): all unknown where it holds a class alone."""
     if label.ndim == 2:
-        return label[:, 1:]
+        return label[:, 1 : 1 + count]
     return torch.full((label.shape[0], count), torch.nan, device=label.device)
+
+
+def with_guidance(label: Tensor, scale: Tensor, count: int) -> Tensor:
+    """`label`, of `count` numbers, with the guidance scales (B,) behind them."""
+    return torch.cat([classes_of(label)[:, None].float(), numbers_of(label, count), scale[:, None].float()], dim=1)
+
+
+def guidance_of(label: Tensor | None, count: int) -> Tensor | None:
+    """The guidance scales (B,) in `label`, of `count` numbers; None where it holds none, and all are 1."""
+    if label is None or label.ndim == 1 or label.shape[1] < 2 + count:
+        return None
+    return label[:, 1 + count].nan_to_num(1.0)
 
 
 def unconditional(label: Tensor, null_label: int) -> Tensor:

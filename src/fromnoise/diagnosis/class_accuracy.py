@@ -119,8 +119,10 @@ def _class_accuracy(
     if found.one_class < _LOW or not network_is_sound:
         advice = "fix the causes that the other findings name first"
         return Finding("class accuracy", "warning", f"{message}.", advice, numbers)
-    advice = f"sample with `--guidance_scale {max(2.0, 2 * guidance_scale):g}`, or train longer"
-    if comparison.record.settings.objective.label_dropout == 0:
+    objective = comparison.record.settings.objective
+    stronger = min(max(2.0, 2 * guidance_scale), objective.guidance_input or math.inf)
+    advice = f"sample with `--guidance_scale {stronger:g}`, or train longer"
+    if objective.label_dropout == 0:
         advice = "train with objective.label_dropout=0.1, which guidance needs; or train longer"
     message += ": samples resemble classes, but not those they were conditioned on."
     return Finding("class accuracy", "error", message, advice, numbers)

@@ -111,7 +111,7 @@ def _of_samples(
         yield Finding("samples", "warning", message, "use a faster --device, or fewer --steps")
         return
     report_progress(f"making samples, with {options.steps} and with {finer_steps} steps ...")
-    count = samples_to_make(speed, options, finer_steps)
+    count = samples_to_make(speed, options, finer_steps, model.spec.guidance_input is not None)
     samples = make_samples(model, max(FEWEST, count))
     if len(record.images) < FEWEST_IMAGES:
         message = f"Not compared: distances need {FEWEST_IMAGES} training images, and there are {len(record.images)}."

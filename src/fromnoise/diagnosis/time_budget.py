@@ -46,9 +46,9 @@ def finer_sampling(model: TrainedModel) -> SampleOptions:
     return replace(options, steps=steps, grid="auto" if written else options.grid)
 
 
-def samples_to_make(speed: float, options: SampleOptions, finer_steps: int) -> int:
+def samples_to_make(speed: float, options: SampleOptions, finer_steps: int, guidance_input: bool = False) -> int:
     """How many samples are affordable with both numbers of steps: up to 256, and 0 if it were fewer than 32."""
-    guided = 2 if options.guidance_scale != 1 or options.autoguidance_scale != 1 else 1
+    guided = 2 if (options.guidance_scale != 1 and not guidance_input) or options.autoguidance_scale != 1 else 1
     each = 1.25 * finer_steps * guided * (2 if options.sampler in ("heun", "edm") else 1)
     affordable = int(_SAMPLING_SECONDS * speed / each) // FEWEST * FEWEST
     return min(MOST_IMAGES, affordable)

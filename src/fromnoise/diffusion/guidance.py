@@ -8,6 +8,7 @@ guided estimate that leaves the range.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.labels import unconditional
+from fromnoise.common.labels import unconditional, with_guidance
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.weighting import NOISE_FLOOR
@@ -102,6 +103,28 @@ class ClassifierFreeGuidance(DenoiserWrapper):
 
 
 @dataclass(frozen=True)
+class GuidanceAsInput(ClassifierFreeGuidance):
+    """Classifier-free guidance in one evaluation, of a network that takes the scale as an input; 1 outside `interval`.
+
+    Arguments: as for `ClassifierFreeGuidance`, with a scale within spec.guidance_input and without rescale.
+
+    References: Meng et al. 2023, https://arxiv.org/abs/2210.03142
+    """
+
+    def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
+        """The inner denoiser's."""
+        return self.inner.num_evaluations(t, label)
+
+    def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
+        """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
+        if label is None or self.scale == 1 or not self.acts_at(t):
+            return self.inner(xt, t, label)
+        scales = torch.full((len(xt),), self.scale, device=label.device)
+        guided = with_guidance(label, scales, len(self.spec.conditions))
+        return replace(self.inner(xt, t, guided), guidance=self.scale)
+
+
+@dataclass(frozen=True)
 class Autoguidance(DenoiserWrapper):
     """guide + scale (inner - guide): guidance by a weaker model of the same images, such as an earlier checkpoint.
 
@@ -184,6 +207,30 @@ def check_classes(scale: float, spec: ImageSpec) -> None:
     """UsageError where guidance of `scale` needs classes or conditions that the images have not."""
     if scale != 1 and not spec.conditioned:
         raise UsageError(f"guidance_scale is {scale:g}, but this model was trained without classes; leave it at 1")
+
+
+def check_guidance_input(scale: float, interval: Sequence[float] | None, rescale: float, spec: ImageSpec) -> None:
+    """UsageError where a network that takes the guidance scale as an input was not trained for these."""
+    trained = spec.guidance_input
+    if trained is None or scale == 1:
+        return
+    if not 1 <= scale <= trained.most:
+        raise UsageError(
+            f"guidance_scale is {scale:g}, but this network takes scales from 1 to {trained.most:g} as an input; give "
+            "one of these"
+        )
+    if rescale:
+        raise UsageError(
+            f"guidance_rescale is {rescale:g}, but this network takes the guidance scale as an input and makes no "
+            "unguided image to rescale by; leave it at 0"
+        )
+    low, high = interval or (float("-inf"), float("inf"))
+    if trained.interval and not trained.interval[0] <= low < high <= trained.interval[1]:
+        given = "none" if interval is None else list(interval)
+        raise UsageError(
+            f"guidance_interval is {given}, but this network was trained with guidance at times "
+            f"{trained.interval[0]:g} to {trained.interval[1]:g}; give times within these"
+        )
 
 
 def extrapolate(base: Estimate, better: Estimate, scale: float) -> Estimate:

@@ -22,6 +22,7 @@ from markupsafe import Markup
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.labels import with_guidance
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.prediction import determinant
 from fromnoise.export.inpainting import inpainting_plan
@@ -119,7 +120,7 @@ def corruption_table(model: TrainedModel) -> list[dict[str, float]]:
 
 def page_samples(model: TrainedModel, network: bytes, seeds: range, labels: Tensor | None) -> Tensor:
     """What the page makes of `seeds`, (B, C, H, W) with black 0 and white 1: its network through onnxruntime."""
-    return _samples(model, _OnnxNet(network), seeds, labels)
+    return _samples(model, _OnnxNet(network, model.spec.guidance_input is not None), seeds, labels)
 
 
 def _samples(model: TrainedModel, net: nn.Module, seeds: range, labels: Tensor | None) -> Tensor:
@@ -139,11 +140,13 @@ def _samples(model: TrainedModel, net: nn.Module, seeds: range, labels: Tensor |
 
 
 class _OnnxNet(nn.Module):
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, takes_scale: bool) -> None:
         super().__init__()
-        self.content = content
+        self.content, self.takes_scale = content, takes_scale
 
     def forward(self, x: Tensor, code: Tensor, label: Tensor | None) -> Tensor:
+        if label is not None and self.takes_scale and label.ndim == 1:
+            label = with_guidance(label, torch.ones(len(x)), 0)
         inputs = {"x": x, "code": code, **({} if label is None else {"label": label})}
         return torch.from_numpy(run_onnx(self.content, inputs))
 
@@ -181,6 +184,7 @@ def about(model: TrainedModel, title: str) -> dict[str, Any]:
         "clip": own.clip,
         "steps": own.steps,
         "guidance_scale": own.guidance_scale,
+        "guidance_most": spec.guidance_input.most if spec.guidance_input else None,
         "sampler": own.sampler,
         "images_seen": model.images,
         "unlabelled": model.sees_unlabelled,

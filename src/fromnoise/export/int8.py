@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import classes_of, guidance_of
 from fromnoise.diffusion.denoiser import Denoiser, Estimate
 from fromnoise.diffusion.process import broadcast_like
 from fromnoise.diffusion.samplers.loop import start_noise
@@ -76,7 +78,7 @@ def _on_the_way(model: TrainedModel, sampler: bool) -> Iterator[dict[str, Any]]:
     try:
         for number, _ in enumerate(model.steps(_SEEDS, labels)):
             if number % every == 0:
-                yield from (_arrays(_denoiser_inputs(*call)) for call in calls)
+                yield from (_arrays(_denoiser_inputs(model.spec, *call)) for call in calls)
             calls.clear()
     finally:
         hook.remove()
@@ -95,8 +97,15 @@ def sampler_inputs(model: TrainedModel, seeds: Sequence[int], labels: Tensor | N
     return inputs
 
 
-def _denoiser_inputs(x: Tensor, t: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
-    return {"x": x, "t": t.float(), **({} if label is None else {"label": label})}
+def _denoiser_inputs(spec: ImageSpec, x: Tensor, t: Tensor, label: Tensor | None = None) -> dict[str, Tensor]:
+    inputs, count = {"x": x, "t": t.float()}, len(spec.conditions)
+    if label is None:
+        return inputs
+    if spec.guidance_input:
+        scales = guidance_of(label, count)
+        inputs["guidance_scale"] = torch.ones(len(x)) if scales is None else scales
+        label = label[:, : 1 + count] if count else classes_of(label)
+    return {**inputs, "label": label}
 
 
 def _arrays(inputs: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -112,7 +121,7 @@ class OnnxDenoiser(Denoiser):
 
     def forward(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
         """The Estimate for x_t (B, C, H, W) at times t (B,) > 0, label (B,) or None."""
-        x0 = torch.from_numpy(run_session(self.session, _denoiser_inputs(xt, t, label)))
+        x0 = torch.from_numpy(run_session(self.session, _denoiser_inputs(self.spec, xt, t, label)))
         alpha, sigma = self.process.scales(t)
         return Estimate(x0, (xt - broadcast_like(alpha, xt) * x0) / broadcast_like(sigma, xt), x0)
 

@@ -1,10 +1,11 @@
 """A model as one module of tensors, with inputs to trace it by: what ONNX and torch.export hold.
 
-    denoiser   x (B, C, H, W), t (B,) [, label]                                        -> x0 (B, C, H, W)
+    denoiser   x (B, C, H, W), t (B,) [, label] [, guidance_scale (B,)]                    -> x0 (B, C, H, W)
     sampler    noise (B, C, H, W) [, label] [, guidance_scale ()] [, fresh (n, B, C, H, W)] -> images (B, C, H, W)
 
 label: int64 (B,), or with conditions float32 (B, 1 + K), as in `fromnoise.common.labels`.
-Any batch size; float32 outside.
+Any batch size; float32 outside. The denoiser takes guidance_scale where its network does, and then guidance takes one
+evaluation.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.labels import joined
+from fromnoise.common.labels import joined, with_guidance
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.export.plan import sampling_plan
@@ -38,14 +39,18 @@ TOLERANCE = 1e-4
 
 
 class OneDenoiser(nn.Module):
-    """x0 = D(x, t, label), with times as float32."""
+    """x0 = D(x, t, label, guidance_scale), with times as float32."""
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor | None = None) -> Tensor:
-        """x0 (B, C, H, W) for x (B, C, H, W) at times t (B,), label int64 (B,)."""
+    def forward(
+        self, x: Tensor, t: Tensor, label: Tensor | None = None, guidance_scale: Tensor | None = None
+    ) -> Tensor:
+        """x0 (B, C, H, W) for x (B, C, H, W) at times t (B,), label int64 (B,), guidance_scale (B,)."""
+        if label is not None and guidance_scale is not None:
+            label = with_guidance(label, guidance_scale, len(self.denoiser.spec.conditions))
         x0: Tensor = self.denoiser(x, t.double(), label).x0
         return x0
 
@@ -142,6 +147,7 @@ def about(model: TrainedModel, sampler: bool) -> dict[str, str]:
         "classes": json.dumps(spec.classes),
         **({"conditions": json.dumps([one.name for one in spec.conditions])} if spec.conditions else {}),
         "no_class": str(spec.null_label),
+        **({"guidance_scales": json.dumps([1, spec.guidance_input.most])} if spec.guidance_input else {}),
         "times": json.dumps([process.t_min, process.t_max]),
         "images_seen": str(model.images),
     }
@@ -164,6 +170,8 @@ def _denoiser(model: TrainedModel) -> Traceable:
     t = torch.linspace(max(process.t_min, 0.05 * process.t_max), process.t_max, 2)
     inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "t": t}
     inputs |= traced_labels(spec, spec.null_label)
+    if spec.guidance_input:
+        inputs["guidance_scale"] = torch.tensor([spec.guidance_input.most, 1.0])
     return Traceable(OneDenoiser(model.denoiser).eval(), inputs, ("x0",))
 
 

@@ -14,6 +14,7 @@ import torch
 
 from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.extras import extra
+from fromnoise.common.labels import with_guidance
 from fromnoise.export.int8 import Int8, in_int8
 from fromnoise.export.looped import looped
 from fromnoise.export.modules import (
@@ -100,7 +101,10 @@ def onnx_file(model: TrainedModel, *, sampler: bool = False, half: bool = False,
 
 
 def network_onnx(model: TrainedModel) -> bytes:
-    """The network alone, on the CPU in float32: x (B, C, H, W), code (B,) [, label (B,)] -> out (B, C, H, W)."""
+    """The network alone, on the CPU in float32: x (B, C, H, W), code (B,) [, label (B,)] -> out (B, C, H, W).
+
+    Where it takes the guidance scale, label is float32 (B, 2): the class and the scale.
+    """
     with extra("onnx", "export to ONNX"):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -109,6 +113,8 @@ def network_onnx(model: TrainedModel) -> bytes:
     inputs = {"x": torch.randn(2, *spec.shape, generator=generator), "code": torch.tensor([10.0, 500.0])}
     if spec.classes:
         inputs["label"] = torch.tensor([0, spec.null_label])
+    if spec.guidance_input:
+        inputs["label"] = with_guidance(inputs["label"], torch.tensor([spec.guidance_input.most, 1.0]), 0)
     return exported(Traceable(model.denoiser.net.eval(), inputs, ("out",)))
 
 

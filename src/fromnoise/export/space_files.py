@@ -17,7 +17,7 @@ _APP = Path(__file__).parent / "portable" / "app.py"
 
 def space_facts(model: TrainedModel, title: str, stock: bool) -> dict[str, Any]:
     """What app.py knows of the model: its entries in fromnoise-export.json."""
-    own = model.sampling
+    own, taken = model.sampling, model.spec.guidance_input
     plans = {} if stock else sampler_config(model, "")["plans"]
     counts = sorted({*STEP_COUNTS, own.steps}) if stock else sorted(map(int, plans))
     guided = any(one["guided"] for plan in plans.values() for one in plan["evaluations"])
@@ -28,6 +28,7 @@ def space_facts(model: TrainedModel, title: str, stock: bool) -> dict[str, Any]:
         "step_counts": counts,
         "guided": guided,
         "guidance_scale": own.guidance_scale,
+        "guidance_range": [1, taken.most] if taken else [0, max(5, own.guidance_scale)],
     }
 
 

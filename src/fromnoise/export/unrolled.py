@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.labels import unconditional
+from fromnoise.common.labels import unconditional, with_guidance
 from fromnoise.export.plan import Combination, SamplingPlan
 from fromnoise.settings import SampleOptions
 
@@ -58,6 +58,9 @@ class UnrolledSampler(nn.Module):
         """The clean images of one evaluation, in their range; guided where a scale is given."""
         if guidance_scale is None or label is None:
             return self._in_range(self._denoise(at, x, label))
+        if self.spec.guidance_input:
+            scales = (torch.zeros_like(x[:, :1, :1, :1]) + guidance_scale).flatten()
+            return self._in_range(self._denoise(at, x, with_guidance(label, scales, len(self.spec.conditions))))
         null = unconditional(label, self.spec.null_label)
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
         conditional, base = both[: x.shape[0]], both[x.shape[0] :]  # chunk would fix the batch size in ONNX

@@ -82,6 +82,7 @@ def torch_usage(model: TrainedModel, made: TorchFile, name: str, sampler: bool) 
         level = float(process.scales(torch.tensor([process.t_max]))[1])
         scaled = noise if level == 1 else f"{level:.7g} * {noise}"
         given = {"x": scaled, "t": f"torch.full((4,), {float(process.t_max)})", "label": label}
+        given["guidance_scale"] = "torch.ones(4)"
         result = "x0"
         words = (
             f"the clean images predicted from x at times t in ({process.t_min:g}, {process.t_max:g}]; for the whole of "
@@ -121,6 +122,10 @@ def _loop(model: TrainedModel, noise: str, label: str) -> str:
     columns = zip(times.tolist(), alpha.tolist(), sigma.tolist(), strict=True)
     rows = "".join(f"    ({t:.7g}, {a:.7g}, {s:.7g}),\n" for t, a, s in columns)
     given = f', "label": {label}' if label else ""
+    if model.spec.guidance_input:
+        low, high = model.sampling.guidance_interval or (0, process.t_max)
+        scale = f"{model.sampling.guidance_scale:g} if {low:g} <= t <= {high:g} else 1"
+        given += f', "guidance_scale": np.full(4, {scale}, dtype=np.float32)'
     return f"""\
 path = [  # time t, alpha(t), sigma(t): x_t = alpha x0 + sigma noise
 {rows}]

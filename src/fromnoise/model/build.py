@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.image_spec import GuidanceInput, ImageSpec
 from fromnoise.common.seeds import key
 from fromnoise.diffusion.denoiser import Denoiser, Estimator
 from fromnoise.diffusion.guidance import (
@@ -16,7 +16,9 @@ from fromnoise.diffusion.guidance import (
     ClassifierFreeGuidance,
     Clipping,
     DynamicThresholding,
+    GuidanceAsInput,
     check_classes,
+    check_guidance_input,
 )
 from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.prediction import PREDICTIONS
@@ -34,7 +36,9 @@ from fromnoise.train.hardware import choose_channels_last
 def model_spec(spec: ImageSpec, settings: Settings) -> ImageSpec:
     """The images as a model takes them: in the process's range, with classes only where it is conditioned on them."""
     classes = spec.classes if settings.net.class_conditioning else ()
-    return dataclasses.replace(spec, low=settings.process.low, high=1.0, classes=classes)
+    most, interval = settings.objective.guidance_input, settings.sample.guidance_interval
+    guidance = None if most is None else GuidanceInput(most, (interval[0], interval[-1]) if interval else None)
+    return dataclasses.replace(spec, low=settings.process.low, high=1.0, classes=classes, guidance_input=guidance)
 
 
 def net_options(settings: Settings) -> NetOptions:
@@ -60,6 +64,7 @@ def build_denoiser(
     process = build_process(settings.process)
     TIME_DISTRIBUTIONS[settings.objective.time_sampling].check(process)
     check_sampling(settings.sample, process, spec)
+    _check_guidance_input(settings.objective, spec)
     if settings.sample.guidance_scale != 1 and settings.objective.label_dropout == 0:
         raise UsageError(
             f"guidance_scale is {settings.sample.guidance_scale:g}, but with label_dropout 0 no image is shown without "
@@ -74,12 +79,30 @@ def build_denoiser(
     return Denoiser(net, process, prediction, spec, autocast)
 
 
-def build_objective(options: ObjectiveOptions, sigma_data: float) -> Objective:
-    """The training objective that `options` names, for images of standard deviation `sigma_data` unless they set it."""
+def build_objective(options: ObjectiveOptions, sigma_data: float, guidance: GuidanceInput | None = None) -> Objective:
+    """The training objective that `options` names, for images of standard deviation `sigma_data` unless they set it.
+
+    guidance: the scales that the network takes as an input, where it does.
+    """
     weighting = WEIGHTINGS[options.weighting]
     if isinstance(weighting, EDMWeighting):
         weighting = dataclasses.replace(weighting, sigma_data=options.sigma_data or sigma_data)
-    return Objective(weighting, TIME_DISTRIBUTIONS[options.time_sampling], options.label_dropout)
+    times = TIME_DISTRIBUTIONS[options.time_sampling]
+    return Objective(weighting, times, options.label_dropout, guidance=guidance)
+
+
+def _check_guidance_input(options: ObjectiveOptions, spec: ImageSpec) -> None:
+    """UsageError where the network cannot learn to take a guidance scale as an input, as `options` ask for."""
+    if options.guidance_input is None:
+        return
+    given = f"objective.guidance_input is {options.guidance_input:g}, but "
+    if not spec.conditioned:
+        raise UsageError(f"{given}guidance needs classes, and this model has none; leave it out")
+    if options.label_dropout == 0:
+        raise UsageError(
+            f"{given}with label_dropout 0 no image is shown without its class, and guidance needs that; set "
+            "objective.label_dropout=0.1, or leave it out"
+        )
 
 
 def build_sampler(options: SampleOptions) -> Sampler:
@@ -119,6 +142,7 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
             f"guidance_interval is {list(interval)}, but the times of this process are 0 to {process.t_max:g}, so that "
             "it would never act; give times among these"
         )
+    check_guidance_input(options.guidance_scale, interval, options.guidance_rescale, spec)
 
 
 def build_sampling(
@@ -135,7 +159,8 @@ def build_sampling(
     if options.guidance_scale != 1:
         given = options.guidance_interval
         interval = None if given is None else (given[0], given[1])
-        estimator = ClassifierFreeGuidance(estimator, options.guidance_scale, interval, options.guidance_rescale)
+        kind = GuidanceAsInput if denoiser.spec.guidance_input else ClassifierFreeGuidance
+        estimator = kind(estimator, options.guidance_scale, interval, options.guidance_rescale)
     # After guidance, which may leave the range that its two parts are in.
     if options.threshold is not None:
         estimator = DynamicThresholding(estimator, options.threshold)

@@ -87,12 +87,12 @@ class TrainedModel:
         """
         other = settings.get("sampler", self.sampling.sampler) != self.sampling.sampler
         options = changed(self.sampling, {**(NO_FRESH_NOISE if other else {}), **settings}, "sample")
-        check_sampling(options, self.process, self.spec)
         if options.guidance_scale != 1 and self.distilled:
             raise UsageError(
                 f"guidance_scale is {options.guidance_scale:g}, but this model is distilled, with guidance built in; "
                 "leave it at 1, or distil its run with another one"
             )
+        check_sampling(options, self.process, self.spec)
         if options.guidance_scale != 1 and not self.sees_unlabelled:
             raise UsageError(
                 f"guidance_scale is {options.guidance_scale:g}, but this model was trained with label_dropout 0, and "

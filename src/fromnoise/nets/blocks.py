@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import Condition, ImageSpec
-from fromnoise.common.labels import classes_of, numbers_of
+from fromnoise.common.labels import classes_of, guidance_of, numbers_of
 from fromnoise.nets.modulation import modulated
 
 
@@ -81,8 +81,29 @@ class NumberEmbedding(nn.Module):
         return cast(Tensor, self.layers(torch.cat([standardised, absent.to(standardised.dtype)], dim=1)))
 
 
+class GuidanceEmbedding(nn.Module):
+    """ln(w) times two linear layers of ln(w), for guidance scales w: nothing at w = 1, and at first at all w.
+
+    (B,) -> (B, width).
+
+    References: Meng et al. 2023, a guidance scale as input, https://arxiv.org/abs/2210.03142
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
+        last = cast(nn.Linear, self.layers[2])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, scale: Tensor) -> Tensor:
+        """(B,) -> (B, width)."""
+        strength = scale.log()[:, None]
+        return cast(Tensor, strength * self.layers(strength))
+
+
 class Embedding(nn.Module):
-    """The conditioning of a network on time, class and numbers, in one vector: silu(time + class + numbers).
+    """The conditioning of a network, in one vector: silu(time + class + numbers + guidance scale).
 
     Labels are as in `fromnoise.common.labels`; the class spec.null_label is "no class". None stands for no class and
     for numbers that are not known. Without time_conditioning every time is 0; without classes these are ignored.
@@ -94,6 +115,12 @@ class Embedding(nn.Module):
         self.time = TimeEmbedding(width)
         self.label = nn.Embedding(spec.null_label + 1, width) if spec.classes else None
         self.numbers = NumberEmbedding(spec.conditions, width) if spec.conditions else None
+        self.count = len(spec.conditions)
+        self.guidance = GuidanceEmbedding(width) if spec.guidance_input else None
+
+    def scales(self, label: Tensor | None) -> Tensor | None:
+        """The guidance scales (B,) in `label` where the network takes them; None where all are 1."""
+        return None if self.guidance is None else guidance_of(label, self.count)
 
     def forward(self, x: Tensor, code: Tensor | None, label: Tensor | None) -> Tensor:
         """code (B,) or None and label or None, for x (B, ...) -> (B, width)."""
@@ -102,9 +129,14 @@ class Embedding(nn.Module):
         embedding = self.time(code)
         if self.label is not None:
             none = torch.full((x.shape[0],), self.null_label, device=x.device)
-            embedding = embedding + self.label(none if label is None else classes_of(label))
+            own = self.label(none if label is None else classes_of(label))
+            embedding = embedding + own
         if self.numbers is not None:
             embedding = embedding + self.numbers(x, label)
+        if self.guidance is not None and (scale := self.scales(label)) is not None:
+            embedding = embedding + self.guidance(scale)
+            if self.label is not None:  # the class as guidance has it: no class + scale (class - no class)
+                embedding = embedding + (scale - 1)[:, None] * (own - self.label(none))
         return F.silu(embedding)
 
 

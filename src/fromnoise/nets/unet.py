@@ -82,7 +82,12 @@ class UNet(nn.Module):
             h = block(h, next(condition))
         out = F.pixel_shuffle(self.leave(F.silu(h)), self.fold)
         out = out[..., :height, :width]
-        return out if self.bounds is None else in_bounds(out, *self.bounds)
+        if self.bounds is None:
+            return out
+        bounded, scale = in_bounds(out, *self.bounds), self.embed.scales(label)
+        if scale is None:
+            return bounded
+        return torch.where((scale == 1)[:, None, None, None], bounded, out)  # what is guided leaves the images' range
 
 
 def _blocks(depth: int, width: int, embedding: int) -> nn.ModuleList:

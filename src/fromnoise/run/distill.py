@@ -48,7 +48,7 @@ def begin_distillation(
     run = OpenedRun(source, device="cpu")
     name = source.resolve().name
     _check_source(run)
-    model = run.model(checkpoint, weights, **{**of_trajectories(run.settings.sample), **sampling})
+    model = run.model(checkpoint, weights, **{**of_trajectories(run.settings), **sampling})
     if found := obstacle(run.settings, model.sampling):
         raise UsageError(f"{run.path} {found[0]}; {found[1]}")
     content = save({name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()})
@@ -69,9 +69,12 @@ def begin_distillation(
     return folder
 
 
-def of_trajectories(own: SampleOptions) -> dict[str, Any]:
-    """What the trajectories of a run that samples by `own` are sampled with in its place."""
+def of_trajectories(settings: Settings) -> dict[str, Any]:
+    """What the trajectories of a run with `settings` are sampled with in place of its own sampling."""
+    own = settings.sample
     plain = trajectory_sampling(own)
+    if settings.objective.guidance_input:  # its network was trained for guidance at its own times
+        plain = replace(plain, guidance_interval=own.guidance_interval)
     return {name: value for name, value in vars(plain).items() if value != getattr(own, name)}
 
 
@@ -139,7 +142,8 @@ def student_settings(own: Settings, length: Mapping[str, Any]) -> Settings:
         evaluate_every=None,
     )
     sample = SampleOptions(sampler="renoise", grid="levels", steps=STEPS, batch_size=own.sample.batch_size)
-    return replace(own, train=train, sample=sample, objective=replace(own.objective, label_dropout=0.0))
+    objective = replace(own.objective, label_dropout=0.0, guidance_input=None)  # its network keeps the input, at 1
+    return replace(own, train=train, sample=sample, objective=objective)
 
 
 def _is_same(folder: RunFolder, origin: Mapping[str, Any], settings: Settings) -> bool:

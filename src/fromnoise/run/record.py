@@ -77,13 +77,15 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
 
 def check_spec(spec: Mapping[str, Any]) -> None:
     """ValueError for a spec, as `ImageSpec.to_json` gives it, that cannot be."""
-    if extra := set(spec) - {"channels", "height", "width", "classes", "low", "high", "conditions"}:
+    if extra := set(spec) - {"channels", "height", "width", "classes", "low", "high", "conditions", "guidance_input"}:
         raise ValueError(f"spec has an unknown part {sorted(extra)[0][:40]!r}")
     _whole("spec.channels", spec.get("channels"), least=1, most=4)
     for side in ("height", "width"):
         _whole(f"spec.{side}", spec.get(side), least=1, most=LARGEST_SIDE)
     _list("spec.classes", spec.get("classes"), _text)
     _list("spec.conditions", spec.get("conditions", []), _condition)
+    if "guidance_input" in spec:
+        _guidance_input(spec["guidance_input"])
     low, high = (_number(f"spec.{end}", spec.get(end, value)) for end, value in (("low", -1.0), ("high", 1.0)))
     if not low < high:
         raise ValueError(f"spec.low is {low}, which is not below spec.high, {high}")
@@ -98,6 +100,16 @@ def _condition(name: str, value: Any) -> None:
     mean, least, most = (_number(f"{name}.{part}", parts[part], least=-math.inf) for part in ("mean", "least", "most"))
     if not least <= mean <= most:
         raise _wrong(f"{name}.mean", mean, f"a number from {least:g} to {most:g}")
+
+
+def _guidance_input(value: Any) -> None:
+    parts = _mapping("spec.guidance_input", value)
+    if set(parts) != {"most", "interval"}:
+        raise _wrong("spec.guidance_input", sorted(map(str, parts)), "most and interval")
+    _number("spec.guidance_input.most", parts["most"], least=1)
+    interval = parts["interval"]
+    if interval is not None and len(_list("spec.guidance_input.interval", interval, _number)) != 2:
+        raise _wrong("spec.guidance_input.interval", interval, "two times")
 
 
 def check_rows(rows: Any, conditions: int, classes: int) -> None:

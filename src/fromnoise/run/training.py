@@ -194,7 +194,7 @@ def _trainer(settings: Settings, model: TrainedModel, data: ArrayData, started: 
         random_flip=settings.data.random_flip,
         device=model.device if here else "cpu",
     )
-    objective = build_objective(settings.objective, denoiser.prediction.sigma_data)
+    objective = build_objective(settings.objective, denoiser.prediction.sigma_data, denoiser.spec.guidance_input)
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     total = None if budget else options.num_images or round((options.num_epochs or 1.0) * len(data))
     source = batches if here else Ahead(batches, model.device)

@@ -72,10 +72,10 @@ class SharedUpdate(UpdateStep):
         self._move(self._row[-1])
         return self._row[-1:]
 
-    def _update(self, x0: Tensor, label: Tensor | None, eps: Tensor, t: Tensor, drop_label: Tensor) -> Tensor:
+    def _update(self, x0: Tensor, label: Tensor | None, *noise: Tensor) -> Tensor:
         """Put the gradient of the share into the row: the sum of its losses' gradients, divided by the whole batch."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss, per_image = self._gradient(x0, label, TrainingNoise(eps, t, drop_label), self.whole)
+        loss, per_image = self._gradient(x0, label, TrainingNoise(*noise), self.whole)
         own = [weight.grad is not None for weight in self._weights]
         if own != self._own:
             self._own = own

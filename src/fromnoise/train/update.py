@@ -79,7 +79,7 @@ class UpdateStep:
         self._learning_rate.fill_(learning_rate)
         while True:
             try:
-                return self._attempt(x0, label, noise.eps, noise.t, noise.drop_label)
+                return self._attempt(x0, label, noise.eps, noise.t, noise.drop_label, noise.scale)
             except (MemoryError, RuntimeError) as error:
                 if self.moving or not is_out_of_memory(error):
                     raise
@@ -109,9 +109,9 @@ class UpdateStep:
         if captured and tried > 1:
             self.capture()
 
-    def _update(self, x0: Tensor, label: Tensor | None, eps: Tensor, t: Tensor, drop_label: Tensor) -> Tensor:
+    def _update(self, x0: Tensor, label: Tensor | None, *noise: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss, per_image = self._gradient(x0, label, TrainingNoise(eps, t, drop_label), len(x0))
+        loss, per_image = self._gradient(x0, label, TrainingNoise(*noise), len(x0))
         self._move(loss)
         return per_image
 

@@ -43,7 +43,7 @@ class Studio {
   controls() {
     const { about } = this;
     if (about.classes.length) buttons(byId("classes"), (i) => { this.label = i; this.draw(); });
-    byId("scale").max = Math.max(5, Math.ceil(about.guidance_scale));
+    byId("scale").max = about.guidance_most || Math.max(5, Math.ceil(about.guidance_scale));
     byId("scale").min = Math.min(1, about.guidance_scale);
     byId("scale").value = about.guidance_scale;
     byId("steps").value = this.counts.indexOf(about.steps);

@@ -13,24 +13,24 @@ export class Model {
     return sharedNoise(seed, this.size, this.about.prior);
   }
 
-  /** x0 of x (Float32Array) at one row of a table {code, input_scale, x_weight, out_weight}, guided by `scale`;
-   * label: a class, the number of classes for none, null where the model has no classes. */
+  /** x0 of x (Float32Array) at one row of a table {code, input_scale, x_weight, out_weight}, guided by `scale`, which
+   * some networks take as an input; label: a class, the number of classes for none, null where there are no classes. */
   async denoise(at, x, label, scale) {
     const none = this.about.classes.length, guided = at.guided && label !== null && label !== none && scale !== 1;
-    const labels = guided ? [label, none] : [label];
-    const [first, second] = await this.evaluate(at, x, labels);
+    const two = guided && !this.about.guidance_most;
+    const [first, second] = await this.evaluate(at, x, two ? [label, none] : [label], guided ? scale : 1);
     const range = this.about;
     const x0 = new Float32Array(this.size);
     for (let i = 0; i < this.size; i++) {
       const one = at.x_weight * x[i] + at.out_weight * first[i];
-      const other = guided ? at.x_weight * x[i] + at.out_weight * second[i] : one;
-      const value = guided ? other + scale * (one - other) : one;
+      const other = two ? at.x_weight * x[i] + at.out_weight * second[i] : one;
+      const value = two ? other + scale * (one - other) : one;
       x0[i] = range.clip ? Math.min(Math.max(value, range.low), range.high) : value;
     }
     return x0;
   }
 
-  async evaluate(at, x, labels) {
+  async evaluate(at, x, labels, scale) {
     const count = labels.length, { Tensor } = this.ort;
     const batch = new Float32Array(count * this.size);
     for (let b = 0; b < count; b++) for (let i = 0; i < this.size; i++) batch[b * this.size + i] = at.input_scale * x[i];
@@ -38,7 +38,9 @@ export class Model {
       x: new Tensor("float32", batch, [count, ...this.about.shape]),
       code: new Tensor("float32", new Float32Array(count).fill(at.code), [count]),
     };
-    if (this.about.classes.length) {
+    if (this.about.guidance_most) {
+      feeds.label = new Tensor("float32", Float32Array.from(labels.flatMap((label) => [label, scale])), [count, 2]);
+    } else if (this.about.classes.length) {
       feeds.label = new Tensor("int64", BigInt64Array.from(labels.map((label) => BigInt(label))), [count]);
     }
     const turn = this.queue.then(() => this.session.run(feeds));

@@ -55,8 +55,7 @@ def build(pipe: Any) -> Any:
                 count = gr.Slider(1, MOST, value=8, step=1, label="Images")
                 steps = gr.Dropdown(ABOUT["step_counts"], value=ABOUT["steps"], label="Steps")
                 scale = gr.Slider(
-                    0,
-                    max(5, ABOUT["guidance_scale"]),
+                    *ABOUT["guidance_range"],
                     ABOUT["guidance_scale"],
                     label="Guidance",
                     visible=ABOUT["guided"],

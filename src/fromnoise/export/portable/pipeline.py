@@ -61,6 +61,9 @@ class FromNoisePipeline(DiffusionPipeline):
         batch_size = batch_size if given is None else len(given)
         label = self._labels(class_labels, batch_size, generator)
         scale = config.guidance_scale if guidance_scale is None else guidance_scale
+        trained = self.unet.config.get("guidance_input")
+        if trained and not 1 <= scale <= trained["most"]:
+            raise ValueError(f"guidance_scale is {scale}, but this network takes 1 to {trained['most']}")
         noise = self._noise(batch_size, generator) if noise is None else noise.to(self.device, self.unet.dtype)
         fresh = [
             self._noise(batch_size, generator) if fresh_noise is None else fresh_noise[i].to(noise)
@@ -77,6 +80,9 @@ class FromNoisePipeline(DiffusionPipeline):
         """The clean image that the network sees in x, guided and kept in range as in training's own samples."""
         if label is None or not at["guided"] or scale == 1:
             return self.scheduler.keep_in_range(self._denoise(at, x, label))
+        if self.unet.config.get("guidance_input"):
+            given = torch.stack([label.float(), torch.full(label.shape, float(scale), device=label.device)], dim=1)
+            return self.scheduler.keep_in_range(self._denoise(at, x, given))
         null = torch.full_like(label, len(self.unet.config.classes))
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
         conditional, unconditional = both.chunk(2)
