@@ -59,7 +59,7 @@ def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int)
     changes = dict(changes)
     at_noise, huber = changes.pop("at_noise", AT_NOISE), changes.pop("huber", HUBER)
     count = int(changes.pop("trajectories", 20_000))
-    model = run.model(**of_trajectories(run.settings.sample))
+    model = run.model(**of_trajectories(run.settings))
     settings = student_settings(run.settings, {"train.num_images": images})
     whole = {name: int(value) for name, value in changes.items() if name in ("train_batch_size", "lr_warmup_images")}
     options = replace(settings.train, **{**changes, **whole}, seed=seed)
