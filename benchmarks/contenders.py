@@ -97,7 +97,8 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     path = folder / f"{name}-{seconds:g}-{seed}"
     trained = _trained(OURS[name], data, seconds, seed, path) if again is None else again
     run = Run(path)
-    at = replace(context_of(run.metadata), bf16=run.precision.dtype_name == "bfloat16")
+    bf16 = run.precision.dtype_name == "bfloat16"
+    at = replace(context_of(run.metadata), bf16=bf16, flat_share=run.data.flat_share)
     today = recipe(OURS[name], at)
     if today.net != run.settings.net:
         raise SystemExit(f"{path} holds another network than the recipe's of today; train it anew with --again")

@@ -17,6 +17,7 @@ from fromnoise.recipes.recipes import recipe, size_of, trajectory_sampling
 from fromnoise.recipes.resolve import Request
 from fromnoise.run import Run
 from fromnoise.run.facts import facts
+from fromnoise.run.metadata import context_of
 from fromnoise.train.hardware import choose_precision
 
 MNIST = ImageSpec(1, 28, 28, tuple("0123456789"))
@@ -105,14 +106,14 @@ def test_what_will_have_seen_more_is_guided_less():
     assert asked == [False, True]
 
 
-def test_predictions_are_bounded_where_most_of_the_images_is_plain_paper(tmp_path):
+def test_images_are_drawings_where_much_of_them_is_plain_paper(tmp_path):
     drawing, photograph = np.full((40, 16, 16), 255, np.uint8), np.arange(40 * 256, dtype=np.uint8).reshape(40, 16, 16)
     drawing[:, 4:8] = photograph[:, 4:8]
-    for name, images, bounded in (("drawing", drawing, True), ("photograph", photograph, False)):
+    for name, images, sampler in (("drawing", drawing, "dpmpp_2m"), ("photograph", photograph, "unipc_2")):
         np.save(tmp_path / f"{name}.npy", images)
         run = Run.create(str(tmp_path / f"{name}.npy"), output_dir=tmp_path / name, device="cpu")
-        assert run.settings.net.bounded is bounded
-        assert ("75% of the images' values" in dict(facts(run)).get("predictions", "")) is bounded
+        assert run.settings.sample.sampler == sampler and sampler in dict(facts(run))["sampling"]
+        assert context_of(run.metadata).drawings is (name == "drawing")
 
 
 def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):

@@ -27,13 +27,12 @@ def _default(size: str, context: TrainingContext) -> Settings:
     velocity contain (Li & He 2025). Its error is weighted as that of the velocity; training times are logit-normal
     around a little more noise than the middle, the learning rate falls linearly to 0 and the weights are averaged. Muon
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
-    What is predicted of drawings on plain paper stays in the range of the images, so that the paper is plain.
     """
     chosen = choose_size(context, size)
     dropout = 0.1 if context.spec.conditioned else 0.0
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
-        net=NetOptions(kind="unet", width=chosen.width, bounded=context.drawings),
+        net=NetOptions(kind="unet", width=chosen.width),
         process=ProcessOptions(kind="linear", prior="normal"),
         objective=ObjectiveOptions("x0", "clamped_velocity", "logit_normal_high", label_dropout=dropout),
         train=TrainOptions(

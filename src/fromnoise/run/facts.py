@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
-from fromnoise.model.build import net_options
-from fromnoise.recipes.model_sizes import FLAT_SHARE
 from fromnoise.recipes.recipes import size_of
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
@@ -47,7 +45,6 @@ def _model(run: OpenedRun) -> Facts:
         ("images", f"{data['count']:,}, {data['about']}" if data["count"] else f"not at hand; {data['about']}"),
         ("network", f"{net.kind}, {parameters:,} parameters"),
         *_size(run),
-        *_bounds(run),
         ("process", _process(run.settings.process)),
     ]
 
@@ -57,14 +54,6 @@ def _size(run: OpenedRun) -> Iterator[tuple[str, str]]:
     size, train = size_of(run.settings.recipe, context_of(run.metadata)), run.settings.train
     if size is not None and size.width == run.settings.net.width:
         yield "model size", f"{size.name}: {size.width} channels, batch size {train.train_batch_size} ({size.reason})"
-
-
-def _bounds(run: OpenedRun) -> Iterator[tuple[str, str]]:
-    """That predictions stay in the images' range, and whether the images are the reason."""
-    if run.settings.net.kind == "unet" and net_options(run.settings).bounded:
-        flat = context_of(run.metadata).flat_share
-        reason = f"{flat:.0%} of the images' values are exactly black or white" if flat >= FLAT_SHARE else "requested"
-        yield "predictions", f"kept in the images' range ({reason})"
 
 
 def _process(options: ProcessOptions) -> str:
