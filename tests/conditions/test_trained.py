@@ -47,7 +47,8 @@ def test_guidance_strengthens_the_number(stroke_run: Run) -> None:
     """At scale 0 nothing is asked for; above 1 the samples follow at least as they did."""
 
     def median(scale: float) -> float:
-        found = stroke_run.sample(seeds=SEEDS, conditions={"slant": 0.5}, guidance_scale=scale, guidance_interval=None)
+        asked = {"guidance_scale": scale, "guidance_interval": None}
+        found = stroke_run.sample(seeds=range(96), conditions={"slant": 0.5}, **asked)
         return float(np.median(slant_of(found.images)))
 
     free, plain, strong = median(0.0), median(1.0), median(2.0)
