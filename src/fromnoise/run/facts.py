@@ -35,7 +35,12 @@ def facts(run: OpenedRun) -> Facts:
 def decisions(run: OpenedRun) -> Facts:
     """The rows to print when training begins: data, network, process, hardware and disk, choices with their reasons."""
     use = disk_use_of(run.folder, run.settings.train, run.metadata)
-    return [*_model(run), *_hardware(run), *([("disk", str(use))] if use else [])]
+    return [
+        *_model(run),
+        *_hardware(run),
+        ("sampling", _sampling(run)),
+        *([("disk", str(use))] if use else []),
+    ]
 
 
 def _model(run: OpenedRun) -> Facts:
@@ -119,7 +124,16 @@ def about_processes(options: TrainOptions, world: int) -> str:
 
 def _sampling(run: OpenedRun) -> str:
     built_in = ", guidance built in" if run.metadata.get("distilled") else ""
-    return _words(run.settings.sample) + built_in
+    return _words(run.settings.sample) + built_in + _kind_of_images(run)
+
+
+def _kind_of_images(run: OpenedRun) -> str:
+    """What the default recipe took the images for, by which it samples, and why; empty for other recipes."""
+    context = run.metadata.get("context", {})
+    if size_of(run.settings.recipe, context_of(run.metadata)) is None or "flat_share" not in context:
+        return ""
+    kind = "drawings" if context_of(run.metadata).drawings else "photographs"
+    return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white)"
 
 
 def _words(sample: SampleOptions) -> str:
