@@ -80,7 +80,7 @@ class ClassifierFreeGuidance(DenoiserWrapper):
         return self.inner.num_evaluations(t, label) * (2 if guided else 1)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
-        """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
+        """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label, the unguided one."""
         if label is None or self.scale == 1 or not self.acts_at(t):
             return self.inner(xt, t, label)
         null = unconditional(label, self.spec.null_label)
@@ -116,7 +116,7 @@ class GuidanceAsInput(ClassifierFreeGuidance):
         return self.inner.num_evaluations(t, label)
 
     def __call__(self, xt: Tensor, t: Tensor, label: Tensor | None = None) -> Estimate:
-        """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label there is no guidance."""
+        """The guided Estimate for x_t (B, C, H, W), t (B,), label (B,); without a label, the unguided one."""
         if label is None or self.scale == 1 or not self.acts_at(t):
             return self.inner(xt, t, label)
         scales = torch.full((len(xt),), self.scale, device=label.device)
