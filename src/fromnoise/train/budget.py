@@ -1,6 +1,7 @@
 """A time budget: how many images fit into it at the measured speed, and when it is exhausted.
 
     images = seen + (remaining - reserve - validations) / (1 / speed + evaluation seconds per image)
+    reserve = 0.03 remaining + 1 s
 
 The learning rate falls over the planned images, so the plan has to come early and has to be right: a run that is cut
 off before its rate has fallen loses quality, and a run that ends early wastes time.
@@ -25,8 +26,8 @@ class Budget:
 
     Arguments:
         started: when the run's clock began, by `now`; a resumed run moves it back.
-        seconds: the budget. 3 % of it and a second are reserved for previews, the last checkpoint and a machine that
-            slows down.
+        seconds: the budget. 3 % of what remains of it and a second are reserved for previews, the last checkpoint and a
+            machine that slows down.
         now: the clock.
         validations: how often the validation loss is wanted during training; it is measured once more at the end.
         validation_images: images in each of these measurements; 0 where there are none.
@@ -80,13 +81,14 @@ class Budget:
 
     def plan_images(self, seen: int, per_second: float, batch: int) -> int:
         """The total of images: those seen and what fits into the remaining time, in whole steps of `batch`."""
-        reserve = 0.03 * self.seconds + 1.0
+        remaining = max(0.0, self.remaining())
+        reserve = 0.03 * remaining + 1.0
         if self.planned_at is None:
-            reserve = min(reserve, self.remaining() / 2)  # where loading has left only a few seconds
+            reserve = min(reserve, remaining / 2)  # where loading has left only a few seconds
         self.plans, self.planned_at = self.plans + 1, self._passed()
         validating = self.affordable_validations(per_second) * VALIDATION_COST * self.validation_images / per_second
-        validating *= max(0.0, self.remaining()) / self.seconds  # they are evenly spread, so the others are over
-        usable = max(0.0, self.remaining() - reserve - validating)
+        validating *= remaining / self.seconds  # they are evenly spread, so the others are over
+        usable = max(0.0, remaining - reserve - validating)
         self.ends_at = self.now() + usable
         return seen + max(1, int(usable / (1 / per_second + self.evaluation_seconds) / batch)) * batch
 
