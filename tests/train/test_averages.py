@@ -31,9 +31,9 @@ def test_every_average_is_updated_once_a_step():
     for step in range(1, 20):
         with torch.no_grad():
             net.weight.fill_(float(step))
-        averages.update(net, step)
+        averages.update(step)
         for average in direct.values():
-            average.update(net, step)
+            average.update(step)
     assert averages.posthoc[0.1] is averages.ema
     for length, average in direct.items():
         assert torch.equal(averages.posthoc[length].net.weight, average.net.weight)

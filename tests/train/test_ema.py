@@ -14,7 +14,7 @@ def test_the_average_has_its_closed_form():
     for step in range(1, 60):
         with torch.no_grad():
             net.weight.fill_(float(step))
-        ema.update(net, step)
+        ema.update(step)
         keep = (1 - 1 / step) ** (ema.gamma + 1)
         expected = keep * expected + (1 - keep) * step
     assert ema.net.weight.item() == pytest.approx(expected, rel=1e-5)

@@ -59,7 +59,7 @@ def test_a_chosen_length_is_the_average_computed_directly(tmp_path, length, allo
         with torch.no_grad():
             net.weight.fill_(wandering(t.step))
         for average in (direct, *t.averages.posthoc.values()):
-            average.update(net, t.step)
+            average.update(t.step)
         if t.step < STEPS:
             posthoc_ema.save_if_due(tmp_path, t)
     assert len(list_snapshots(tmp_path)) == 19  # 20 spacings of 2 FIRST, the last of them the checkpoint

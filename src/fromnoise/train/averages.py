@@ -36,9 +36,9 @@ class Averages:
         """Those of `posthoc` that are not `ema` itself."""
         return {length: average for length, average in self.posthoc.items() if average is not self.ema}
 
-    def update(self, net: nn.Module, step: int) -> None:
-        """Take in the weights of `net` after its `step`-th update (from 1)."""
+    def update(self, step: int) -> None:
+        """Take in the weights of the network after its `step`-th update (from 1)."""
         if self.ema:
-            self.ema.update(net, step)
+            self.ema.update(step)
         for average in self.others.values():
-            average.update(net, step)
+            average.update(step)

@@ -14,7 +14,9 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from fromnoise.train.row import lay_in_row, rows_of
 
 
 def power_for(length: float) -> float:
@@ -28,16 +30,25 @@ def power_for(length: float) -> float:
 
 
 class Ema:
-    """The average of a network's weights: `net`, a plain copy of that network, never a compiled or wrapped one."""
+    """The average of the weights of `source`: `net`, a plain copy of that network, never a compiled or wrapped one."""
 
-    def __init__(self, net: nn.Module, length: float) -> None:
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
+    def __init__(self, source: nn.Module, length: float) -> None:
+        self.net = copy.deepcopy(source).eval().requires_grad_(False)
+        lay_in_row(self.net)
         self.gamma = power_for(length)
+        # Listed once: to walk through the modules takes longer than to average a small network.
+        self._weights: tuple[list[Tensor], list[Tensor]] = [*self.net.parameters()], [*source.parameters()]
+        self._buffers = list(zip(self.net.buffers(), source.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, net: nn.Module, step: int) -> None:
-        """Take in the weights of `net` after its `step`-th update (from 1); the first replaces the average."""
+    def update(self, step: int) -> None:
+        """Take in the weights of the source after its `step`-th update (from 1); the first replaces the average."""
         keep = (1 - 1 / step) ** (self.gamma + 1)
-        torch._foreach_lerp_(list(self.net.parameters()), list(net.parameters()), 1 - keep)
-        for mine, theirs in zip(self.net.buffers(), net.buffers(), strict=True):
-            mine.copy_(theirs)
+        mine, theirs = self._weights
+        rows = rows_of(mine, theirs)
+        if rows:  # one operation instead of one for each parameter
+            rows[0].lerp_(rows[1], 1 - keep)
+        else:
+            torch._foreach_lerp_(mine, theirs, 1 - keep)
+        for own, other in self._buffers:
+            own.copy_(other)

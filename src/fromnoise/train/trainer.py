@@ -22,6 +22,7 @@ from fromnoise.train.distributed import ALONE, Group
 from fromnoise.train.losses import LossReader, StepLoss
 from fromnoise.train.lr_schedule import learning_rate
 from fromnoise.train.optimizer import build_optimizer
+from fromnoise.train.row import lay_in_row
 from fromnoise.train.shared_update import build_update
 from fromnoise.train.step_timer import StepTimer
 from fromnoise.train.votes import OUT_OF_TIME, REPLAN, WINDOW, Votes, checksum
@@ -102,6 +103,7 @@ class Trainer:
         self.denoiser, self.objective, self.batches, self.options = denoiser, objective, batches, options
         self.total, self.budget, self.planned = total, budget, total
         self.net: nn.Module = denoiser.net
+        lay_in_row(self.net)
         self.device = next(self.net.parameters()).device
         # MPS has no generator of float64 times, so its noise is drawn on the CPU.
         self.noise_device = torch.device("cpu") if self.device.type == "mps" else self.device
@@ -139,7 +141,7 @@ class Trainer:
                 losses = self.update(*self.pairs(self.step, self.group.slots), rate)
                 self.step += 1
                 self.images = self.batches.images_before(self.step)
-                self.averages.update(self.net, self.step)
+                self.averages.update(self.step)
                 self.losses.add(self.step, self.images, losses)
                 window = self.votes.ask(WINDOW, self.timer.window)
                 read = self.losses.read() if self.done or self.losses.pending >= window else ()

@@ -51,6 +51,7 @@ class UpdateStep:
         self.net, self.objective, self.optimizer = denoiser.net, objective, optimizer
         self.batch_size, self.max_grad_norm = batch_size, max_grad_norm
         self.micro_batch = batch_size
+        self._parameters = list(self.net.parameters())  # listed once: a walk through the modules takes a while
         device = next(self.net.parameters()).device
         self.compiled = False
         self.moving = False  # while the optimizer moves weights, after which nothing can be done again
@@ -117,9 +118,9 @@ class UpdateStep:
 
     def _move(self, loss: Tensor) -> None:
         """Clip the gradient and move the weights, unless it or `loss` is not finite."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.net.parameters() if p.grad is not None])
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.max_grad_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.net.parameters(), self.max_grad_norm, norm)
+            nn.utils.clip_grads_with_norm_(self._parameters, self.max_grad_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate
         # The fused optimizers skip an update where this flag is 1; it is what torch's own gradient scaler sets.
