@@ -40,7 +40,9 @@ def test_validations_are_as_many_as_the_budget_affords():
     assert budget.affordable_validations(50.0) == 0
     assert Budget(0.0, 100.0, validations=8).affordable_validations(1e6) == 0
     plain = Budget(started=0.0, seconds=100.0, now=lambda: 20.0).plan_images(0, 1000.0, 10)
-    assert plain - budget.plan_images(0, 1000.0, 10) == pytest.approx(2160, abs=10), "the four fifths of nine measurements that are to come"
+    assert plain - budget.plan_images(0, 1000.0, 10) == pytest.approx(2160, abs=10), (
+        "the four fifths of nine measurements that are to come"
+    )
 
 
 def test_evaluations_take_their_share_of_the_time():

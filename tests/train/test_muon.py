@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from fromnoise.nets.modulation import Vectors
 from fromnoise.train.muon import Muon, orthogonal
 
 
@@ -45,6 +46,21 @@ def test_it_moves_weights_as_torch_does():
     train(theirs, [muon, torch.optim.AdamW(rest, betas=(0.9, 0.99), **options)])
     for start, a, b in zip(net().parameters(), ours.parameters(), theirs.parameters(), strict=True):
         assert (a - b).norm() < 0.05 * (b - start).norm()
+
+
+def test_a_layer_of_several_vectors_moves_as_that_many_layers():
+    torch.manual_seed(0)
+    whole, parts = Vectors(32, 24, pieces=2), nn.ModuleList([nn.Linear(32, 24), nn.Linear(32, 24)])
+    for half, part in zip(whole.weight.chunk(2), parts, strict=True):
+        part.weight.data.copy_(half)
+    for gradient in torch.randn(3, 48, 32):
+        whole.weight.grad = gradient
+        for half, part in zip(gradient.chunk(2), parts, strict=True):
+            part.weight.grad = half.clone()
+        for layer in (whole, parts):
+            layer.optimizer = getattr(layer, "optimizer", None) or Muon(layer, 0.01, (0.9, 0.99), weight_decay=0.1)
+            layer.optimizer.step()
+    torch.testing.assert_close(whole.weight, torch.cat([part.weight for part in parts]), atol=1e-6, rtol=0)
 
 
 def test_kernels_are_matrices_and_their_memory_layout_does_not_matter():

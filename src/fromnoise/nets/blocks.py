@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fromnoise.common.image_spec import Condition, ImageSpec
 from fromnoise.common.labels import classes_of, guidance_of, numbers_of
-from fromnoise.nets.modulation import modulated
+from fromnoise.nets.modulation import Vectors, modulated
 
 
 def fold_factor(spec: ImageSpec) -> int:
@@ -153,7 +153,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
-        self.condition = nn.Linear(embedding, 2 * width)
+        self.condition = Vectors(embedding, width, pieces=2)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(cast(Tensor, self.conv2.bias))
         nn.init.zeros_(self.condition.weight)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.nets.blocks import Embedding, fold_factor, pad_to_multiple
+from fromnoise.nets.modulation import Vectors
 from fromnoise.settings import NetOptions
 
 _HEAD = 32  # channels of an attention head, where the width allows
@@ -44,7 +45,7 @@ class DiTBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
-        self.condition = nn.Linear(embedding, 6 * width)
+        self.condition = Vectors(embedding, width, pieces=6)
         nn.init.zeros_(self.condition.weight)
         nn.init.zeros_(self.condition.bias)
 
@@ -80,7 +81,7 @@ class DiT(nn.Module):
         self.enter = nn.Linear(pixels, width)
         self.blocks = nn.ModuleList(DiTBlock(width, 4 * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.condition = nn.Linear(4 * width, 2 * width)
+        self.condition = Vectors(4 * width, width, pieces=2)
         self.leave = nn.Linear(width, pixels)
         for layer in (self.condition, self.leave):
             nn.init.zeros_(layer.weight)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+class Vectors(nn.Linear):
+    """Several linear maps of one input in one layer, such as scale and shift of an embedding.
+
+    (B, inputs) -> (B, pieces width), to be cut into `pieces` vectors. Muon takes each map for a matrix of its own.
+    """
+
+    def __init__(self, inputs: int, width: int, pieces: int) -> None:
+        super().__init__(inputs, pieces * width)
+        self.pieces = pieces
 
 
 def modulated(h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
     M <- m M + (1 - m) G
     W <- (1 - rate decay) W - rate 0.2 sqrt(max(rows, cols)) orthogonal((1 - m) G + m M)
 
-A convolution's kernels (out, in, k, k) are a matrix (out, in k k). The factor makes a step as long as one of Adam's
+A convolution's kernels (out, in, k, k) are a matrix (out, in k k); a linear layer that makes several vectors at once is
+a matrix for each. The factor makes a step as long as one of Adam's
 (Liu et al. 2025, "Muon is scalable", section 2.2), so that one learning rate serves both: all other parameters (biases,
 embeddings, the layers that touch pixels) are updated by AdamW.
 
@@ -16,6 +17,7 @@ References: https://kellerjordan.github.io/posts/muon/ and https://arxiv.org/abs
 from __future__ import annotations
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -90,6 +92,9 @@ class Muon(torch.optim.Optimizer):
         tables = {id(layer.weight) for layer in net.modules() if isinstance(layer, nn.Embedding)}
         matrices = [p for p in net.parameters() if is_matrix(p) and id(p) not in tables]
         chosen = {id(p) for p in matrices}
+        self._pieces = {
+            id(layer.weight): getattr(layer, "pieces", 1) for layer in net.modules() if hasattr(layer, "weight")
+        }
         others = [p for p in net.parameters() if id(p) not in chosen]
         groups = [{"params": others, "muon": False}, {"params": matrices, "muon": True}]
         # "fused" tells torch, when it loads a state, that Adam's step counts live beside their weights.
@@ -104,9 +109,14 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             if group["muon"] and moved:
-                self._orthogonal_step(sorted(moved, key=lambda weight: weight.shape), group)
+                self._orthogonal_step(sorted(moved, key=self._matrices), group)
             elif moved:
                 self._adam_step(moved, group)
+
+    def _matrices(self, weight: Tensor) -> tuple[int, int, int]:
+        """(matrices, rows, cols) that `weight` consists of."""
+        pieces = self._pieces[id(weight)]
+        return pieces, weight.shape[0] // pieces, weight[0].numel()
 
     def _orthogonal_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """All matrices in one row of memory: few operations instead of many small ones."""
@@ -125,7 +135,7 @@ class Muon(torch.optim.Optimizer):
     def _row_of(self, weights: list[Tensor]) -> _Row:
         """The row of `weights`, with the momentum that their state holds, which becomes a part of it."""
         if self._row is None or list(map(id, self._row.weights)) != list(map(id, weights)):
-            self._row = _Row(weights)
+            self._row = _Row(weights, [self._matrices(weight) for weight in weights])
         for weight, place in zip(weights, self._row.memories, strict=True):
             state = self.state[weight]
             if state.get("momentum") is not place:
@@ -168,16 +178,14 @@ class _Row:
     The matrices of a convolution have their columns as they lie in memory: that changes nothing but their order.
     """
 
-    def __init__(self, weights: list[Tensor]) -> None:
+    def __init__(self, weights: list[Tensor], matrices: list[tuple[int, int, int]]) -> None:
         self.weights = weights
         self.values = weights[0].new_zeros(sum(weight.numel() for weight in weights))
         self.momentum = torch.zeros_like(self.values)
         self.places, self.memories = parts(self.values, weights), parts(self.momentum, weights)
-        self._counts = Counter(weight.shape for weight in weights)  # those of one shape lie together
+        self._counts = Counter(matrices)  # those of one kind lie together
 
     def stacks(self, row: Tensor) -> list[Tensor]:
-        """`row` as stacks of matrices (N, rows, cols), one for each shape."""
-        pieces = row.split([count * shape.numel() for shape, count in self._counts.items()])
-        return [
-            piece.view(count, shape[0], -1) for piece, (shape, count) in zip(pieces, self._counts.items(), strict=True)
-        ]
+        """`row` as stacks of matrices (N, rows, cols), one for each kind of weight."""
+        shapes = [(weights * pieces, rows, cols) for (pieces, rows, cols), weights in self._counts.items()]
+        return [piece.view(shape) for piece, shape in zip(row.split(list(map(math.prod, shapes))), shapes, strict=True)]
