@@ -61,7 +61,7 @@ def _sampling(context: TrainingContext, guidance: float) -> SampleOptions:
     interval = (0.3, 0.65) if drawings else (0.25, 0.65)
     return SampleOptions(
         sampler="dpmpp_2m" if drawings else "unipc_2",
-        churn=4.0 if drawings else None,
+        churn=3.0 if drawings else None,
         grid="few_steps",
         steps=DRAWING_STEPS if drawings else 12,
         guidance_scale=guidance if guided else 1.0,
