@@ -23,11 +23,11 @@ def test_a_plan_is_whole_batches_that_fit():
 def test_the_images_are_planned_again_when_the_machine_has_changed():
     now = [0.0]
     budget, made = Budget(started=0.0, seconds=100.0, now=lambda: now[0]), []
-    for second in range(1, 96):
+    for second in range(1, 99):
         now[0] = float(second)
         if budget.should_replan(10 * second, float(second)):
             made.append((second, budget.plan_images(0, per_second=50.0 if second < 30 else 100.0, batch=1)))
-    assert [second for second, _ in made] == [8, 21, 41, 61, 81, 91]
+    assert [second for second, _ in made] == [8, 21, 41, 61, 81, 91, 97]
     slow, still, fast, *later = (images for _, images in made)
     remaining = [0.97 * (100 - second) - 1 for second, _ in made]
     assert [slow, still] == pytest.approx([50 * seconds for seconds in remaining[:2]], abs=1)
@@ -69,7 +69,7 @@ def test_a_machine_that_becomes_ten_times_as_fast_trains_to_the_end_of_its_budge
     budget = Budget(0.0, 60.0, now=lambda: now[0])
     seen, total = trained(budget, now, lambda second: 1000.0 if second > 60 * change else 100.0)
     assert seen >= total and 0.93 * 60 < now[0] <= 60, "a second and 3 % of what remained are reserved"
-    assert budget.plans <= 7, "one more than without the change"
+    assert budget.plans <= 8, "one more than without the change"
 
 
 def test_a_machine_that_keeps_its_speed_is_planned_no_more_often():
@@ -77,7 +77,7 @@ def test_a_machine_that_keeps_its_speed_is_planned_no_more_often():
         now = [0.0]
         budget = Budget(0.0, seconds, now=lambda: now[0])  # noqa: B023 - called within the turn
         seen, total = trained(budget, now, lambda second: 100.0 if second % 2 < 1 else 130.0)
-        assert seen >= total and budget.plans <= 6
+        assert seen >= total and budget.plans <= 7
 
 
 @pytest.mark.parametrize("loading", [50.0, 56.0, 57.5])

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-REPLAN_AT = (0.2, 0.4, 0.6, 0.8, 0.9)  # shares of the budget after which the images are planned again
+REPLAN_AT = (0.2, 0.4, 0.6, 0.8, 0.9, 0.96)  # shares of the budget after which the images are planned again
 CHECKPOINT_SECONDS = 0.25  # kept for writing the last checkpoint
 VALIDATION_SHARE = 0.04  # of the budget, at most, goes into validation losses
 VALIDATION_COST = 0.3  # of an image, where training on it costs 1: there is no backward pass
