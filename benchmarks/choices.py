@@ -93,6 +93,7 @@ def row(path: Path, num: int) -> dict[str, Any]:
     )
     return {
         **json.loads((path / "choice.json").read_text()),
+        "processor": processor(),
         "shape": [run.data.spec.height, run.data.spec.width, run.data.spec.channels],
         "training_images": len(run.data),
         "images_seen": int(run.checkpoint().name),
@@ -123,16 +124,17 @@ def page(found: dict[str, Any]) -> str:
     for one in found["rows"]:
         groups.setdefault((one["data"], *one["shape"], one["training_images"], one["budget"]), []).append(one)
     text = (
-        "# Choices of the recipe, in turns\n\n`python benchmarks/choices.py`, by the two commands that it names, on "
-        f"{found['processor']}: runs of a time on two quiet cores, runs of a number of images on one. FD and pixels as "
-        "in [evaluation](../evaluation.md); octaves from coarse to fine, of lightness; of colours: the last of either "
+        "# Choices of the recipe, in turns\n\n`python benchmarks/choices.py`, by the two commands that it names: "
+        "runs of a time on two quiet cores, runs of a number of images on one. FD and pixels as in "
+        "[evaluation](../evaluation.md); octaves from coarse to fine, of lightness; of colours: the last of either "
         "shows grain. What follows from it: [the recipe](../recipe.md).\n"
     )
     for (data, height, width, channels, count, budget), rows in groups.items():
         test = rows[0]["test"]
         text += f"\n## {data}, {height}x{width}, {channels} channels, {count:,} to train on, {budget}\n\n"
         taken = " or ".join(str(nfe) for nfe in sorted({row["nfe"] for row in rows}))
-        text += f"{rows[0]['num']:,} samples of {taken} evaluations each"
+        processors = "; ".join(sorted({row["processor"] for row in rows}))
+        text += f"{processors}. {rows[0]['num']:,} samples of {taken} evaluations each"
         if test:
             text += (
                 f"; {test['count']:,} test images: FD {short(test['frechet_distance'])}, of pixels "
@@ -188,7 +190,7 @@ def score(args: argparse.Namespace) -> None:
     stem = RESULTS / "choices"
     before = json.loads(stem.with_suffix(".json").read_text())["rows"] if stem.with_suffix(".json").exists() else []
     rows = [row(path.parent, args.num) for path in sorted(Path(args.work).glob("*/choice.json"))]
-    kept = {"processor": processor(), "rows": merged(before, rows)}
+    kept = {"rows": merged(before, rows)}
     keep(stem, kept, page(kept))
 
 

@@ -105,13 +105,14 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     sample, began = today.sample, time.monotonic()
     samples = run.sample(num, **asdict(sample))
     guided = "" if sample.guidance_scale == 1 else f", guided by {sample.guidance_scale:g}"
+    churn = f", churn {sample.churn:g}" if sample.churn else ""
     facts = {
         **trained,
         "sample_seconds": round(time.monotonic() - began, 2),
         "evaluations": samples.evaluations,
         "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
         "settings": f"recipe {OURS[name]} as it is, in our engine, {run.precision.dtype_name}; "
-        f"{sample.sampler} in {sample.steps} steps{guided}",
+        f"{sample.sampler} in {sample.steps} steps{churn}{guided}",
         "versions": _versions(),
     }
     labels = None if samples.labels is None else np.array(samples.labels)

@@ -60,6 +60,7 @@ def one(args: argparse.Namespace, change: str, seed: int) -> list[dict[str, Any]
             "batch": run.settings.train.train_batch_size,
             "change": args.label or change,
             "seed": seed,
+            "processor": processor(),
             "cpu_seconds": round(seconds, 1),
         }
         rows = []
@@ -110,8 +111,9 @@ def page(found: Mapping[str, Any]) -> str:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in found["rows"]:
         groups.setdefault((row["data"], *row["shape"], row["images"], row["batch"]), []).append(row)
+    processors = "; ".join(sorted({row["processor"] for row in found["rows"]}))
     text = (
-        f"# Changes of training, in pairs\n\n`python benchmarks/optimizers.py`, one thread of {found['processor']}. "
+        f"# Changes of training, in pairs\n\n`python benchmarks/optimizers.py`, one thread of {processors}. "
         "Validation loss with fixed noise, of averaged weights, beside the recipe's with the same seed: a gain is how "
         "much lower it is. By the rule: lower in each of 8 seeds, in 9 of 10, or by a paired t-test at 1 %. What the "
         "changes are: [the recipe](../recipe.md).\n"
@@ -156,9 +158,9 @@ def main() -> None:
             rows = one(args, change, seed)
             print(seed, name or "the recipe", {row["weights"]: round(row["loss"], 6) for row in rows}, flush=True)
             again = {key(row) for row in rows}
-            found = {"processor": processor(), "rows": [*(row for row in kept() if key(row) not in again), *rows]}
+            found = {"rows": [*(row for row in kept() if key(row) not in again), *rows]}
             write(STEM, found, page(found))
-    print(page({"processor": processor(), "rows": kept()}))
+    print(page({"rows": kept()}))
 
 
 if __name__ == "__main__":
