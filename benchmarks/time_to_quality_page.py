@@ -179,7 +179,7 @@ def drawing(found: Mapping[str, Any]) -> Any:
     (axes,) = figure.axes
     if test := found["test"].get(count):
         axes.axhline(test["frechet_distance"], color=look.QUIET, linestyle="--", linewidth=1.1)
-        axes.annotate(TEST, (0.005, test["frechet_distance"]), xycoords=("axes fraction", "data"), va="bottom",
+        axes.annotate(TEST, (1.01, test["frechet_distance"]), xycoords=("axes fraction", "data"), va="center",
                       fontsize=look.SMALL, color=look.QUIET)  # fmt: skip
     figure.set_layout_engine("constrained", w_pad=0.14, h_pad=0.14)
     return look.settled(figure)
