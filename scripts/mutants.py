@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "the average of the weights never updated",
         "train/trainer.py",
-        "                self.averages.update(self.net, self.step)\n",
+        "                self.averages.update(self.step)\n",
         "",
         "tests/train/test_trainer.py",
     ),

@@ -122,7 +122,7 @@ def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):
         return run.settings.sample
 
     own, other = sampling(), sampling(**{"process.kind": "vp"})
-    assert (own.grid, own.guidance_interval, own.churn) == ("few_steps", (0.3, 0.65), 4)
+    assert (own.grid, own.guidance_interval, own.churn) == ("few_steps", (0.3, 0.65), 3)
     assert (other.grid, other.guidance_interval, other.churn) == ("auto", None, None)
     assert other.steps > own.steps and other.guidance_scale < own.guidance_scale, "guided everywhere it is too much"
     uniform = sampling(**{"process.prior": "uniform"})
