@@ -184,9 +184,9 @@ def test_two_processes_share_the_chapter(chapter, numbers, tmp_path, run_process
     assert run_processes(lambda group: run_with({**TINY, "OUTPUT_DIR": str(folder)}), 2) == [0, 0]
     found = json.loads((folder / "chapter.json").read_text(encoding="utf-8"))["quantities"]
     assert [one["name"] for one in found] == [one["name"] for one in numbers["quantities"]]
-    # Gradients are summed in another order, and Adam's first steps make as much of small ones as of large ones.
     for one, other in zip(found, numbers["quantities"], strict=True):
-        assert one["ours"] == pytest.approx(other["ours"], abs=1e-4), one["name"]
+        shared = one["name"].startswith("UNet2DModel")  # trained by both: on some CPUs its confidence differs by 1.6e-5
+        assert one["ours"] == pytest.approx(other["ours"], abs=1e-4 if shared else 1e-5), one["name"]
     assert (folder / "chapter.html").exists()
 
 
