@@ -29,7 +29,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
     """
     chosen = choose_size(context, size)
-    dropout = 0.1 if context.spec.conditioned else 0.0
+    dropout = (0.02 if context.drawings else 0.1) if context.spec.conditioned else 0.0
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
         net=NetOptions(kind="unet", width=chosen.width),
