@@ -101,7 +101,7 @@ class GuidanceRule:
 
 
 USUAL_IMAGES = 200_000
-DRAWING_GUIDANCE = GuidanceRule(0.75, 0.5, least=0.3, most=0.95)
+DRAWING_GUIDANCE = GuidanceRule(0.45, 1.0, least=0.2, most=0.95)
 PHOTOGRAPH_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)
 
 

@@ -17,6 +17,7 @@ from fromnoise.recipes.model_sizes import SIZES, ModelSize, TrainingContext, cho
 from fromnoise.settings import NetOptions, ObjectiveOptions, ProcessOptions, SampleOptions, Settings, TrainOptions
 
 DRAWING_STEPS = 8
+DRAWING_DROPOUT, PHOTOGRAPH_DROPOUT = 0.02, 0.1  # of labels, for guidance: what is shown so is lost to the classes
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
 
 
@@ -29,7 +30,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
     """
     chosen = choose_size(context, size)
-    dropout = (0.02 if context.drawings else 0.1) if context.spec.conditioned else 0.0
+    dropout = (DRAWING_DROPOUT if context.drawings else PHOTOGRAPH_DROPOUT) if context.spec.conditioned else 0.0
     return Settings(
         recipe="default" if size == "auto" else f"default-{size}",
         net=NetOptions(kind="unet", width=chosen.width),
