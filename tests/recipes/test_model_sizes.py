@@ -98,6 +98,8 @@ def test_what_will_have_seen_more_is_guided_less():
     assert strengths == sorted(strengths, reverse=True) and len(set(strengths)) > 3
     assert strengths[-1] > 1 and strengths[0] < 2
     assert choose_size(replace(slow, flat_share=0.01)).guidance > strengths[3], "photographs want more"
+    photographs = [replace(at(60.0, spec=ImageSpec(3, side, side, ("a", "b"))), flat_share=0.02) for side in (32, 64)]
+    assert choose_size(photographs[0]).guidance < choose_size(photographs[1]).guidance, "larger ones more still"
     assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
     digits = load(DataOptions("digits"))
     asked = [
@@ -138,7 +140,10 @@ def test_photographs_get_more_steps_and_few_of_them_are_guided():
     assert seen.guidance_scale > drawn.guidance_scale
     assert [_evaluations(one) for one in (drawn, seen)] == [10, 15]
     assert _evaluations(trajectory_sampling(drawn)) == 8 and trajectory_sampling(seen) == seen
+    shares = [recipe("default", context).objective.label_dropout for context in (at(), photograph)]
+    assert 0 < shares[0] < shares[1], "what is drawn needs fewer images without their class"
     assert recipe("default", at(spec=ImageSpec(1, 28, 28))).sample.guidance_scale == 1
+    assert recipe("default", at(spec=ImageSpec(1, 28, 28))).objective.label_dropout == 0
 
 
 def _evaluations(options):

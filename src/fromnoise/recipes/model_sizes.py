@@ -73,7 +73,7 @@ SECONDS_LIMIT = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps"
 DEVICE_LABEL = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
 SPEEDUP = {"bf16": 2.6, "cuda": 800.0}  # over two cores in float32: a CPU with bf16 instructions, a GPU
 FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs little more
-LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels
+LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, and photographs more guidance
 SMALL_DATASET = 2000  # images below which a larger network would overfit
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
@@ -102,7 +102,8 @@ class GuidanceRule:
 
 USUAL_IMAGES = 200_000
 DRAWING_GUIDANCE = GuidanceRule(0.45, 1.0, least=0.2, most=0.95)
-PHOTOGRAPH_GUIDANCE = GuidanceRule(1.7, 0.5, least=0.85, most=3.4)
+PHOTOGRAPH_GUIDANCE = GuidanceRule(1.7, 0.5, least=1.6, most=3.4)
+LARGE_PHOTOGRAPH_GUIDANCE = GuidanceRule(2.2, 0.5, least=1.6, most=4.4)
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,14 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     """The size requested by name, or the one that is best for the images, the device and the time."""
     name, reason = (requested, "requested") if requested != "auto" else _best(context)
     size = SIZES[name]
-    width = size.width * (2 if max(context.spec.height, context.spec.width) > LARGE_IMAGES else 1)
+    large = max(context.spec.height, context.spec.width) > LARGE_IMAGES
+    width = size.width * (2 if large else 1)
     full, rate = size.gpu if context.device == "cuda" else size.cpu
     batch = full
     while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    rule = DRAWING_GUIDANCE if context.drawings else PHOTOGRAPH_GUIDANCE
+    photograph = LARGE_PHOTOGRAPH_GUIDANCE if large else PHOTOGRAPH_GUIDANCE
+    rule = DRAWING_GUIDANCE if context.drawings else photograph
     guidance = rule.scale(_images_seen(size, context))
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
     return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason)
