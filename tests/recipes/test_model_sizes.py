@@ -100,6 +100,9 @@ def test_what_will_have_seen_more_is_guided_less():
     assert choose_size(replace(slow, flat_share=0.01)).guidance > strengths[3], "photographs want more"
     photographs = [replace(at(60.0, spec=ImageSpec(3, side, side, ("a", "b"))), flat_share=0.02) for side in (32, 64)]
     assert choose_size(photographs[0]).guidance < choose_size(photographs[1]).guidance, "larger ones more still"
+    sides = (12, 16, 20, 28, 64)
+    drawings = [choose_size(at(planned=30_000, spec=ImageSpec(1, side, side, ("a", "b")))).guidance for side in sides]
+    assert drawings == sorted(drawings) and len(set(drawings)) == 4, "smaller drawings less, down to 28x28"
     assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
     digits = load(DataOptions("digits"))
     asked = [

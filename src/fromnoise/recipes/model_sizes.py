@@ -75,6 +75,7 @@ SPEEDUP = {"bf16": 2.6, "cuda": 800.0}  # over two cores in float32: a CPU with 
 FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs little more
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, and photographs more guidance
 SMALL_DATASET = 2000  # images below which a larger network would overfit
+SMALL_IMAGES = 28**2  # pixels below which drawings want less guidance: so few are settled sooner
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
@@ -128,11 +129,17 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     batch = full
     while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    photograph = LARGE_PHOTOGRAPH_GUIDANCE if large else PHOTOGRAPH_GUIDANCE
-    rule = DRAWING_GUIDANCE if context.drawings else photograph
-    guidance = rule.scale(_images_seen(size, context))
+    guidance = _guidance(_images_seen(size, context), context, large)
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
     return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason)
+
+
+def _guidance(seen: float, context: TrainingContext, large: bool) -> float:
+    """The guidance scale of a network that will have seen so many images; small drawings count for more."""
+    if not context.drawings:
+        return (LARGE_PHOTOGRAPH_GUIDANCE if large else PHOTOGRAPH_GUIDANCE).scale(seen)
+    pixels = context.spec.height * context.spec.width
+    return DRAWING_GUIDANCE.scale(seen * max(1.0, SMALL_IMAGES / pixels) ** 2)
 
 
 def _images_seen(size: Size, context: TrainingContext) -> float:
