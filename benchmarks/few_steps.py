@@ -3,16 +3,17 @@
     python benchmarks/few_steps.py runs/mnist --images 60000 "" at_noise=0.7 learning_rate=4e-3,huber=0.3
     python benchmarks/few_steps.py runs/mnist --distilled runs/mnist-distilled
 
-Each word is a variant of `fromnoise distill`: at_noise or huber of `fromnoise.distillation.training`, the number of
-trajectories, or a setting of train (without its "train."); "" is the verb itself. All learn the same number of images
-from the same trajectories, so that figures do not depend on what else the machine does. With --distilled a run that the
-verb made is measured as it is. Rows join docs/results/few-steps-<data>.json, and the table beside it is made of all
-that is there.
+Each word is a variant of `fromnoise distill`: at_noise, huber or matched (0: without distribution matching) of
+`fromnoise.distillation.training`, the number of trajectories, or a setting of train (without its "train."); "" is the
+verb itself. All learn the same number of images from the same trajectories, so that figures do not depend on what else
+the machine does. With --distilled a run that the verb made is measured as it is. Rows join
+docs/results/few-steps-<data>.json, and the table beside it is made of all that is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import tempfile
 import time
@@ -52,21 +53,23 @@ def measured(model: Any, num: int, reference: Any, steps: int) -> dict[str, floa
 
 def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int) -> Any:
     """The model that `run` becomes by `changes` of the verb."""
-    from fromnoise.distillation.training import AT_NOISE, HUBER, PointBatches, PointTrainer
+    from fromnoise.distillation.training import AT_NOISE, HUBER, MATCHED, PointBatches, PointTrainer
     from fromnoise.distillation.trajectories import make_trajectories, stored_trajectories
+    from fromnoise.model.build import build_objective
     from fromnoise.run.distill import of_trajectories, student_settings
 
     changes = dict(changes)
     at_noise, huber = changes.pop("at_noise", AT_NOISE), changes.pop("huber", HUBER)
-    count = int(changes.pop("trajectories", 20_000))
+    matched, count = changes.pop("matched", MATCHED), int(changes.pop("trajectories", 20_000))
     model = run.model(**of_trajectories(run.settings))
-    settings = student_settings(run.settings, {"train.num_images": images})
+    settings, sigma_data = student_settings(run.settings, {"train.num_images": images}), run.metadata["sigma_data"]
     whole = {name: int(value) for name, value in changes.items() if name in ("train_batch_size", "lr_warmup_images")}
     options = replace(settings.train, **{**changes, **whole}, seed=seed)
     points = PointBatches(model.process, options.train_batch_size, seed, at_noise)
     folder = kept / str(count)
     points.trajectories = stored_trajectories(folder) or make_trajectories(model, folder, most=count)
-    trainer = PointTrainer(model.denoiser, points, options, images, None, huber)
+    teacher = model.with_net(copy.deepcopy(model.denoiser.net)), build_objective(settings.objective, sigma_data)
+    trainer = PointTrainer(model.denoiser, points, options, images, None, huber, teacher=teacher, matched=matched)
     for _ in trainer.steps():
         pass
     return replace(model.with_net(trainer.best_net.eval()), sampling=settings.sample, distilled=True)

@@ -19,6 +19,7 @@ from fromnoise.distillation.trajectories import Trajectories
 from fromnoise.metrics.frechet import frechet_distance, statistics
 from fromnoise.settings import TrainOptions
 from fromnoise.testing import EndPoint, Gaussian
+from fromnoise.testing.networks import Affine
 
 COUNT = 512
 
@@ -49,19 +50,6 @@ def test_batches_ask_for_what_a_perfect_consistency_model_predicts(process, grid
     assert label is None and not noise.drop_label.any() and batches.images_before(3) == 768
     again, other = batches.pairs(3), batches.pairs(4)
     assert torch.equal(again[0], x0) and not torch.equal(other[2].t, noise.t)
-
-
-class Affine(torch.nn.Module):
-    """a(t) x + b(t), with cubics of the time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.terms = torch.nn.Parameter(torch.zeros(2, 4))
-
-    def forward(self, x, code, label=None):
-        powers = torch.stack([(code / 1000) ** i for i in range(4)])
-        a, b = (self.terms @ powers)[:, :, None, None, None]
-        return a * x + b
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import signal
+import zipfile
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fromnoise.cli import few_steps, main
-from fromnoise.common.errors import CheckpointError, UsageError, WriteError
+from fromnoise.common.errors import CheckpointError, Interrupted, UsageError, WriteError
 from fromnoise.run import Run, distilling
 from fromnoise.train.checkpoint_files import list_checkpoints
 
@@ -66,6 +69,50 @@ def test_it_goes_on_to_the_same_weights(distilled, tiny_run, tmp_path, lost):
         shutil.rmtree(run.folder.trajectories)
     assert torch.equal(weights(Run.resume(run.path).train()), weights(distilled))
     assert not run.folder.trajectories.exists()
+
+
+@pytest.fixture(scope="module")
+def half_matched(tiny_run, tmp_path_factory):
+    """A distillation that was stopped in the matching."""
+    run = Run.distill(tiny_run.path, tmp_path_factory.mktemp("runs") / "half", **FEW)
+    with pytest.raises(Interrupted) as stopped:
+        for step in run.steps():
+            if step.step == 8:  # it stops after the next one
+                signal.raise_signal(signal.SIGINT)
+    assert stopped.value.exit_code == 130
+    return run
+
+
+def test_it_goes_on_in_the_matching_to_the_same_weights(half_matched, distilled, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(half_matched.path, folder)
+    (checkpoint,) = list_checkpoints(folder / "checkpoints")
+    files = {path.name: path for path in checkpoint.iterdir()}
+    assert json.loads(files["state.json"].read_text())["more"] == {"matching_from": 512}
+    there = load_file(files["follower.safetensors"])
+    teacher = load_file(folder / "init.safetensors")
+    assert set(there) == set(teacher) and not all(torch.equal(there[name], teacher[name]) for name in there)
+    size = sum(path.stat().st_size for path in files.values())
+    assert size == pytest.approx(half_matched.metadata["bytes"]["checkpoint"], rel=0.05)
+    assert torch.equal(weights(Run.resume(folder).train()), weights(distilled))
+
+
+def test_a_follower_that_is_lost_is_not_begun_anew(half_matched, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(half_matched.path, folder)
+    (checkpoint,) = list_checkpoints(folder / "checkpoints")
+    (checkpoint / "follower.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        Run.resume(folder).train()
+
+
+def test_a_bundle_goes_on_in_the_matching(half_matched, distilled, tmp_path):
+    packed = half_matched.pack(tmp_path / "half.fromnoise.zip", resumable=True)
+    opened = Run.unpack(packed, tmp_path / "unpacked")
+    assert torch.equal(weights(Run.resume(opened.path).train()), weights(distilled))
+    small = half_matched.pack(tmp_path / "small.fromnoise.zip")
+    names = zipfile.ZipFile(small).namelist()
+    assert not any("follower" in name for name in names)
 
 
 def test_other_numbers_of_steps_work_and_guidance_is_built_in(distilled):
@@ -132,8 +179,6 @@ def test_a_full_disk_is_found_before_and_leaves_nothing(tiny_run, tmp_path, monk
 
 def test_ctrl_c_while_trajectories_are_made_leaves_a_run_that_begins_again(tiny_run, tmp_path, monkeypatch, distilled):
     run = Run.distill(tiny_run.path, tmp_path / "stopped", **FEW)
-    import signal
-
     real = distilling.make_trajectories
 
     def interrupted(*arguments, **how):

@@ -171,6 +171,8 @@ def test_sizes_are_those_of_the_state(tiny_run, changes):
     averages = {(): 2, ("optimizer", "posthoc_ema"): 1, ("optimizer", "ema_length"): 3}[tuple(changes)]
     expected = (2 + averages) * weights + sum(value.numel() * value.element_size() for value in rows)
     assert state_size(net, options).memory == expected
+    beside = 2 * weights + sum(value.numel() * value.element_size() for value in rows)
+    assert state_size(net, options, beside=1).memory == expected + beside
 
 
 def test_flops_are_counted_by_hand():

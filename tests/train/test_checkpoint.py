@@ -35,7 +35,16 @@ def test_a_checkpoint_holds_the_whole_trainer(tmp_path, make_trainer):
         "optimizer.safetensors",
         "state.json",
     }
-    expected = {"format": FORMAT, "step": 3, "images": 24, "total": 80, "skipped": 2, "seconds": 1.25, "log": {}}
+    expected = {
+        "format": FORMAT,
+        "step": 3,
+        "images": 24,
+        "total": 80,
+        "skipped": 2,
+        "seconds": 1.25,
+        "log": {},
+        "more": {},
+    }
     expected |= {"threads": torch.get_num_threads(), "threads_fixed": True}
     assert json.loads(files["state.json"]) == read_state(files) == expected
     assert set(load(files["optimizer.safetensors"])) == {

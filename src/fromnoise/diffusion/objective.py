@@ -136,20 +136,25 @@ def training_loss(
     Returns:
         LossTerms, whose `mean()` is the scalar to minimise.
     """
-    process, prediction = denoiser.process, denoiser.prediction
     if label is not None:  # a model without classes is given none, whatever the data have
         spec = denoiser.spec
         label = dropped(label, noise.drop_label, spec.null_label) if spec.conditioned else None
-    xt = process.corrupt(x0, noise.eps, noise.t)
+    xt = denoiser.process.corrupt(x0, noise.eps, noise.t)
     if label is None or noise.scale is None:
         out = denoiser.predict(xt, noise.t, label)
     else:
         scaled = with_guidance(label, noise.scale, len(denoiser.spec.conditions))
         out = _unguided(denoiser, denoiser.predict(xt, noise.t, scaled), xt, noise.t, label, noise.scale)
+    return LossTerms(output_loss(denoiser, objective, out, x0, noise))
+
+
+def output_loss(denoiser: Denoiser, objective: Objective, out: Tensor, x0: Tensor, noise: TrainingNoise) -> Tensor:
+    """The weighted error (B,) of the network's outputs `out` (B, C, H, W); the others as for `training_loss`."""
+    process, prediction = denoiser.process, denoiser.prediction
     error = (out - prediction_target(prediction, process, x0, noise.eps, noise.t)).float() ** 2
     weight = output_weight(objective.weighting, prediction, process, noise.t)
     error, c = broadcast_like(weight, error) * error, objective.huber
-    return LossTerms((error if c is None else (error + c**2).sqrt() - c).flatten(1).mean(1))
+    return (error if c is None else (error + c**2).sqrt() - c).flatten(1).mean(1)
 
 
 def _unguided(denoiser: Denoiser, out: Tensor, xt: Tensor, t: Tensor, label: Tensor, scale: Tensor) -> Tensor:

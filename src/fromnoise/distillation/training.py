@@ -1,10 +1,13 @@
 """How a network learns where trajectories end: batches of their points, and the trainer that takes them.
 
 A batch is one of training pairs like any other, but for the noise, which is not drawn for it: it belongs to the image
-(see `fromnoise.diffusion.trajectories`). So only where batches come from differs from other training.
+(see `fromnoise.diffusion.trajectories`). So only where batches come from differs from other training, until its last
+part, in which samples of one step are matched to the teacher's (see `fromnoise.distillation.matching`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -16,13 +19,18 @@ from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
 from fromnoise.diffusion.trajectories import between, implied_noise
 from fromnoise.diffusion.weighting import Unit
+from fromnoise.distillation.matching import Follower, MatchingUpdate
 from fromnoise.distillation.trajectories import Trajectories
+from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import TrainOptions
 from fromnoise.train.budget import Budget
-from fromnoise.train.trainer import Trainer
+from fromnoise.train.trainer import Companion, Trainer
 
 AT_NOISE = 0.5  # share of a batch that begins at pure noise, from where the end is hardest to see
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
+MATCHED = 0.2  # share of the points, the last ones, that are seen while samples are matched
+MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
+MATCHED_COST = 4.0  # of a point then, where one before costs 1
 HUBER = 0.05  # c of the loss, in the unit of the network's output
 
 
@@ -46,10 +54,11 @@ class PointBatches:
         """All batches are of one size."""
         return step * self.batch_size
 
-    def pairs(self, step: int) -> tuple[Tensor, Tensor | None, TrainingNoise]:
+    def pairs(self, step: int, at_noise: float | None = None) -> tuple[Tensor, Tensor | None, TrainingNoise]:
         """The ends (B, C, H, W) of a step's trajectories, labels (B,) or None, noise and times of the points.
 
-        A point lies at pure noise, or at a random place between two random neighbours of the stops.
+        A point lies at pure noise, by the chance `at_noise`, or at a random place between two random neighbours of the
+        stops.
         """
         found = self.trajectories
         assert found is not None
@@ -58,8 +67,8 @@ class PointBatches:
         stops, least = found.stops, self.least
         place = torch.randint(int((found.stops > least).sum()), (self.batch_size,), generator=draw)
         share = torch.rand(self.batch_size, generator=draw, dtype=torch.float64)
-        at_noise = torch.rand(self.batch_size, generator=draw) < self.at_noise
-        place, share = torch.where(at_noise, 0, place), torch.where(at_noise, 0.0, share)
+        begins = torch.rand(self.batch_size, generator=draw) < (self.at_noise if at_noise is None else at_noise)
+        place, share = torch.where(begins, 0, place), torch.where(begins, 0.0, share)
         t, s = stops[place], stops[place + 1]
         u = t + share * (s.clamp(min=least) - t)
         xt, xs, x0 = (found.points[rows, i].float() for i in (place, place + 1, torch.full_like(place, -1)))
@@ -70,7 +79,16 @@ class PointBatches:
 
 
 class PointTrainer(Trainer):
-    """Trains `denoiser` on `points`; huber: as in `Objective`, the other arguments as for `Trainer`."""
+    """Trains `denoiser` on `points`, and at last by distribution matching.
+
+    The matching begins once, after all but `matched` of the points that are planned by then: a checkpoint keeps when.
+
+    Arguments:
+        huber: as in `Objective`; the other arguments as for `Trainer`.
+        teacher: samples as the trajectories do; None to learn trajectories to the end.
+        objective: of the teacher's training.
+        matched: share of the points, the last ones, in which samples are matched.
+    """
 
     def __init__(
         self,
@@ -80,12 +98,54 @@ class PointTrainer(Trainer):
         total: int | None,
         budget: Budget | None,
         huber: float = HUBER,
+        *,
+        teacher: tuple[TrainedModel, Objective] | None = None,
+        matched: float = MATCHED,
     ) -> None:
         objective = Objective(Unit(), TIME_DISTRIBUTIONS["uniform"], huber=huber)
         super().__init__(denoiser, objective, points, options, total=total, budget=budget)
-        self.points = points
+        self.points, self.matched = points, matched if teacher else 0.0
+        self.follower = Follower(*teacher, options) if teacher else None
+        self._teacher = teacher[0] if teacher else None
+
+    @property
+    def matching(self) -> bool:
+        """Whether it has come to the matching."""
+        return "matching_from" in self.more_state
+
+    @property
+    def companions(self) -> Mapping[str, Companion]:
+        """The follower, once there is something to follow."""
+        return {"follower": (self.follower.net, self.follower.optimizer)} if self.follower and self.matching else {}
 
     def pairs(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None, TrainingNoise]:
         """The ends, labels and noise of a step, on the device; one process takes all of them."""
-        image, label, noise = self.points.pairs(step)
+        image, label, noise = self.points.pairs(step, MATCHED_AT_NOISE if self.matching else None)
         return image.to(self.device), None if label is None else label.to(self.device), noise.to(self.device)
+
+    def advance(self, rate: float) -> Tensor:
+        """Move the weights by one step, after the switch to the matching where it is due."""
+        due = self.follower and self.total is not None and self.images >= (1 - self.matched) * self.total
+        if due and not self.matching:
+            self.more_state["matching_from"] = self.images
+        if self.matching:
+            self._matching_update().step = self.step
+        return super().advance(rate)
+
+    def cost_ahead(self) -> float:
+        """That of points and of matched ones together, as long as points are measured."""
+        if self.matching or not self.matched:
+            return 1.0
+        left = 1.0 if self.total is None else max(self.matched, 1 - self.images / self.total)
+        return 1 + (MATCHED_COST - 1) * min(1.0, self.matched / left)
+
+    def _matching_update(self) -> MatchingUpdate:
+        """The update of the matching, in the place of that of points from now on: other memory, another speed."""
+        if not isinstance(self.update, MatchingUpdate):
+            assert self._teacher and self.follower and self.points.trajectories
+            parts = (self.denoiser, self.objective, self.optimizer, self.options)
+            update = MatchingUpdate(*parts, self._teacher, self.follower)
+            update.micro_batch, update.first = self.update.micro_batch, float(self.points.trajectories.stops[0])
+            self.update = update
+            self.timer.restart()
+        return self.update

@@ -39,7 +39,7 @@ _NAMES = re.compile(
     r"config\.(json|toml)|metrics\.jsonl|README\.md|(evaluation|sweep|diagnosis)\.json|init\.safetensors"
     r"|figures/samples\.png|samples/preview-[0-9]{8,20}\.png|checkpoints/best\.json"
     r"|checkpoints/[0-9]{8,20}/(manifest|state)\.json"
-    r"|checkpoints/[0-9]{8,20}/(model|ema|ema-[0-9.]{1,8}|optimizer)\.safetensors"
+    r"|checkpoints/[0-9]{8,20}/(model|ema|ema-[0-9.]{1,8}|optimizer|follower|follower-optimizer)\.safetensors"
     r"|averages/(manifest\.json|[0-9]{8,20}\.safetensors)"
 )
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # the first that a .zip can hold

@@ -179,7 +179,7 @@ def _write(
         "settings": to_dict(settings),
         "context": run.metadata.get("context", {}),
         "parameters": sum(p.numel() for p in model.denoiser.net.parameters()),
-        "bytes": asdict(state_size(model.denoiser.net, settings.train)),
+        "bytes": asdict(state_size(model.denoiser.net, settings.train, beside=1)),
         "versions": versions(),
         "init": {"from": None, "about": about, "fitted": "all tensors taken over", "sha256": origin["sha256"]},
         "distilled": dict(origin),

@@ -17,8 +17,10 @@ from fromnoise.common.options import from_dict
 from fromnoise.common.progress import report_progress
 from fromnoise.common.text import in_bytes
 from fromnoise.common.threads import THREADS
+from fromnoise.diffusion.objective import Objective
 from fromnoise.distillation.training import PointBatches, PointTrainer
 from fromnoise.distillation.trajectories import Trajectories, kept_stops, make_trajectories, stored_trajectories
+from fromnoise.model.build import build_objective
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.tracking import tracked
@@ -58,7 +60,8 @@ def distilling_steps(
         take_hold(stack, folder, settings, group)
         words = load_start(folder, metadata, model)
         teacher = _teacher(model, metadata["distilled"]["sampling"])
-        trainer = _trainer(settings, model, began if started is None else started)
+        objective = build_objective(settings.objective, metadata["sigma_data"])
+        trainer = _trainer(settings, model, (teacher, objective), began if started is None else started)
         before = restore_newest(folder.checkpoints, trainer)
         if say:
             say(words if before is None else where_it_goes_on(trainer))
@@ -79,11 +82,14 @@ def _teacher(model: TrainedModel, sampling: Mapping[str, Any]) -> TrainedModel:
     return replace(copied, sampling=options, sees_unlabelled=True, distilled=False)
 
 
-def _trainer(settings: Settings, model: TrainedModel, started: float) -> PointTrainer:
+def _trainer(
+    settings: Settings, model: TrainedModel, teacher: tuple[TrainedModel, Objective], started: float
+) -> PointTrainer:
     options = settings.train
     budget = None if options.budget is None else Budget(started, parse_duration(options.budget))
     batches = PointBatches(model.process, options.train_batch_size, options.seed)
-    return PointTrainer(model.denoiser, batches, options, None if budget else options.num_images, budget)
+    total = None if budget else options.num_images
+    return PointTrainer(model.denoiser, batches, options, total, budget, teacher=teacher)
 
 
 def _trajectories(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fromnoise.run.opened import OpenedRun
 
 Facts = list[tuple[str, str]]
+_DISTILLING = "half of them at pure noise; of the last fifth more, where samples are matched"
 
 
 def facts(run: OpenedRun) -> Facts:
@@ -25,7 +26,7 @@ def facts(run: OpenedRun) -> Facts:
     return [
         *_model(run),
         ("network predicts", objective.prediction),
-        ("training times", "half of them at pure noise" if distilled else objective.time_sampling),
+        ("training times", _DISTILLING if distilled else objective.time_sampling),
         *_progress(run),
         *_hardware(run),
         ("sampling", _sampling(run)),

@@ -12,6 +12,21 @@ from fromnoise.data.image_data import ImageData
 from fromnoise.testing.expect import expect, expect_close
 
 
+class Affine(nn.Module):
+    """A network of eight weights: a(t) x + b(t), with cubics of the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.terms = nn.Parameter(torch.zeros(2, 4))
+
+    def forward(self, x: Tensor, code: Tensor, label: Tensor | None = None) -> Tensor:
+        """x (B, C, H, W) and the times' codes (B,), 0 to 1000; labels make no difference."""
+        powers = torch.stack([(code / 1000) ** i for i in range(4)])
+        a, b = (self.terms @ powers)[:, :, None, None, None]
+        moved: Tensor = a * x + b
+        return moved
+
+
 def check_network(net: nn.Module, spec: ImageSpec, *, time_conditioning: bool = True) -> None:
     """AssertionError where `net`, made for images of `spec`, breaks a promise of the call net(x, code, label).
 

@@ -4,6 +4,7 @@ model.safetensors       the weights
 ema.safetensors         their running average, where there is one
 ema-0.05.safetensors    the other averages of `posthoc_ema`
 optimizer.safetensors   moments and step counts, by parameter number: "12.exp_avg"
+NAME.safetensors        of a network that is trained beside it, and NAME-optimizer.safetensors: see `Trainer.companions`
 state.json              steps, images seen, images planned, skipped steps, seconds, threads, losses not logged yet
 
 Formats: in 2, averages/ of the run has a manifest (`fromnoise.train.posthoc_ema`); in 1 it had none.
@@ -64,6 +65,9 @@ def state_files(trainer: Trainer, seconds: float) -> dict[str, bytes]:
         "optimizer.safetensors": save(optimizer_tensors(trainer.optimizer)),
         **{name: save(_weights(average.net)) for name, average in averages.items()},
     }
+    for name, (net, optimizer) in trainer.companions.items():
+        files[f"{name}.safetensors"] = save(_weights(net))
+        files[f"{name}-optimizer.safetensors"] = save(optimizer_tensors(optimizer))
     state = {
         "format": FORMAT,
         "step": trainer.step,
@@ -72,6 +76,7 @@ def state_files(trainer: Trainer, seconds: float) -> dict[str, bytes]:
         "skipped": trainer.losses.skipped,
         "seconds": seconds,
         "log": trainer.log_state,
+        "more": trainer.more_state,
         "threads": 0 if THREADS.shared else THREADS.number,  # 0: nothing for another number of processes
         "threads_fixed": THREADS.fixed and not THREADS.shared,
     }
@@ -91,7 +96,8 @@ def share_state(trainer: Trainer, seconds: float) -> float:
 def finite(trainer: Trainer) -> bool:
     """Whether all weights and averages of `trainer` are finite."""
     averages = [average.net for average in (trainer.averages.ema, *trainer.averages.others.values()) if average]
-    return all(bool(value.isfinite().all()) for net in (trainer.net, *averages) for value in net.state_dict().values())
+    nets = [trainer.net, *averages, *(net for net, _ in trainer.companions.values())]
+    return all(bool(value.isfinite().all()) for net in nets for value in net.state_dict().values())
 
 
 def read_state(files: dict[str, bytes]) -> dict[str, Any]:
@@ -104,12 +110,14 @@ def read_state(files: dict[str, bytes]) -> dict[str, Any]:
                 f"this checkpoint has format {state['format']}, but this fromnoise reads up to {FORMAT}; update "
                 "fromnoise"
             )
-        state = {"images": 0, "total": None, "skipped": 0, "seconds": 0.0, "threads": 0, **state}
+        state = {"images": 0, "total": None, "skipped": 0, "seconds": 0.0, "threads": 0, "more": {}, **state}
         counts = ("format", "step", "images", "skipped", "threads")
         for name in (*counts, *(["total"] if state["total"] is not None else [])):
             _check_count(name, state.get(name))
         if not isinstance(state["seconds"], int | float) or not math.isfinite(state["seconds"]):
             raise ValueError(f"seconds is {str(state['seconds'])[:40]}")
+        if not isinstance(state["more"], dict):
+            raise ValueError(f"more is {str(state['more'])[:40]}")
     except (ValueError, OverflowError) as error:
         raise CheckpointError(f"the checkpoint's state.json is damaged ({error}); use another checkpoint") from error
     return state
@@ -130,6 +138,10 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     for length, average in averages.others.items() if there else ():
         load_weights(average.net, files[average_file(length)])
     restore_optimizer(trainer.optimizer, part(files, "optimizer.safetensors"))
+    trainer.more_state = dict(state["more"])
+    for name, (net, optimizer) in trainer.companions.items():  # which they are may follow from `more_state`
+        load_weights(net, part(files, f"{name}.safetensors"))
+        restore_optimizer(optimizer, part(files, f"{name}-optimizer.safetensors"))
     if not there:
         averages.posthoc = {}  # the run began without them, and an average of its rest would be wrong
     trainer.step, trainer.images = state["step"], state["images"]

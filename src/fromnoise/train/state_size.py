@@ -2,6 +2,7 @@
 
 memory      weights + gradients + optimizer + averages       what a step computes comes besides
 checkpoint  weights + optimizer + averages                   in float32, as they are in memory
+            and weights, gradients and optimizer of each network that is trained beside it
 snapshots   2 bytes * parameters * 2 averages each           see `fromnoise.train.posthoc_ema`
 """
 
@@ -29,16 +30,18 @@ class StateSize:
     snapshot: int
 
 
-def state_size(net: nn.Module, options: TrainOptions) -> StateSize:
-    """The sizes for the network `net` trained with `options`."""
+def state_size(net: nn.Module, options: TrainOptions, beside: int = 0) -> StateSize:
+    """The sizes for the network `net` trained with `options`, and `beside` others that are like it."""
     weights = list(net.state_dict().values())
     parameters = list(net.parameters())
     lengths = {options.ema_length, *(POSTHOC_LENGTHS if options.posthoc_ema else ())} if options.use_ema else set()
     optimizer, tensors = _optimizer(net, options)
     own, averages = _bytes(weights), len(lengths) * _bytes(weights)
-    headers = _HEADERS * (tensors + (1 + len(lengths)) * len(weights))
+    headers = _HEADERS * ((1 + beside) * tensors + (1 + beside + len(lengths)) * len(weights))
+    trained = (1 + beside) * (own + optimizer)
     snapshot = 2 * len(POSTHOC_LENGTHS) * sum(p.numel() for p in parameters) if len(lengths) > 1 else 0
-    return StateSize(own + _bytes(parameters) + optimizer + averages, own + optimizer + averages + headers, snapshot)
+    gradients = (1 + beside) * _bytes(parameters)
+    return StateSize(trained + gradients + averages, trained + averages + headers, snapshot)
 
 
 def snapshots_after(steps: int | None) -> int:

@@ -27,6 +27,7 @@ from fromnoise.train.shared_update import build_update
 from fromnoise.train.step_timer import StepTimer
 from fromnoise.train.votes import OUT_OF_TIME, REPLAN, WINDOW, Votes, checksum
 
+Companion = tuple[nn.Module, torch.optim.Optimizer]
 CHECK_EVERY = 100  # steps after which many processes compare their weights
 
 
@@ -86,6 +87,7 @@ class Trainer:
         losses: the losses that are still on the device.
         votes: what the processes agree on in each step.
         log_state: what the log keeps of losses that were read, see `MetricsLog.state`; a checkpoint holds it.
+        more_state: what else of the loop's own state a checkpoint holds, for JSON.
     """
 
     def __init__(
@@ -116,11 +118,17 @@ class Trainer:
         self._threads = THREADS.number
         self.step = self.images = 0
         self.log_state: Mapping[str, Any] = {}
+        self.more_state: dict[str, Any] = {}
 
     @property
     def best_net(self) -> nn.Module:
         """The average where there is one, else the network itself."""
         return self.averages.ema.net if self.averages.ema else self.net
+
+    @property
+    def companions(self) -> Mapping[str, Companion]:
+        """Networks that are trained beside `net`, and their optimizers, by name; a checkpoint holds them."""
+        return {}
 
     @property
     def done(self) -> bool:
@@ -138,7 +146,7 @@ class Trainer:
                 if self.group.world > 1 and (self.step % CHECK_EVERY == 0 or not checked):
                     self.votes.checksum, checked = checksum(self.net, self.best_net), True
                 rate = learning_rate(self.options, self.images, self.total)
-                losses = self.update(*self.pairs(self.step, self.group.slots), rate)
+                losses = self.advance(rate)
                 self.step += 1
                 self.images = self.batches.images_before(self.step)
                 self.averages.update(self.step)
@@ -150,6 +158,10 @@ class Trainer:
                 self._follow_load()
                 self._replan()
             yield self._state(rate, read)
+
+    def advance(self, rate: float) -> Tensor:
+        """Move the weights by one step at this learning rate; returns the losses (B,) of its images."""
+        return self.update(*self.pairs(self.step, self.group.slots), rate)
 
     def read_losses(self) -> tuple[StepLoss, ...]:
         """Wait for the device and fetch the pending losses, as a checkpoint does; raises DivergedError."""
@@ -187,12 +199,17 @@ class Trainer:
         """Plan the total again from the measured speed, where the time budget calls for it."""
         if not self.budget or self.done:
             return
-        each = self.timer.median / self.options.train_batch_size + self.budget.evaluation_seconds
+        speed = self._speed() / self.cost_ahead()
+        each = 1 / speed + self.budget.evaluation_seconds
         needed = math.inf if self.total is None else (self.total - self.images) * each
         if self.votes.ask(REPLAN, self.budget.should_replan(self.timer.steps, self.timer.seconds, needed)):
-            planned = self.budget.plan_images(self.images, self._speed(), self.options.train_batch_size)
+            planned = self.budget.plan_images(self.images, speed, self.options.train_batch_size)
             self.total = self.group.broadcast(planned)
             self.votes.put(REPLAN, 0)
+
+    def cost_ahead(self) -> float:
+        """What the mean image that is still to come costs, where one at the measured speed costs 1."""
+        return 1.0
 
     def _speed(self) -> float:
         """Images per second; 0 until the device has been waited for."""

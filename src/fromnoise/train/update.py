@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.memory import is_out_of_memory, release_memory
 from fromnoise.diffusion.denoiser import Denoiser
-from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
+from fromnoise.diffusion.objective import LossTerms, Objective, TrainingNoise, training_loss
 from fromnoise.train.cuda_graph import CudaGraphCallable, TensorFunction
 from fromnoise.train.rounded import Rounded
 
@@ -137,9 +137,7 @@ class UpdateStep:
         if self._rounded:
             self._rounded.refresh()
         for part in self._micro_batches(len(x0)):
-            terms = training_loss(
-                self._denoiser, self.objective, x0[part], None if label is None else label[part], noise.part(part)
-            )
+            terms = self._terms(part, x0, label, noise)
             loss = terms.mean() if len(terms.per_image) == count else terms.per_image.sum() / count
             loss.backward()
             if self._rounded:
@@ -149,6 +147,11 @@ class UpdateStep:
         if len(losses) == 1:
             return losses[0], per_image[0]
         return torch.stack(losses).sum(), torch.cat(per_image)
+
+    def _terms(self, part: slice, x0: Tensor, label: Tensor | None, noise: TrainingNoise) -> LossTerms:
+        """The losses of these images of the batch."""
+        label = None if label is None else label[part]
+        return training_loss(self._denoiser, self.objective, x0[part], label, noise.part(part))
 
     def _micro_batches(self, count: int) -> Iterator[slice]:
         """Slices of at most `micro_batch` images that cover 0 to `count`."""
