@@ -79,9 +79,15 @@ def rows_of(args: argparse.Namespace, run: Any) -> list[dict[str, Any]]:
     from fromnoise.evaluation.reference import build_reference
     from fromnoise.run import Run
 
-    reference, num = build_reference(run.data), {"num": args.num}
+    reference, num, seed = build_reference(run.data), {"num": args.num}, run.settings.train.seed
     if args.own:
-        return [{"variant": "the run itself", **num, "steps": {"own": measured(run.model(), args.num, reference, 0)}}]
+        return [
+            {
+                "variant": f"the run itself, seed {seed}",
+                **num,
+                "steps": {"own": measured(run.model(), args.num, reference, 0)},
+            }
+        ]
     found = []
     for words in [] if args.distilled else args.variants or [""]:
         began = time.perf_counter()
@@ -96,7 +102,8 @@ def rows_of(args: argparse.Namespace, run: Any) -> list[dict[str, Any]]:
         found.append({**about, **num, "steps": steps})
     if args.distilled:
         made = Run(args.distilled)
-        words, images = f"the verb, {made.settings.train.budget or 'no budget'}", made.model().images
+        length = made.settings.train.budget or "no budget"
+        words, images = f"the verb, {length}, seed {seed}", made.model().images
         steps = {str(n): measured(made.model(), args.num, reference, n) for n in (1, 2, 4)}
         found.append({"variant": words, "images": images, **num, "steps": steps})
     return found

@@ -53,4 +53,4 @@ def test_what_is_not_whole_is_not_used(model, tmp_path):
 
 
 def test_time_ends_them_but_not_before_the_first(model, tmp_path):
-    assert len(make_trajectories(model, tmp_path, most=80, until=0.0)) == 8
+    assert len(make_trajectories(model, tmp_path, most=80, enough=lambda made: True)) == 8

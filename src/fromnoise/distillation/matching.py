@@ -37,8 +37,8 @@ from fromnoise.train.update import UpdateStep
 
 END_WEIGHT = 0.05  # of the distance to the trajectory's end, beside the matching
 FOLLOWING = 2  # steps of the follower for each of the student
-FOLLOWER_RATE = 2.0  # its learning rate, where the student's is 1
-GUIDED = 0.6  # of what the teacher's guidance adds: samples of one step have less variety than trajectories
+STUDENT_RATE, FOLLOWER_RATE = 0.6, 4.0  # of the run's learning rate
+GUIDED = 0.5  # of what the teacher's guidance adds: samples of one step have less variety than trajectories
 LEAST_ERROR = 0.01  # what d is divided by, at least
 
 
@@ -46,7 +46,7 @@ LEAST_ERROR = 0.01  # what d is divided by, at least
 class EvenLevels(TimeDistribution):
     """sigma / (alpha + sigma) even in (low, high]: the times of a straight path, on any process."""
 
-    low: float = 0.2
+    low: float = 0.4
     high: float = 0.98
 
     def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
@@ -72,7 +72,7 @@ class Follower:
         self.denoiser = teacher.denoiser.with_net(self.net)
         self.optimizer = build_optimizer(self.net, options)
         self.objective = replace(objective, times=EvenLevels(), label_dropout=0.0, guidance=None)
-        self._options = options
+        self._seed = options.seed
         self.update = UpdateStep(
             self.denoiser, self.objective, self.optimizer, options.train_batch_size, options.max_grad_norm
         )
@@ -83,7 +83,7 @@ class Follower:
         """Learn `count` fresh samples of one step of `student`, with `label` (count,) or None, in each of its steps."""
         device, process = next(self.net.parameters()).device, student.process
         for turn in range(FOLLOWING):
-            draw = generator(self._options.seed, "noise of the samples that are followed", step, turn)
+            draw = generator(self._seed, "noise of the samples that are followed", step, turn)
             begin = process.prior.sample((count, *student.spec.shape), draw)
             noise = fresh_noise(self.objective.times, begin.shape, process, draw).to(device)
             with torch.no_grad():
@@ -135,7 +135,7 @@ class MatchingUpdate(UpdateStep):
         """Update the student with the ends of trajectories, their labels and the noise of points, then the follower."""
         draw = generator(self._seed, "noise of the samples that are matched", self.step)
         self._noise = fresh_noise(self._times, x0.shape, self._student.process, draw).to(x0.device)
-        losses = super().__call__(x0, label, noise, learning_rate)
+        losses = super().__call__(x0, label, noise, STUDENT_RATE * learning_rate)
         self.follower.follow(self._student, label, len(x0), self.step, learning_rate)
         return losses
 

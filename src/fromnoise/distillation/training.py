@@ -28,9 +28,9 @@ from fromnoise.train.trainer import Companion, Trainer
 
 AT_NOISE = 0.5  # share of a batch that begins at pure noise, from where the end is hardest to see
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
-MATCHED = 0.2  # share of the points, the last ones, that are seen while samples are matched
+MATCHED = 0.3  # share of the points, the last ones, that are seen while samples are matched
 MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
-MATCHED_COST = 4.0  # of a point then, where one before costs 1
+MATCHED_COST = 4.5  # of a point then, where one before costs 1
 HUBER = 0.05  # c of the loss, in the unit of the network's output
 
 

@@ -86,14 +86,14 @@ def make_trajectories(
     folder: Path,
     *,
     most: int,
-    until: float | None = None,
+    enough: Callable[[int], bool] = lambda made: False,
     check: Callable[[int], object] = lambda made: None,
 ) -> Trajectories:
     """Make trajectories of `model` and keep them in `folder`.
 
     Arguments:
         most: how many at most.
-        until: when to stop, by `time.monotonic`; None to make `most`.
+        enough: whether so many are, asked now and then; if not given, `most` are made.
         check: called now and then with how many there are; may raise.
 
     Raises:
@@ -104,7 +104,7 @@ def make_trajectories(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "points").open("wb") as file:
-            while count < most and (until is None or not count or time.monotonic() < until):
+            while count < most and not (count and enough(count)):
                 check(count)
                 seeds = range(FIRST_SEED + count, FIRST_SEED + min(most, count + model.sampling.batch_size))
                 label = model.labels(seeds)

@@ -33,7 +33,8 @@ from fromnoise.train.interrupts import StopRequest, stop_on_signals
 from fromnoise.train.session import Session
 from fromnoise.train.trainer import TrainStep
 
-SHARE = 0.2  # of a time budget, for the trajectories
+SHARE = 0.1  # of a time budget, for the trajectories
+LEAST, MOST_SHARE = 2000, 0.2  # where they are fewer than LEAST, up to this share
 TOO_MUCH = 0.7  # of a time budget, spent on the first of them
 MOST_BYTES = 2**30  # of them
 
@@ -100,7 +101,11 @@ def _trajectories(
     if there := stored_trajectories(folder.trajectories):
         return there
     most = _affordable(folder, math.prod(teacher.spec.shape) * len(kept_stops(teacher)), count)
-    until = budget.started + SHARE * budget.seconds if budget and count is None else None
+
+    def enough(made: int) -> bool:
+        if budget is None or count is not None:
+            return False
+        return budget.remaining() < (1 - (MOST_SHARE if made < LEAST else SHARE)) * budget.seconds
 
     def check(made: int) -> None:
         if stop.received:
@@ -109,12 +114,12 @@ def _trajectories(
             raise UsageError(
                 f"the budget is {format_duration(budget.seconds)}, but {made:,} trajectories took "
                 f"{format_duration(budget.seconds - budget.remaining())} of it; give --budget "
-                f"{math.ceil((budget.seconds - budget.remaining()) / SHARE)}s or more"
+                f"{math.ceil((budget.seconds - budget.remaining()) / MOST_SHARE)}s or more"
             )
 
     report_progress("making trajectories ...")
     try:
-        made = make_trajectories(teacher, folder.trajectories, most=most, until=until, check=check)
+        made = make_trajectories(teacher, folder.trajectories, most=most, enough=enough, check=check)
         check(len(made))
     except BaseException:
         shutil.rmtree(folder.trajectories, ignore_errors=True)

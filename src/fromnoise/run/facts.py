@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fromnoise.run.opened import OpenedRun
 
 Facts = list[tuple[str, str]]
-_DISTILLING = "half of them at pure noise; of the last fifth more, where samples are matched"
+_DISTILLING = "half of them at pure noise; of the last three tenths more, where samples are matched"
 
 
 def facts(run: OpenedRun) -> Facts:
