@@ -88,7 +88,7 @@ def test_it_goes_on_in_the_matching_to_the_same_weights(half_matched, distilled,
     shutil.copytree(half_matched.path, folder)
     (checkpoint,) = list_checkpoints(folder / "checkpoints")
     files = {path.name: path for path in checkpoint.iterdir()}
-    assert json.loads(files["state.json"].read_text())["more"] == {"matching_from": 512}
+    assert json.loads(files["state.json"].read_text())["more"] == {"matching_from": 448}
     there = load_file(files["follower.safetensors"])
     teacher = load_file(folder / "init.safetensors")
     assert set(there) == set(teacher) and not all(torch.equal(there[name], teacher[name]) for name in there)
