@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from fromnoise.common.errors import MemoryLimitError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.denoiser import Denoiser
@@ -192,3 +193,65 @@ def test_micro_batches_make_the_same_step():
             pass
         steps.append(student.net.terms.detach().clone())
     torch.testing.assert_close(*steps, rtol=1e-4, atol=1e-6)
+
+
+def test_where_the_teacher_does_not_fit_beside_the_gradient_fewer_images_go_through_at_once(monkeypatch):
+    trainer = begun(normal_model(0.4, 0.3), one_step_student(0.7, -0.3), images=128 * 2)
+    trainer.more_state["matching_from"] = 0
+    update = trainer._matching_update()
+    real = update._matched
+
+    def tight(samples, label, noise):
+        if len(samples) > 40:
+            raise MemoryLimitError("not even one image fits")
+        return real(samples, label, noise)
+
+    monkeypatch.setattr(update, "_matched", tight)
+    for _ in trainer.steps():
+        pass
+    assert trainer.step == 2 and update.micro_batch == trainer.follower.update.micro_batch == 32
+
+
+def test_a_follower_whose_loss_is_not_finite_is_seen_in_the_losses():
+    trainer = begun(normal_model(0.4, 0.3), one_step_student(0.7, -0.3), images=128 * 50)
+    assert bool(trainer.advance(0.001).isfinite().all())
+    trainer.follower.net.mean.data.fill_(float("nan"))
+    student = trainer.net.terms.detach().clone()
+    assert not bool(trainer.advance(0.001).isfinite().any()) and torch.equal(trainer.net.terms, student)
+
+
+def test_weights_are_those_of_no_step_until_both_networks_have_moved(monkeypatch):
+    trainer = begun(normal_model(0.4, 0.3), one_step_student(0.7, -0.3), images=128 * 50)
+    trainer.advance(0.001)
+    assert not trainer.update.moving
+
+    def fails(*_):
+        raise MemoryLimitError("not even one image fits")
+
+    monkeypatch.setattr(trainer.follower, "follow", fails)
+    with pytest.raises(MemoryLimitError):
+        trainer.advance(0.001)
+    assert trainer.update.moving
+
+
+def test_the_follower_begins_as_the_teacher_whatever_a_later_checkpoint_made_of_it():
+    teacher = normal_model(0.4, 0.3)
+    trainer = begun(teacher, one_step_student(0.7, -0.3), images=128 * 50)
+    trainer.follower.net.mean.data.fill_(9.0)
+    trainer.advance(0.0)
+    assert float(trainer.follower.net.mean.detach()) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_batches_before_the_matching_stay_what_they_were():
+    trainer = begun(normal_model(0.4, 0.3), one_step_student(0.7, -0.3), images=128 * 50)
+    before = trainer.pairs(3, slice(None))[2].t
+    trainer.more_state["matching_from"] = 128 * 4
+    assert torch.equal(trainer.pairs(3, slice(None))[2].t, before)
+    later = trainer.pairs(4, slice(None))[2].t
+    assert float((later == 1).double().mean()) == pytest.approx(training.MATCHED_AT_NOISE, abs=0.12)
+
+
+def test_a_finished_training_keeps_no_follower():
+    trainer = begun(normal_model(0.4, 0.3), one_step_student(0.7, -0.3), images=128 * 2)
+    found = [set(trainer.companions) for _ in trainer.steps()]
+    assert found == [{"follower"}, set()]

@@ -40,7 +40,11 @@ def test_it_says_what_it_is_of_and_no_place(distilled, tiny_run):
     assert len(made["sha256"]) == 64 and made["sampling"]["steps"] == 3
     assert str(tiny_run.path.parent) not in (distilled.path / "config.json").read_text()
     page = distilled.show().read_text()
-    assert "distilled from" in page and "64 trajectories" in page
+    assert (
+        "distilled from" in page and "64 trajectories" in page and "after 448 most, where samples are matched" in page
+    )
+    (last,) = list_checkpoints(distilled.folder.checkpoints)
+    assert not list(last.glob("follower*"))
     (event,) = [line for line in distilled.folder.read_metrics() if line.get("event") == "trajectories"]
     assert event["count"] == 64 and event["took"] > 0
 

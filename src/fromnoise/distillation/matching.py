@@ -79,18 +79,27 @@ class Follower:
         plain = replace(teacher.sampling, guidance_scale=1.0, guidance_rescale=0.0)
         self.estimator, _, _ = build_sampling(plain, self.denoiser)
 
-    def follow(self, student: Denoiser, label: Tensor | None, count: int, step: int, learning_rate: float) -> None:
-        """Learn `count` fresh samples of one step of `student`, with `label` (count,) or None, in each of its steps."""
-        device, process = next(self.net.parameters()).device, student.process
+    def follow(
+        self, student: Denoiser, label: Tensor | None, count: int, first: float, step: int, learning_rate: float
+    ) -> Tensor:
+        """Learn `count` fresh samples of one step of `student` in each of its own steps; returns its last mean loss.
+
+        Arguments:
+            label: (count,) or None.
+            first: the time that the student's step begins at.
+            step: of the training, by which noise is drawn.
+        """
+        device, process, losses = next(self.net.parameters()).device, student.process, torch.zeros(1)
         for turn in range(FOLLOWING):
             draw = generator(self._seed, "noise of the samples that are followed", step, turn)
             begin = process.prior.sample((count, *student.spec.shape), draw)
             noise = fresh_noise(self.objective.times, begin.shape, process, draw).to(device)
             with torch.no_grad():
-                t = torch.full((count,), process.t_max, dtype=noise.t.dtype, device=device)
+                t = torch.full((count,), first, dtype=noise.t.dtype, device=device)
                 xt = begin.to(device) * broadcast_like(process.scales(t)[1], begin).to(begin.dtype)
                 samples = student(xt, t, label).x0
-            self.update(samples, label, noise, FOLLOWER_RATE * learning_rate)
+            losses = self.update(samples, label, noise, FOLLOWER_RATE * learning_rate)
+        return losses.mean()
 
 
 def fresh_noise(times: TimeDistribution, shape: torch.Size, process: Process, draw: torch.Generator) -> TrainingNoise:
@@ -136,8 +145,12 @@ class MatchingUpdate(UpdateStep):
         draw = generator(self._seed, "noise of the samples that are matched", self.step)
         self._noise = fresh_noise(self._times, x0.shape, self._student.process, draw).to(x0.device)
         losses = super().__call__(x0, label, noise, STUDENT_RATE * learning_rate)
-        self.follower.follow(self._student, label, len(x0), self.step, learning_rate)
-        return losses
+        self.moving = True  # of two networks one has moved, which is the state of no step
+        follower = self.follower
+        follower.update.micro_batch = min(follower.update.micro_batch, self.micro_batch)
+        followed = follower.follow(self._student, label, len(x0), self.first, self.step, learning_rate)
+        self.moving = False
+        return losses + 0 * followed  # not finite where the follower's loss is not
 
     def _terms(self, part: slice, x0: Tensor, label: Tensor | None, noise: TrainingNoise) -> LossTerms:
         """The points' losses, of which those at pure noise are the matching of the samples there, for the most part."""

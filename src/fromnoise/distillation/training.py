@@ -30,7 +30,7 @@ AT_NOISE = 0.5  # share of a batch that begins at pure noise, from where the end
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
 MATCHED = 0.3  # share of the points, the last ones, that are seen while samples are matched
 MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
-MATCHED_COST = 4.5  # of a point then, where one before costs 1
+MATCHED_COST = 4.5  # of a point then, where one before costs 1, on a CPU; elsewhere a plan is corrected when it begins
 HUBER = 0.05  # c of the loss, in the unit of the network's output
 
 
@@ -106,7 +106,7 @@ class PointTrainer(Trainer):
         super().__init__(denoiser, objective, points, options, total=total, budget=budget)
         self.points, self.matched = points, matched if teacher else 0.0
         self.follower = Follower(*teacher, options) if teacher else None
-        self._teacher = teacher[0] if teacher else None
+        self._teacher = teacher
 
     @property
     def matching(self) -> bool:
@@ -115,19 +115,22 @@ class PointTrainer(Trainer):
 
     @property
     def companions(self) -> Mapping[str, Companion]:
-        """The follower, once there is something to follow."""
-        return {"follower": (self.follower.net, self.follower.optimizer)} if self.follower and self.matching else {}
+        """The follower, as long as there is something to follow."""
+        wanted = self.follower and self.matching and not self.done
+        return {"follower": (self.follower.net, self.follower.optimizer)} if self.follower and wanted else {}
 
     def pairs(self, step: int, slots: slice) -> tuple[Tensor, Tensor | None, TrainingNoise]:
         """The ends, labels and noise of a step, on the device; one process takes all of them."""
-        image, label, noise = self.points.pairs(step, MATCHED_AT_NOISE if self.matching else None)
+        matched = self.matching and self.points.images_before(step) >= self.more_state["matching_from"]
+        image, label, noise = self.points.pairs(step, MATCHED_AT_NOISE if matched else None)
         return image.to(self.device), None if label is None else label.to(self.device), noise.to(self.device)
 
     def advance(self, rate: float) -> Tensor:
         """Move the weights by one step, after the switch to the matching where it is due."""
-        due = self.follower and self.total is not None and self.images >= (1 - self.matched) * self.total
-        if due and not self.matching:
+        due = self.total is not None and self.images >= (1 - self.matched) * self.total
+        if due and self._teacher and not self.matching:
             self.more_state["matching_from"] = self.images
+            self.follower = Follower(*self._teacher, self.options)  # whatever a later checkpoint had made of it
         if self.matching:
             self._matching_update().step = self.step
         return super().advance(rate)
@@ -144,7 +147,7 @@ class PointTrainer(Trainer):
         if not isinstance(self.update, MatchingUpdate):
             assert self._teacher and self.follower and self.points.trajectories
             parts = (self.denoiser, self.objective, self.optimizer, self.options)
-            update = MatchingUpdate(*parts, self._teacher, self.follower)
+            update = MatchingUpdate(*parts, self._teacher[0], self.follower)
             update.micro_batch, update.first = self.update.micro_batch, float(self.points.trajectories.stops[0])
             self.update = update
             self.timer.restart()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
 from fromnoise.recipes.recipes import size_of
+from fromnoise.run.checkpoints import newest_state
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
 from fromnoise.settings import ProcessOptions, SampleOptions, TrainOptions, guidance_words
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from fromnoise.run.opened import OpenedRun
 
 Facts = list[tuple[str, str]]
-_DISTILLING = "half of them at pure noise; of the last three tenths more, where samples are matched"
 
 
 def facts(run: OpenedRun) -> Facts:
@@ -26,7 +26,7 @@ def facts(run: OpenedRun) -> Facts:
     return [
         *_model(run),
         ("network predicts", objective.prediction),
-        ("training times", _DISTILLING if distilled else objective.time_sampling),
+        ("training times", _distilled_times(run) if distilled else objective.time_sampling),
         *_progress(run),
         *_hardware(run),
         ("sampling", _sampling(run)),
@@ -98,6 +98,11 @@ def _distilled(run: OpenedRun, made: Mapping[str, Any]) -> str:
     event = next((line for line in run.folder.read_metrics() if line.get("event") == "trajectories"), None)
     count = f"{event['count']:,} trajectories" if event else "trajectories"
     return f"{made['from']} after {made['images']:,} images ({made['weights']} weights): {count} by {_words(options)}"
+
+
+def _distilled_times(run: OpenedRun) -> str:
+    began = newest_state(run.folder).get("more", {}).get("matching_from")
+    return "half of them at pure noise" + (f"; after {began:,} most, where samples are matched" if began else "")
 
 
 def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:

@@ -118,6 +118,8 @@ def read_state(files: dict[str, bytes]) -> dict[str, Any]:
             raise ValueError(f"seconds is {str(state['seconds'])[:40]}")
         if not isinstance(state["more"], dict):
             raise ValueError(f"more is {str(state['more'])[:40]}")
+        for name, value in state["more"].items():
+            _check_count(name[:40], value)
     except (ValueError, OverflowError) as error:
         raise CheckpointError(f"the checkpoint's state.json is damaged ({error}); use another checkpoint") from error
     return state
@@ -138,15 +140,14 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     for length, average in averages.others.items() if there else ():
         load_weights(average.net, files[average_file(length)])
     restore_optimizer(trainer.optimizer, part(files, "optimizer.safetensors"))
-    trainer.more_state = dict(state["more"])
-    for name, (net, optimizer) in trainer.companions.items():  # which they are may follow from `more_state`
-        load_weights(net, part(files, f"{name}.safetensors"))
-        restore_optimizer(optimizer, part(files, f"{name}-optimizer.safetensors"))
     if not there:
         averages.posthoc = {}  # the run began without them, and an average of its rest would be wrong
     trainer.step, trainer.images = state["step"], state["images"]
     trainer.total, trainer.losses.skipped = state["total"] or trainer.total, state["skipped"]
-    trainer.log_state = state.get("log", {})
+    trainer.log_state, trainer.more_state = state.get("log", {}), dict(state["more"])
+    for name, (net, optimizer) in trainer.companions.items():  # which they are follows from the state
+        load_weights(net, part(files, f"{name}.safetensors"))
+        restore_optimizer(optimizer, part(files, f"{name}-optimizer.safetensors"))
     THREADS.take_up(state["threads"], state.get("threads_fixed") is True)
     return float(state["seconds"])
 

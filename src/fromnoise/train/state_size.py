@@ -2,7 +2,7 @@
 
 memory      weights + gradients + optimizer + averages       what a step computes comes besides
 checkpoint  weights + optimizer + averages                   in float32, as they are in memory
-            and weights, gradients and optimizer of each network that is trained beside it
+            and weights, gradients and optimizer of each network that is trained beside it, until the end
 snapshots   2 bytes * parameters * 2 averages each           see `fromnoise.train.posthoc_ema`
 """
 

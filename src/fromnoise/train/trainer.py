@@ -87,7 +87,7 @@ class Trainer:
         losses: the losses that are still on the device.
         votes: what the processes agree on in each step.
         log_state: what the log keeps of losses that were read, see `MetricsLog.state`; a checkpoint holds it.
-        more_state: what else of the loop's own state a checkpoint holds, for JSON.
+        more_state: what else of the loop's own state a checkpoint holds: counts by name.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Trainer:
         self._threads = THREADS.number
         self.step = self.images = 0
         self.log_state: Mapping[str, Any] = {}
-        self.more_state: dict[str, Any] = {}
+        self.more_state: dict[str, int] = {}
 
     @property
     def best_net(self) -> nn.Module:

@@ -81,8 +81,8 @@ class UpdateStep:
         while True:
             try:
                 return self._attempt(x0, label, noise.eps, noise.t, noise.drop_label, noise.scale)
-            except (MemoryError, RuntimeError) as error:
-                if self.moving or not is_out_of_memory(error):
+            except (MemoryError, RuntimeError, MemoryLimitError) as error:  # the last from parts without a gradient
+                if self.moving or not (isinstance(error, MemoryLimitError) or is_out_of_memory(error)):
                     raise
             # Here and not above: the error holds on to all that was computed.
             self._halve(min(len(x0), self.micro_batch))
