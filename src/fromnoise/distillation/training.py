@@ -135,12 +135,15 @@ class PointTrainer(Trainer):
             self._matching_update().step = self.step
         return super().advance(rate)
 
-    def cost_ahead(self) -> float:
-        """That of points and of matched ones together, as long as points are measured."""
+    def cost_ahead(self, fit: float) -> float:
+        """That of points and of matched ones together, as long as points are measured.
+
+        cost = fit / (total - seen), where total = (seen + fit) / (1 + matched (MATCHED_COST - 1))
+        """
         if self.matching or not self.matched:
             return 1.0
-        left = 1.0 if self.total is None else max(self.matched, 1 - self.images / self.total)
-        return 1 + (MATCHED_COST - 1) * min(1.0, self.matched / left)
+        left = (self.images + fit) / (1 + self.matched * (MATCHED_COST - 1)) - self.images
+        return min(MATCHED_COST, fit / left) if left > 0 else MATCHED_COST
 
     def _matching_update(self) -> MatchingUpdate:
         """The update of the matching, in the place of that of points from now on: other memory, another speed."""

@@ -199,7 +199,7 @@ class Trainer:
         """Plan the total again from the measured speed, where the time budget calls for it."""
         if not self.budget or self.done:
             return
-        speed = self._speed() / self.cost_ahead()
+        speed = self._speed() / self.cost_ahead(self._speed() * max(0.0, self.budget.remaining()))
         each = 1 / speed + self.budget.evaluation_seconds
         needed = math.inf if self.total is None else (self.total - self.images) * each
         if self.votes.ask(REPLAN, self.budget.should_replan(self.timer.steps, self.timer.seconds, needed)):
@@ -207,8 +207,8 @@ class Trainer:
             self.total = self.group.broadcast(planned)
             self.votes.put(REPLAN, 0)
 
-    def cost_ahead(self) -> float:
-        """What the mean image that is still to come costs, where one at the measured speed costs 1."""
+    def cost_ahead(self, fit: float) -> float:
+        """What the mean image to come costs, where one at the measured speed costs 1 and so many of these fit."""
         return 1.0
 
     def _speed(self) -> float:
