@@ -45,6 +45,7 @@ def test_images_and_class_labels_are_read(hub: Callable[..., None]) -> None:
     assert describe(data) == "pictures: 3 images, 8x8 RGB, 2 classes"
     assert data.spec.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [0, 1, 1]
     assert data.images[:, 0, 0, 0].tolist() == [0, 120, 240]
+    assert load(DataOptions(source="hf:me/pictures", classes="none")).labels is None
     (note,) = load(options, "test").notes
     assert "validation" in note and "test" in note
 

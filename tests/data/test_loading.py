@@ -65,6 +65,11 @@ def test_a_name_comes_before_a_folder_of_that_name(
     assert describe(load(DataOptions(source="./digits"))) == "digits: 2 images, 8x8 RGB, no classes"
 
 
+def test_built_in_images_come_without_classes_where_none_are_wanted() -> None:
+    data = load(DataOptions(source="digits", classes="none"))
+    assert data.labels is None and data.spec.classes == ()
+
+
 def test_tensors_are_writable_contiguous_and_labels_int64(folder: Callable[..., Path]) -> None:
     data = load(DataOptions(source=str(folder({"a/1.png": (6, 9, 3), "b/1.png": (6, 9, 3)}))))
     assert data.images.is_contiguous() and str(data.images.dtype) == "torch.uint8"

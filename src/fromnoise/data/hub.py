@@ -74,7 +74,7 @@ class Hub:
         rows = table.select_columns([image]).cast_column(image, library().Image(decode=False))
         items = _Rows(rows, image)
         notes: tuple[str, ...] = () if names[split] == split else (f"the {names[split]} split serves as {split} split",)
-        if label is None:
+        if label is None or options.classes == "none":
             return read_items(self._source, items, None, (), options, notes, area)
         labels = list(table[label])
         if any(value is None or value < 0 for value in labels):

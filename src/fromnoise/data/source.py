@@ -75,8 +75,11 @@ def from_arrays(
     """A SourceImages for images (N, H, W, C) that share one shape already, resized to the wanted resolution.
 
     They are uint8 or uint16, or of any type where `data.range` gives the values of black and white. Where nothing is to
-    be converted they are those of `images` itself, else they go to `area`, memory if not given.
+    be converted they are those of `images` itself, else they go to `area`, memory if not given. By `data.classes` none
+    the labels are left out.
     """
+    if options.classes == "none":
+        labels, classes = None, ()
     number, height, width, channels = images.shape
     conversion = Conversion.of(images, options)
     found, said = conversion.applied(images, area or Memory())
