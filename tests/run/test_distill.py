@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from fromnoise.cli import few_steps, main
 from fromnoise.common.errors import CheckpointError, Interrupted, UsageError, WriteError
 from fromnoise.run import Run, distilling
+from fromnoise.run.checkpoints import newest_state
 from fromnoise.train.checkpoint_files import list_checkpoints
 
 FEW = {"budget": None, "num_images": 640, "trajectories": 64}
@@ -110,6 +111,11 @@ def test_a_follower_that_is_lost_is_not_begun_anew(half_matched, tmp_path):
         Run.resume(folder).train()
 
 
+def test_a_checkpoint_with_a_follower_is_not_for_who_knows_of_none(half_matched, distilled):
+    """Version 2 would go on without it, to other weights."""
+    assert newest_state(half_matched.folder)["format"] == 3 and newest_state(distilled.folder)["format"] == 2
+
+
 def test_a_bundle_goes_on_in_the_matching(half_matched, distilled, tmp_path):
     packed = half_matched.pack(tmp_path / "half.fromnoise.zip", resumable=True)
     opened = Run.unpack(packed, tmp_path / "unpacked")
@@ -142,6 +148,8 @@ def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):
         Run.distill(distilled.path, tmp_path / "x")
     with pytest.raises(UsageError, match="ddpm"):
         Run.distill(tiny_run.path, tmp_path / "x", sampler="ddpm")
+    with pytest.raises(UsageError, match=r"t = 0\.9.*t = 1"):
+        Run.distill(tiny_run.path, tmp_path / "x", grid="0.9,0.5,0")
     with pytest.raises(UsageError, match="not distilled"):
         Run.distill(tiny_run.path, tiny_run.path)
     with pytest.raises(UsageError, match="another distillation"):

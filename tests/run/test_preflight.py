@@ -173,6 +173,9 @@ def test_sizes_are_those_of_the_state(tiny_run, changes):
     assert state_size(net, options).memory == expected
     beside = 2 * weights + sum(value.numel() * value.element_size() for value in rows)
     assert state_size(net, options, beside=1).memory == expected + beside
+    looked_at = state_size(net, options, beside=1, fixed=1)
+    assert looked_at.memory == expected + beside + weights
+    assert looked_at.checkpoint == state_size(net, options, beside=1).checkpoint
 
 
 def test_flops_are_counted_by_hand():

@@ -36,7 +36,7 @@ def test_a_checkpoint_holds_the_whole_trainer(tmp_path, make_trainer):
         "state.json",
     }
     expected = {
-        "format": FORMAT,
+        "format": 2,
         "step": 3,
         "images": 24,
         "total": 80,

@@ -14,6 +14,8 @@ from safetensors.torch import save
 from fromnoise.common.errors import UsageError
 from fromnoise.common.options import to_dict
 from fromnoise.common.text import printable, quoted
+from fromnoise.diffusion.process_registry import build_process
+from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.model.build import build_sampler
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.recipes.recipes import trajectory_sampling
@@ -101,6 +103,13 @@ def obstacle(settings: Settings, sampling: SampleOptions) -> tuple[str, str] | N
             "starts",
             "give another sampler and its steps, such as --sampler dpmpp_2m --steps 20",
         )
+    process = build_process(settings.process)
+    first = float(grid_named(sampling.grid, process)(process, sampling.steps)[0])
+    if first < (1 - 1e-9) * process.t_max:
+        return (
+            f"is to be walked from t = {first:g}, but one step begins at pure noise, at t = {process.t_max:g}",
+            "give --grid auto, or times that begin there",
+        )
     if sampling.guide_checkpoint is not None:
         return (
             "samples with autoguidance, whose second network the new run would not have",
@@ -179,7 +188,7 @@ def _write(
         "settings": to_dict(settings),
         "context": run.metadata.get("context", {}),
         "parameters": sum(p.numel() for p in model.denoiser.net.parameters()),
-        "bytes": asdict(state_size(model.denoiser.net, settings.train, beside=1)),
+        "bytes": asdict(state_size(model.denoiser.net, settings.train, beside=1, fixed=1)),
         "versions": versions(),
         "init": {"from": None, "about": about, "fitted": "all tensors taken over", "sha256": origin["sha256"]},
         "distilled": dict(origin),

@@ -134,9 +134,10 @@ def _sampling(run: OpenedRun) -> str:
 
 
 def _kind_of_images(run: OpenedRun) -> str:
-    """What the default recipe took the images for, by which it samples, and why; empty for other recipes."""
+    """What the default recipe took the images for, by which it samples, and why; empty where it does not decide."""
     context = run.metadata.get("context", {})
-    if size_of(run.settings.recipe, context_of(run.metadata)) is None or "flat_share" not in context:
+    decided = size_of(run.settings.recipe, context_of(run.metadata)) is not None and "flat_share" in context
+    if not decided or run.metadata.get("distilled"):
         return ""
     kind = "drawings" if context_of(run.metadata).drawings else "photographs"
     return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white)"

@@ -36,5 +36,9 @@ def record_bad_batch(folder: Path, trainer: Trainer, entry: StepLoss) -> Path:
 
 
 def replay(trainer: Trainer, step: int) -> Tensor:
-    """The losses (B,) of the batch of the `step`-th update (from 1) under the present weights of `trainer`."""
+    """The losses (B,) of the batch of the `step`-th update (from 1) under the present weights of `trainer`.
+
+    Where a distillation matches samples, these are the distances to the ends of trajectories: nothing is said of the
+    follower, whose losses may be what was not finite.
+    """
     return training_loss(trainer.denoiser, trainer.objective, *trainer.pairs(step - 1, WHOLE)).per_image.detach()

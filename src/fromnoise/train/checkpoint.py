@@ -7,7 +7,8 @@ optimizer.safetensors   moments and step counts, by parameter number: "12.exp_av
 NAME.safetensors        of a network that is trained beside it, and NAME-optimizer.safetensors: see `Trainer.companions`
 state.json              steps, images seen, images planned, skipped steps, seconds, threads, losses not logged yet
 
-Formats: in 2, averages/ of the run has a manifest (`fromnoise.train.posthoc_ema`); in 1 it had none.
+Formats: 3 has such a network, without which training would go on as another, so that only who knows of it reads it; in
+2, averages/ of the run has a manifest (`fromnoise.train.posthoc_ema`); in 1 it had none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fromnoise.train.checkpoint_files import list_checkpoints, newest_usable, pa
 from fromnoise.train.optimizer_state import optimizer_tensors, restore_optimizer
 from fromnoise.train.trainer import Trainer
 
-FORMAT = 2
+FORMAT = 3  # the newest that is read
 
 
 class BrokenWeightsError(CheckpointError):
@@ -69,7 +70,7 @@ def state_files(trainer: Trainer, seconds: float) -> dict[str, bytes]:
         files[f"{name}.safetensors"] = save(_weights(net))
         files[f"{name}-optimizer.safetensors"] = save(optimizer_tensors(optimizer))
     state = {
-        "format": FORMAT,
+        "format": FORMAT if trainer.companions else 2,
         "step": trainer.step,
         "images": trainer.images,
         "total": trainer.total,
@@ -147,7 +148,7 @@ def restore_trainer(files: dict[str, bytes], trainer: Trainer) -> float:
     trainer.log_state, trainer.more_state = state.get("log", {}), dict(state["more"])
     for name, (net, optimizer) in trainer.companions.items():  # which they are follows from the state
         load_weights(net, part(files, f"{name}.safetensors"))
-        restore_optimizer(optimizer, part(files, f"{name}-optimizer.safetensors"))
+        restore_optimizer(optimizer, part(files, f"{name}-optimizer.safetensors"), f"{name}-optimizer.safetensors")
     THREADS.take_up(state["threads"], state.get("threads_fixed") is True)
     return float(state["seconds"])
 

@@ -18,8 +18,8 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     return {f"{i}.{name}": value.detach().cpu().contiguous() for i, row in state.items() for name, value in row.items()}
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, content: bytes) -> None:
-    """Put the state that a safetensors file holds into `optimizer`; CheckpointError where it does not fit."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, content: bytes, file: str = "optimizer.safetensors") -> None:
+    """Put the state that the safetensors file `file` holds into `optimizer`; CheckpointError where it does not fit."""
     groups = optimizer.state_dict()["param_groups"]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     numbers = [number for group in groups for number in group["params"]]
@@ -29,8 +29,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, content: bytes) -> None:
     except (SafetensorError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(
-            f"the checkpoint's optimizer.safetensors does not fit the network of config.json ({reason}); use another "
-            "checkpoint"
+            f"the checkpoint's {file} does not fit the network of config.json ({reason}); use another checkpoint"
         ) from error
     for parameter, row in optimizer.state.items():
         for name, value in row.items():

@@ -3,6 +3,7 @@
 memory      weights + gradients + optimizer + averages       what a step computes comes besides
 checkpoint  weights + optimizer + averages                   in float32, as they are in memory
             and weights, gradients and optimizer of each network that is trained beside it, until the end
+            and the weights of each that is only looked at, in memory alone
 snapshots   2 bytes * parameters * 2 averages each           see `fromnoise.train.posthoc_ema`
 """
 
@@ -30,8 +31,8 @@ class StateSize:
     snapshot: int
 
 
-def state_size(net: nn.Module, options: TrainOptions, beside: int = 0) -> StateSize:
-    """The sizes for the network `net` trained with `options`, and `beside` others that are like it."""
+def state_size(net: nn.Module, options: TrainOptions, beside: int = 0, fixed: int = 0) -> StateSize:
+    """The sizes for the network `net` trained with `options`, `beside` others like it, and `fixed` that do not move."""
     weights = list(net.state_dict().values())
     parameters = list(net.parameters())
     lengths = {options.ema_length, *(POSTHOC_LENGTHS if options.posthoc_ema else ())} if options.use_ema else set()
@@ -41,7 +42,7 @@ def state_size(net: nn.Module, options: TrainOptions, beside: int = 0) -> StateS
     trained = (1 + beside) * (own + optimizer)
     snapshot = 2 * len(POSTHOC_LENGTHS) * sum(p.numel() for p in parameters) if len(lengths) > 1 else 0
     gradients = (1 + beside) * _bytes(parameters)
-    return StateSize(trained + gradients + averages, trained + averages + headers, snapshot)
+    return StateSize(trained + gradients + averages + fixed * own, trained + averages + headers, snapshot)
 
 
 def snapshots_after(steps: int | None) -> int:
