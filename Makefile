@@ -15,7 +15,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo venv venv-dev test test-slow notebooks lint format format-check layers types docs clean
+.PHONY: help demo venv venv-dev test test-slow test-alone notebooks lint format format-check layers types docs clean
 
 help: ## say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1: /p' Makefile | awk -F': ' '{ printf "%-21s%s\n", $$1, $$2 }'
@@ -40,10 +40,13 @@ $(VENV)/.installed-dev: $(NEEDS)
 WORKERS ?= auto
 
 test: venv-dev ## the tests that are quick, and what they cover
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow and not alone" -n $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-slow: venv-dev ## the tests that train or install something
-	@$(PY) -m pytest -m slow $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-alone: venv-dev ## the slow tests that want the machine for themselves
+	@$(PY) -m pytest -m alone $(ARGS)
 
 notebooks: venv-dev ## write examples/*.ipynb from the chapter's script
 	@$(PY) scripts/make_notebooks.py

@@ -275,7 +275,8 @@ def noticed(mutant: Mutant) -> str:
     with tempfile.TemporaryDirectory() as folder:
         plant(mutant, Path(folder))
         tests, _, chosen = mutant.tests.partition(" -k ")
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", tests]
+        command += ["-m", "not slow and not alone"]
         command += ["-k", chosen.replace("and-", "and ")] if chosen else []
         surroundings = {**os.environ, "PYTHONPATH": str(Path(folder) / "src")}
         done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True)

@@ -172,7 +172,7 @@ def environment(tmp_path_factory, package: str) -> Path:
     return python
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_accelerate_starts_as_many_as_it_is_asked_for_or_is_refused(tmp_path, tmp_path_factory, reference):
     python = environment(tmp_path_factory, "accelerate")
     folder, launch = tmp_path / "run", [str(python), "-m", "accelerate.commands.launch"]
@@ -188,7 +188,7 @@ def test_accelerate_starts_as_many_as_it_is_asked_for_or_is_refused(tmp_path, tm
     assert ended.returncode != 0 and "--multi_gpu" in ended.stderr and not (tmp_path / "other").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_ray_train_starts_the_workers_and_goes_on(tmp_path, tmp_path_factory, reference):
     python = environment(tmp_path_factory, "ray[train]")
     if subprocess.run(

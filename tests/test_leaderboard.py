@@ -309,7 +309,7 @@ def entered(command, tmp_path_factory):
     return folder / "leaderboard", path.stem, [folder / "work" / f"seed-{seed}" / "samples.npz" for seed in range(3)]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_an_entry_is_made_checked_and_made_again(command, entered, entries, tmp_path, capsys):
     """Digits, a model of NumPy alone: the entry, its samples, other seeds, and a training made worse than claimed."""
     board, name, files = entered
@@ -336,7 +336,7 @@ def test_an_entry_is_made_checked_and_made_again(command, entered, entries, tmp_
     assert doubt.id in (board.parent / "LEADERBOARD.md").read_text(encoding="utf-8").partition("## Doubts")[2]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_tampered_entries_and_samples_fail_their_check(command, entered, tmp_path, capsys):
     board, name, files = entered
     content = json.loads((board / f"{name}.json").read_text())
@@ -361,7 +361,7 @@ def test_tampered_entries_and_samples_fail_their_check(command, entered, tmp_pat
         check(files[0])
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("split", "images"), [("train", "training"), ("test", "test")])
 def test_copies_hold_no_place(command, tmp_path, capsys, split, images):
     real = load(DataOptions(source="digits"), split)

@@ -173,7 +173,7 @@ def test_a_step_longer_than_the_budget_is_made_all_the_same(harness):
     assert len(harness.trained(peer, batches, deadline=0.0)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_ours_goes_through_on_digits(command, tmp_path, capsys):
     """Seconds of training on the built-in digits, scored, kept, and not trained again by the same command."""
     words = ["--data", "digits", "--contenders", "ours", "--budgets", "30s", "--seeds", "0"]

@@ -224,7 +224,7 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path):
     assert (tmp_path / "out").read_text() == "a file"
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_quick_chapter_keeps_its_promise(mnist_dir, tmp_path):
     """`fromnoise chapter --quick` on MNIST: under 300 s, as it promises, and its numbers beside the published ones."""
     began = time.monotonic()

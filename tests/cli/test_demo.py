@@ -42,7 +42,7 @@ def accuracy_of_samples(path: Path) -> float:
     return float((predicted == labels).double().mean())
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("at_hand", [True, False], ids=["mnist", "digits"])
 def test_demo(tmp_path: Path, at_hand: bool, request: pytest.FixtureRequest) -> None:
     if at_hand:
@@ -57,7 +57,7 @@ def test_demo(tmp_path: Path, at_hand: bool, request: pytest.FixtureRequest) -> 
     assert (run / "report.html").is_file() and accuracy_of_samples(run) >= 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_demo_of_ones_own_length_and_place_is_finished_the_second_time(tmp_path: Path) -> None:
     flags = ("--budget", "20s", "--output-dir", "here", "--device", "cpu")
     nowhere = str(tmp_path / "nothing")

@@ -167,7 +167,7 @@ def test_who_kills_the_launcher_ends_the_processes(start):
     assert "saved in run" in process.said()
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_hangs_does_not_hold_the_launcher(rank, start, monkeypatch):
     process = start([*NUMBER, "2", "--set", "train.answer_within=15s"])
@@ -181,7 +181,7 @@ def test_a_process_that_hangs_does_not_hold_the_launcher(rank, start, monkeypatc
     same_as_alone("run")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_torchrun_that_is_killed_is_said(start):
     process = start([*NUMBER, "2"])
     wait_for_lines(5, process)
@@ -195,7 +195,7 @@ def test_torchrun_that_is_killed_is_said(start):
     same_as_alone("run")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_torchrun_begins_again_by_itself(start):
     process = start([*TORCHRUN, "--nproc-per-node=2", "--max-restarts=2", "-m", "fromnoise", *TRAIN])
     for lines in (10, 40):
@@ -206,7 +206,7 @@ def test_torchrun_begins_again_by_itself(start):
     same_as_alone("run")
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_ten_kills_at_any_step_and_any_number_of_processes(start):
     draw, kills = random.Random(5), 0

@@ -36,7 +36,7 @@ def threads_in_use(code: str, **environment: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", done.stdout)]
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.usefixtures("busy_cpus")
 def test_threads_come_down_beside_busy_programs_unless_they_are_fixed() -> None:
     print_both = "print(THREADS.start(), torch.get_num_threads())"
