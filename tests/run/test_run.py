@@ -14,7 +14,6 @@ from PIL import Image
 
 from fromnoise.common.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
 from fromnoise.run import Run
-from fromnoise.train.budget import REPLAN_AT
 from fromnoise.train.checkpoint_files import read_checkpoint
 
 
@@ -79,7 +78,7 @@ def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     settings = {k: v for k, v in tiny_settings.items() if k != "train.num_images"}
     run = Run.create("digits", output_dir=tmp_path / "r", settings={**settings, "train.budget": "6s"})
     totals = list(dict.fromkeys(step.total for step in run.steps() if step.total))
-    assert 1 <= len(totals) <= 1 + len(REPLAN_AT), "a plan, and after each share another where the machine has changed"
+    assert totals, "planned at least once; how often follows from how the machine changes"
     seconds = [line["seconds"] for line in run.folder.read_metrics() if "seconds" in line][-1]
     assert 3.0 < seconds < 6 * 1.03 + 2, "the hard end is at 103 %; two seconds for a busy machine"
     files = read_checkpoint(run.newest_checkpoint())
