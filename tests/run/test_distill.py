@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from fromnoise.cli import few_steps, main
-from fromnoise.common.errors import CheckpointError, Interrupted, UsageError, WriteError
+from fromnoise.common.errors import BusyError, CheckpointError, Interrupted, UsageError, WriteError
 from fromnoise.run import Run, distilling
 from fromnoise.run.checkpoints import newest_state
 from fromnoise.train.checkpoint_files import list_checkpoints
@@ -66,10 +66,10 @@ def test_the_same_again_has_the_same_weights(distilled, tiny_run, tmp_path):
 @pytest.mark.parametrize("lost", [False, True], ids=["trajectories there", "trajectories lost"])
 def test_it_goes_on_to_the_same_weights(distilled, tiny_run, tmp_path, lost):
     run = Run.distill(tiny_run.path, tmp_path / "part", **FEW)
-    with pytest.raises(Exception, match="max_time") as stopped:
-        for _ in run.steps(max_time=0.0):
-            pass
-    assert stopped.value.exit_code == 75 and run.folder.trajectories.exists()
+    with pytest.raises(Interrupted) as stopped:
+        for _ in run.steps():
+            signal.raise_signal(signal.SIGTERM)
+    assert stopped.value.exit_code == 143 and run.folder.trajectories.exists()
     if lost:
         shutil.rmtree(run.folder.trajectories)
     assert torch.equal(weights(Run.resume(run.path).train()), weights(distilled))
@@ -102,18 +102,28 @@ def test_it_goes_on_in_the_matching_to_the_same_weights(half_matched, distilled,
     assert torch.equal(weights(Run.resume(folder).train()), weights(distilled))
 
 
-def test_a_follower_that_is_lost_is_not_begun_anew(half_matched, tmp_path):
+@pytest.mark.parametrize("name", ["follower", "follower-optimizer"])
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_a_follower_that_is_lost_is_named_and_not_begun_anew(half_matched, tmp_path, name, content):
     folder = tmp_path / "half"
     shutil.copytree(half_matched.path, folder)
     (checkpoint,) = list_checkpoints(folder / "checkpoints")
-    (checkpoint / "follower.safetensors").unlink()
-    with pytest.raises(CheckpointError):
+    file = checkpoint / f"{name}.safetensors"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"\b{file.name}\b"):
         Run.resume(folder).train()
 
 
 def test_a_checkpoint_with_a_follower_is_not_for_who_knows_of_none(half_matched, distilled):
     """Version 2 would go on without it, to other weights."""
     assert newest_state(half_matched.folder)["format"] == 3 and newest_state(distilled.folder)["format"] == 2
+
+
+def test_it_goes_on_with_another_length(half_matched, tiny_run, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(half_matched.path, folder)
+    longer = {**FEW, "num_images": 1280}
+    assert Run.distill(tiny_run.path, folder, **longer).train().model().images == 1280
 
 
 def test_a_bundle_goes_on_in_the_matching(half_matched, distilled, tmp_path):
@@ -156,6 +166,8 @@ def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):
         Run.distill(tiny_run.path, distilled.path, guidance_scale=3.0, **FEW)
     with pytest.raises(UsageError, match="finished"):
         Run.distill(tiny_run.path, distilled.path, budget="1m", trajectories=64)
+    with pytest.raises(UsageError, match="neither budget nor num_images"):
+        Run.distill(tiny_run.path, tmp_path / "x", budget=None, trajectories=64)
     with pytest.raises(CheckpointError):
         Run.distill(tmp_path / "nowhere")
     assert not (tmp_path / "x").exists()
@@ -178,6 +190,20 @@ def test_a_budget_that_trajectories_alone_take_is_refused(tiny_run, tmp_path, mo
     monkeypatch.undo()
     run = Run.distill(tiny_run.path, tmp_path / "short", budget="3s").train()
     assert run.settings.train.budget == "3s" and run.newest_checkpoint() is not None
+
+
+def test_max_time_holds_while_trajectories_are_made(tiny_run, tmp_path):
+    run = Run.distill(tiny_run.path, tmp_path / "few", **FEW)
+    with pytest.raises(Interrupted, match="max_time") as stopped:
+        list(run.steps(max_time=0.0))
+    assert stopped.value.exit_code == 75 and not run.folder.trajectories.exists()
+
+
+def test_one_that_is_at_work_keeps_its_settings(tiny_run, tmp_path):
+    run = Run.distill(tiny_run.path, tmp_path / "few", **FEW)
+    with run.folder.locked(), pytest.raises(BusyError):
+        Run.distill(tiny_run.path, run.path, budget="9s", trajectories=64)
+    assert Run(run.path).settings.train.num_images == FEW["num_images"]
 
 
 def test_a_full_disk_is_found_before_and_leaves_nothing(tiny_run, tmp_path, monkeypatch):
@@ -252,9 +278,14 @@ def test_training_for_few_steps_distils_what_it_trained(tmp_path, monkeypatch, c
 
 
 @pytest.mark.parametrize(("given", "trained"), [("4m", "180s"), ("20", "15s")])
-def test_a_quarter_of_the_budget_is_for_few_steps(given, trained):
-    assert few_steps.few_steps_changes(None, {"train.budget": given, "train.seed": 1}) == {"train.budget": trained}
-    assert few_steps.few_steps_changes(1, {"train.seed": 1}) == {}
+def test_a_quarter_of_the_budget_is_for_few_steps(given, trained, tmp_path):
+    taken = {"train.budget": trained}
+    assert few_steps.few_steps_changes(None, {"train.budget": given, "train.seed": 1}, None) == taken
+    assert few_steps.few_steps_changes(1, {"train.seed": 1}, None) == {}
+    file = tmp_path / "budget.toml"
+    file.write_text(f'[train]\nbudget = "{given}"\n')
+    assert few_steps.few_steps_changes(1, {"train.seed": 1}, str(file)) == taken
+    assert few_steps.few_steps_changes(1, {"train.num_images": 640}, str(file)) == {}
 
 
 def test_training_for_few_steps_refuses_what_cannot_be_distilled(tmp_path, capsys):
@@ -263,6 +294,21 @@ def test_training_for_few_steps_refuses_what_cannot_be_distilled(tmp_path, capsy
     assert "--few_steps" in capsys.readouterr().err
     assert main([*words, "--num_processes", "2"]) == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_there_is_looked_at_before_it_goes_on(tmp_path, tiny_settings, capsys):
+    changes = {**tiny_settings, "objective.prediction": "eps", "process.kind": "vp"}
+    run = Run.create("digits", output_dir=tmp_path / "run", settings=changes)
+    with pytest.raises(Interrupted):
+        list(run.steps(max_time=0.0))
+    for words in (["digits", "--output_dir", str(run.path)], ["--resume", str(run.path)]):
+        assert main(["train", *words, "--few_steps"]) == 2
+        assert "--few_steps distils the run" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_a_distillation_is_refused(distilled, capsys):
+    assert main(["train", "--resume", str(distilled.path), "--dry_run"]) == 2
+    assert "distilled from trajectories" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

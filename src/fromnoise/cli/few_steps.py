@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.cli.distill import BUDGET, show_distilling
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
 SHARE = 0.25  # of --budget, for the distillation
 
 
-def few_steps_changes(num_processes: int | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The budget that the training has of the one in `changes`; UsageError for many processes, which cannot distil."""
+def few_steps_changes(num_processes: int | None, changes: Mapping[str, Any], config: str | None) -> dict[str, Any]:
+    """The budget that the training has of the one in `changes` or the file `config`; UsageError for many processes,
+    which cannot distil."""
     if (num_processes or 1) > 1 or os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError(
             "--few_steps distils the run, which one process does; train without --few_steps, and then give the run to "
             "`fromnoise distill`"
         )
+    from fromnoise.recipes.resolve import LENGTHS, read_toml
+
     budget = changes.get("train.budget")
-    return {} if budget is None else {"train.budget": f"{(1 - SHARE) * parse_duration(budget):g}s"}
+    if config and not any(changes.get(length) is not None for length in LENGTHS):
+        tables = read_toml(Path(config)).get("train")
+        budget = tables.get("budget") if isinstance(tables, dict) else None
+    if not isinstance(budget, str):  # what else it is, is refused with the other settings
+        return {}
+    return {"train.budget": f"{(1 - SHARE) * parse_duration(budget):g}s"}
 
 
 def then_distil(trained: Run, began: float, max_time: float | None) -> None:

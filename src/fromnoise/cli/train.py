@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     changes = chosen_settings(args, TRAIN_FLAGS | THREAD_FLAGS)
     max_time = parse_duration(args.max_time) if args.max_time else None
     if args.few_steps:
-        changes |= few_steps_changes(args.num_processes, changes)
+        changes |= few_steps_changes(args.num_processes, changes, args.config)
     if args.num_processes is not None and wants_processes(args.num_processes):
         raise SystemExit(launch(args.num_processes, args.argv))
     if args.dry_run and args.studio:
@@ -127,7 +127,7 @@ def _follow(training: Run, max_time: float | None) -> None:
 
 def _opened(kind: type[SomeRun], args: argparse.Namespace, changes: dict[str, Any]) -> SomeRun:
     """The run that the flags name: a new one, the same one again, or the one to resume."""
-    same = {"config_file": args.config, "settings": changes, "device": args.device}
+    same = {"config_file": args.config, "settings": changes, "device": args.device, "few_steps": args.few_steps}
     if args.resume:
         if args.output_dir or args.init:
             flag = "--output_dir" if args.output_dir else "--init"
@@ -140,7 +140,6 @@ def _opened(kind: type[SomeRun], args: argparse.Namespace, changes: dict[str, An
         recipe=args.recipe or "default",
         output_dir=args.output_dir,
         init=args.init,
-        few_steps=args.few_steps,
         **same,
     )
 

@@ -75,6 +75,8 @@ def begin(
     path = output_dir or default_folder(request.source, request.recipe, settings.train.seed, request.init)
     folder = folder_kind(path)
     if _is_begun(folder):
+        if few_steps:
+            _check_few_steps(FoundRun(folder, folder.read_record()).settings)
         return Begun(folder, images, download_seconds, _go_on(folder, request, context, images))
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
     initial = read_initial_weights(Path(request.init)) if request.init else None
@@ -118,12 +120,15 @@ def resume(
     config_file: Path | None,
     changes: Mapping[str, Any],
     folder_kind: type[RunFolder] = RunFolder,
+    few_steps: bool = False,
 ) -> Begun:
     """The run in `path` with its stored settings and these `changes`; see `Run.resume` and `begin`."""
     folder = folder_kind(path)
     if not folder.exists() or newest_checkpoint(folder) is None:
         raise CheckpointError(f"nothing to resume in {path}: {_contents(folder)}")
     run = OpenedRun(path)
+    if few_steps:
+        _check_few_steps(run.settings)
     request = Request.read(source or run.settings.data.source, recipe or run.settings.recipe, config_file, changes)
     request.check()
     data, seconds = _timed_load(replace(run.settings.data, source=source)) if source else (run.data, 0.0)

@@ -45,6 +45,8 @@ def begin_distillation(
 
     length: `train.budget` or `train.num_images` by dotted name. sampling: settings of the trajectories.
     """
+    if length.get("train.budget") is None and length.get("train.num_images") is None:
+        raise UsageError("neither budget nor num_images says how long to distil; give one of them")
     if length.get("train.budget") is None and trajectories is None:
         raise UsageError("num_images says nothing of the trajectories; give --trajectories N besides, such as 10000")
     run = OpenedRun(source, device="cpu")
@@ -197,6 +199,7 @@ def _write(
     train = {name: value for name in lengths if (value := getattr(settings.train, name)) is not None}
     request = {"recipe": settings.recipe, "data": {"source": settings.data.source}, "train": train}
     if folder.exists():
-        folder.rewrite(request, record)
+        with folder.locked():
+            folder.rewrite(request, record)
     else:
         folder.create(request, record, content)

@@ -23,6 +23,7 @@ from fromnoise.distillation.trajectories import Trajectories, kept_stops, make_t
 from fromnoise.model.build import build_objective
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.folder import RunFolder
+from fromnoise.run.going_on import replanned_at
 from fromnoise.run.tracking import tracked
 from fromnoise.run.training import load_start, preview_into, take_hold, where_it_goes_on
 from fromnoise.settings import Settings
@@ -64,10 +65,12 @@ def distilling_steps(
         objective = build_objective(settings.objective, metadata["sigma_data"])
         trainer = _trainer(settings, model, (teacher, objective), began if started is None else started)
         before = restore_newest(folder.checkpoints, trainer)
+        if trainer.images <= replanned_at(metadata):
+            trainer.total = trainer.planned
         if say:
             say(words if before is None else where_it_goes_on(trainer))
         if not trainer.done:
-            found = _trajectories(folder, metadata, teacher, trainer, stop)
+            found = _trajectories(folder, metadata, teacher, trainer, stop, deadline)
             trainer.points.trajectories = found
             if trainer.budget and before is not None:
                 trainer.budget.started -= before + found.seconds
@@ -94,7 +97,12 @@ def _trainer(
 
 
 def _trajectories(
-    folder: RunFolder, metadata: Mapping[str, Any], teacher: TrainedModel, trainer: PointTrainer, stop: StopRequest
+    folder: RunFolder,
+    metadata: Mapping[str, Any],
+    teacher: TrainedModel,
+    trainer: PointTrainer,
+    stop: StopRequest,
+    deadline: float | None,
 ) -> Trajectories:
     """Those that an earlier session left, or new ones."""
     budget, count = trainer.budget, metadata["distilled"]["trajectories"]
@@ -110,10 +118,14 @@ def _trajectories(
     def check(made: int) -> None:
         if stop.received:
             raise Interrupted(f"stopped after {made:,} trajectories; the same command begins again", stop.exit_code)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise Interrupted(
+                f"max_time is over after {made:,} trajectories, and the same command begins again; give it longer", 75
+            )
         if budget and made and budget.remaining() < (1 - TOO_MUCH) * budget.seconds:
             raise UsageError(
                 f"the budget is {format_duration(budget.seconds)}, but {made:,} trajectories took "
-                f"{format_duration(budget.seconds - budget.remaining())} of it; give --budget "
+                f"{format_duration(budget.seconds - budget.remaining())} of it; give `fromnoise distill` a --budget of "
                 f"{math.ceil((budget.seconds - budget.remaining()) / MOST_SHARE)}s or more"
             )
 

@@ -69,12 +69,14 @@ class NewRun(PortableRun):
         config_file: str | Path | None = None,
         settings: Mapping[str, Any] | None = None,
         device: str = "auto",
+        few_steps: bool = False,
     ) -> Self:
         """Open the run in `path`, which has a checkpoint, to train it on with its stored settings.
 
         Arguments:
             data: where the same images are now.
             settings: dotted name -> value, as for `create` of a run that is there.
+            few_steps: refuse what could not be distilled.
 
         Raises:
             CheckpointError: where there is no such run, or it has no checkpoint yet.
@@ -85,7 +87,7 @@ class NewRun(PortableRun):
         from fromnoise.run.together import begin_together, join_training
 
         file, changes = Path(config_file) if config_file else None, settings or {}
-        work = partial(resume, Path(path), data, recipe, file, changes, cls.folder_kind)
+        work = partial(resume, Path(path), data, recipe, file, changes, cls.folder_kind, few_steps)
         return cls._of(begin_together(join_training(), work, data, {"recipe": recipe, **changes}), device)
 
     @classmethod

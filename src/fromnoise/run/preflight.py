@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from fromnoise.common.durations import format_duration, parse_duration
+from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import joined
 from fromnoise.common.memory import peak_memory
@@ -120,8 +121,12 @@ class DryRun(Run):
 
         Raises:
             FromNoiseError: what training would raise before the first step. MemoryLimitError also where a step does not
-                fit the memory.
+                fit the memory. UsageError for a distillation.
         """
+        if self.metadata.get("distilled"):
+            raise UsageError(
+                f"{self.path} is distilled from trajectories, which would have to be made first; leave --dry_run out"
+            )
         started = time.monotonic() if started is None else started
         folder, options = self.folder, self.settings.train
         with folder.locked(), THREADS.held(options.num_threads):
