@@ -151,6 +151,7 @@ def steps_of(job: Job, side: int, channels: int, compiled: bool) -> dict[str, An
     wait(device)
     about["ready_seconds"] = round(time.monotonic() - began, 2)
     dtype = trainer.denoiser.autocast or torch.float32
+    memory = None if device == "cpu" else torch.cuda.max_memory_allocated() / 1e6  # of steps, not of the product below
     images, peak = _in_turns(step, matmul(dtype, device), extent, device)
     return {
         **about,
@@ -160,7 +161,7 @@ def steps_of(job: Job, side: int, channels: int, compiled: bool) -> dict[str, An
         "type": str(dtype).removeprefix("torch."),
         "images_per_second": spread(images),
         "peak_gflops": spread(peak),
-        "memory_mb": None if device == "cpu" else torch.cuda.max_memory_allocated() / 1e6,
+        "memory_mb": memory,
     }
 
 

@@ -10,6 +10,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.train.budget import Budget
 from fromnoise.train.checkpoint import restore_trainer, save_checkpoint
 from fromnoise.train.checkpoint_files import read_checkpoint
+from fromnoise.train.step_timer import StepTimer
 
 
 def test_trains_to_the_total_and_reports_every_step(make_trainer):
@@ -20,6 +21,27 @@ def test_trains_to_the_total_and_reports_every_step(make_trainer):
     assert [entry.step for step in steps for entry in step.read] == list(range(1, 51))
     assert [step.images for step in steps] == list(range(8, 401, 8))
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
+
+
+def test_a_gradient_that_stays_infinite_ends_the_training(make_trainer):
+    trainer = make_trainer()
+    before = [weight.clone() for weight in trainer.net.parameters()]
+    trainer.net.layer.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(DivergedError, match="gradient"):
+        list(trainer.steps())
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.net.parameters(), strict=True))
+
+
+def test_a_budget_is_planned_when_steps_have_been_timed(make_trainer):
+    """A GPU's first steps are not, and then there is no speed to plan by."""
+    now = [0.0]
+    trainer = make_trainer(total=None, budget=Budget(started=0.0, seconds=30.0, now=lambda: now[0]))
+    trainer.timer = StepTimer(asynchronous=True, warmup=4)
+    for step in trainer.steps():
+        now[0] += 1.0
+        trainer.timer._seconds_since_sync += 1.0
+        assert (step.total is None) or step.step > 4
+    assert trainer.done and 4 < trainer.step < 30
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])

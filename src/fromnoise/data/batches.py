@@ -73,7 +73,7 @@ class Batches:
         images, labels = self.data.fetch(indices[slots])
         if self.random_flip:
             draw = torch.rand(len(indices), generator=generator(self.seed, "flip", step))[slots]
-            mirrored = (draw < 0.5).to(images.device, non_blocking=True)
+            mirrored = (draw < 0.5).to(images.device, non_blocking=images.is_cuda)
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
         return images, labels
 

@@ -92,11 +92,11 @@ class Follower:
         device, process, losses = next(self.net.parameters()).device, student.process, torch.zeros(1)
         for turn in range(FOLLOWING):
             draw = generator(self._seed, "noise of the samples that are followed", step, turn)
-            begin = process.prior.sample((count, *student.spec.shape), draw)
+            begin = process.prior.sample((count, *student.spec.shape), draw).to(device)
             noise = fresh_noise(self.objective.times, begin.shape, process, draw).to(device)
             with torch.no_grad():
                 t = torch.full((count,), first, dtype=noise.t.dtype, device=device)
-                xt = begin.to(device) * broadcast_like(process.scales(t)[1], begin).to(begin.dtype)
+                xt = begin * broadcast_like(process.scales(t)[1], begin).to(begin.dtype)
                 samples = student(xt, t, label).x0
             losses = self.update(samples, label, noise, FOLLOWER_RATE * learning_rate)
         return losses.mean()

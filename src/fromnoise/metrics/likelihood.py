@@ -146,7 +146,7 @@ def _errors(
         x0, t = denoiser.spec.encode(images[part]), times[part]
         eps = _noise(tuple(x0.shape[1:]), part, seed, number)
         label = None if labels is None else labels[part].to(device)
-        predicted = denoiser(denoiser.process.corrupt(x0, eps, t).to(device), t.to(device), label).eps
+        predicted = denoiser(denoiser.process.corrupt(x0, eps, t).to(device), t, label).eps
         found.append((predicted.cpu().double() - eps.double()).square().flatten(1).mean(1))
     return torch.cat(found)
 

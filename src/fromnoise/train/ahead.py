@@ -76,8 +76,9 @@ class Ahead:
             images, labels = self._fetch(step, slots)
         self._waited += time.perf_counter() - began
         self._expect(key)
-        images = images.to(self._device, non_blocking=True)
-        return images, None if labels is None else labels.to(self._device, non_blocking=True)
+        pinned = self._device.type == "cuda"  # what is not may be gone before a device that lags has copied it
+        images = images.to(self._device, non_blocking=pinned)
+        return images, None if labels is None else labels.to(self._device, non_blocking=pinned)
 
     def take_share(self) -> float:
         """The share of the time since the last call in which the training waited for a batch, 0 to 1."""

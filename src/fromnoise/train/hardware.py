@@ -60,15 +60,20 @@ def choose_device(requested: str = "auto") -> Device:
     if requested == "auto":
         if cuda:
             return Device("cuda", f"{torch.cuda.get_device_name()} found")
-        if mps:
+        if mps and group.world == 1:  # whose memory processes cannot share their gradients from
             return Device("mps", "Apple GPU found")
         return Device("cpu", f"no GPU found; threads: {THREADS.start()}")
     present = {"cuda": cuda, "mps": mps, "cpu": True}
     name = requested.partition(":")[0]
     if name not in present:
         raise UsageError(f"unknown device '{requested}'; choose auto, cpu, cuda or mps")
+    if name == "mps" and group.world > 1:
+        raise UsageError(f"device 'mps' was requested for {group.world} processes, but it is for one; use --device cpu")
     if not present[name]:
         raise UsageError(f"device '{requested}' was requested, but torch finds none here; use --device auto or cpu")
+    number, there = requested.partition(":")[2], torch.cuda.device_count()
+    if name == "cuda" and number and not (number.isdecimal() and int(number) < there):
+        raise UsageError(f"device '{requested}' was requested, but the GPUs here are cuda:0 to cuda:{there - 1}")
     return Device(requested, f"requested; threads: {THREADS.start()}" if name == "cpu" else "requested")
 
 

@@ -66,6 +66,6 @@ class LossReader:
         self.streak.append(entry)
         if len(self.streak) >= MAX_SKIPPED_IN_A_ROW:
             raise DivergedError(
-                f"the loss was not finite for {MAX_SKIPPED_IN_A_ROW} steps in a row, up to step {entry.step}; lower "
-                "--learning_rate or use --mixed_precision no, and delete this run or choose another --output_dir"
+                f"loss or gradient was not finite for {MAX_SKIPPED_IN_A_ROW} steps in a row, up to step {entry.step}; "
+                "lower --learning_rate or use --mixed_precision no, and delete this run or choose another --output_dir"
             )

@@ -30,6 +30,7 @@ class MetricsLog:
         self._unlogged: list[StepLoss] = []
         self._epoch = (0, 0.0)  # steps of the present epoch, and the sum of their losses
         self._waiting: Lines = []  # lines that could not be written yet
+        self._share: float | None = None
 
     def take_step(self, step: TrainStep) -> None:
         """Write the losses that `step` has read."""
@@ -39,11 +40,13 @@ class MetricsLog:
     def take_losses(self, losses: tuple[StepLoss, ...]) -> None:
         """Write `log_every` losses a line, and the mean of every epoch that they end."""
         lines: Lines = []
+        self._share = None
         for entry in losses:
             self._unlogged.append(entry)
             self._epoch = (self._epoch[0] + 1, self._epoch[1] + entry.loss)
+            last = self.trainer.done and entry is losses[-1]
             ends_epoch = entry.step % self.trainer.batches.steps_per_epoch == 0
-            if len(self._unlogged) >= self.trainer.options.log_every or ends_epoch or self.trainer.done:
+            if len(self._unlogged) >= self.trainer.options.log_every or ends_epoch or last:
                 lines.append(self._line())
             if ends_epoch:
                 lines += self._epoch_line(entry)
@@ -87,7 +90,7 @@ class MetricsLog:
 
     def _line(self) -> dict[str, Any]:
         last, losses = self._unlogged[-1], [entry.loss for entry in self._unlogged]
-        self._unlogged, batches = [], self.trainer.batches
+        self._unlogged = []
         return {
             "step": last.step,
             "images": last.images,
@@ -95,7 +98,15 @@ class MetricsLog:
             "learning_rate": self.learning_rate,
             "images_per_second": round(self.images_per_second, 1),
             "seconds": round(self.seconds(), 2),
-        } | ({"data_wait": round(batches.take_share(), 4)} if isinstance(batches, Ahead) else {})
+        } | self._data_wait()
+
+    def _data_wait(self) -> dict[str, float]:
+        """The share of the time that the training waited for batches, one for all lines that are written at once."""
+        if not isinstance(self.trainer.batches, Ahead):
+            return {}
+        if self._share is None:
+            self._share = round(self.trainer.batches.take_share(), 4)
+        return {"data_wait": self._share}
 
     def _epoch_line(self, entry: StepLoss) -> Lines:
         """The mean of an epoch's step losses, unless part of it was lost by a resume."""

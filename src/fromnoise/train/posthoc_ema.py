@@ -95,6 +95,7 @@ def save_if_due(folder: Path, trainer: Trainer) -> None:
     """
     if not trainer.averages.posthoc or trainer.done or trainer.step % spacing(trainer.step):
         return
+    trainer.settle()
     averages = {
         f"{length:g}": _flat(dict(average.net.named_parameters())).half().cpu()
         for length, average in trainer.averages.posthoc.items()

@@ -205,8 +205,10 @@ class Session:
         self._note_bad_batch()
         self.log.note([{"event": "threads", "images": step.images, **one} for one in THREADS.take_changes()])
         if self.validations and self.validations.due(step):
+            self.trainer.settle()
             self.log.note(self.validations.measure())
         if self._preview_due(step):
+            self.trainer.settle()
             self._draw_preview()
 
     def _preview_due(self, step: TrainStep) -> bool:

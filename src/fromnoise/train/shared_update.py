@@ -69,8 +69,7 @@ class SharedUpdate(UpdateStep):
         if images != self.whole:
             self._row.mul_(self.whole / images)
         self._take_gradients()
-        self._move(self._row[-1])
-        return self._row[-1:]
+        return torch.where(self._move(self._row[-1]), self._row[-1:], torch.nan)
 
     def _update(self, x0: Tensor, label: Tensor | None, *noise: Tensor) -> Tensor:
         """Put the gradient of the share into the row: the sum of its losses' gradients, divided by the whole batch."""
@@ -92,7 +91,7 @@ class SharedUpdate(UpdateStep):
     def _take_gradients(self) -> None:
         """Give each weight its part of the sum; none to those for which no process has any."""
         own, moved = self._read
-        if own != self._own or self._row.device.type == "cpu":  # reading waits for a GPU
+        if own != self._own or not moved or self._row.device.type == "cpu":  # reading waits for a GPU
             moved = (self._row[-len(self._weights) - 1 : -1] > 0).tolist()
             self._read = self._own, moved
         for weight, place, has in zip(self._weights, self._gradients, moved, strict=True):

@@ -163,6 +163,12 @@ class Trainer:
         """Move the weights by one step at this learning rate; returns the losses (B,) of its images."""
         return self.update(*self.pairs(self.step, self.group.slots), rate)
 
+    def settle(self) -> None:
+        """Wait for the device on the step timer's clock: who waits for it elsewhere would take the time of steps."""
+        if self.timer.asynchronous:
+            with self.timer:
+                getattr(torch, self.device.type).synchronize()
+
     def read_losses(self) -> tuple[StepLoss, ...]:
         """Wait for the device and fetch the pending losses, as a checkpoint does; raises DivergedError."""
         self.timer.discard()
@@ -197,7 +203,7 @@ class Trainer:
 
     def _replan(self) -> None:
         """Plan the total again from the measured speed, where the time budget calls for it."""
-        if not self.budget or self.done:
+        if not self.budget or self.done or not self.timer.steps:  # a GPU's first steps are not timed
             return
         speed = self._speed() / self.cost_ahead(self._speed() * max(0.0, self.budget.remaining()))
         each = 1 / speed + self.budget.evaluation_seconds
@@ -212,8 +218,9 @@ class Trainer:
         return 1.0
 
     def _speed(self) -> float:
-        """Images per second; 0 until the device has been waited for."""
-        return self.options.train_batch_size / self.timer.median
+        """Images per second; 0 until the device has been waited for. The last batch of an epoch has fewer images."""
+        steps = self.batches.steps_per_epoch
+        return self.batches.images_before(steps) / steps / self.timer.median
 
     def _state(self, rate: float, read: tuple[StepLoss, ...]) -> TrainStep:
         left = max(0.0, self.budget.remaining()) if self.budget else None

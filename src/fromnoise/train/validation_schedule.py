@@ -43,7 +43,7 @@ class ValidationSchedule:
 
     def due(self, step: TrainStep) -> bool:
         """Whether the next of the evenly spread measurements is to be made after `step`."""
-        if not step.total or self.trainer.done:
+        if not step.total or not step.images_per_second or self.trainer.done:  # a GPU's first steps have no speed
             return False
         if self._planned is None:
             self._planned = self._affordable(step.images_per_second)
@@ -113,8 +113,12 @@ class EvaluationSchedule:
             times = -(-(trainer.total - trainer.images) // every)
             text += f" each, {format_duration(self.seconds * times)} in all"
         report_progress(text)
-        if trainer.budget:
-            trainer.budget.evaluation_seconds = self.seconds / every
+        self._plan()
+
+    def _plan(self) -> None:
+        """Let a time budget know what evaluations cost."""
+        if self.trainer.budget:
+            self.trainer.budget.evaluation_seconds = self.seconds / self.every
 
     def due(self) -> bool:
         """Whether to evaluate now: at its time and at the end, unless a time budget has no room for it."""
@@ -129,5 +133,6 @@ class EvaluationSchedule:
         self._done = images // self.every
         measures = self.evaluator.evaluate(self.trainer.best_net)
         self.seconds = time.monotonic() - began
+        self._plan()
         self.latest = Score(images, self.evaluator.best_by, measures[self.evaluator.best_by])
         return [{"event": "evaluation", "images": images, "count": self.evaluator.count, **measures}]
