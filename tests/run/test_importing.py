@@ -219,6 +219,29 @@ def test_an_export_comes_back_with_the_same_measures(trained, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"net.class_conditioning": False, "sample.guidance_scale": 1.0},
+        {"objective.guidance_input": 2.0, "sample.guidance_scale": 1.5},
+        {"net.bounded": True, "objective.prediction": "v"},
+    ],
+)
+def test_other_networks_come_back_too(changes, tiny_settings, tmp_path):
+    run = Run.create("digits", output_dir=tmp_path / "run", settings={**tiny_settings, **changes}).train()
+    assert main(["export", str(run.path), "--to", "diffusers", str(tmp_path / "out")]) == 0
+    back = Run.from_diffusers(tmp_path / "out", tmp_path / "back")
+    assert (back.sample(4).images == run.sample(4).images).all()
+
+
+def test_an_export_of_ours_takes_other_steps_and_no_other_sampler(exported, tmp_path, capsys):
+    words = ["import", str(exported), "--output_dir", str(tmp_path / "back")]
+    assert main([*words, "--sampler", "ddim"]) == 2
+    assert "--sampler ddim" in capsys.readouterr().err and not (tmp_path / "back").exists()
+    assert main([*words, "--steps", "5"]) == 0
+    assert Run(tmp_path / "back").settings.sample.steps == 5
+
+
+@pytest.mark.parametrize(
     "form, files",
     [
         ({"max_shard_size": "6KB"}, "model-00002-of-*.safetensors"),

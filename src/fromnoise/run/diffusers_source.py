@@ -23,7 +23,7 @@ from fromnoise.common.options import from_dict, replaced, to_dict
 from fromnoise.common.stored_json import MOST_BYTES, parse_object
 from fromnoise.common.text import printable, some
 from fromnoise.export.stock_reading import CHOICES, PIPELINES, SCHEDULERS, read_scheduler, with_defaults, with_sampler
-from fromnoise.model.build import build_denoiser
+from fromnoise.model.build import build_denoiser, net_options
 from fromnoise.run.record import check_spec
 from fromnoise.run.weights_files import WeightsFile, read_weights, weights_file
 from fromnoise.settings import DataOptions, Settings, TrainOptions
@@ -108,8 +108,13 @@ def read_diffusers(path: Path, steps: int | None = None, name: str = "", sampler
 
     Raises:
         CheckpointError: for a folder that is incomplete, damaged, or holds what our settings cannot.
-        UsageError: where diffusers is not installed.
+        UsageError: where diffusers is not installed, and for a sampler in the place of an export's own.
     """
+    if sampler and (path / MARK).is_file():
+        raise UsageError(
+            f"--sampler {sampler} is for a pipeline of diffusers, but {printable(name or str(path))} is an export of "
+            "fromnoise, which names its own; leave --sampler out, and give it to `fromnoise sample`"
+        )
     with extra("diffusers", "reading a folder for diffusers"):
         import diffusers
     try:
@@ -285,6 +290,8 @@ def _own_code(path: Path, index: Mapping[str, Any], parts: Mapping[str, Any]) ->
         raise ValueError("it brings code of its own, which is not executed, and it is not an export of fromnoise")
     unet = _json(path, "unet/config.json")
     fields = {name: unet[name] for name in ("channels", "height", "width", "classes", "low", "high")}
+    if unet.get("guidance_input"):
+        fields["guidance_input"] = unet["guidance_input"]
     check_spec(fields)
     settings = from_dict(_untrained(), {"net": {**unet["options"], "kind": unet["kind"]}})
     stored = read_weights(_unet(path), weights_file(_unet(path)))
@@ -296,13 +303,14 @@ def _as_marked(found: DiffusersSource, mark: Mapping[str, Any], steps: int | Non
     """`found` with what fromnoise-export.json adds."""
     more = mark["run"]
     tables = {name: more["settings"][name] for name in ("data", "train", *_SECTIONS)}
-    if more["spec"] != found.spec.to_json() | {"classes": list(found.spec.classes)}:
+    if more["spec"] != json.loads(json.dumps(found.spec.to_json())):  # as it was written: no tuples
         raise ValueError(f"{MARK} is of other images than unet/config.json")
     settings = from_dict(_untrained(), {"recipe": more["settings"]["recipe"], **tables})
-    if found.own_code and settings.net != found.settings.net:
+    if found.own_code and net_options(settings) != found.settings.net:
         raise ValueError(f"{MARK} is of another network than unet/config.json")
     settings = replaced(settings, {"data.source": "", **({"sample.steps": steps} if steps else {})})
-    counts, sigma_data = tuple(more["data"]["label_counts"]), float(more["sigma_data"])
+    counts = tuple(more["data"]["label_counts"]) if found.spec.classes else ()
+    sigma_data = float(more["sigma_data"])
     if any(not isinstance(count, int) or count < 0 for count in counts) or not 1e-6 <= sigma_data < 1e6:
         raise ValueError(f"{MARK} holds label_counts or sigma_data that cannot be")
     return replace(
