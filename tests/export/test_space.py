@@ -41,6 +41,22 @@ def test_a_space_has_its_header_its_app_and_the_pipeline(space):
     assert all(str(space.parent) not in path.read_text(errors="ignore") for path in space.rglob("*") if path.is_file())
 
 
+def test_a_seed_has_its_image_in_any_number(space):
+    """Its class is drawn by its own generator too."""
+    from diffusers import DiffusionPipeline
+
+    pipe = DiffusionPipeline.from_pretrained(str(space / "model"), trust_remote_code=True, low_cpu_mem_usage=False)
+
+    def made(*seeds):
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return pipe(batch_size=len(seeds), generator=generators, output_type="np").images.astype(int)
+
+    together = made(0, 1, 2)
+    assert all(np.abs(made(seed)[0] - together[seed]).max() <= 1 for seed in (0, 1, 2))
+    with pytest.raises(ValueError, match="2 generators"):
+        pipe(batch_size=3, generator=[torch.Generator(), torch.Generator()])
+
+
 def test_an_app_that_makes_other_images_is_not_written(run, tmp_path, monkeypatch, capsys):
     from fromnoise.run import export
 

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import get_args
 
-from fromnoise.cli.flags import add_model_flags, model_arguments
+from fromnoise.cli.flags import add_model_flags, model_arguments, sample_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError, choose
 from fromnoise.settings import SamplerName
@@ -98,6 +98,13 @@ def _check_flags(args: argparse.Namespace, kind: str) -> None:
         raise UsageError(
             f"--sampler was given without a name, which is for {' and '.join(UNROLLED)}; --to {kind} holds the run's "
             "sampler as it is, so leave it out or name another"
+        )
+    chosen = sample_settings(args, without="sampler")
+    if kind in UNROLLED and args.sampler is None and not args.int8 and chosen:
+        named = " and ".join(f"--{name}" for name in chosen)
+        raise UsageError(
+            f"{named} with --to {kind} alone, which holds one evaluation of the denoiser and no sampling; add "
+            "--sampler, or leave it out"
         )
     if args.half and args.int8:
         raise UsageError("--half and --int8 were given, but a file has one of them; leave one out")

@@ -101,8 +101,8 @@ def invert(
     """
     if sampler.stochastic:
         raise UsageError(
-            f"sampler '{type(sampler).__name__}' adds fresh noise, and a stochastic path cannot be inverted; "
-            "invert with a deterministic one such as 'ddim' or 'heun'"
+            "the sampler adds fresh noise, and a stochastic path cannot be inverted; invert with a deterministic one, "
+            "such as 'ddim' or 'heun'"
         )
     rising = grid[grid > 0].flip(0)
     if len(rising) < 2:

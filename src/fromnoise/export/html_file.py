@@ -61,8 +61,8 @@ def html_file(model: TrainedModel, title: str, runtime: Runtime) -> HtmlFile:
     """
     if model.sampling.threshold is not None or model.sampling.guidance_rescale:
         raise UsageError(
-            "threshold or guidance_rescale is set, but the page has neither; export with --guidance_rescale 0 and "
-            "without --threshold"
+            "threshold or guidance_rescale is set, but the page has neither; export with --guidance_rescale 0 "
+            "--threshold none"
         )
     network = network_onnx(model)
     page = _page(model, title, runtime, network)

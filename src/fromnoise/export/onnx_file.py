@@ -73,8 +73,8 @@ def onnx_file(model: TrainedModel, *, sampler: bool = False, half: bool = False,
         import onnxscript  # noqa: F401
     if sampler and model.sampling.threshold is not None:
         raise UsageError(
-            f"threshold is {model.sampling.threshold:g}, but ONNX has no quantile; export with --set sample.clip=true "
-            "instead of it, or the denoiser alone"
+            f"threshold is {model.sampling.threshold:g}, but ONNX has no quantile; export with --threshold none "
+            "--clip, or the denoiser alone"
         )
     given = traceable(model, sampler=sampler)
     if half or int8:

@@ -98,7 +98,7 @@ def prepared(options: SampleOptions, denoiser: Denoiser, steps: int | None) -> t
     if options.guide_checkpoint is not None:
         raise UsageError(
             f"guide_checkpoint is {options.guide_checkpoint}, but an exported model holds one network; export without "
-            "autoguidance: --set sample.autoguidance_scale=1 --set sample.guide_checkpoint=none"
+            "autoguidance: --autoguidance_scale 1 --guide_checkpoint none"
         )
     options = replace(options, steps=steps or options.steps)
     estimator, _, grid = build_sampling(replace(options, clip=False, threshold=None), denoiser)

@@ -59,7 +59,7 @@ Image.fromarray(row[..., 0] if row.shape[-1] == 1 else row).save("samples.png")
         if "guidance_scale" in made.inputs:
             given["guidance_scale"] = f"np.array({model.sampling.guidance_scale:g}, dtype=np.float32)"
         if "fresh" in made.inputs:
-            given["fresh"] = f"rng.standard_normal(({draws_of(made.inputs)}, 4, {shape}), dtype=np.float32)"
+            given["fresh"] = f"rng.{draw}(({draws_of(made.inputs)}, 4, {shape}), dtype=np.float32)"
         lines = "".join(f'    "{key}": {value},\n' for key, value in given.items())
         middle = f"inputs = {{\n{lines}}}\nimages = session.run(None, inputs)[0]\n"
     else:
@@ -76,7 +76,7 @@ def torch_usage(model: TrainedModel, made: TorchFile, name: str, sampler: bool) 
     label = _label_code(spec, "torch.tensor({})", "torch.arange(4) % {}")
     if sampler:
         given = {"noise": noise, "label": label, "guidance_scale": f"torch.tensor({model.sampling.guidance_scale:g})"}
-        given["fresh"] = f"torch.randn({draws_of(made.inputs)}, 4, {shape})"
+        given["fresh"] = f"torch.{draw}({draws_of(made.inputs)}, 4, {shape})"
         result, words = "images", "the samples"
     else:
         level = float(process.scales(torch.tensor([process.t_max]))[1])

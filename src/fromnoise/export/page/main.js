@@ -70,7 +70,7 @@ class Studio {
   async draw() {
     const mine = ++this.request, wish = this.wish, began = performance.now(), frames = [];
     byId("steps-value").value = wish.steps;
-    byId("scale-value").value = wish.scale.toFixed(1);
+    byId("scale-value").value = wish.scale.toFixed(2);
     this.page.say(() => this.page.words.generating);
     for await (const frame of this.model.sample(wish)) {
       if (mine !== this.request) return;

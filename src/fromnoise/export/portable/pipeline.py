@@ -64,6 +64,8 @@ class FromNoisePipeline(DiffusionPipeline):
         trained = self.unet.config.get("guidance_input")
         if trained and not 1 <= scale <= trained["most"]:
             raise ValueError(f"guidance_scale is {scale}, but this network takes 1 to {trained['most']}")
+        if scale != 1 and not any(evaluation["guided"] for evaluation in plan["evaluations"]):
+            raise ValueError(f"guidance_scale is {scale}, but this model was exported without guidance; leave it out")
         noise = self._noise(batch_size, generator) if noise is None else noise.to(self.device, self.unet.dtype)
         fresh = [
             self._noise(batch_size, generator) if fresh_noise is None else fresh_noise[i].to(noise)
@@ -101,9 +103,12 @@ class FromNoisePipeline(DiffusionPipeline):
                 raise ValueError("class_labels were given, but this model has no classes; leave them out")
             return None
         if labels is None:
-            one = generator[0] if isinstance(generator, list) else generator
             shares = torch.tensor(self.scheduler.config.label_counts, dtype=torch.float64)
-            labels = torch.multinomial(shares, count, replacement=True, generator=one)
+
+            def drawn(number: int, one: Any) -> torch.Tensor:
+                return torch.multinomial(shares.to(_device(one)), number, replacement=True, generator=one).cpu()
+
+            labels = _of_each(drawn, count, generator)
         numbers = [names.index(label) if isinstance(label, str) else int(label) for label in labels]
         if any(not 0 <= number < len(names) for number in numbers):
             raise ValueError(f"class_labels are {numbers}, but this model has classes 0 to {len(names) - 1}")
@@ -114,8 +119,11 @@ class FromNoisePipeline(DiffusionPipeline):
         shape = (count, config.channels, config.height, config.width)
         if self.scheduler.config.prior == "normal":
             return randn_tensor(shape, generator=generator, device=self.device, dtype=self.unet.dtype)
-        one = generator[0] if isinstance(generator, list) else generator
-        return torch.rand(shape, generator=one, device=one.device if one else None).to(self.device, self.unet.dtype)
+
+        def drawn(number: int, one: Any) -> torch.Tensor:
+            return torch.rand((number, *shape[1:]), generator=one, device=_device(one)).to(self.device)
+
+        return _of_each(drawn, count, generator).to(self.unet.dtype)
 
     def _decode(self, x: torch.Tensor, output_type: str) -> Any:
         if output_type == "pt":
@@ -126,6 +134,22 @@ class FromNoisePipeline(DiffusionPipeline):
         if output_type == "np":
             return arrays
         return [Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array) for array in arrays]
+
+
+def _device(generator: Any) -> Any:
+    """Where `generator` draws, None for the CPU."""
+    return generator.device if generator else None
+
+
+def _of_each(draw: Any, count: int, generator: Any) -> torch.Tensor:
+    """`draw(count, generator)`, or of a list of generators one from each, so that a seed has its own image."""
+    if not isinstance(generator, list):
+        return draw(count, generator)
+    if len(generator) == 1:
+        return draw(count, generator[0])
+    if len(generator) != count:
+        raise ValueError(f"{len(generator)} generators were given for {count} images; give one for each")
+    return torch.cat([draw(1, one) for one in generator])
 
 
 def combine(weights: dict[str, Any], noise: torch.Tensor, x0: list[torch.Tensor], fresh: list[torch.Tensor]) -> Any:
