@@ -16,6 +16,9 @@ DAMAGE = {
         b"null",
         b"[" * 100_000,
         b'{"settings": 3, "data": [], "spec": "x"}',
+        b'{"format": 3, "settings": {"recipe": "r", "train": [], "data": {"source": "x"}}, "data": {"name": "x"}}',
+        b'{"format": 3, "settings": {"recipe": "r", "train": {"num_epochs": 1e999}, "data": {"source": "x"}}, '
+        b'"data": {"name": "x", "count": 3}}',
         b"\xff\xfe",
     ],
     "metrics.jsonl": [

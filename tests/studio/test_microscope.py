@@ -10,8 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+from fromnoise.common.errors import DataError
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.metrics.nearest_neighbours import nearest
+from fromnoise.studio.run_data import RunData
 
 SLIDE = {"source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
 
@@ -49,6 +51,17 @@ def test_what_is_seen_is_what_the_network_predicts(ask, slide, tiny_run):
     assert np.abs(opened(found["images"]["average"]) - mean).max() <= 0.51
     again = ask("look", slide).json()
     assert (again["images"], again["errors"]) == (found["images"], found["errors"]), "looking changes nothing"
+
+
+def test_a_drawn_image_is_seen_where_the_training_images_are_gone(ask, slide, tiny_run, monkeypatch):
+    def gone(self, folder):
+        raise DataError("they are gone")
+
+    size = tiny_run.data.spec.height * tiny_run.data.spec.width
+    pixels = b64encode(bytes(size)).decode()
+    monkeypatch.setattr(RunData, "run", gone)
+    found = ask("look", {**slide, "source": "drawn", "pixels": pixels})
+    assert found.status_code == 200 and found.json()["nearest"] == []
 
 
 def test_validation_and_drawn_images(ask, slide, tiny_run):

@@ -53,6 +53,12 @@ def test_what_is_added_is_read_on_and_what_is_cut_off_is_gone(tmp_path):
     path.write_text(lines(1, 3))
     log.update()
     assert log.column("images").tolist() == [10, 20] and log.events == []
+    with path.open("r+") as file:  # a resume cut it in its place, and it has grown past where it was
+        file.truncate(len(lines(1, 2)))
+        file.seek(0, 2)
+        file.write(lines(2, 9, lambda i: 7.0))
+    log.update()
+    assert log.column("loss").tolist() == [1 / 2, *[7.0] * 7]
 
 
 def test_losses_that_are_not_finite_leave_a_gap(tmp_path):

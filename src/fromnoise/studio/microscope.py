@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fromnoise.common.errors import UsageError
+from fromnoise.common.errors import DataError, UsageError
 from fromnoise.diffusion.samplers.loop import start_noise, starting_point
 from fromnoise.figures.encode import png_bytes
 from fromnoise.metrics.nearest_neighbours import nearest
@@ -66,7 +66,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
     x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
     noisy = process.corrupt(x0, eps, t)
     with checked(model, check), torch.inference_mode():
-        found = model.denoiser(noisy.to(model.device), t.to(model.device), _on(model, label))
+        found = model.denoiser(noisy.to(model.device), t, _on(model, label))
     predicted, predicted_eps = found.x0.cpu(), found.eps.cpu()
     alpha, sigma = (float(value) for value in process.scales(t))
     average = _average(data, folder, spec)
@@ -81,7 +81,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
         "images": {key: _png(to_arrays(spec, part)[0]) for key, part in shown.items()}
         | {"noise": _noise(eps), "predicted_noise": _noise(predicted_eps)},
         "errors": errors | {"predicted_noise": float((predicted_eps - eps).square().mean().sqrt())},
-        "nearest": _nearest(data.run(folder).data, spec.decode(predicted)) if slide.neighbours else [],
+        "nearest": _neighbours(data, folder, spec.decode(predicted)) if slide.neighbours else [],
         "checkpoint": model.images,
     }
 
@@ -120,6 +120,15 @@ def _average(data: RunData, folder: RunFolder, spec: Any) -> Tensor | None:
     """The mean training image, which is the best prediction from nothing but noise."""
     mean = data.mean(folder)
     return None if mean is None else spec.encode(mean[None].clone())  # `encode` works in place on floats
+
+
+def _neighbours(data: RunData, folder: RunFolder, images: Tensor) -> list[dict[str, Any]]:
+    """The nearest training images; none where these are gone, as for a run that was unpacked or imported."""
+    try:
+        training = data.run(folder).data
+    except DataError:
+        return []
+    return _nearest(training, images)
 
 
 def _nearest(data: ArrayData, images: Tensor) -> list[dict[str, Any]]:

@@ -249,6 +249,7 @@ def choices(folder: RunFolder) -> dict[str, Any]:
         "distilled": bool(run.metadata.get("distilled")),
         "guided": run.spec.conditioned and run.settings.objective.label_dropout > 0,
         "last_time": float(process.t_max),
+        "most_steps": MOST_STEPS,
         "classes": list(run.spec.classes),
         "conditions": [
             {"name": one.name, "least": one.least, "most": one.most, "mean": one.mean} for one in run.spec.conditions

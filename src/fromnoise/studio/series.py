@@ -23,6 +23,7 @@ from fromnoise.run.metrics_file import MetricsFile
 
 COLUMNS = ("images", "seconds", "loss", "images_per_second", "learning_rate")
 EVENTS = 2000  # the newest that are kept
+_END = 64  # bytes before the place that was read to, by which a file is known to be the one that was read
 _MOST_LOGS = 24  # runs whose curves stay in memory
 
 Numbers = NDArray[np.float64]
@@ -37,6 +38,7 @@ class RunLog:
     events: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0
     _file: tuple[int, int] = (0, 0)
+    _end: bytes = b""
 
     def update(self) -> None:
         """Read on; from the start where the file is another or was cut, as a resume does."""
@@ -44,15 +46,23 @@ class RunLog:
             about = self.path.stat()
             if not stat.S_ISREG(about.st_mode):  # a pipe would never end
                 return
-            if (about.st_dev, about.st_ino) != self._file or about.st_size < self._read:
+            if (about.st_dev, about.st_ino) != self._file or self._ending() != self._end:
                 self.__init__(self.path)  # type: ignore[misc]
                 self._file = about.st_dev, about.st_ino
             lines, self._read = MetricsFile(self.path).after(self._read)
+            self._end = self._ending()
         except OSError:
             return
         for line in lines:
             self._take(line)
         del self.events[:-EVENTS]
+
+    def _ending(self) -> bytes:
+        """The last bytes that were read, as they are in the file now: others where it was cut and has grown again."""
+        begin = max(0, self._read - _END)
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            return file.read(self._read - begin)
 
     def _take(self, line: Mapping[str, Any]) -> None:
         if "event" in line:

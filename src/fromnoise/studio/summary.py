@@ -37,7 +37,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     }
     try:
         about = _about(folder)
-    except (OSError, ValueError, KeyError, TypeError, FromNoiseError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, FromNoiseError) as error:
         reason = f"{folder.config.name} cannot be read ({reason_of(error)})"
         return {**_EMPTY, **row, "state": "failed", "error": printable(reason)}
     last = _last_lines(folder)

@@ -54,7 +54,7 @@ async def estimate(request: Request) -> Response:
     """What `fromnoise train ... --dry_run --json` prints; a newer wish ends an older."""
     wanted = await read_fields(request, _FIELDS)
     chosen = await run_in_threadpool(_words, request, wanted)
-    words = ["train", *chosen, "--output_dir", str(request.app.state.root / "estimate"), "--dry_run"]
+    words = ["train", *chosen, "--output_dir", str(request.app.state.root / ".estimate"), "--dry_run"]
     state = request.app.state
     if state.estimate is not None and state.estimate.returncode is None:
         state.estimate.kill()

@@ -80,7 +80,7 @@ async function sideBySide(card, chosen, words, signal) {
     try {
       const choices = await ask(`/api/runs/${row.id}/playground`, { signal });
       const body = {
-        page: `${page}${i}`, checkpoint: "last", weights: choices.ema ? "ema" : "raw", label: [], sampler: choices.sampler, grid: choices.grid, steps: choices.steps,
+        page: `${page}${i}`, checkpoint: "last", weights: choices.ema ? "ema" : "raw", label: [], sampler: choices.sampler, grid: choices.grid, steps: Math.min(choices.steps, choices.most_steps),
         guidance_scale: choices.guidance_scale, guidance_interval: choices.guidance_interval || [], conditions: {}, first: 0, num: SEEDS, film: false,
       };
       made.push({ row, source: `data:image/png;base64,${(await ask(`/api/runs/${row.id}/sample`, { signal, body })).image}` });

@@ -15,7 +15,7 @@ async function show(main, context) {
   head(main, context, about, "microscope");
   if (!choices.checkpoints.length) { main.append(h("p", {}, words.none)); return; }
   const common = {
-    checkpoint: String(choices.checkpoints.at(-1)), weights: choices.ema ? "ema" : "raw", grid: choices.grid, sampler: choices.sampler, steps: choices.steps,
+    checkpoint: String(choices.checkpoints.at(-1)), weights: choices.ema ? "ema" : "raw", grid: choices.grid, sampler: choices.sampler, steps: Math.min(choices.steps, choices.most_steps),
     guidance_scale: choices.guidance_scale, guidance_interval: choices.guidance_interval || [], conditions: {},
   };
   const scope = new Scope(about, choices, words, common, place, signal);

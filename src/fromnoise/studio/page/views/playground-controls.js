@@ -29,13 +29,15 @@ export class Controls {
       first: count(0), second: count(1), image: count(0, Math.max(0, choices.count - 1)), num: select(COUNTS.map((n) => [String(n), String(n)]), "16"),
       source: select(Object.entries(words.sources), "training"), number: count(0), resample: range(1, 5, 1, 1),
       strength: range(0.05, 1, 0.05, 0.6), label: select([["-1", words.any], ...choices.classes.map((name, i) => [String(i), name])], "-1"),
-      steps: range(1, Math.max(50, choices.steps), 1, choices.steps), sampler: select(plain(choices.samplers), choices.sampler),
+      steps: range(1, Math.max(50, Math.min(choices.steps, choices.most_steps)), 1, choices.steps), sampler: select(plain(choices.samplers), choices.sampler),
       grid: select(plain([...new Set([choices.grid, ...choices.grids])]), choices.grid),
-      scale: range(0, 6, 0.05, choices.guidance_scale), low: range(0, choices.last_time, fine, low), high: range(0, choices.last_time, fine, high),
+      scale: range(0, Math.max(6, Math.ceil(choices.guidance_scale)), 0.01, choices.guidance_scale), low: range(0, choices.last_time, fine, low), high: range(0, choices.last_time, fine, high),
       weights: select([["ema", words.averaged], ["raw", words.raw], ...(choices.lengths ? [["length", words.other_length]] : [])], choices.ema ? "ema" : "raw"),
       length: choices.lengths ? range(choices.lengths[0], choices.lengths[1], 0.01, 0.1) : h("input", { type: "hidden" }),
       checkpoint: select(choices.checkpoints.map((n) => [String(n), whole(n)]).reverse(), String(choices.checkpoints.at(-1))),
     };
+    // A slider rounds to its steps: what it began with stays exact until it is moved.
+    this.exact = { scale: [fields.scale.value, choices.guidance_scale], low: [fields.low.value, low], high: [fields.high.value, high] };
     const another = h("button", { type: "button", onclick: () => { fields.first.value = Math.floor(Math.random() * 1e6); this.update(true); } }, words.another);
     this.buttons = ACTIONS.map((name) => h("button", { type: "button", onclick: () => this.begin(name) }, words.actions[name]));
     this.rows = {};
@@ -101,7 +103,8 @@ export class Controls {
 
   /** {action, body} of the request; what is inpainted is not among it. */
   wish() {
-    const { fields, action, choices } = this, value = (name) => Number(fields[name].value) || 0;
+    const { fields, action, choices } = this;
+    const value = (name) => (this.exact[name]?.[0] === fields[name].value ? this.exact[name][1] : Number(fields[name].value) || 0);
     const seed = (name) => Math.min(Math.max(Math.floor(value(name)), 0), Number.MAX_SAFE_INTEGER - 100);
     const [low, high] = [value("low"), value("high")].sort((a, b) => a - b), all = low <= 0 && high >= choices.last_time;
     const label = Number(fields.label.value), given = this.conditions.filter((one) => one.input.value !== "");
