@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fromnoise.cli import main
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load, unseen
+from fromnoise.data.stores import import_data
 from fromnoise.data.value_range import Stored, detect, parse_range
 from fromnoise.editing.inputs import read_image, read_mask
 
@@ -101,6 +103,32 @@ def test_both_splits_are_read_by_the_range_of_the_first(tmp_path: Path) -> None:
     alone, beside = load(options, "test"), unseen(options, load(options))
     assert beside is not None and alone.range == beside.range == "0-16"
     assert int(alone.images.max()) == int(beside.images.max()) == 128
+    out = import_data(options, tmp_path / "store")
+    kept = load(str(out))
+    again = unseen(DataOptions(str(out)), kept)
+    assert kept.range == "0-16" and again is not None and torch.equal(again.images[:], beside.images[:])
+
+
+@pytest.mark.parametrize(("most", "kind"), [(4097, np.uint16), (255, np.uint8)])
+def test_a_test_split_of_another_range_is_read_by_that_of_the_first(tmp_path: Path, most: int, kind: type) -> None:
+    """Values beyond the range of the training images are clipped, and 8 bits have one of their own."""
+    train, test = np.stack([noise(4095, i) for i in range(4)]), np.stack([noise(most, i) for i in range(9, 13)])
+    path = tmp_path / "deep.npz"
+    np.savez(path, x_train=train.astype(np.uint16), x_test=test.astype(kind))
+    options = DataOptions(str(path))
+    out = DataOptions(str(import_data(options, tmp_path / "store")))
+    for given in (options, out):
+        for found in (load(given, "test"), unseen(given, load(given))):
+            assert found is not None and int(found.images[:].max()) == 255
+            assert abs(float(found.images[:].float().mean()) - 127) < 20
+
+
+def test_what_is_not_finite_is_refused_with_a_range_too(tmp_path: Path) -> None:
+    images = np.zeros((3, 8, 8), dtype=np.float32)
+    images[1, 2, 3] = np.nan
+    np.savez(tmp_path / "nan.npz", images=images)
+    with pytest.raises(DataError, match="not finite"):
+        load(str(tmp_path / "nan.npz"), range="0-1")
 
 
 def test_what_is_hidden_is_the_same_whatever_colour_it_has(folder: Folder, tmp_path: Path) -> None:

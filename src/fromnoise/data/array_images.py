@@ -34,6 +34,8 @@ def as_images(array: NDArray[Any], *, ranged: bool) -> tuple[NDArray[Any], tuple
     if array.dtype.kind not in "buif":
         raise NotImages(f"of type {array.dtype}, but expected numbers")
     if array.dtype in (np.uint8, np.uint16) or ranged:
+        if array.dtype.kind == "f" and not np.isfinite([images.min(), images.max()]).all():
+            raise NotImages(f"of type {images.dtype} with values that are not finite")
         return images, notes
     if array.dtype == np.bool_:
         return images.view(np.uint8) * np.uint8(255), notes

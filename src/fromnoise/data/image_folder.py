@@ -13,7 +13,7 @@ from fromnoise.data.area import Area
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.file_tree import Tree, walk_folder, walk_zip
 from fromnoise.data.folder_layout import Split, arrange
-from fromnoise.data.formats import SUFFIXES, left_aside, unread_pictures
+from fromnoise.data.formats import SUFFIXES, heif_installed, left_aside, unread_pictures
 from fromnoise.data.source import SourceImages, no_split
 from fromnoise.data.state import state_of
 from fromnoise.settings import DataOptions
@@ -46,8 +46,8 @@ class ImageFolder:
             )
 
     def state(self) -> str:
-        """By the sizes and times of its files."""
-        return state_of((self._path,))
+        """By the sizes and times of its files, and by whether those in HEIC can be read."""
+        return state_of((self._path,)) + (" with HEIC" if heif_installed() else "")
 
     @contextmanager
     def _tree(self) -> Iterator[Tree]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Unpack
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
 
 import numpy as np
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from fromnoise.data.rows import Pixels
 
 SplitName = Literal["train", "test"]
+T = TypeVar("T")
 
 
 def load(
@@ -92,12 +94,22 @@ def _loaded(options: DataOptions, split: SplitName) -> ArrayData:
         if part is not None:
             return part
     data = as_data(found.read(split, options), found.name, split, options)
-    if split == "test" and data.range != "full" and options.range == "auto":
+    if split == "test" and options.range == "auto":
         # Both splits are read alike: the range is that of the images to train on.
         values = found.read("train", options).range
         if values != data.range:
-            return as_data(found.read(split, replace(options, range=values)), found.name, split, options)
+            return as_ranged(options, values, lambda read: as_data(found.read(split, read), found.name, split, options))
     return data
+
+
+def as_ranged(options: DataOptions, values: str, read: Callable[[DataOptions], T]) -> T:
+    """`read` of a test split by the range of its training images; as it is where 8 bits cannot hold their 16."""
+    try:
+        return read(replace(options, range=values))
+    except UsageError:
+        if options.range != "auto":
+            raise
+    return read(replace(options, range="full"))
 
 
 def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
@@ -109,7 +121,8 @@ def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
     if train.held_out is not None or "test" not in splits(options):
         return train.held_out
     height, width = train.spec.height, train.spec.width
-    test = load(replace(options, resolution=f"{height}x{width}", range=train.range), "test")
+    sized = replace(options, resolution=f"{height}x{width}")
+    test = as_ranged(sized, train.range, lambda read: load(read, "test"))
     if test.spec.shape != train.spec.shape or test.spec.classes not in ((), train.spec.classes):
         raise DataError(
             f"{train.name} has {train.spec} to train on, but its test split has {test.spec}; give both the same kind "

@@ -50,7 +50,7 @@ class StoreSource:
             found = replace(found, labels=None, classes=())
         _, height, width, channels = found.images.shape
         size = parse_resolution(options.resolution) if options.resolution else (height, width)
-        ranged = options.range not in ("auto", "full")
+        ranged = options.range not in ("auto", "full", found.range)  # which its pixels were read by
         if size == (height, width) and options.channels in (None, channels) and not ranged:
             return found
         chosen = replace(options, resolution=f"{size[0]}x{size[1]}", range=options.range if ranged else "full")

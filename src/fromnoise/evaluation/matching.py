@@ -15,6 +15,7 @@ from fromnoise.common.text import hw
 from fromnoise.data import DataOptions, load, unseen
 from fromnoise.data.channels import NAMES, shows_grey, with_channels
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.value_range import DARK, parse_range
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def read_matched(samples: str, reference: str, settings: Mapping[str, Any]) -> M
         notes = (f"the samples are {_size(images)} and {train.name} is {_size(train)}: both are measured at {size}",)
         options = replace(options, resolution=size)
         train, images = load(options), load(replace(given, resolution=size))
+    read = parse_range(images.range)
+    if read is not None and train.range == "full" and read.high <= DARK:  # dark ones of 8 bits are as dark as they are
+        images = load(replace(given, range="full", resolution=hw(images.spec.height, images.spec.width)))
     if images.range not in ("full", train.range):
         said = next(note for note in images.notes if note.startswith("range:"))
         raise DataError(
