@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fromnoise.cli import main
+from fromnoise.common.errors import DataError
 from fromnoise.evaluation.summary import MEASURES
 
 TINY = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "128", "--previews", "0"]
@@ -60,6 +61,18 @@ def test_images_in_a_file_against_data(run, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "there/report.html"
 
 
+def test_a_sweep_takes_the_weights_of_its_features(run, monkeypatch):
+    given = []
+
+    def noted(train, *space):
+        given.append(space)
+        raise DataError("that is enough")
+
+    monkeypatch.setattr("fromnoise.evaluation.sweep.build_reference", noted)
+    words = ["--sweep", "steps=2", "--features", "inception", "--feature_weights", "w.pth"]
+    assert main(["evaluate", run, *words]) == 3 and given == [("inception", "w.pth")]
+
+
 def test_the_old_spelling_of_extended_measures_works(run, capsys):
     assert main(["evaluate", run, "--num", "60", "--steps", "2", "--deep"]) == 0
     out = capsys.readouterr().out
@@ -74,6 +87,9 @@ def test_the_old_spelling_of_extended_measures_works(run, capsys):
         (["{run}", "--features", "pixle"], 2, ["'pixle'", "'pixels'"]),
         (["{run}", "--sweep", "steps"], 2, ["--sweep", "steps"]),
         (["{run}", "--sweep", "steps=2", "--extended"], 2, ["--extended"]),
+        (["{run}", "--sweep", "steps=2", "--steps", "3"], 2, ["--sweep", "--steps"]),
+        (["{run}", "--sweep", "weights=ema", "--weights", "raw"], 2, ["--sweep", "--weights"]),
+        (["--samples", "x.npz", "--reference", "digits", "--device", "cpu"], 2, ["--device"]),
         (["{run}", "--reference", "digits"], 2, ["--reference", "--samples"]),
         (["--samples", "x.npz"], 2, ["--samples", "--reference"]),
         (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, ["--samples", "RUN"]),

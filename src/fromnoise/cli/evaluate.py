@@ -128,6 +128,10 @@ def _check_files(args: argparse.Namespace, settings: dict[str, Any]) -> None:
     if args.run_folder is not None or settings or given or args.checkpoint != "last" or args.weights != "ema":
         besides = "" if args.reference else ", and add --reference DATA"
         raise UsageError(f"--samples measures images that exist already; leave RUN and the sampling flags out{besides}")
+    if args.device != "auto":
+        raise UsageError(
+            "--device is for what a run samples, but --samples are measured on the CPU; leave --device out"
+        )
     if args.reference is None:
         raise UsageError("--samples needs real images beside it; add --reference DATA, such as --reference mnist")
 
@@ -159,8 +163,17 @@ def _sweep(args: argparse.Namespace, settings: dict[str, Any], group: Group) -> 
     from fromnoise.run import Run
 
     opened, axes = group.each(lambda: (Run(args.run_folder, device=args.device), parse_axes(args.sweep)))
+    chosen = {**settings, **({} if args.weights == "ema" else {"weights": args.weights})}
+    if both := [name for name in axes if name in chosen]:
+        raise UsageError(f"--sweep has {both[0]} as an axis, and --{both[0]} was given besides; leave one of them out")
     swept = opened.sweep(
-        axes, args.num or 2000, features=args.features, checkpoint=args.checkpoint, weights=args.weights, **settings
+        axes,
+        args.num or 2000,
+        features=args.features,
+        feature_weights=args.feature_weights,
+        checkpoint=args.checkpoint,
+        weights=args.weights,
+        **settings,
     )
     if group.rank == 0 and not write_json(args.json, swept.to_json()):
         print(columns(sweep_table(swept)))

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,6 +109,7 @@ def sweep(
     *,
     settings: SampleSettings | None = None,
     features: str = "auto",
+    feature_weights: str | Path | None = None,
 ) -> Sweep:
     """Measure every combination of `axes` on the same `num` seeds.
 
@@ -116,7 +118,7 @@ def sweep(
         axes: sampling setting -> values.
         train, test: as for `evaluate`; test images show what a perfect model would get.
         settings: sampling settings of all combinations, on top of the models' own.
-        features: as in `EvaluationSpec`.
+        features, feature_weights: as in `EvaluationSpec`.
 
     Raises:
         UsageError: for a combination that cannot be, before any work.
@@ -124,7 +126,7 @@ def sweep(
     check_num(num)
     check_count(len(train))
     plans = shared().each(lambda: _plans(models, axes, settings or {}))
-    reference = by_turns(lambda: build_reference(train, features))
+    reference = by_turns(lambda: build_reference(train, features, feature_weights))
     points = []
     for number, (chosen, model) in enumerate(plans, start=1):
         report_progress(f"{number} of {len(plans)}: {', '.join(f'{key}={value}' for key, value in chosen.items())}")

@@ -75,6 +75,7 @@ def sweep_into(
     num: int,
     settings: SampleSettings,
     features: str,
+    feature_weights: str | Path | None,
 ) -> Sweep:
     """Sweep `axes` and write sweep.json and its figures; BusyError while another process sweeps this run."""
 
@@ -84,7 +85,9 @@ def sweep_into(
             save(figure, folder.figures / f"{name}.png")
 
     with _held(folder, "sweep"):
-        swept = sweep(models, axes, train, test, num, settings=settings, features=features)
+        swept = sweep(
+            models, axes, train, test, num, settings=settings, features=features, feature_weights=feature_weights
+        )
         in_first(write)
     return swept
 

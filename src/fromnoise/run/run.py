@@ -206,14 +206,15 @@ class Run(NewRun):
         num: int = 2000,
         *,
         features: str = "auto",
+        feature_weights: str | Path | None = None,
         checkpoint: str = "last",
         weights: str = "ema",
         **settings: Unpack[SampleSettings],
     ) -> Sweep:
         """Measure quality against cost for every combination of `axes`; writes sweep.json, its figures and report.html.
 
-        axes: sampling setting -> values; the axis "weights" takes what `model` takes. features: as in `EvaluationSpec`.
-        checkpoint, weights, settings: as for `model`.
+        axes: sampling setting -> values; the axis "weights" takes what `model` takes. features, feature_weights: as in
+        `EvaluationSpec`. checkpoint, weights, settings: as for `model`.
         """
         from fromnoise.evaluation.limits import check_count, check_num
         from fromnoise.model.shares import in_first, shared
@@ -224,7 +225,7 @@ class Run(NewRun):
         check_count(self.metadata["data"]["count"] or len(self.data))
         models = shared().each(lambda: {n: self.model(checkpoint, n) for n in axes.get("weights", (weights,))})
         train, test = shared().each(lambda: (self.data, self.held_out))
-        swept = sweep_into(self.folder, models, axes, train, test, num, settings, features)
+        swept = sweep_into(self.folder, models, axes, train, test, num, settings, features, feature_weights)
         in_first(lambda: write_report(self))
         return swept
 
