@@ -28,7 +28,7 @@ def labels_and_samples(
     if classifier is None:
         return []  # the data has no classes
     reached = _accuracy(classifier, record.held_out)
-    classes = len(record.images.spec.classes)
+    classes = int((record.images.label_counts > 0).sum())
     if reached is not None and reached < _at_chance(classes, len(record.held_out or ())):
         return [_uninformative(reached, classes)]
     found = (

@@ -70,7 +70,8 @@ def _on_test_row(scores: Scores, row: Scores | None, test: ArrayData | None) -> 
 
 
 def _missing_classes(scores: Scores, reference: Reference) -> Iterator[str]:
-    classes = reference.data.spec.classes
-    missing = [name for name, share in zip(classes, scores.classes) if share == 0]
-    if missing and scores.count >= _PER_CLASS * len(classes):
-        yield f"{len(missing)} of {len(classes)} classes are missing among the samples: {some(missing)}"
+    data = reference.data
+    trained = [i for i, count in enumerate(data.label_counts.tolist()) if count] if scores.classes else []
+    missing = [data.spec.classes[i] for i in trained if scores.classes[i] == 0]
+    if missing and scores.count >= _PER_CLASS * len(trained):
+        yield f"{len(missing)} of {len(trained)} classes are missing among the samples: {some(missing)}"

@@ -59,12 +59,18 @@ def comparable(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]
             f"these evaluations were made under different protocols ({listed}), so their numbers cannot be compared; "
             "evaluate both in the same way first"
         )
+    notes = []
     if "features.weight_hash" in unlike:
-        return [
+        notes.append(
             "the classifiers have the same recipe but other weights "
             f"({first['features']['weight_hash']} and {second['features']['weight_hash']}): ignore small differences"
-        ]
-    return []
+        )
+    if "mirrored_copies" in unlike:
+        notes.append(
+            "one of the models was trained on mirrored images too, so its copies may be mirrored: copy_rate and "
+            "copy_z were measured by two rules"
+        )
+    return notes
 
 
 def flat(content: Mapping[str, Any], stem: str = "") -> dict[str, Any]:

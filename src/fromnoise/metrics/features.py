@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import torch
@@ -31,7 +32,8 @@ from fromnoise.metrics.classifier_training import recipe_hash
 COMPONENTS = 64
 _SIDE = 32  # pixels a side; larger images are averaged down before their components are computed
 _PCA_IMAGES = 20_000  # more change the components by less than their rounding to grey levels
-_ROTATED = 25_000  # images that are rotated; four versions of each are held in memory
+_ROTATED = 25_000  # images that are rotated; four versions of each are held in memory, so that of large ones there are
+_ROTATED_BYTES, _FEWEST_ROTATED = 2**29, 1000  # fewer: so many bytes of them, but at least so many
 _PART = 1024
 
 
@@ -69,8 +71,10 @@ def domain(data: ArrayData, cache_dir: Path, seed: int = 0) -> Features:
 
 
 def rotated(data: ArrayData) -> ArrayData:
-    """Up to 25,000 images four times, labelled by rotation: quarter turns, or mirrored where they are not square."""
-    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:_ROTATED].sort().values
+    """Up to 25,000 images, of large ones fewer, four times, labelled by rotation: quarter turns, or mirrored where they
+    are not square."""
+    most = min(_ROTATED, max(_FEWEST_ROTATED, _ROTATED_BYTES // prod(data.spec.shape)))
+    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:most].sort().values
     images = data.fetch(chosen)[0].cpu()
     spec, square = data.spec, data.spec.height == data.spec.width
     if square:
