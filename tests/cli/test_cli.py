@@ -132,7 +132,8 @@ def test_data_verbs(capsys, tmp_path):
     assert "0..255" in said and Image.open("d.png").size[0] > 500
     assert main(["data", "inspect", "digits", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == {"train": 1500, "test": 297}
-    assert main(["data", "inspect", "digits", "--json", "d.json"]) == 0
+    assert main(["data", "inspect", "digits", "--json", "d.json", "--out", "e.png"]) == 0
+    assert Path("e.png").is_file()
     assert json.loads(Path("d.json").read_text())["counts"] == {"train": 1500, "test": 297}
 
 

@@ -115,14 +115,15 @@ def _inspect(args: argparse.Namespace) -> None:
     from fromnoise.settings import DataOptions
 
     found = inspect(replace(DataOptions(args.data), **data_settings(args, INSPECT_FLAGS)))
-    if args.json:
-        if not write_json(args.json, found.to_json()):
-            print(args.json)
-        return
-    for line in inspection_lines(found):
+    if args.json and not write_json(args.json, found.to_json()):
+        print(args.json)
+    for line in () if args.json else inspection_lines(found):
         print(line)
-    figure = grid(found.sample.permute(0, 2, 3, 1).numpy())
-    print(save(figure, Path(args.out or f"data-{found.name}.png")))
+    if args.out or not args.json:
+        figure = grid(found.sample.permute(0, 2, 3, 1).numpy())
+        place = save(figure, Path(args.out or f"data-{found.name}.png"))
+        if args.json != "-":
+            print(place)
 
 
 def inspection_lines(found: Inspection) -> Iterator[str]:
