@@ -220,7 +220,7 @@ def measured_run(run: Run, spaces: Spaces, num: int) -> dict[str, Any]:
 
 def measured_file(path: Path, spaces: Spaces, num: int) -> dict[str, Any]:
     """The row of the first `num` samples of an .npz or a folder; labels count where their names are the data's."""
-    samples = load_images(DataOptions(str(path), holdout=0.0))
+    samples = load_images(DataOptions(str(path), holdout=0.0, range="full"))
     labels = samples.labels if samples.spec.classes == spaces.train.spec.classes else None
     return {
         "name": path.name,

@@ -47,7 +47,7 @@ class Scorer:
         """Measure the images in the .npz `path`; DataError where it is missing or holds something else."""
         if not path.exists():
             raise DataError(f"there are no samples in {path}; write an .npz with images uint8 (N, H, W, C) there")
-        samples = load(DataOptions(source=str(path), holdout=0.0))
+        samples = load(DataOptions(source=str(path), holdout=0.0, range="full"))
         reference, real = self._reference(len(samples))
         measured = measure_external(samples, reference, real, self.test, file=path.name)
         assert measured is not None  # one process is at work here
