@@ -187,6 +187,13 @@ def test_grey_samples_in_colour_and_of_another_size_measure_as_grey_ones_do(tmp_
     assert found.protocol["measure"]["reference"]["fingerprint"] == load("digits", resolution="8").fingerprint[:16]
 
 
+def test_large_images_that_are_measured_smaller_are_named(tmp_path):
+    large = npz(tmp_path / "large.npz", torch.randint(0, 256, (40, 1, 300, 300)).byte())
+    found, _ = evaluate_files(large, large, EvaluationSpec("pixels"))
+    said = [note for note in found.notes if "300x300" in note and "64x64" in note]
+    assert len(said) == 2 and all("--resolution" in note for note in said)
+
+
 def test_labels_of_other_classes_are_not_used_and_numbers_are(tmp_path):
     images = load(DataOptions("digits")).images[:40]
     labels = np.arange(40) % 2

@@ -15,7 +15,7 @@ from fromnoise.common.text import hw
 from fromnoise.data import DataOptions, load, unseen
 from fromnoise.data.channels import NAMES, shows_grey, with_channels
 from fromnoise.data.image_data import ArrayData
-from fromnoise.data.value_range import DARK, parse_range
+from fromnoise.data.notes import Note
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,11 @@ def read_matched(samples: str, reference: str, settings: Mapping[str, Any]) -> M
     shared = {name: settings[name] for name in ("resolution", "on_bad_image", "center_crop") if name in settings}
     given = changed(DataOptions(samples, holdout=0.0), shared, "data")
     train, images = load(options), load(given)
-    notes: tuple[str, ...] = ()
+    notes = _shrunk("the samples", images) + _shrunk(train.name, train)
     if (size := _common_size(images, train)) is not None:
-        notes = (f"the samples are {_size(images)} and {train.name} is {_size(train)}: both are measured at {size}",)
+        notes += (f"the samples are {_size(images)} and {train.name} is {_size(train)}: both are measured at {size}",)
         options = replace(options, resolution=size)
         train, images = load(options), load(replace(given, resolution=size))
-    read = parse_range(images.range)
-    if read is not None and train.range == "full" and read.high <= DARK:  # dark ones of 8 bits are as dark as they are
-        images = load(replace(given, range="full", resolution=hw(images.spec.height, images.spec.width)))
     if images.range not in ("full", train.range):
         said = next(note for note in images.notes if note.startswith("range:"))
         raise DataError(
@@ -59,6 +56,14 @@ def read_matched(samples: str, reference: str, settings: Mapping[str, Any]) -> M
         )
     images, said_of_channels = _same_channels(images, train)
     return Matched(images, train, unseen(options, train), notes + said_of_channels)
+
+
+def _shrunk(name: str, data: ArrayData) -> tuple[str, ...]:
+    """That `data` has another size than its files, where nobody asked for one."""
+    found = (
+        note for note in data.notes if isinstance(note, Note) and note.kind == "resized" and not note.values["chosen"]
+    )
+    return tuple(f"{name}: {note}" for note in found)
 
 
 def _common_size(samples: ArrayData, train: ArrayData) -> str | None:
