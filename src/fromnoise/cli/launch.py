@@ -133,7 +133,8 @@ def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[lis
         if len(signals) > 1 or not _signal(number, folder):
             torchrun.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    heard = [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]  # as of nohup
+    before = {number: signal.signal(number, forward) for number in heard}
     try:
         yield signals
     finally:

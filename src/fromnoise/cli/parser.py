@@ -45,7 +45,10 @@ class Parser(argparse.ArgumentParser):
         self.flag(f"no_{name}", action="store_const", const=False, dest=name, help=argparse.SUPPRESS)
 
     def _get_formatter(self) -> argparse.HelpFormatter:
-        return _OneSpelling(prog=self.prog, max_help_position=30, width=100)
+        made = _OneSpelling(prog=self.prog, max_help_position=30, width=100)
+        if hasattr(made, "_set_color"):  # from Python 3.14 on; codes of colours would be made visible
+            made._set_color(False)
+        return made
 
 
 class _OneSpelling(argparse.HelpFormatter):

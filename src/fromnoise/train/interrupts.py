@@ -33,6 +33,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         yield request
         return
     before = {number: signal.getsignal(number) for number in EXIT_CODES}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # which stays so
 
     def restore() -> None:
         for number, handler in before.items():
@@ -42,7 +43,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.received = signal.Signals(number)
         restore()
 
-    for number in EXIT_CODES:
+    for number in before:
         signal.signal(number, handle)
     try:
         yield request
