@@ -71,7 +71,7 @@ class Editor:
         """
         seeds = _seeds(num, seeds)
         given = self._read(image)
-        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions))
+        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions, seeds))
         x0 = self._encode([given])
 
         def steps(part: slice) -> Iterator[Step]:
@@ -106,7 +106,7 @@ class Editor:
         """
         seeds = _seeds(num, seeds)
         given, region = self._read(image), read_mask(mask, self.model.spec)
-        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions))
+        sampling = self._partial(self._labels([given.label] * len(seeds), label, conditions, seeds))
         x0 = self._encode([given])
 
         def steps(part: slice) -> Iterator[Step]:
@@ -207,12 +207,19 @@ class Editor:
         return read_training_image(int(source), self.images(), self.model.spec)  # type: ignore[arg-type]
 
     def _labels(
-        self, own: Sequence[Tensor | None], label: str | int | None, conditions: Numbers | None
+        self,
+        own: Sequence[Tensor | None],
+        label: str | int | None,
+        conditions: Numbers | None,
+        seeds: Sequence[int] | None = None,
     ) -> Tensor | None:
-        """The labels of images whose own are `own`, with what is requested; None where nothing is known of any."""
+        """The labels of images whose own are `own`, with what is requested; None where nothing is known of any.
+
+        seeds: by which the rest is drawn, as for samples; the images' places if not given.
+        """
         spec = self.model.spec
         if label is not None or conditions:
-            drawn = self.model.labels(range(len(own)), label, conditions)
+            drawn = self.model.labels(range(len(own)) if seeds is None else seeds, label, conditions)
             assert drawn is not None  # what cannot be requested of this model was refused
             return torch.cat([self._kept(*pair, label, conditions) for pair in zip(own, drawn, strict=True)])
         if not spec.conditioned:
