@@ -1,6 +1,7 @@
 """The command line as people type it: what works, and one sentence with the right exit code for what does not."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -117,6 +118,12 @@ def test_mistakes_in_showing(run, capsys, words, named):
     err = capsys.readouterr().err
     assert all(name in err for name in named), err
     assert sorted(Path(run).rglob("*")) == before
+
+
+def test_a_path_that_is_no_text_is_refused_before_the_work(tmp_path, capsys):
+    place = os.fsdecode(bytes(tmp_path) + b"/pictures\xff")
+    assert main(["train", place, "--output_dir", str(tmp_path / "run")]) == 2
+    assert "no UTF-8" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_data_verbs(capsys, tmp_path):

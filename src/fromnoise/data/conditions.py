@@ -24,9 +24,16 @@ Numbers = Mapping[str, NDArray[np.float32]]
 """Values (N,) by name."""
 
 
+TAKEN = ("images", "seeds", "labels", "classes", "file", "allow_pickle")  # beside the numbers in an .npz of samples
+
+
 def condition_names(text: str | None) -> tuple[str, ...]:
     """The names in the setting data.conditions, such as "slant,thickness"; UsageError for an empty or a second one."""
     names = tuple(name.strip() for name in text.split(",")) if text is not None else ()
+    if taken := [name for name in names if name in TAKEN]:
+        raise UsageError(
+            f"data.conditions has '{taken[0]}', a name that files of samples have for something else; rename it"
+        )
     if "" in names or len(set(names)) < len(names) or any("=" in name for name in names):
         raise UsageError(
             f"data.conditions is '{printable(str(text))}', but expected names with commas, each once and without '='; "

@@ -13,6 +13,7 @@ from typing import Any
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.options import differences, from_dict, replaced
+from fromnoise.common.text import printable
 from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_process
@@ -44,6 +45,9 @@ class Request:
         tables.pop("recipe", None)
         init = init or tables.get("init")
         tables.pop("init", None)
+        for place in filter(None, (source, init)):
+            if any("\ud800" <= letter <= "\udfff" for letter in str(place)):
+                raise UsageError(f"{printable(place)} is no UTF-8, so that config.json cannot hold it; rename it")
         from_dict(Settings(), tables)  # refuses unknown sections and settings
         flat = {f"{section}.{key}": value for section, values in tables.items() for key, value in values.items()}
         return Request(source, recipe, {**flat, **settings}, init)
