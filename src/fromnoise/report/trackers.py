@@ -7,6 +7,7 @@ its `images`, the horizontal axis everywhere. Nothing leaves the machine unless 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -161,6 +162,8 @@ class Trackio(Rows):
 
         name = f"{run.path.resolve().name}-{run.identity}"
         own = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
+        taken = inspect.signature(trackio.init).parameters
+        own = {name: value for name, value in own.items() if name in taken}  # earlier versions have fewer
         started = trackio.init(PROJECT, name, config=dict(run.settings), resume="allow", **own)
         super().__init__(started, trackio.Image, run.rows)
         self.where = f"the run {name} of trackio's project {PROJECT} (`trackio show`)"
