@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fromnoise.cli.flags import add_device_flag
 from fromnoise.cli.parser import Parser, parse
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import DataError, WriteError
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,7 +47,7 @@ def _data() -> tuple[str, float]:
         fetch("mnist")
         print("Data: mnist, 28x28, since it is at hand.", flush=True)
         data = "mnist"
-    except DataError:
+    except (DataError, WriteError):
         print("Data: digits (1,797 of them, 16x16, nothing to download), since MNIST cannot be downloaded here;")
         print("`fromnoise data fetch mnist` tells why and where its files may be put.", flush=True)
         data = "digits"
