@@ -69,7 +69,9 @@ class SharedUpdate(UpdateStep):
         if images != self.whole:
             self._row.mul_(self.whole / images)
         self._take_gradients()
-        return torch.where(self._move(self._row[-1]), self._row[-1:], torch.nan)
+        loss = torch.where(self._move(self._row[-1]), self._row[-1:], torch.nan)
+        self.moving = False
+        return loss
 
     def _update(self, x0: Tensor, label: Tensor | None, *noise: Tensor) -> Tensor:
         """Put the gradient of the share into the row: the sum of its losses' gradients, divided by the whole batch."""

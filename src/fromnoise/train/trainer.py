@@ -167,7 +167,7 @@ class Trainer:
         """Wait for the device on the step timer's clock: who waits for it elsewhere would take the time of steps."""
         if self.timer.asynchronous:
             with self.timer:
-                getattr(torch, self.device.type).synchronize()
+                torch.cuda.synchronize(self.device) if self.device.type == "cuda" else torch.mps.synchronize()
 
     def read_losses(self) -> tuple[StepLoss, ...]:
         """Wait for the device and fetch the pending losses, as a checkpoint does; raises DivergedError."""

@@ -113,10 +113,16 @@ class UpdateStep:
     def _update(self, x0: Tensor, label: Tensor | None, *noise: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         loss, per_image = self._gradient(x0, label, TrainingNoise(*noise), len(x0))
-        return torch.where(self._move(loss), per_image, torch.nan)  # a step that moved nothing has no loss
+        finite = self._move(loss)
+        per_image = torch.where(finite, per_image, torch.nan)  # a step that moved nothing has no loss
+        self.moving = False
+        return per_image
 
     def _move(self, loss: Tensor) -> Tensor:
-        """Clip the gradient and move the weights, unless it or `loss` is not finite; returns whether they are."""
+        """Clip the gradient and move the weights, unless it or `loss` is not finite; returns whether they are.
+
+        `moving` holds until the caller has all that it needs memory for.
+        """
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self.max_grad_norm is not None:
             nn.utils.clip_grads_with_norm_(self._parameters, self.max_grad_norm, norm)
@@ -129,7 +135,6 @@ class UpdateStep:
         self.moving = not (loss.is_cuda and torch.cuda.is_current_stream_capturing())
         if loss.device.type != "mps" or finite:  # there the kernels do not look at the flag
             self.optimizer.step()
-        self.moving = False
         return finite
 
     def _gradient(self, x0: Tensor, label: Tensor | None, noise: TrainingNoise, count: int) -> tuple[Tensor, Tensor]:
