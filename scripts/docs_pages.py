@@ -71,8 +71,8 @@ def _values(name: str, limits: Mapping[str, Any]) -> str:
 def command_line_page() -> str:
     """The help of every command, as `fromnoise VERB --help` prints it."""
     lines = ["# Command line", "", "`-` and `_` are the same in flags. Exit codes: 0 ok, 2 usage or a missing extra,"]
-    lines += ["3 data, 4 run or checkpoint, 5 diverged, 6 cannot write, 7 run folder busy, 75 stopped with work left,"]
-    lines += ["130 and 143 stopped and saved."]
+    lines += ["3 data, 4 run or checkpoint, 5 diverged, 6 cannot write, 7 run folder busy, 8 port taken,"]
+    lines += ["9 a process of many lost, 75 stopped with work left, 130 and 143 stopped and saved."]
     for parser in _commands(build_parser()):
         lines += ["", f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```"]
     return "\n".join(lines) + "\n"

@@ -34,7 +34,7 @@ def few_steps_changes(num_processes: int | None, changes: Mapping[str, Any], con
         budget = tables.get("budget") if isinstance(tables, dict) else None
     if not isinstance(budget, str):  # what else it is, is refused with the other settings
         return {}
-    return {"train.budget": f"{(1 - SHARE) * parse_duration(budget):g}s"}
+    return {"train.budget": f"{(1 - SHARE) * parse_duration(budget):.9g}s"}
 
 
 def then_distil(trained: Run, began: float, max_time: float | None) -> None:
@@ -42,6 +42,6 @@ def then_distil(trained: Run, began: float, max_time: float | None) -> None:
     from fromnoise.run import Run
 
     own, now = trained.settings.train.budget, time.monotonic()
-    budget = BUDGET if own is None else f"{SHARE / (1 - SHARE) * parse_duration(own):g}s"
+    budget = BUDGET if own is None else f"{SHARE / (1 - SHARE) * parse_duration(own):.9g}s"
     distilled = Run.distill(trained.path, budget=budget, device=trained.device)
     show_distilling(distilled, now, max_time, trained_since=began)

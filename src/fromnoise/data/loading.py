@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
@@ -94,12 +94,17 @@ def _loaded(options: DataOptions, split: SplitName) -> ArrayData:
         if part is not None:
             return part
     data = as_data(found.read(split, options), found.name, split, options)
-    if split == "test" and options.range == "auto":
+    if split == "test" and options.range == "auto" and (data.range != "full" or is_deep(data.notes)):
         # Both splits are read alike: the range is that of the images to train on.
         values = found.read("train", options).range
         if values != data.range:
             return as_ranged(options, values, lambda read: as_data(found.read(split, read), found.name, split, options))
     return data
+
+
+def is_deep(notes: Sequence[str]) -> bool:
+    """Whether `notes` of images say that they have 16 bits, of which another split may fill another part."""
+    return any("16-bit" in note for note in notes)
 
 
 def as_ranged(options: DataOptions, values: str, read: Callable[[DataOptions], T]) -> T:

@@ -13,7 +13,7 @@ from pathlib import Path
 from fromnoise.common.errors import UsageError, WriteError
 from fromnoise.common.stored_json import read_stored
 from fromnoise.common.text import printable, quoted
-from fromnoise.data.loading import as_ranged, place_of, plain_source
+from fromnoise.data.loading import as_ranged, is_deep, place_of, plain_source
 from fromnoise.data.remembered import known_folder
 from fromnoise.data.state import STORE
 from fromnoise.data.store_files import MANIFEST
@@ -53,7 +53,8 @@ def import_data(options: DataOptions, out: Path) -> Path:
     for split in found.splits():
         images = stored.read(split, options)
         # All splits are read alike, as `load` does it: the range is that of the images to train on.
-        if options.range == "auto" and images.range != train.range:
+        narrow = images.range != "full" or is_deep(images.notes)
+        if options.range == "auto" and narrow and images.range != train.range:
             shutil.rmtree(out / split)
             as_ranged(options, train.range, partial(stored.read, split))
     return out

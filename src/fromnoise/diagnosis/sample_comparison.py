@@ -74,7 +74,7 @@ def classifier_features(record: TrainingRecord) -> Features:
 
 def make_samples(model: TrainedModel, count: int) -> LabelledImages:
     """`count` samples from the first seeds, every class that there were images of equally often."""
-    trained = torch.tensor(model.label_counts).nonzero()[:, 0]
+    trained = torch.tensor(model.label_counts or [1] * len(model.spec.classes)).nonzero()[:, 0]
     chosen = trained[torch.arange(count) % len(trained)] if model.spec.classes else None
     images = model.sample_labelled(list(range(count)), model.completed(range(count), chosen)).images
     return LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), chosen)

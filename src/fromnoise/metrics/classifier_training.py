@@ -50,9 +50,9 @@ def recipe() -> dict[str, Any]:
     }
 
 
-def recipe_hash() -> str:
-    """Sixteen hex digits that change with the recipe."""
-    return hashlib.sha256(json.dumps(recipe(), sort_keys=True).encode()).hexdigest()[:16]
+def recipe_hash(**more: int) -> str:
+    """Sixteen hex digits that change with the recipe, and with what is special to some images."""
+    return hashlib.sha256(json.dumps(recipe() | more, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def train_classifier(

@@ -66,14 +66,20 @@ def domain(data: ArrayData, cache_dir: Path, seed: int = 0) -> Features:
     task = data if labelled else rotated(data)
     net = cached_classifier(task, cache_dir, seed=seed)
     about = f"a classifier of {len(task.spec.classes)} {'classes' if labelled else 'orientations'}"
-    own = net if labelled else None
-    return Features("domain", about, FEATURES, recipe_hash(), net.weight_hash[:16], net.features, own)
+    own, recipe = (net, recipe_hash()) if labelled else (None, recipe_hash(**_rotations(data)))
+    return Features("domain", about, FEATURES, recipe, net.weight_hash[:16], net.features, own)
+
+
+def _rotations(data: ArrayData) -> dict[str, int]:
+    """How many images are rotated, where that is not what it is for small ones: part of the recipe then."""
+    most = max(_FEWEST_ROTATED, _ROTATED_BYTES // prod(data.spec.shape))
+    return {"rotated": most} if most < min(_ROTATED, len(data)) else {}
 
 
 def rotated(data: ArrayData) -> ArrayData:
     """Up to 25,000 images, of large ones fewer, four times, labelled by rotation: quarter turns, or mirrored where they
     are not square."""
-    most = min(_ROTATED, max(_FEWEST_ROTATED, _ROTATED_BYTES // prod(data.spec.shape)))
+    most = _rotations(data).get("rotated", _ROTATED)
     chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:most].sort().values
     images = data.fetch(chosen)[0].cpu()
     spec, square = data.spec, data.spec.height == data.spec.width

@@ -75,9 +75,7 @@ def begin(
     path = output_dir or default_folder(request.source, request.recipe, settings.train.seed, request.init)
     folder = folder_kind(path)
     if _is_begun(folder):
-        if few_steps:
-            _check_few_steps(FoundRun(folder, folder.read_record()).settings)
-        return Begun(folder, images, download_seconds, _go_on(folder, request, context, images))
+        return Begun(folder, images, download_seconds, _go_on(folder, request, context, images, few_steps))
     choose_graph(kind, settings.train.cuda_graph)  # refused before a folder is made
     initial = read_initial_weights(Path(request.init)) if request.init else None
     if initial:
@@ -150,10 +148,12 @@ def _is_begun(folder: RunFolder) -> bool:
         raise WriteError(f"cannot write in {folder.path} ({reason}); choose another --output_dir") from error
 
 
-def _go_on(folder: RunFolder, request: Request, context: TrainingContext, images: ArrayData) -> Pairs:
+def _go_on(folder: RunFolder, request: Request, context: TrainingContext, images: ArrayData, few_steps: bool) -> Pairs:
     """What `request` changes of the run in `folder`; UsageError with the differences where it is another run."""
     found = FoundRun(folder, folder.read_record())
     found.must_be_of(images)
+    if few_steps:
+        _check_few_steps(found.settings)
 
     def resolve() -> Settings:
         return request.settings(on_machine_of(found.record, context), request.data_options())

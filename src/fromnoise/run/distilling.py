@@ -118,10 +118,6 @@ def _trajectories(
     def check(made: int) -> None:
         if stop.received:
             raise Interrupted(f"stopped after {made:,} trajectories; the same command begins again", stop.exit_code)
-        if deadline is not None and time.monotonic() >= deadline:
-            raise Interrupted(
-                f"max_time is over after {made:,} trajectories, and the same command begins again; give it longer", 75
-            )
         if budget and made and budget.remaining() < (1 - TOO_MUCH) * budget.seconds:
             raise UsageError(
                 f"the budget is {format_duration(budget.seconds)}, but {made:,} trajectories took "
@@ -129,9 +125,16 @@ def _trajectories(
                 f"{math.ceil((budget.seconds - budget.remaining()) / MOST_SHARE)}s or more"
             )
 
+    def going_on(made: int) -> None:
+        check(made)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise Interrupted(
+                f"max_time is over after {made:,} trajectories, and the same command begins again; give it longer", 75
+            )
+
     report_progress("making trajectories ...")
     try:
-        made = make_trajectories(teacher, folder.trajectories, most=most, enough=enough, check=check)
+        made = make_trajectories(teacher, folder.trajectories, most=most, enough=enough, check=going_on)
         check(len(made))
     except BaseException:
         shutil.rmtree(folder.trajectories, ignore_errors=True)

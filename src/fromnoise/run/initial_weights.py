@@ -76,7 +76,7 @@ def _of_folder(path: Path) -> DiffusersSource:
         return read_diffusers(path)
     except CheckpointError as error:
         for sampler in CHOICES:
-            with suppress(CheckpointError):
+            with suppress(CheckpointError, UsageError):  # the latter for an export of ours, which has a sampler
                 return read_diffusers(path, sampler=sampler)
         raise error
 
