@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from fromnoise.cli import main, stopping
+from fromnoise.chapter import page as chapter
+from fromnoise.cli import launch, main, stopping
 from fromnoise.diffusion.denoiser import Denoiser
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.train.interrupts import stop_on_signals
 
 VERBS = {
     "sample": ["sample", "RUN", "--num", "4", "--out", "OUT/s.png"],
@@ -61,10 +63,23 @@ def test_a_signal_that_is_ignored_stays_ignored(capsys: Any) -> None:
     """A command in the background of a script ignores Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stopping.stopped_by_signals():
-            signal.raise_signal(signal.SIGINT)
+        for stops in (stopping.stopped_by_signals, stop_on_signals, chapter.stopped_by_signals):
+            with stops() as request:
+                signal.raise_signal(signal.SIGINT)
+            assert request is None or request.received is None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_a_launch_under_nohup_lives_on_when_the_terminal_closes(tmp_path: Any) -> None:
+    before, torchrun = signal.signal(signal.SIGHUP, signal.SIG_IGN), subprocess.Popen([sys.executable, "-c", ""])
+    try:
+        with launch._forwarding(torchrun, tmp_path) as signals:
+            signal.raise_signal(signal.SIGHUP)
+        assert signals == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 SECOND = """

@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.run import Run
@@ -96,6 +97,15 @@ def test_an_inpainted_image_has_its_own_numbers_unless_others_are_given(ask, how
         expected = dict(zip(("slant", "-x y"), images.conditions[number].tolist())) | conditions
         assert made["facts"]["conditions"] == {name: pytest.approx([one] * 2) for name, one in expected.items()}
         assert by_command(made["command"]) == [b64decode(image) for image in made["images"]]
+
+
+def test_what_an_edit_leaves_open_is_drawn_for_each_seed(numbered, tmp_path):
+    run = numbered[1]
+    Image.fromarray(np.zeros((run.spec.height, run.spec.width), np.uint8)).save(tmp_path / "black.png")
+    editor = run.edit(steps=4)
+    together = editor.img2img(tmp_path / "black.png", seeds=[0, 5], conditions={"slant": 0.1}).images
+    alone = editor.img2img(tmp_path / "black.png", seeds=[5], conditions={"slant": 0.1}).images
+    assert np.abs(alone[0].astype(int) - together[1]).max() <= 1
 
 
 @pytest.mark.parametrize(
