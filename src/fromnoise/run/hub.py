@@ -56,7 +56,9 @@ def check_hub(name: str, private: bool) -> None:
     if not is_hub_id(name):
         raise UsageError(f"'{printable(name)}' names no model of the Hub; write OWNER/NAME")
     hub = _library("export to the Hub")
-    if offline() or hub.constants.HF_HUB_OFFLINE:
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if offline() or HF_HUB_OFFLINE:
         variable = "FROMNOISE_OFFLINE" if offline() else "HF_HUB_OFFLINE"
         raise UsageError(f"{variable} is set, so nothing is uploaded; unset it, or export --to diffusers")
     if not hub.get_token():
