@@ -88,7 +88,7 @@ def test_a_distribution_of_two_points_comes_back_too():
 def test_inversion_refuses_chance_and_a_grid_without_a_way():
     x0, grid = IMAGES, UniformGrid()(Linear(), 5)
     for name in ("ddpm", "edm", "renoise"):
-        with pytest.raises(UsageError, match="fresh noise.*'ddim'"):
+        with pytest.raises(UsageError, match=r"fresh noise.*'ddim'"):
             invert(Gaussian(Linear()), x0, sampler=SAMPLERS[name], grid=grid)
     with pytest.raises(UsageError, match=r"\b2 steps"):
         invert(Gaussian(Linear()), x0, sampler=DDIM(), grid=UniformGrid()(Linear(), 1))
