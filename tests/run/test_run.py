@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from fromnoise.common.errors import BusyError, CheckpointError, DataError, Interrupted, UsageError, WriteError
-from fromnoise.run import Run
+from fromnoise.model.trained_model import TrainedModel
+from fromnoise.run import Run, training
 from fromnoise.train.checkpoint_files import read_checkpoint
 
 
@@ -88,6 +89,22 @@ def test_a_budget_is_kept_and_its_plan_recorded(tmp_path, tiny_settings):
     # A machine that slows down after the first seconds ends the plan where it stands, and says so.
     assert cut[0]["planned"] == totals[-1] and state["total"] < totals[-1] if cut else state["total"] == totals[-1]
     assert list(Run(run.path).steps()) == []
+
+
+def test_previews_have_the_first_seeds_and_evaluations_while_training_others(tiny_run, monkeypatch):
+    """What chooses a checkpoint is not the noise that it is measured with later."""
+    real, asked = TrainedModel.sample_labelled, []
+
+    def noted(self, seeds, labels):
+        asked.append(seeds[0])
+        return real(self, seeds, labels)
+
+    monkeypatch.setattr(TrainedModel, "sample_labelled", noted)
+    monkeypatch.setattr(training.QuickEvaluator, "count", 20)
+    model = tiny_run.model()
+    training.draw_preview(model, model.denoiser.net)
+    training.QuickEvaluator(model, tiny_run.data).evaluate(model.denoiser.net)
+    assert asked == [0, training.FIRST_SEED]
 
 
 def test_pictures_follow_from_their_seeds(tiny_run):

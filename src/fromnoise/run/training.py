@@ -254,7 +254,7 @@ class QuickEvaluator:
     def evaluate(self, net: nn.Module) -> dict[str, Any]:
         """Measures by name."""
         with _sampling(self.model, net) as model:
-            samples = _samples(model, self.count)
+            samples = _samples(model, self.count, FIRST_SEED)
         images = torch.from_numpy(samples.images).permute(0, 3, 1, 2).contiguous()
         labels = None if samples.labels is None else torch.tensor(samples.labels)
         return asdict(quick_scores(images, labels, self.reference))
@@ -275,6 +275,6 @@ def _sampling(model: TrainedModel, net: nn.Module, **changes: Any) -> Iterator[T
         net.train(training)
 
 
-def _samples(model: TrainedModel, number: int) -> Samples:
-    seeds = range(FIRST_SEED, FIRST_SEED + number)
+def _samples(model: TrainedModel, number: int, first: int = 0) -> Samples:
+    seeds = range(first, first + number)
     return model.sample_labelled(seeds, model.labels(seeds))
