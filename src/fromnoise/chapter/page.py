@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from fromnoise.chapter.cells import SCRIPT, Cell
 from fromnoise.chapter.record import Shown, versions
 from fromnoise.common.errors import Interrupted
+from fromnoise.common.heard_signals import heard
 from fromnoise.report.html import Section, page, write_page
 
 
@@ -96,8 +97,9 @@ def stopped_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heard}
+    before = heard((signal.SIGINT, signal.SIGTERM))
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:

@@ -25,6 +25,7 @@ from types import FrameType
 from fromnoise.common.cpus import usable
 from fromnoise.common.durations import process_start
 from fromnoise.common.errors import ProcessError, UsageError
+from fromnoise.common.heard_signals import heard
 from fromnoise.common.progress import report_progress
 
 FOLDER, STARTED = "FROMNOISE_LAUNCHED", "FROMNOISE_STARTED"
@@ -133,8 +134,9 @@ def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[lis
         if len(signals) > 1 or not _signal(number, folder):
             torchrun.send_signal(number)
 
-    heard = [number for number in _FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]  # as of nohup
-    before = {number: signal.signal(number, forward) for number in heard}
+    before = heard(_FORWARDED)
+    for number in before:
+        signal.signal(number, forward)
     try:
         yield signals
     finally:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from fromnoise.common.heard_signals import heard
+
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -32,7 +34,7 @@ def stopped_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {each: handler for each in NUMBERS if (handler := signal.getsignal(each)) is not signal.SIG_IGN}
+    before = heard(NUMBERS)
     for each in before:
         signal.signal(each, stop)
     try:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from fromnoise.common.heard_signals import heard
+
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -32,8 +34,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in EXIT_CODES}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}  # which stays so
+    before = heard(EXIT_CODES)
 
     def restore() -> None:
         for number, handler in before.items():
