@@ -123,7 +123,7 @@ def test_mistakes_in_showing(run, capsys, words, named):
 def test_a_path_that_is_no_text_is_refused_before_the_work(tmp_path, capsys):
     place = os.fsdecode(bytes(tmp_path) + b"/pictures\xff")
     assert main(["train", place, "--output_dir", str(tmp_path / "run")]) == 2
-    assert "no UTF-8" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert "not valid UTF-8" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 def test_data_verbs(capsys, tmp_path):

@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> None:
     """Distil, and print how long it took and where the new run is."""
     if args.budget and args.num_images:
         raise UsageError("--budget and --num_images were both given, but one says how long; leave one out")
-    if args.num_images is not None and args.num_images < 1:
-        raise UsageError(f"--num_images is {args.num_images}, but at least 1 is needed; give a larger number")
+    if args.num_images is not None:
+        positive("num_images", args.num_images, most=None)  # they are seen in batches
     if args.trajectories is not None:
         positive("trajectories", args.trajectories)
     budget, max_time = args.budget or BUDGET, parse_duration(args.max_time) if args.max_time else None

@@ -147,12 +147,12 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def positive(flag: str, value: int) -> int:
+def positive(flag: str, value: int, most: int | None = MOST_SEEDS) -> int:
     """`value` if it is at least 1 and can be done; UsageError else."""
     if value < 1:
         raise UsageError(f"--{flag} is {value}, but at least 1 is needed; give a larger number")
-    if value > MOST_SEEDS:
-        raise UsageError(f"--{flag} is {value}, but at most {MOST_SEEDS:,} are made at once; give a smaller number")
+    if most is not None and value > most:
+        raise UsageError(f"--{flag} is {value}, but at most {most:,} are made at once; give a smaller number")
     return value
 
 

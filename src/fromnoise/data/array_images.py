@@ -34,8 +34,8 @@ def as_images(array: NDArray[Any], *, ranged: bool) -> tuple[NDArray[Any], tuple
     if array.dtype.kind not in "buif":
         raise NotImages(f"of type {array.dtype}, but expected numbers")
     if array.dtype in (np.uint8, np.uint16) or ranged:
-        if array.dtype.kind == "f" and not np.isfinite([images.min(), images.max()]).all():
-            raise NotImages(f"of type {images.dtype} with values that are not finite")
+        if array.dtype.kind == "f":
+            _check_finite(images, float(images.min()), float(images.max()))
         return images, notes
     if array.dtype == np.bool_:
         return images.view(np.uint8) * np.uint8(255), notes
@@ -63,9 +63,13 @@ def _channels_last(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
     raise NotImages(f"of shape {array.shape}, but expected (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4")
 
 
-def _from_floats(images: NDArray[Any], low: float, high: float) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _check_finite(images: NDArray[Any], low: float, high: float) -> None:
     if not np.isfinite([low, high]).all():
         raise NotImages(f"of type {images.dtype} with values that are not finite")
+
+
+def _from_floats(images: NDArray[Any], low: float, high: float) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    _check_finite(images, low, high)
     if low >= 0 and high <= 1:
         return _mapped(images, lambda x: x * 255), ("values 0..1 became 0..255",)
     if -1 <= low < 0 and high <= 1 and (low < -0.5 or high > 0.5):

@@ -47,7 +47,7 @@ class Request:
         tables.pop("init", None)
         for place in filter(None, (source, init)):
             if any("\ud800" <= letter <= "\udfff" for letter in str(place)):
-                raise UsageError(f"{printable(place)} is no UTF-8, so that config.json cannot hold it; rename it")
+                raise UsageError(f"{printable(place)} is not valid UTF-8, as config.json has to be; rename it")
         from_dict(Settings(), tables)  # refuses unknown sections and settings
         flat = {f"{section}.{key}": value for section, values in tables.items() for key, value in values.items()}
         return Request(source, recipe, {**flat, **settings}, init)

@@ -64,8 +64,8 @@ class FromNoisePipeline(DiffusionPipeline):
         trained = self.unet.config.get("guidance_input")
         if trained and not 1 <= scale <= trained["most"]:
             raise ValueError(f"guidance_scale is {scale}, but this network takes 1 to {trained['most']}")
-        guided = any(at["guided"] for one in config.plans.values() for at in one["evaluations"])
-        if guidance_scale not in (None, 1) and not guided:
+        plans = config.plans.values()
+        if guidance_scale not in (None, 1) and not any(at["guided"] for one in plans for at in one["evaluations"]):
             raise ValueError(f"guidance_scale is {scale}, but this model was exported without guidance; leave it out")
         noise = self._noise(batch_size, generator) if noise is None else noise.to(self.device, self.unet.dtype)
         fresh = [
