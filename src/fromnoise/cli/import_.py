@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
         "source",
         metavar="SOURCE",
         nargs="?",
-        help="a folder of a DDPMPipeline or DDIMPipeline with a UNet2DModel, a folder that `export --to diffusers` "
+        help="a folder of a DDPM, DDIM or PNDMPipeline with a UNet2DModel, a folder that `export --to diffusers` "
         "wrote, or owner/name of the Hub",
     )
     parser.flag("output_dir", "outdir", metavar="DIR", help="the run folder (default: runs/<name>-imported)")

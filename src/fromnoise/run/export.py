@@ -1,4 +1,4 @@
-"""Exports of a run: made beside their place, compared with the model in a fresh process, and only then put there."""
+"""Exports of a run: made beside their place, loaded again and compared with the model, and only then put there."""
 
 from __future__ import annotations
 
