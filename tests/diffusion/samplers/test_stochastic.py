@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 
-from fromnoise.diffusion.process import VE
+from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.samplers import start_noise, walk
+from fromnoise.diffusion.samplers.multistep import DPMpp
 from fromnoise.diffusion.samplers.stochastic import EDMStochastic
+from fromnoise.diffusion.time_grids import GRIDS
 from fromnoise.testing import Gaussian
 
 S_NOISE, S_MIN, S_MAX = 1.003, 0.05, 50.0  # the paper's, table 5, ImageNet
@@ -34,3 +37,14 @@ def test_a_step_is_algorithm_2s(level, following, churn):
     t, s = (torch.full((2,), value, dtype=torch.float64) for value in (level, following))
     moved, _, _ = EDMStochastic(churn).step(Gaussian(VE()), VE(), x, t, s, None, lambda: z)
     torch.testing.assert_close(moved, algorithm_2(x, z, level, following, churn), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("steps, churn", [(8, 3), (20, 20), (100, 40), (200, 80)])
+def test_a_multistep_sampler_under_churn_keeps_the_spread_of_what_it_samples(order, steps, churn):
+    """Images N(0.4, 0.5^2): what is remembered under other noise must not be extrapolated until it grows."""
+    oracle, seeds = Gaussian(Linear()), range(64)
+    x = start_noise(oracle.process, (1, 8, 8), seeds)
+    grid = GRIDS["few_steps"](oracle.process, steps)
+    *_, last = walk(oracle, x, seeds=seeds, sampler=DPMpp(order, churn / steps), grid=grid)
+    assert float(last.x.std()) == pytest.approx(0.5, abs=0.1)
