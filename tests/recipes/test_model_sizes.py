@@ -10,7 +10,9 @@ import torch
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
+from fromnoise.diffusion.process import VE
 from fromnoise.diffusion.samplers.loop import sample
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
 from fromnoise.model.build import build_denoiser, build_sampling
 from fromnoise.recipes.model_sizes import SECONDS_LIMIT, SIZES, TrainingContext, choose_size
 from fromnoise.recipes.recipes import recipe, size_of, trajectory_sampling
@@ -119,6 +121,22 @@ def test_images_are_drawings_where_much_of_them_is_plain_paper(tmp_path):
         run = Run.create(str(tmp_path / f"{name}.npy"), output_dir=tmp_path / name, device="cpu")
         assert run.settings.sample.sampler == sampler and sampler in dict(facts(run))["sampling"]
         assert context_of(run.metadata).drawings is (name == "drawing")
+
+
+def test_noise_levels_of_training_are_those_that_ve_samples_at(tmp_path):
+    def run(name, **settings):
+        return Run.create("digits", settings={"process.kind": "ve", **settings}, output_dir=tmp_path / name).settings
+
+    times = run("own").objective.time_sampling
+    levels = TIME_DISTRIBUTIONS[times].sample(4000, VE(), torch.Generator().manual_seed(0))
+    assert 0.5 < float((levels < 1).double().mean()) < 0.95, "the recipe's own times of the path are all noise there"
+    assert run("asked", **{"objective.time_sampling": "uniform"}).objective.time_sampling == "uniform"
+
+
+def test_a_model_without_classes_is_not_guided(tmp_path):
+    settings = {"net.class_conditioning": False}
+    sampling = Run.create("digits", settings=settings, output_dir=tmp_path / "run").settings.sample
+    assert sampling.guidance_scale == 1 and sampling.guidance_interval is None
 
 
 def test_times_of_sampling_are_those_of_the_recipes_own_process(tmp_path):

@@ -82,19 +82,30 @@ def trajectory_sampling(own: SampleOptions) -> SampleOptions:
     return replace(own, sampler="unipc_2", churn=None, steps=steps, guidance_interval=interval)
 
 
-def sampling_for_process(own: Settings, process: ProcessOptions) -> dict[str, Any]:
-    """Sampling settings for another process than that of a recipe's `own` ones, as far as theirs mean nothing there.
-
-    Churn adds normal noise, which another prior is not; and times of another path are other noise levels.
-    """
+def consequences(own: Settings, changed: Settings) -> dict[str, Any]:
+    """Settings that follow from `changed` ones, where a recipe's `own` would mean nothing beside them."""
     if own.recipe.partition("-")[0] != "default":
         return {}
+    found = _for_process(own, changed.process)
+    if not changed.net.class_conditioning:
+        found |= {"sample.guidance_scale": 1.0, "sample.guidance_interval": None}
+    return found
+
+
+def _for_process(own: Settings, process: ProcessOptions) -> dict[str, Any]:
+    """For another process than that of `own`.
+
+    Churn adds normal noise, which another prior is not; and times of another path are other noise levels: on `ve` they
+    are these levels themselves, from nearly 0 to 80, of which an even share below 1 would leave nothing.
+    """
     if process.kind == own.process.kind:
         without = trajectory_sampling(own.sample)
         normal = process.prior == own.process.prior
         return {} if normal else {f"sample.{name}": value for name, value in vars(without).items()}
+    times = {"objective.time_sampling": "log_normal"} if process.kind == "ve" else {}
     guidance = 1 + min(0.5 * (own.sample.guidance_scale - 1), 0.75)  # at all times, where half is enough, or less
     return {
+        **times,
         "sample.sampler": "unipc_2",
         "sample.churn": None,
         "sample.grid": "auto",

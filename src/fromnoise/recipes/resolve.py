@@ -16,7 +16,7 @@ from fromnoise.common.options import differences, from_dict, replaced
 from fromnoise.common.text import printable
 from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import TrainingContext
-from fromnoise.recipes.recipes import BUDGET, recipe, sampling_for_process
+from fromnoise.recipes.recipes import BUDGET, consequences, recipe
 from fromnoise.report.trackers import check_tracker
 from fromnoise.settings import NO_FRESH_NOISE, DataOptions, Settings
 from fromnoise.train.hardware import choose_precision
@@ -101,7 +101,7 @@ class Request:
             changes = {**dict.fromkeys(LENGTHS), **changes}
         settings = from_dict(own, {"data": vars(options)})
         settings = replaced(settings, {k: v for k, v in changes.items() if not k.startswith("data.")})
-        other = sampling_for_process(own, settings.process)
+        other = consequences(own, settings)
         if settings.sample.sampler != own.sample.sampler:
             other |= {f"sample.{name}": value for name, value in NO_FRESH_NOISE.items()}
         return replaced(settings, {k: v for k, v in other.items() if k not in changes})
