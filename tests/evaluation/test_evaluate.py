@@ -14,9 +14,10 @@ from fromnoise.common.errors import BusyError, DataError, UsageError
 from fromnoise.data import DataOptions, load
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
 from fromnoise.evaluation.evaluation import Evaluation
-from fromnoise.evaluation.scores import Scores
+from fromnoise.evaluation.scores import QuickScores, Scores
 from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_measure, format_number, verdict
-from fromnoise.evaluation.sweep import Sweep, parse_axes, sweep_table
+from fromnoise.evaluation.sweep import Sweep, SweepPoint, parse_axes, sweep_figures, sweep_table
+from fromnoise.report.evaluation_sections import sweep_sections
 from fromnoise.run import Run
 from fromnoise.run.evaluations import evaluate_files
 
@@ -119,6 +120,25 @@ def test_a_sweep_measures_every_combination(run):
     report = run.folder.report.read_text()
     assert all(cell in report for row in sweep_table(swept) for cell in row)
     assert (run.folder.figures / "sweep-seconds.png").exists()
+
+
+def test_fewer_test_images_than_samples_are_no_bound_of_a_sweep(run):
+    points = tuple(SweepPoint({"steps": n}, n, 0.01 * n, 4.0 / n, 0.1, 0.01, 0.9) for n in (2, 4))
+    floor = QuickScores(6.0, 0.0, 0.01, 1.0)
+    equal, fewer = (Sweep(400, 640, points, floor, count) for count in (400, 97))
+    assert sweep_table(equal)[-1][0] == "test images" and sweep_table(fewer)[-1][0] == "97 test images"
+    assert "test images" in curve_names(equal) and "test images" not in curve_names(fewer)
+    assert "97 test images" in sweep_sections(fewer, None, None)[0].text
+    assert run.sweep(parse_axes(["steps=2"]), len(run.held_out) + 3).floor_count == len(run.held_out)
+
+
+def curve_names(swept):
+    (axes,) = sweep_figures(swept)["sweep"].axes
+    return [line.get_label() for line in axes.get_lines()]
+
+
+def test_a_sweep_takes_times_by_hand_in_brackets():
+    assert parse_axes(["grid=[1,0.5,0],auto"]) == {"grid": ["1,0.5,0", "auto"]}
 
 
 def test_a_sweep_takes_pairs_in_brackets():

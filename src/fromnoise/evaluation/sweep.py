@@ -52,12 +52,16 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """sweep.json: points of `count` samples each; floor: scores of up to as many test images, or None."""
+    """sweep.json: points of `count` samples each; floor: scores of `floor_count` test images, at most as many, or None.
+
+    Of fewer images a Fréchet distance is larger, so that of the floor is beside the points' only at equal numbers.
+    """
 
     count: int
     checkpoint: int
     points: tuple[SweepPoint, ...]
     floor: QuickScores | None
+    floor_count: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The content of sweep.json."""
@@ -71,7 +75,8 @@ class Sweep:
                 raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
             points = tuple(SweepPoint(**_renamed(point)) for point in content["points"])
             floor = None if content["floor"] is None else QuickScores(**_renamed(content["floor"]))
-            swept = Sweep(content["count"], content["checkpoint"], points, floor)
+            known = content.get("floor_count", content["count"])  # older ones do not say
+            swept = Sweep(content["count"], content["checkpoint"], points, floor, known)
             _ = f"{swept.count:,}", sweep_table(swept)  # what cannot be shown is damaged
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise DataError(f"the sweep cannot be read ({error}); make it again") from error
@@ -96,6 +101,8 @@ def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
         if name in axes:
             raise UsageError(f"--sweep names {name} twice; write all its values once, such as {name}=A,B")
         given = [value.strip() for value in re.split(r",(?![^\[]*\])", values)]  # a comma in brackets is a value's own
+        if name == "grid":  # times by hand, [1,0.5,0]: its brackets only keep them together here
+            given = [value.removeprefix("[").removesuffix("]") for value in given]
         axes[name] = given if name == WEIGHTS else [parse_value(Settings, f"sample.{name}", value) for value in given]
     return axes
 
@@ -135,7 +142,7 @@ def sweep(
         cost = samples.sampling
         points.append(SweepPoint(chosen, cost["evaluations"], cost["seconds"], **asdict(scores)))
     floor = shared().first(lambda: _floor(test, reference, num))
-    return Sweep(num, plans[0][1].images, tuple(points), floor)
+    return Sweep(num, plans[0][1].images, tuple(points), floor, 0 if floor is None else min(num, len(test or ())))
 
 
 def _plans(
@@ -171,7 +178,7 @@ def _figure(swept: Sweep, key: str, label: str) -> Any:
     for point in swept.points:
         series.setdefault(point.name(), []).append((float(getattr(point, key)), point.frechet_distance))
     curves = {name: tuple(zip(*sorted(points), strict=True)) for name, points in series.items()}
-    if swept.floor is not None:
+    if swept.floor is not None and swept.floor_count == swept.count:
         places = [x for points in series.values() for x, _ in points]
         curves[FLOOR] = ((min(places), max(places)), (swept.floor.frechet_distance,) * 2)
     heights = [y for _, ys in curves.values() for y in ys]
@@ -192,8 +199,12 @@ def sweep_table(swept: Sweep) -> list[list[str]]:
         for point in swept.points
     ]
     if swept.floor is not None:
-        body.append([FLOOR, *[""] * (len(names) + 1), *_score_cells(swept.floor)])
+        body.append([_floor_name(swept), *[""] * (len(names) + 1), *_score_cells(swept.floor)])
     return [[*names, "NFE", "seconds", "Fréchet distance", "KID", "class accuracy"], *body]
+
+
+def _floor_name(swept: Sweep) -> str:
+    return FLOOR if swept.floor_count == swept.count else f"{swept.floor_count:,} {FLOOR}"
 
 
 def _score_cells(scores: SweepPoint | QuickScores) -> list[str]:

@@ -64,7 +64,16 @@ _CLOSEST = (
 
 def sweep_sections(sweep: Sweep, by_evaluations: bytes | None, by_seconds: bytes | None) -> list[Section]:
     """The table of a sweep and its figures."""
-    text = f"Sampling settings, each measured on the same {sweep.count:,} seeds, beside as many test images."
+    text = f"Sampling settings, each measured on the same {sweep.count:,} seeds"
+    if sweep.floor is None:
+        text += "."
+    elif sweep.floor_count == sweep.count:
+        text += ", beside as many test images."
+    else:
+        text += (
+            f". There are only {sweep.floor_count:,} test images: of fewer images a Fréchet distance is larger, so "
+            "theirs is no bound on these; KID and the class accuracy can be compared."
+        )
     sections = [Section("Quality against cost", text=text, image=by_evaluations, table=sweep_table(sweep))]
     if by_seconds is not None:
         sections.append(Section("", image=by_seconds))
