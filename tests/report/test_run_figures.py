@@ -1,13 +1,18 @@
 """Figures of a trained model: from a model, images and numbers alone."""
 
 import io
+import math
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fromnoise.common.errors import UsageError
-from fromnoise.report.run_figures import run_figures
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.process import VE, Linear
+from fromnoise.model.samples import noisy_arrays, to_arrays
+from fromnoise.report.run_figures import noise_times, run_figures
 from fromnoise.report.run_report import FIGURES
 from fromnoise.report.trajectory import ROWS, Trajectory, trajectory_figures
 
@@ -39,6 +44,20 @@ def test_strip_animation_and_steps_have_their_sizes(tiny_run):
     animation = Image.open(io.BytesIO(drawn.animation))
     assert animation.n_frames == 12 and animation.format == "GIF"
     assert drawn.steps.height < drawn.strip.height, "every step unscaled"
+
+
+def test_columns_of_noise_are_shares_of_noise_on_every_process():
+    shares = torch.tensor([0.0, 0.1, 0.5, 0.9], dtype=torch.float64)
+    assert torch.allclose(noise_times(Linear(), shares), shares)
+    assert torch.allclose(noise_times(VE(), shares), torch.tensor([0.0, 1 / 9, 1, 9], dtype=torch.float64))
+    assert noise_times(VE(), torch.ones(1, dtype=torch.float64)) == VE().t_max
+
+
+def test_noise_of_many_times_the_images_is_shown_with_its_contrast():
+    spec, noise = ImageSpec(1, 8, 8), torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    shown = noisy_arrays(VE(), spec, 80.0 * noise, 80.0)
+    assert np.array_equal(shown, to_arrays(spec, noise * 80 / math.hypot(1, 80)))
+    assert ((shown > 0) & (shown < 255)).mean() > 0.5, "neither black nor white"
 
 
 def test_an_unknown_class_is_named(tiny_run):

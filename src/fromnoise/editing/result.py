@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from fromnoise.figures.animation import gif_bytes
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
 from fromnoise.figures.image_rows import rows
-from fromnoise.model.samples import to_arrays, to_image
+from fromnoise.model.samples import noisy_arrays, to_arrays, to_image
 
 MOST_FRAMES = 100  # that are kept of a longer way
 STRIP_COLUMNS = 8
@@ -144,7 +143,7 @@ def collect(sampling: EditSampling, count: int, steps: Callable[[slice], Iterato
         for step in steps(slice(begin, begin + sampling.batch_size)):
             if step.i % every == 0:
                 frames.append(_frame(process, spec, step))
-        end = _shown(process, spec, step.x, step.s)
+        end = noisy_arrays(process, spec, step.x, step.s)
         batches.append([*frames, Frame(step.s, end, end)])
         ends.append(step.x.cpu())
     return torch.cat(ends), [
@@ -157,13 +156,7 @@ def _frame(process: Process, spec: ImageSpec, step: Step) -> Frame:
     estimate = step.estimate
     t = torch.full((len(estimate.x0),), step.t, dtype=torch.float64)
     x = process.corrupt(estimate.x0, estimate.eps, t)
-    return Frame(step.t, _shown(process, spec, x, step.t), to_arrays(spec, estimate.x0))
-
-
-def _shown(process: Process, spec: ImageSpec, x: Tensor, t: float) -> Any:
-    """x (N, C, H, W) at t as uint8 (N, H, W, C); scaled down where its size grows, as on VE."""
-    alpha, sigma = process.scales(torch.tensor([t], dtype=torch.float64))
-    return to_arrays(spec, x / max(1.0, math.hypot(float(alpha), float(sigma))))
+    return Frame(step.t, noisy_arrays(process, spec, x, step.t), to_arrays(spec, estimate.x0))
 
 
 def rms_error(spec: ImageSpec, x: Tensor, x0: Tensor) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +20,7 @@ from fromnoise.common.files import write_bytes
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.outputs import SAMPLE_KINDS, output_kind
 from fromnoise.common.text import file_part
+from fromnoise.diffusion.process import Process
 from fromnoise.figures.animation import animate
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid, save
@@ -98,3 +101,9 @@ def to_image(array: Any) -> Image.Image:
 def to_arrays(spec: ImageSpec, x: Tensor) -> Any:
     """Float (B, C, H, W) in the spec's range to uint8 numpy (B, H, W, C)."""
     return spec.decode(x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def noisy_arrays(process: Process, spec: ImageSpec, x: Tensor, t: float) -> Any:
+    """x (B, C, H, W) at t as uint8 (B, H, W, C); scaled down where its size grows, as on VE."""
+    alpha, sigma = process.scales(torch.tensor([t], dtype=torch.float64))
+    return to_arrays(spec, x / max(1.0, math.hypot(float(alpha), float(sigma))))

@@ -134,7 +134,8 @@ def _measures_table(runs: Sequence[ComparedRun]) -> list[list[str]]:
 def _samples(runs: Sequence[ComparedRun]) -> list[Section]:
     """Samples of every run from the same seeds: one figure where they have one shape, else one per run."""
     made = [(run.name, run.model.sample(SEEDS).images) for run in runs]
-    text = f"Seeds 0 to {SEEDS - 1} of each run, not selected. Runs of one image shape start from the same noise."
+    text = f"Seeds 0 to {SEEDS - 1} of each run, not selected. "
+    text += "Runs of one image shape and one prior start from the same noise."
     if len({images.shape for _, images in made}) == 1:
         return [Section("Samples", text=text, image=rows(made, beside=True))]
     first, *others = [rows([one], beside=True) for one in made]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fromnoise.data.image_data import ArrayData
+from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.figures.encode import FigureLike
 from fromnoise.figures.grid import grid
 from fromnoise.figures.image_rows import rows
 from fromnoise.metrics.nearest_neighbours import nearest
-from fromnoise.model.samples import Samples, to_arrays
+from fromnoise.model.samples import Samples, noisy_arrays, to_arrays
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.training_curves import MetricsLines, training_curves
 from fromnoise.report.trajectory import ROWS, Trajectory
@@ -22,7 +24,7 @@ from fromnoise.report.trajectory import ROWS, Trajectory
 ACROSS = 8  # images per row
 SAMPLES = 64
 TRAJECTORIES = 3
-NOISE_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # shares of t_max
+NOISE_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # shares of noise, see `noise_times`
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,22 @@ def one_step_predictions(model: TrainedModel, train: ArrayData) -> Any:
     labels = None if labels is None or not spec.conditioned else labels.to(model.device)
     x0, eps = spec.encode(images), start_noise(process, spec.shape, range(ACROSS))
     titled = [("clean image", to_arrays(spec, x0))]
-    for share in NOISE_LEVELS:
-        t = torch.full((ACROSS,), max(process.t_min, share * process.t_max), dtype=torch.float64)
+    for time in noise_times(process, torch.tensor(NOISE_LEVELS, dtype=torch.float64)).tolist():
+        t = torch.full((ACROSS,), max(process.t_min, time), dtype=torch.float64)
         noisy = process.corrupt(x0, eps, t)
         estimate = model.denoiser(noisy.to(model.device), t, labels)
-        titled += [(f"t = {t[0]:g}, noisy", to_arrays(spec, noisy)), ("x0 prediction", to_arrays(spec, estimate.x0))]
+        shown = noisy_arrays(process, spec, noisy, float(t[0]))
+        titled += [(f"t = {t[0]:.3g}, noisy", shown), ("x0 prediction", to_arrays(spec, estimate.x0))]
     return rows(titled, beside=True)
+
+
+def noise_times(process: Process, shares: Tensor) -> Tensor:
+    """The times (N,) at which sigma / (alpha + sigma) is each of `shares` (N,), 0 to 1: t itself on the linear path.
+
+    Even shares of t would be nearly nothing but noise where t is the noise level and reaches 80.
+    """
+    times = process.time_at_log_snr(2 * (torch.log1p(-shares) - shares.log()))
+    return torch.where(shares == 0, 0.0, times)
 
 
 def _labels(model: TrainedModel) -> Tensor | None:
@@ -84,9 +96,10 @@ def _corruption(model: TrainedModel, train: ArrayData) -> Any:
     process, spec = model.process, model.spec
     images, _ = train.fetch(_spread(len(train)))
     x0 = spec.encode(images)
-    t = torch.linspace(0, process.t_max, ACROSS, dtype=torch.float64)
+    t = noise_times(process, torch.linspace(0, 1, ACROSS, dtype=torch.float64))
     noisy = process.corrupt(x0, start_noise(process, spec.shape, range(ACROSS)), t)
-    clean, corrupted = to_arrays(spec, x0), to_arrays(spec, noisy)
+    parts = [noisy_arrays(process, spec, one[None], time) for one, time in zip(noisy, t.tolist(), strict=True)]
+    clean, corrupted = to_arrays(spec, x0), np.concatenate(parts)
     return rows([("Input data", clean), ("Corrupted data (-- amount increases -->)", corrupted)])
 
 

@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point
 from fromnoise.figures.animation import gif_bytes
 from fromnoise.figures.image_rows import rows
-from fromnoise.model.samples import to_arrays
+from fromnoise.model.samples import noisy_arrays, to_arrays
 from fromnoise.model.trained_model import TrainedModel
 
 STOPS = 8  # columns of the strip
@@ -43,6 +44,7 @@ def trajectory_figures(model: TrainedModel, seeds: Sequence[int], label: str | i
 class Trajectory:
     """The steps that one sample a seed took from `noise`, x (B, C, H, W) at the first time."""
 
+    process: Process
     spec: ImageSpec
     seeds: list[int]
     steps: list[Step]
@@ -54,7 +56,7 @@ class Trajectory:
         steps = list(model.steps(seeds, model.labels(seeds, label)))
         process, spec = model.process, model.spec
         noise = starting_point(process, start_noise(process, spec.shape, seeds), steps[0].t)
-        return Trajectory(spec, list(seeds), steps, noise.to(steps[0].x))
+        return Trajectory(process, spec, list(seeds), steps, noise.to(steps[0].x))
 
     def strip(
         self, titles: Sequence[str] = ROWS, *, stops: Sequence[int] | None = None, scale: int | None = None
@@ -82,8 +84,9 @@ class Trajectory:
     def _parts(self, i: int) -> dict[str, Any]:
         """x after step i, its x0 prediction and what it changed, each uint8 (B, H, W, C), by the titles of ROWS."""
         step = self.steps[i]
-        parts = (step.x, step.estimate.x0, self._change(i))
-        return {title: to_arrays(self.spec, part) for title, part in zip(ROWS, parts, strict=True)}
+        others = (to_arrays(self.spec, part) for part in (step.estimate.x0, self._change(i)))
+        parts = (noisy_arrays(self.process, self.spec, step.x, step.s), *others)
+        return dict(zip(ROWS, parts, strict=True))
 
     def _change(self, i: int) -> Tensor:
         """x_s - x_t of step i, (B, C, H, W), scaled to the range: no change is its middle."""
