@@ -33,6 +33,9 @@ def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> 
         return Finding("overfitting", "warning", f"Not checked: {_NO_HELD_OUT}; {_for_held_out(training_images)}.")
     scale = curves.training.mean(1, keepdim=True).clamp(min=1e-12)
     training, held_out = (curves.training / scale).mean(0), (curves.models[weights] / scale).mean(0)
+    if min(len(training), len(held_out)) < 2:  # one image has no standard error
+        few = f"{len(training):,} training and {len(held_out):,} held-out images are too few to compare"
+        return Finding("overfitting", "warning", f"Not checked: {few}; give at least 2 of each.")
     ratio = float(held_out.mean() / training.mean())
     noise = math.sqrt(float(training.var() / len(training) + held_out.var() / len(held_out)))
     gap = float(held_out.mean() - training.mean()) / max(noise, 1e-12)

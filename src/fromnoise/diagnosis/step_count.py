@@ -8,8 +8,10 @@ from __future__ import annotations
 from fromnoise.diagnosis.finding import Finding
 from fromnoise.diagnosis.sample_comparison import SampleComparison, make_samples
 from fromnoise.diagnosis.time_budget import finer_sampling
+from fromnoise.diffusion.samplers import SAMPLERS
 from fromnoise.metrics.kid import kernel_difference, kernel_distance
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.settings import SampleOptions
 
 _ENOUGH = 200  # steps beyond which four times as many change nothing
 _NOTED, _CERTAIN = 2.0, 3.0  # standard errors
@@ -56,8 +58,18 @@ def step_count(model: TrainedModel, comparison: SampleComparison, speed: float, 
     cost = first - max(0.0, second)
     if cost < _NOTED * difference.stderr or cost < _GAIN * second:
         return Finding("steps", "ok", f"{message}. More steps would not clearly help.", "", numbers)
-    more = f"{steps},{2 * steps},{finer.steps}"
-    advice = f"sample with `--steps {finer.steps}`; `fromnoise show RUN --compare {sampler} --steps {more}`"
+    advice = _advice(options, steps, finer)
     if cost < _CERTAIN * difference.stderr:
         return Finding("steps", "warning", f"{message}. More steps seem to help a little.", advice, numbers)
     return Finding("steps", "error", f"{message}. There are too few steps.", advice, numbers)
+
+
+def _advice(options: SampleOptions, steps: int, finer: SampleOptions) -> str:
+    """How to sample as `finer`, and to see what comes of it: a sampler that adds noise has no reference for that."""
+    grid = "" if finer.grid == options.grid else f" --grid {finer.grid}"  # times written out have their own number
+    advice = f"sample with `--steps {finer.steps}{grid}`"
+    if SAMPLERS[options.sampler].stochastic:
+        return advice
+    counts = sorted({steps, min(2 * steps, finer.steps), finer.steps})
+    compared = f"--compare {options.sampler} --steps {','.join(map(str, counts))}{grid}"
+    return f"{advice}; `fromnoise show RUN {compared}`"
