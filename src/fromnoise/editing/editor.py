@@ -132,7 +132,8 @@ class Editor:
         """`num` images from one seed, or image, to another, both included; normal noise along a great circle.
 
         Without a label, all take the class that the first seed draws in `Run.sample`, so that the first sample equals
-        that one; or the class that both images have, else none. Images are inverted, without guidance.
+        that one; or the class that both images have, else none. Numbers go from those of one image to the other's.
+        Images are inverted, without guidance.
 
         References:
             Section 5.3 of DDIM, Song et al. 2021, https://arxiv.org/abs/2010.02502
@@ -149,10 +150,10 @@ class Editor:
             noise = start_noise(self.model.process, self.model.spec.shape, seeds)
             ends = starting_point(self.model.process, noise, float(sampling.grid[0]))
         else:
-            own = given[0].label if _alike(*(one.label for one in given)) else None
-            shared = self._labels([own], label, conditions)
-            sampling = self._inverting(None if shared is None else torch.cat([shared] * num))
-            ends = self._inverted(sampling, self._encode(given))[0]
+            labels = self._labels_between(given, shares, label, conditions)
+            sampling = self._inverting(labels)
+            inverted = replace(sampling, labels=None if labels is None else labels[[0, -1]])
+            ends = self._inverted(inverted, self._encode(given))[0]
         both = (seeds[0], seeds[1]) if seeds is not None else (0, 0)
 
         def steps(part: slice) -> Iterator[Step]:
@@ -233,6 +234,21 @@ class Editor:
             return None
         return torch.cat([unconditional(known, spec.null_label) if one is None else one for one in own])
 
+    def _labels_between(
+        self, given: Sequence[InputImage], shares: Tensor, label: str | int | None, conditions: Numbers | None
+    ) -> Tensor | None:
+        """The labels of images between two: of the class that both have, with numbers from the first's to the second's.
+
+        A number that one of them lacks is not known of any.
+        """
+        known = [one.label for one in given if one.label is not None]
+        free = label is not None or not self.model.spec.classes  # their own classes do not matter
+        alike = len(known) == 2 and (free or torch.equal(*map(classes_of, known)))
+        ends = self._labels(known if alike else [None, None], label, conditions, seeds=(0, 0))
+        if ends is None or ends.ndim == 1:
+            return None if ends is None else ends[:1].repeat(len(shares))
+        return torch.lerp(ends[:1], ends[1:], shares.to(ends)[:, None])
+
     def _kept(self, own: Tensor | None, drawn: Tensor, label: str | int | None, conditions: Numbers | None) -> Tensor:
         """`drawn`, the label of one image, with what was not requested from its `own`, where that is known."""
         if own is None or own.ndim == 1:
@@ -291,10 +307,6 @@ class Editor:
         notes += [f"{name}: {some(sorted({f'{value:.4g}' for value in values}))}" for name, values in numbers.items()]
         images = to_arrays(spec, x)
         return Edit(action, images, names, shown, frames, facts={**facts, "classes": used}, notes=notes)
-
-
-def _alike(one: Tensor | None, other: Tensor | None) -> bool:
-    return one is not None and other is not None and torch.equal(one, other)
 
 
 def _seeds(num: int, seeds: Sequence[int] | None) -> list[int]:
