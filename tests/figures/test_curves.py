@@ -88,6 +88,15 @@ def test_lines_hold_the_points_and_the_bars():
     assert len(png_bytes(figure)) > 1000
 
 
+@pytest.mark.parametrize(
+    ("x", "scale", "ticks"), [([0.0, 0.01], "log", ["0.01"]), ([-1, 2, 4], "log", ["2", "4"]), ([0, 0], "linear", None)]
+)
+def test_what_has_no_place_on_a_logarithmic_axis_is_left_out(x, scale, ticks):
+    (axes,) = lines({"a": (x, x)}, "x", "y", "t", log_x=True).axes
+    assert axes.get_xscale() == scale
+    assert ticks is None or [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+
+
 def test_lines_far_apart_are_told_apart_on_a_logarithmic_axis():
     (axes,) = lines({"a": ([1, 2], [0.7, 133])}, "x", "y", "t", log_y=True).axes
     assert axes.get_yscale() == "log"

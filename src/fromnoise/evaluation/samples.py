@@ -41,7 +41,7 @@ def draw_samples(model: TrainedModel, num: int) -> SampleSet:
         if done < num and (len(pieces) == shared().world or now - reported > 10):
             reported, left = now, (now - began) / done * (num - done)
             report_progress(f"sampling: {done:,} of {num:,} samples, NFE {batch.evaluations}, about {left:.0f} s left")
-    seconds = round(time.perf_counter() - began, 2)
+    seconds = float(f"{time.perf_counter() - began:.4g}")  # digits, not decimals: a few small samples take milliseconds
     classes = classes_of(labels) if labels is not None and model.spec.classes else None
     names = [one.name for one in model.spec.conditions]
     numbers = {name: torch.tensor(values) for name, values in by_name(labels, names).items()}

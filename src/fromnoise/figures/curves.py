@@ -119,7 +119,7 @@ def lines(
 
     Arguments:
         series: name -> (x, y) or (x, y, err), each (N,); err is drawn as bars of +-err.
-        log_x: a logarithmic x axis with ticks at the points themselves.
+        log_x: a logarithmic x axis with ticks at the points themselves; it shows no x of 0 or below.
         log_y: a logarithmic y axis, for positive y.
 
     Raises:
@@ -212,8 +212,11 @@ def _pair(x: ArrayLike, y: ArrayLike, name: str) -> tuple[NDArray[np.float64], N
 def _log_ticks(axes: Axes, x: NDArray[np.float64]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    positive = x[(x > 0) & np.isfinite(x)]
+    if not len(positive):
+        return  # nothing has a place on a logarithmic axis
     axes.set_xscale("log")
-    points = _apart(np.unique(x))
+    points = _apart(np.unique(positive))
     if len(points) <= 12:
         axes.xaxis.set_major_locator(FixedLocator(points))
         axes.xaxis.set_minor_locator(NullLocator())
