@@ -17,8 +17,10 @@ from fromnoise.data import DataOptions, load, unseen
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, prepare
 from fromnoise.evaluation.external_samples import measure_external
+from fromnoise.evaluation.protocol import measurement
 from fromnoise.evaluation.reference import Reference
 from fromnoise.evaluation.reference_rows import ReferenceRows
+from fromnoise.metrics.memorization import copies
 from fromnoise.metrics.nearest_neighbours import nearest
 
 
@@ -64,6 +66,11 @@ class Scorer:
             kept_scores(scores),
         )
 
+    def protocol(self, count: int) -> dict[str, Any]:
+        """The `measure` of `count` samples before there are any."""
+        reference, _ = self._reference(count)
+        return measurement(count, reference.data, self.test, reference.features, reference.mirrored)
+
     def export(self, path: Path) -> Path:
         """The training images as an .npz: images uint8 (N, H, W, C), and labels where there are classes."""
         arrays: dict[str, Any] = {"images": self.train.images[:].permute(0, 2, 3, 1).numpy()}
@@ -80,11 +87,11 @@ class Scorer:
         return self._prepared[count]
 
     def _copies_of_test(self, samples: ArrayData, real: ReferenceRows) -> float | None:
-        """The share of samples as near to a test image as a copy of a training image is to that."""
-        if self.test is None:
+        """The share of samples that copy a test image, by the rule for copies of training images."""
+        if self.test is None or len(self.test) < 2:
             return None
-        distances, _ = nearest(samples.images[:], self.test)
-        return float(((distances == 0) | (distances < real.baseline.copy_below)).double().mean())
+        pairs, _ = nearest(samples.images[:], self.test, k=2)
+        return float(copies(pairs, real.baseline.copy_below).double().mean())
 
 
 def sha256(path: Path) -> str:

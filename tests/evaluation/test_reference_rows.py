@@ -1,6 +1,7 @@
 """Reference rows: real images measured as samples are, kept in a cache that can be lost or damaged."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ import torch
 from fromnoise.common.stored_json import signed, verified
 from fromnoise.data import DataOptions, load
 from fromnoise.evaluation import reference_rows as rows_module
-from fromnoise.evaluation.reference import Reference, subset
+from fromnoise.evaluation.reference import Reference, build_reference, subset
 from fromnoise.evaluation.reference_rows import reference_rows
 from fromnoise.evaluation.scores import quick_scores, score
+from fromnoise.metrics.classifier import Classifier
 from fromnoise.metrics.features import Features, pixels
 
 
@@ -135,3 +137,20 @@ def test_a_part_of_the_reference_needs_no_new_features(reference, monkeypatch):
     monkeypatch.setattr(Features, "of", property(lambda self: pytest.fail("embedded again")), raising=False)
     assert torch.equal(part.embedded, whole[::3]) and len(part.data) == 500
     assert torch.equal(part.data.images, subset(reference.data, torch.arange(0, 1500, 3)).images)
+
+
+def test_the_noise_takes_no_memory_before_it_is_measured(reference, test, tmp_path, monkeypatch):
+    events, made, measured = [], rows_module._noise, rows_module.score
+    monkeypatch.setattr(rows_module, "_noise", lambda *given: events.append("noise") or made(*given))
+    monkeypatch.setattr(rows_module, "score", lambda *given: events.append("row") or measured(*given))
+    reference_rows(reference, test, 50, tmp_path)
+    assert events == ["row", "row", "noise", "row"]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_classifier_is_trained_only_where_it_is_used(train, labelled, monkeypatch):
+    trained, space = [], Features("domain", "", 1, "", "", first_pixels, Classifier(1, 10) if labelled else None)
+    monkeypatch.setattr("fromnoise.evaluation.reference.domain", lambda *given: trained.append(given) or space)
+    data = train if labelled else replace(train, labels=None)
+    assert build_reference(data, "pixels").classifier is space.classifier and len(trained) == labelled
+    assert build_reference(data).classifier is space.classifier and len(trained) == labelled + 1

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
 from fromnoise.metrics import classifier_training, features
-from fromnoise.metrics.classifier import accuracy
+from fromnoise.metrics.classifier import Classifier, accuracy
 from fromnoise.metrics.classifier_cache import cached_classifier
 from fromnoise.metrics.features import domain, pixels, rotated
 
@@ -32,10 +33,14 @@ def test_pixels_are_the_principal_components(digits):
     assert abs(abs(ours) - abs(theirs)).max() < 1e-4  # the sign of a component is free
 
 
-def test_large_images_are_averaged_down_before_their_components_are_found():
+def test_large_images_are_averaged_down_before_their_components_are_found(monkeypatch):
     images = torch.randint(0, 256, (40, 3, 96, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     space = pixels(ArrayData("large", "train", images, None, ImageSpec(3, 96, 48)))
     assert space.of(images).shape == (40, 64)
+    whole = space.of(images)
+    monkeypatch.setattr(features, "_VALUES", 7 * 3 * 96 * 48)  # so few at a time change nothing
+    parts = pixels(ArrayData("large", "train", images, None, ImageSpec(3, 96, 48)))
+    assert parts.weight_hash == space.weight_hash and torch.equal(parts.of(images), whole)
     few = pixels(ArrayData("few", "train", images[:, :1, :4, :4], None, ImageSpec(1, 4, 4)))
     assert few.dim == 16
 
@@ -65,3 +70,23 @@ def test_rotated_images_are_labelled_by_rotation():
     assert square.labels.tolist() == [0, 1, 2, 3] and torch.equal(square.images[2], image[0].flip(1, 2))
     wide = rotated(ArrayData("one", "train", image[:, :, :2], None, ImageSpec(1, 2, 4)))
     assert wide.images.shape == (4, 1, 2, 4) and torch.equal(wide.images[1], image[0, :, :2].flip(2))
+
+
+def test_large_images_are_averaged_down_before_they_are_rotated(monkeypatch):
+    images = torch.randint(0, 256, (5, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(features, "_VALUES", 2 * 3 * 128 * 128)
+    task = rotated(ArrayData("large", "train", images, None, ImageSpec(3, 128, 128)))
+    assert task.images.shape == (20, 3, 64, 64) and task.spec.shape == (3, 64, 64)
+    assert torch.equal(task.images[:5], F.avg_pool2d(images.float(), 2).round().byte())
+    wide = rotated(ArrayData("wide", "train", images[:, :, :32], None, ImageSpec(3, 32, 128)))
+    assert wide.images.shape == (20, 3, 16, 64) and wide.spec.classes[1] == "mirrored"
+
+
+def test_the_recipe_of_rotated_images_names_what_was_averaged(monkeypatch):
+    recipes = {}
+    monkeypatch.setattr(features, "cached_classifier", lambda task, *where, **seed: Classifier(1, 4))
+    for side in (64, 65):
+        images = torch.zeros(1, 1, side, side, dtype=torch.uint8)
+        data = ArrayData("some", "train", images, None, ImageSpec(1, side, side))
+        recipes[side] = domain(data, None).recipe_hash
+    assert recipes[64] == classifier_training.recipe_hash() != recipes[65]

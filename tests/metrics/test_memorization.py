@@ -9,6 +9,8 @@ from scipy.stats import mannwhitneyu
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.mapped import map_pixels
+from fromnoise.data.rows import Rows
 from fromnoise.metrics.memorization import baseline_for_count, measure_baseline, memorization, rank_z
 from fromnoise.metrics.nearest_neighbours import nearest_features
 
@@ -62,6 +64,20 @@ def test_baseline_is_what_a_plain_search_finds(baseline):
     assert baseline.copy_below == pytest.approx(float(distances[1]), rel=1e-5)
     assert baseline.copy_below_features < baseline.copy_below and baseline.count == COUNT
     assert baseline.duplicate_below > 0
+
+
+def test_the_baseline_of_images_in_a_file_reads_few_at_a_time(baseline, tmp_path, monkeypatch):
+    stored, read, whole = [], [], Rows.__getitem__
+    for data in (TRAIN, TEST):
+        (tmp_path / data.split).write_bytes(data.images.numpy().tobytes())
+        stored.append(replace(data, images=Rows(map_pixels(tmp_path / data.split, data.images.shape))))
+    monkeypatch.setattr(Rows, "__getitem__", lambda self, key: read.append(whole(self, key)) or read[-1])
+    monkeypatch.setattr("fromnoise.metrics.nearest_neighbours._VALUES", 100 * 36)
+    monkeypatch.setattr("fromnoise.metrics.nearest_neighbours._HELD", 1)
+    train, test = stored
+    found = measure_baseline(train, TRAIN_FEATURES, test, TEST_FEATURES, count=COUNT)
+    assert max(map(len, read)) <= 100
+    assert replace(found, distances=baseline.distances) == baseline and torch.equal(found.distances, baseline.distances)
 
 
 def test_planted_copies_are_counted_and_named(baseline):

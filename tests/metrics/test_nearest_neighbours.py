@@ -6,6 +6,8 @@ import torch
 from fromnoise.common.errors import DataError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
+from fromnoise.data.mapped import map_pixels
+from fromnoise.data.rows import Rows
 from fromnoise.metrics.nearest_neighbours import nearest
 
 
@@ -77,6 +79,20 @@ def test_large_images_are_taken_in_small_blocks(monkeypatch):
     _, indices = nearest(samples, data, k=2)
     assert max(fetched) <= 12 and fetched[:4] == [10, 10, 10, 10]
     assert torch.equal(indices, plain(samples, images, 2)[1])
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_samples_in_a_file_are_read_in_parts(tmp_path, monkeypatch, mirrored):
+    images, samples = noise(60, 3, 8, 8), noise(50, 3, 8, 8, seed=1)
+    (tmp_path / "samples").write_bytes(samples.numpy().tobytes())
+    stored, read, whole = Rows(map_pixels(tmp_path / "samples", samples.shape)), [], Rows.__getitem__
+    monkeypatch.setattr("fromnoise.metrics.nearest_neighbours._VALUES", 2 * 3 * 8 * 8)
+    expected = nearest(samples, data_of(images), k=2, mirrored=mirrored)
+    monkeypatch.setattr(Rows, "__getitem__", lambda self, key: read.append(whole(self, key)) or read[-1])
+    found = nearest(stored, data_of(images), k=2, mirrored=mirrored)
+    assert all(map(torch.equal, found, expected)) and [len(part) for part in read] == [32, 18]
+    none = nearest(stored.select(torch.arange(0)), data_of(images), k=2, mirrored=mirrored)
+    assert [part.shape for part in none] == [(0, 2), (0, 2)]
 
 
 def test_more_samples_than_a_block():

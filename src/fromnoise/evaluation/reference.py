@@ -16,7 +16,7 @@ from fromnoise.data import cache_dir
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.rows import Pixels
 from fromnoise.metrics.classifier import Classifier
-from fromnoise.metrics.features import Features, domain, pixels
+from fromnoise.metrics.features import Features, classifiable, domain, pixels
 from fromnoise.metrics.frechet import Statistics, statistics
 from fromnoise.metrics.spectrum import octave_power
 from fromnoise.model.shares import in_shares, shared
@@ -128,4 +128,6 @@ def build_reference(
     spaces = {"auto": dataset_classifier, "domain": dataset_classifier, "pixels": lambda: pixels(train)}
     spaces |= {"inception": inception, "dinov2": dinov2}
     space = choose("features", features, spaces)()
-    return Reference(train, space, pixels(train), dataset_classifier().classifier, mirrored)
+    # Without classes it would know none, and be trained for nothing where another space is measured in.
+    classifier = dataset_classifier().classifier if classifiable(train) else None
+    return Reference(train, space, pixels(train), classifier, mirrored)

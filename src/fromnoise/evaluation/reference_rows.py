@@ -72,7 +72,6 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> Refer
     data, embed = reference.data, reference.features.of
     test_features = embed(test.images) if test is not None else None
     baseline = measure_baseline(data, reference.embedded, test, test_features, count=count, mirrored=reference.mirrored)
-    noise = _noise(data, count)
 
     def row(images: ArrayData, embedded: Tensor, against: Reference, near: Baseline) -> Scores:
         fitting = baseline_for_count(near, against.data, min(SEARCHED, len(images)))
@@ -90,6 +89,7 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> Refer
         searched = min(SEARCHED, len(half))
         other_baseline = measure_baseline(other.data, other.embedded, *few, count=searched, mirrored=reference.mirrored)
         rows["train_halves"] = row(data.subset(half), reference.embedded[half], other, other_baseline)
+    noise = _noise(data, count)  # only now: of many large images it takes as much memory as all the rest
     rows["noise"] = row(noise, embed(noise.images), reference, baseline)
     return ReferenceRows(rows, baseline)
 

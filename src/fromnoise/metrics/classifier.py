@@ -83,11 +83,7 @@ class Classifier(nn.Module):
 
     def _embed(self, images: Tensor) -> Tensor:
         x = images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
-        height, width = x.shape[-2:]
-        if max(height, width) > LARGEST_SIDE:
-            scale = LARGEST_SIDE / max(height, width)
-            x = F.interpolate(x, (max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
-        return cast(Tensor, self.trunk(x))
+        return cast(Tensor, self.trunk(averaged(x, LARGEST_SIDE)))
 
     @torch.no_grad()
     def _in_batches(self, function: Callable[[Tensor], Tensor], images: Pixels) -> Tensor:
@@ -100,6 +96,15 @@ class Classifier(nn.Module):
         self.eval()  # in training mode an image's features would depend on its neighbours in the batch
         device = self.head.weight.device
         return self.limit.map(lambda part: function(images[part].to(device)).cpu(), len(images))
+
+
+def averaged(x: Tensor, side: int) -> Tensor:
+    """Float images (N, C, H, W), averaged down where a side is longer than `side`, which then is that of the longer."""
+    height, width = x.shape[-2:]
+    if max(height, width) <= side:
+        return x
+    scale = side / max(height, width)
+    return F.interpolate(x, (max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
 
 
 def _convolution(channels: int, width: int, halve: bool) -> list[nn.Module]:

@@ -14,27 +14,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.rows import Pixels
-from fromnoise.metrics.classifier import FEATURES, Classifier
+from fromnoise.metrics.classifier import FEATURES, LARGEST_SIDE, Classifier, averaged
 from fromnoise.metrics.classifier_cache import cached_classifier
 from fromnoise.metrics.classifier_training import recipe_hash
 
 COMPONENTS = 64
 _SIDE = 32  # pixels a side; larger images are averaged down before their components are computed
 _PCA_IMAGES = 20_000  # more change the components by less than their rounding to grey levels
-_ROTATED = 25_000  # images that are rotated; four versions of each are held in memory, so that of large ones there are
-_ROTATED_BYTES, _FEWEST_ROTATED = 2**29, 1000  # fewer: so many bytes of them, but at least so many
+_ROTATED = 25_000  # images that are rotated; four versions of each are held in memory
 _PART = 1024
+_VALUES = 16 << 20  # pixels that are averaged down at once
 
 
 @dataclass(frozen=True)
@@ -62,26 +60,37 @@ class Features:
 
 def domain(data: ArrayData, cache_dir: Path, seed: int = 0) -> Features:
     """The 128 features of the classifier for `data`, trained once and kept in `cache_dir`."""
-    labelled = data.labels is not None and int((data.label_counts > 0).sum()) >= 2
-    task = data if labelled else rotated(data)
+    own = classifiable(data)
+    task = data if own else rotated(data)
     net = cached_classifier(task, cache_dir, seed=seed)
-    about = f"a classifier of {len(task.spec.classes)} {'classes' if labelled else 'orientations'}"
-    own, recipe = (net, recipe_hash()) if labelled else (None, recipe_hash(**_rotations(data)))
-    return Features("domain", about, FEATURES, recipe, net.weight_hash[:16], net.features, own)
+    about = f"a classifier of {len(task.spec.classes)} {'classes' if own else 'orientations'}"
+    # Images that are averaged down before they are rotated have a recipe of their own.
+    special = {"averaged": LARGEST_SIDE} if not own and _large(data) else {}
+    known = net if own else None
+    return Features("domain", about, FEATURES, recipe_hash(**special), net.weight_hash[:16], net.features, known)
 
 
-def _rotations(data: ArrayData) -> dict[str, int]:
-    """How many images are rotated, where that is not what it is for small ones: part of the recipe then."""
-    most = max(_FEWEST_ROTATED, _ROTATED_BYTES // prod(data.spec.shape))
-    return {"rotated": most} if most < min(_ROTATED, len(data)) else {}
+def classifiable(data: ArrayData) -> bool:
+    """Whether there are images of two classes or more, which a classifier can learn."""
+    return data.labels is not None and int((data.label_counts > 0).sum()) >= 2
+
+
+def _large(data: ArrayData) -> bool:
+    return max(data.spec.height, data.spec.width) > LARGEST_SIDE
 
 
 def rotated(data: ArrayData) -> ArrayData:
-    """Up to 25,000 images, of large ones fewer, four times, labelled by rotation: quarter turns, or mirrored where they
-    are not square."""
-    most = _rotations(data).get("rotated", _ROTATED)
-    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:most].sort().values
-    images = data.fetch(chosen)[0].cpu()
+    """Up to 25,000 images four times, labelled by rotation: quarter turns, or mirrored where they are not square.
+
+    Sides above 64 are averaged down first, as the classifier would: the four versions of large images fill no memory.
+    """
+    chosen = torch.randperm(len(data), generator=generator(0, "turned"))[:_ROTATED].sort().values
+    if _large(data):
+        at_once = max(1, _VALUES // data.images.shape[1:].numel())
+        parts = (data.fetch(part)[0].cpu().float() for part in chosen.split(at_once))
+        images = torch.cat([averaged(part, LARGEST_SIDE).round().byte() for part in parts])
+    else:
+        images = data.fetch(chosen)[0].cpu()
     spec, square = data.spec, data.spec.height == data.spec.width
     if square:
         names = ("upright", "a quarter", "upside down", "three quarters")
@@ -90,14 +99,15 @@ def rotated(data: ArrayData) -> ArrayData:
         names = ("upright", "mirrored", "upside down", "both")
         ways = [images, images.flip(3), images.flip(2), images.flip(2, 3)]
     labels = torch.arange(4).repeat_interleave(len(images))
-    about = ImageSpec(spec.channels, spec.height, spec.width, names, spec.low, spec.high)
+    height, width = images.shape[2:]
+    about = ImageSpec(spec.channels, height, width, names, spec.low, spec.high)
     return replace(data, images=torch.cat(ways), labels=labels, spec=about, notes=(), conditions=None)
 
 
 def pixels(data: ArrayData) -> Features:
     """The first 64 principal components of the training images, values 0..1, sides averaged down to at most 32."""
     chosen = torch.randperm(len(data), generator=generator(0, "components"))[:_PCA_IMAGES].sort().values
-    some = _small(data.fetch(chosen)[0].cpu()).double()
+    some = _small(data.subset(chosen).images).double()
     mean = some.mean(0)
     some -= mean
     _, vectors = torch.linalg.eigh(some.T @ some / len(some))
@@ -106,7 +116,7 @@ def pixels(data: ArrayData) -> Features:
 
     def project(images: Pixels) -> Tensor:
         starts = range(0, len(images), _PART)
-        return torch.cat([(_small(images[s : s + _PART].cpu()) - mean32) @ axes for s in starts])
+        return torch.cat([(_small(images, s, s + _PART) - mean32) @ axes for s in starts])
 
     digest = hashlib.sha256(axes.numpy().tobytes() + mean32.numpy().tobytes()).hexdigest()[:16]
     recipe = hashlib.sha256(f"pca/1/{COMPONENTS}/{_SIDE}/{_PCA_IMAGES}".encode()).hexdigest()[:16]
@@ -114,11 +124,9 @@ def pixels(data: ArrayData) -> Features:
     return Features("pixels", about, axes.shape[1], recipe, digest, project)
 
 
-def _small(images: Tensor) -> Tensor:
-    """Flat float32 pixels 0..1 (N, values) of uint8 (N, C, H, W)."""
-    x = images.float() / 255
-    height, width = x.shape[-2:]
-    if max(height, width) > _SIDE:
-        scale = _SIDE / max(height, width)
-        x = F.interpolate(x, (max(1, round(height * scale)), max(1, round(width * scale))), mode="area")
-    return x.flatten(1)
+def _small(images: Pixels, begin: int = 0, end: int | None = None) -> Tensor:
+    """Flat float32 pixels 0..1 (n, values) of uint8 images (N, C, H, W) `begin` to `end`, large ones read in parts."""
+    at_once = max(1, _VALUES // images.shape[1:].numel())
+    end = len(images) if end is None else min(end, len(images))
+    parts = (images[start : min(start + at_once, end)] for start in range(begin, end, at_once))
+    return torch.cat([averaged(part.cpu().float() / 255, _SIDE).flatten(1) for part in parts])

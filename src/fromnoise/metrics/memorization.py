@@ -27,6 +27,7 @@ from torch import Tensor
 from fromnoise.common.errors import DataError
 from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData, ImageData
+from fromnoise.data.rows import Pixels
 from fromnoise.metrics.nearest_neighbours import nearest, nearest_features
 
 _CLOSER = 3  # times closer than the second nearest
@@ -74,9 +75,9 @@ class Memorization:
 
 
 def measure_baseline(
-    train: ImageData,
+    train: ArrayData,
     train_features: Tensor,
-    test: ImageData | None,
+    test: ArrayData | None,
     test_features: Tensor | None,
     *,
     count: int,
@@ -100,18 +101,18 @@ def measure_baseline(
     if test is None or test_features is None:
         return Baseline(count, duplicate_below, torch.zeros(0), 0.0, 0.0, None, None, mirrored)
     _one_each(test_features, len(test))
-    pairs, _ = nearest(test.fetch(torch.arange(len(test)))[0], train, k=2, mirrored=mirrored)
+    pairs, _ = nearest(test.images, train, k=2, mirrored=mirrored)
     feature_pairs, _ = nearest_features(test_features, train_features, k=2)
     copy_below, copy_below_features = _rare(pairs[:, 0]), _rare(feature_pairs[:, 0])
     rates = (
-        float(_copies(pairs, copy_below).double().mean()),
-        float(_copies(feature_pairs, copy_below_features).double().mean()),
+        float(copies(pairs, copy_below).double().mean()),
+        float(copies(feature_pairs, copy_below_features).double().mean()),
     )
     distances = pairs[:, 0].sort().values
     return Baseline(count, duplicate_below, distances, copy_below, copy_below_features, *rates, mirrored)
 
 
-def baseline_for_count(baseline: Baseline, train: ImageData, count: int, *, seed: int = 0) -> Baseline:
+def baseline_for_count(baseline: Baseline, train: ArrayData, count: int, *, seed: int = 0) -> Baseline:
     """The Baseline for another number of samples; only the threshold of duplicates depends on it."""
     count = min(count, len(train))
     return (
@@ -151,11 +152,11 @@ def memorization(
     feature_pairs = nearest_features(features, train_features, k=2)[0] if fresh else None
     others = _nearest_other(samples[: baseline.count], train)
     return Memorization(
-        copy_rate=float(_copies(pairs, baseline.copy_below).double().mean()) if fresh else None,
+        copy_rate=float(copies(pairs, baseline.copy_below).double().mean()) if fresh else None,
         test_rate=baseline.test_rate,
         copy_rate_features=None
         if feature_pairs is None
-        else float(_copies(feature_pairs, baseline.copy_below_features).double().mean()),
+        else float(copies(feature_pairs, baseline.copy_below_features).double().mean()),
         test_rate_features=baseline.test_rate_features,
         z=rank_z(pairs[:, 0], baseline.distances) if fresh else None,
         duplicate_rate=float(((others < baseline.duplicate_below) | (others == 0)).double().mean()),
@@ -179,8 +180,8 @@ def rank_z(first: Tensor, second: Tensor) -> float:
     return (float((below + above).sum() / 2) - n * m / 2) / variance**0.5 if variance > 0 else 0.0
 
 
-def _copies(pairs: Tensor, copy_below: float) -> Tensor:
-    """Which rows of distances (N, 2) to the nearest two are those of copies."""
+def copies(pairs: Tensor, copy_below: float) -> Tensor:
+    """Which images are copies, bool (N,), by their distances (N, 2) to the nearest two others; see the module."""
     return (pairs[:, 0] * _CLOSER < pairs[:, 1]) | (pairs[:, 0] < copy_below) | (pairs[:, 0] == 0)
 
 
@@ -189,13 +190,13 @@ def _rare(distances: Tensor) -> float:
     return float(distances.sort().values[len(distances) // _RARE])
 
 
-def _duplicate_threshold(train: ImageData, count: int, seed: int) -> float:
+def _duplicate_threshold(train: ArrayData, count: int, seed: int) -> float:
     chosen = torch.randperm(len(train), generator=generator(seed, "twins"))[:count]
-    others = _nearest_other(train.fetch(chosen)[0], train)
+    others = _nearest_other(train.subset(chosen).images, train)
     return _rare(others) if len(others) else 0.0
 
 
-def _nearest_other(images: Tensor, like: ImageData) -> Tensor:
+def _nearest_other(images: Pixels, like: ImageData) -> Tensor:
     """The distance (N,) of each image to the nearest other; inf for an image alone."""
     if len(images) < 2:
         return torch.full((len(images),), float("inf"))

@@ -18,11 +18,13 @@ from torch import Tensor
 
 from fromnoise.common.errors import DataError
 from fromnoise.data.image_data import ImageData
+from fromnoise.data.rows import Pixels, Rows
 from fromnoise.metrics.checks import alike, checked, parts
 
 _CHUNK = 8192  # training images at once
 _QUERIES = 512  # samples at once: 512 x 8192 float32 scores are 16 MB
 _VALUES = 8 << 20  # float32 values in one block of pixels: 32 MB
+_HELD = 16  # times as many samples of a file are held at once as are compared at once: up to 128 MB
 _SPARE = 4  # more candidates than wanted: rounding may swap close ranks
 
 
@@ -40,25 +42,21 @@ class _Rows:
 
 
 def nearest(
-    samples: Tensor, data: ImageData, k: int = 1, chunk: int = _CHUNK, *, mirrored: bool = False
+    samples: Pixels, data: ImageData, k: int = 1, chunk: int = _CHUNK, *, mirrored: bool = False
 ) -> tuple[Tensor, Tensor]:
     """(distances float32 (N, k), indices int64 (N, k)) of the k images of `data` nearest to each sample, nearest first.
 
     d(a, b) = sqrt(mean over pixels of (a - b)^2), in grey levels 0 to 255, exactly 0 for identical images
 
     Arguments:
-        samples: uint8 (N, C, H, W), of data's shape.
-        chunk: training images at once, fewer where they are large; each is fetched once, and memory stays below 200 MB.
-
+        samples: uint8 (N, C, H, W), of data's shape; those that lie in a file are read up to 128 MB at a time.
+        chunk: training images at once, fewer where they are large; each is fetched once, or as often as samples are
+            read, and memory stays below 200 MB besides the samples.
         mirrored: also search for the mirror image of each sample, and take whichever is nearer to an image.
 
     Raises:
         DataError: for samples of another shape or kind, or for fewer than k images.
     """
-    if mirrored:
-        found, other = nearest(samples, data, k, chunk), nearest(samples.flip(3), data, k, chunk)
-        nearer = other[0][:, :1] < found[0][:, :1]
-        return torch.where(nearer, other[0], found[0]), torch.where(nearer, other[1], found[1])
     if samples.dtype != torch.uint8 or tuple(samples.shape[1:]) != data.spec.shape:
         given = f"{str(samples.dtype).removeprefix('torch.')} {tuple(samples.shape)}"
         raise DataError(
@@ -66,6 +64,17 @@ def nearest(
             "compare images of one shape"
         )
     width = samples.shape[1:].numel()
+    if isinstance(samples, Rows):
+        # A multiple of what is compared at once, so that the same samples in memory have the same distances to the bit.
+        held = _HELD * min(_QUERIES, max(1, _VALUES // width))
+        starts = range(0, max(1, len(samples)), held)
+        pieces = [nearest(samples[start : start + held], data, k, chunk, mirrored=mirrored) for start in starts]
+        distances, indices = zip(*pieces, strict=True)
+        return torch.cat(distances), torch.cat(indices)
+    if mirrored:
+        found, other = nearest(samples, data, k, chunk), nearest(samples.flip(3), data, k, chunk)
+        nearer = other[0][:, :1] < found[0][:, :1]
+        return torch.where(nearer, other[0], found[0]), torch.where(nearer, other[1], found[1])
     ours = _Rows(len(samples), width, lambda indices: _centred(samples[indices.to(samples.device)]))
     return _search(ours, _Rows(len(data), width, lambda indices: _centred(data.fetch(indices)[0])), k, chunk)
 
