@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from fromnoise.data.image_data import ArrayData
 from fromnoise.recipes.model_sizes import SIZES
 
 HERE = Path(__file__).resolve().parent
@@ -138,8 +140,6 @@ def _trained(recipe: str, data: str, seconds: float, seed: int, path: Path) -> F
 
 
 def _versions() -> dict[str, str]:
-    import torch
-
     import fromnoise
 
     return {"torch": torch.__version__, "fromnoise": fromnoise.__version__}
@@ -174,6 +174,15 @@ def environment(name: str, folder: Path) -> Path:
     return python
 
 
+def exported(data: ArrayData, folder: Path) -> Path:
+    """The images as the peers' scripts read them, an .npz in `folder`; one that was made of the same is as good."""
+    path = folder / f"train-{data.fingerprint[:16]}.npz"
+    if not path.exists():
+        labels = {} if data.labels is None else {"labels": data.labels.numpy()}
+        np.savez(path, images=data.images[:].permute(0, 2, 3, 1).numpy(), **labels)
+    return path
+
+
 def theirs(
     name: str, python: Path, train: Path, seconds: float, seed: int, num: int, folder: Path, flags: Sequence[str] = ()
 ) -> Made:
@@ -190,8 +199,11 @@ def theirs(
     )
     if done.returncode:
         raise SystemExit(f"{name} ended with {done.returncode}; rows before it are kept:\n{done.stderr[-3000:]}")
+    facts, device = report(done.stdout), "cuda" if torch.cuda.is_available() else "cpu"
+    if facts["device"] != device:
+        raise SystemExit(f"{name} trained on {facts['device']} and not on {device}; its torch does not find the device")
     with np.load(out) as file:
-        return Made(file["images"], file.get("labels"), report(done.stdout))
+        return Made(file["images"], file.get("labels"), facts)
 
 
 def report(printed: str) -> dict[str, Any]:

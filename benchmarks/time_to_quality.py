@@ -16,14 +16,12 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from common import RESULTS, keep, machine
-from contenders import OURS, PEERS, USUAL, Facts, Made, environment, ours, theirs
+from contenders import OURS, PEERS, USUAL, Facts, Made, environment, exported, ours, theirs
 from time_to_quality_page import drawing, key, merged, page
 
 from fromnoise.common.durations import parse_duration
@@ -61,12 +59,6 @@ class Judge:
         embedded = embed(reference.features, images)
         return measure_samples(SampleSet(images, labels, {}), embedded, reference, real, self.test).evaluation
 
-    @cached_property
-    def arrays(self) -> dict[str, Any]:
-        """The training images as the peers' scripts read them."""
-        images = {"images": self.train.images[:].permute(0, 2, 3, 1).numpy()}
-        return images if self.train.labels is None else {**images, "labels": self.train.labels.numpy()}
-
 
 def measure(
     name: str, seconds: float, seed: int, judge: Judge, args: argparse.Namespace, folder: Path, before: Facts | None
@@ -77,9 +69,7 @@ def measure(
         numbers |= set() if name in WITHOUT_MANY else {args.num}
         made = ours(name, args.data, seconds, seed, max(numbers), folder, before)
     else:
-        train = folder / "train.npz"
-        if not train.exists():
-            np.savez(train, **judge.arrays)
+        train = exported(judge.train, folder)
         python = environment(PEERS[name].environment, args.environments)
         made = theirs(name, python, train, seconds, seed, args.peer_num, folder)
     found = {str(count): judge.evaluation(made, count) for count in sorted(numbers)}

@@ -30,6 +30,7 @@ def key(row: Mapping[str, Any]) -> tuple[str, float, int]:
 def merged(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str, Any]:
     """`kept` with the rows of `found`, which replace those of the same key.
 
+    Where the classifier was trained again, rows of the earlier one keep its `measure` and `test` of their own.
     UsageError where the two are of other data, machines or protocols: such rows are no comparison.
     """
     if kept is None:
@@ -40,11 +41,20 @@ def merged(kept: Mapping[str, Any] | None, found: Mapping[str, Any]) -> dict[str
                 f"the rows that are kept have another {name} ({kept[name]}) than this one ({found[name]}); give "
                 "another --out"
             )
-    for count in kept["measure"].keys() & found["measure"].keys():
+    shared = kept["measure"].keys() & found["measure"].keys()
+    for count in shared:
         comparable(kept["measure"][count], found["measure"][count])
-    rows = {key(row): row for row in (*kept["rows"], *found["rows"])}
+    other = any(weights(kept["measure"], count) != weights(found["measure"], count) for count in shared)
+    own = {name: kept[name] for name in ("measure", "test")} if other else {}
+    rows = {key(row): row for row in ({**own, **row} if own else row for row in kept["rows"])}
+    rows |= {key(row): row for row in found["rows"]}
     together = {name: {**kept[name], **found[name]} for name in ("measure", "test")}
     return {**found, **together, "rows": sorted(rows.values(), key=key)}
+
+
+def weights(measure: Mapping[str, Any], count: str) -> str:
+    """The hash of the classifier by whose features samples were measured at `count`."""
+    return str(measure[count]["features"]["weight_hash"])
 
 
 def grouped(rows: Sequence[Row], budget: float, count: str) -> dict[str, list[Row]]:
@@ -84,7 +94,11 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
         line = {"contender": TEST, "Fréchet distance": format_number(test["frechet_distance"]), "class accuracy": taken}
         line |= {"FD / FD(test)": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
-    return table(_COLUMNS, lines)
+    others = [name for name, rows in groups.items() if any("measure" in row for row in rows)]
+    if not others:
+        return table(_COLUMNS, lines)
+    apart = f"{', '.join(others)}: by an earlier training of the classifier, with whose test images they are compared."
+    return f"{table(_COLUMNS, lines)}\n\n{apart}"
 
 
 def _cells(name: str, rows: Sequence[Row], count: str, own: float | None) -> list[str]:

@@ -66,6 +66,21 @@ def test_rows_are_merged_by_contender_budget_and_seed(told):
     assert kept["measure"].keys() == kept["test"].keys() == {"500", "10000"}
 
 
+def test_rows_of_an_earlier_classifier_keep_their_own(told, benchmark_module):
+    before, after = found(row("chapter-basic", 60.0, 0, 9.0)), found(row("ours", 60.0, 0, 5.0))
+    after["measure"]["500"]["features"] = {"weight_hash": "b"}
+    after["test"]["500"] = {**after["test"]["500"], "frechet_distance": 2.5}
+    kept = told.merged(told.merged(before, after), found())
+    chapter, ours = sorted(kept["rows"], key=told.key)
+    assert "measure" not in ours and kept["measure"]["500"]["features"]["weight_hash"] == "b"
+    assert (
+        chapter["measure"]["500"]["features"]["weight_hash"] == "a"
+        and chapter["test"]["500"]["frechet_distance"] == 2.0
+    )
+    assert "chapter-basic: by an earlier training" in told.budget_table(kept, 60.0, "500")
+    assert "earlier training" not in told.budget_table(before, 60.0, "500")
+
+
 OTHERS = {"data": {"data": "digits"}, "machine": {"machine": {**MACHINE, "threads": 1}}, "protocol": {"version": 2}}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from board.entry import SCHEMA, Entry, hardware_class, id_of, kept_scores
+from board.entry import CONVERTED, SCHEMA, Entry, hardware_class, id_of, kept_scores
 from contenders import OURS, PEERS
 
 _RUN = ("seed", "images_seen", "train_seconds", "sample_seconds", "evaluations", "parameters", "sampled")
@@ -24,7 +24,8 @@ def entries_of(path: Path) -> list[Entry]:
 
 def _entry(found: Mapping[str, Any], name: str, budget: float, rows: Sequence[Mapping[str, Any]], file: str) -> Entry:
     hardware = hardware_class(found["machine"])
-    counts = {count for row in rows for count in row["scores"]}
+    counts = sorted({count for row in rows for count in row["scores"]}, key=int)
+    told = {**found, **rows[0]}  # rows of an earlier training of the classifier have their own
     shown = name.replace("ours", "fromnoise")
     return Entry(
         id_of(found["data"], budget, hardware, shown),
@@ -45,11 +46,11 @@ def _entry(found: Mapping[str, Any], name: str, budget: float, rows: Sequence[Ma
             "clock": "measured",
             "machine": {**found["machine"], "matmul_gflops": None},
             "hardware": hardware,
-            "measure": {count: found["measure"][count] for count in sorted(counts, key=int)},
-            "test": {count: kept_scores(found["test"][count]) for count in sorted(counts, key=int)},
+            "measure": {count: told["measure"][count] for count in counts},
+            "test": {count: kept_scores(told["test"][count]) for count in counts},
             "runs": [_run(row) for row in rows],
             "claim": "",
-            "notes": [f"converted from docs/results/{file}, measured by benchmarks/time_to_quality.py on the machine "
+            "notes": [f"{CONVERTED}{file}, measured by benchmarks/time_to_quality.py on the machine "
                       "there; the samples were not kept", *_settings(rows)],
         },
     )  # fmt: skip

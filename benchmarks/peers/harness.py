@@ -110,6 +110,7 @@ def play(make: type[Peer], argv: list[str] | None = None) -> None:
         asked = labels[torch.randint(len(labels), (args.num,))].to(device)
     made = sampled(peer, args.num, asked)
     report = {
+        "device": device,
         "images_seen": len(seconds) * args.batch_size,
         "images_per_second": round(args.batch_size / statistics.median(seconds), 1),
         "train_seconds": round(saved, 2),
