@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +22,9 @@ from typing import Any
 
 from board import checking, rules
 from board.clock import words_of
-from board.entry import SCHEMA, SCORES, Entry, id_of, named, read_all, write
+from board.entry import SCHEMA, SCORES, Entry, id_of, named, place_of, read_all, write
 from board.kept import entries_of
-from board.making import Task, entry_of, run_seeds, scored_runs
+from board.making import Task, entry_of, hardware_here, run_seeds, scored_runs
 from board.page import FOLDER, page
 from board.scorer import Scorer
 from common import RESULTS
@@ -49,6 +50,7 @@ def enter(args: argparse.Namespace) -> None:
     data = {"source": args.data, "settings": settings}
     if args.samples:
         _check_elsewhere(args)
+        _check_free(args, budget, args.hardware)
         scorer = Scorer(args.data, settings)
         parts = ("images_seen", "import_seconds", "sample_seconds", "evaluations", "parameters")
         unknown: dict[str, Any] = dict.fromkeys(parts)
@@ -57,6 +59,7 @@ def enter(args: argparse.Namespace) -> None:
         about |= {"clock": "reported"}
     else:
         check_command(args)
+        _check_free(args, budget, hardware_here())
         scorer = Scorer(args.data, settings)
         where = args.work or Path("runs") / "leaderboard" / id_of(args.data, budget, "", args.name)
         task = Task(args.command, args.sample_command, budget, args.num, where)
@@ -71,6 +74,11 @@ def enter(args: argparse.Namespace) -> None:
     print(path)
 
 
+def _check_free(args: argparse.Namespace, budget: float, hardware: str) -> None:
+    """UsageError where the entry could not be written after hours of training, for another has its name."""
+    place_of(args.board, id_of(args.data, budget, hardware, args.name), replace=args.again)
+
+
 def _check_elsewhere(args: argparse.Namespace) -> None:
     """UsageError where samples that were made elsewhere lack what the board must know of them."""
     if args.command or args.sample_command:
@@ -82,6 +90,8 @@ def _check_elsewhere(args: argparse.Namespace) -> None:
             f"--samples of {len(args.samples)} seeds need --hardware, and --train_seconds with as many numbers: what "
             "trained them, and for how long"
         )
+    if wrong := [one for one in args.train_seconds if not 0 < one < math.inf]:
+        raise UsageError(f"--train_seconds has {wrong[0]:g}; give seconds above 0, one number a seed")
 
 
 def check_command(args: argparse.Namespace) -> None:
@@ -113,19 +123,18 @@ def _place(entry: Entry, board: Path) -> str:
 def check(args: argparse.Namespace) -> None:
     """Print what an entry is found to be; DataError where something is not as it states."""
     entry = named(args.board, args.entry)
-    findings = checking.by_itself(entry)
     if (args.samples or args.rerun) and not entry.measured:
         raise UsageError(f"{entry.id} is a doubt in words and has no runs; leave --samples and --rerun out")
     if args.rerun:
         checking.check_runnable(entry)
+        _check_kept(args, entry)
+    findings = _printed(checking.by_itself(entry))
     if args.samples or args.rerun:
         scorer = Scorer(args.data or entry["data"]["source"], entry["data"]["settings"])
         if args.samples:
-            findings += checking.against_samples(entry, args.samples, scorer)
+            findings += _printed(checking.against_samples(entry, args.samples, scorer))
         if args.rerun:
             findings += _run_again(args, entry, scorer)
-    for finding in findings:
-        print(finding)
     if not args.samples and not args.rerun and entry.measured:
         print("scores and copies were not measured again: that takes --samples or --rerun")
     failed = [finding for finding in findings if finding.good is False]
@@ -134,12 +143,31 @@ def check(args: argparse.Namespace) -> None:
         raise DataError(f"{entry.id} failed {len(failed)} of {len(findings)} checks ({what}); see above")
 
 
+def _printed(findings: list[checking.Finding]) -> list[checking.Finding]:
+    """Said as soon as it is found: what comes after it may take hours, or fail."""
+    for finding in findings:
+        print(finding, flush=True)
+    return findings
+
+
+def _check_kept(args: argparse.Namespace, entry: Entry) -> None:
+    """UsageError where a rerun could not be kept, before hours of training."""
+    if args.keep and entry.id not in read_all(args.board):
+        raise UsageError(
+            f"--keep writes a rerun that is about {entry.id}, which is not in {args.board}; put that entry there first"
+        )
+
+
 def _run_again(args: argparse.Namespace, entry: Entry, scorer: Scorer) -> list[checking.Finding]:
-    """What a rerun shows; it becomes an entry where it is to be kept."""
+    """What a rerun shows; it becomes an entry where it is to be kept and there is a verdict."""
     where = args.work or Path("runs") / "leaderboard" / f"{entry.id}-again"
     print(f"running {entry['command']}", file=sys.stderr)
-    again, found = checking.run_again(entry, args.seeds or len(entry.runs), scorer, where)
-    if args.keep:
+    number = args.seeds or len(entry.runs)
+    again, found = checking.run_again(entry, number, scorer, where, read_all(args.board))
+    _printed(found)
+    if args.keep and found[-1].good is None:
+        print(f"the rerun was not kept, as it gives no verdict: {found[-1].words}")
+    elif args.keep:
         print(write(args.board, again))
         write_page(args.board)
     return found
@@ -182,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--samples", type=Path, nargs="+", help="the .npz of each seed, in their order: score them")
     one.add_argument("--rerun", action="store_true", help="run the entry's command with the next seeds: read it first")
     one.add_argument("--seeds", type=int, help="how many seeds of a rerun (default: as many as the entry has)")
-    one.add_argument("--keep", action="store_true", help="keep the rerun as an entry, a doubt where it fails")
+    one.add_argument("--keep", action="store_true", help="keep a rerun with a verdict: a doubt where it fails")
     one.add_argument("--data", help="where the entry's data is here, if elsewhere")
     one.add_argument("--work", type=Path, help="folder of the rerun")
     one = _verb(verbs, "doubt", doubt)

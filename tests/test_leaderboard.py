@@ -4,6 +4,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,16 +63,23 @@ def made(entries):
     def make(name, distances, *, weights="a", copies=0.0, took=59.0, first=0, **other):
         measure = {"version": 1, "count": 500, "reference": {"name": "mnist", "fingerprint": "f"}}
         measure["features"] = {"name": "domain", "recipe_hash": "r", "weight_hash": weights}
-        scores = {"ratio_to_test": 1.0, "class_accuracy": 0.9, "recall": 0.8, "copy_rate": copies}
+        scores = {
+            "ratio_to_test": 1.0,
+            "class_accuracy": 0.9,
+            "recall": 0.8,
+            "copy_rate": copies,
+            "test_copy_rate": 0.0,
+        }
         run = {"train_seconds": took, "sample_seconds": 1.0, "sampled": 500, "images_seen": 9, "evaluations": 5}
         runs = [
             {**run, "seed": seed, "samples": "0", "scores": {"500": {"frechet_distance": one, **scores}}}
             for seed, one in enumerate(distances, start=first)
         ]
         content = {"schema": 1, "name": name, "kind": "result", "about": None, "evidence": [], "answer": None}
-        content |= {"date": "2026-01-01", "code": {"address": "a", "commit": "c"}, "command": None, "runs": runs}
-        content |= {"sample_command": None, "data": {"source": "mnist", "settings": {}}, "budget": 60.0}
-        content |= {"clock": "measured", "machine": FAST, "hardware": "2 cores, avx2", "claim": "", "notes": []}
+        content |= {"date": "2026-01-01", "code": {"address": "a", "commit": "c"}, "runs": runs}
+        content |= {"command": "train {seed} {samples}", "sample_command": None}
+        content |= {"data": {"source": "mnist", "settings": {}}, "budget": 60.0, "clock": "measured"}
+        content |= {"machine": FAST, "hardware": "2 cores, avx2", "claim": "", "notes": []}
         content |= {"measure": {"500": measure}, "test": {"500": {"frechet_distance": 2.0, "copy_rate": 0.001}}}
         return entries.Entry(name, {**content, **other})
 
@@ -123,6 +131,10 @@ WITHOUT_A_PLACE = {
     "a faster machine": {"machine": {**FAST, "matmul_gflops": [20, 20]}, "date": "2026-01-03"},
     "picked seeds": {"first": 1},
     "copies": {"copies": 0.5},
+    "copies that are not stated": {"copies": None},
+    "no machine": {"machine": {}},
+    "hardware of another class": {"machine": {**FAST, "cores": 64}},
+    "no date": {"date": None},
 }
 
 
@@ -132,6 +144,19 @@ def test_what_holds_no_place(rules, made, what):
     _, first, standings = table(rules, made("holder", [5.0, 5.2, 5.4], date="2026-01-02"), better)
     assert first == ["holder"]
     assert next(one.remark for one in standings if one.entry is better)
+
+
+def test_copies_of_test_images_were_not_counted_before_there_was_a_board(rules, made, entries):
+    kept = made("kept", [1.0, 1.1, 1.2], date=None, notes=[f"{entries.CONVERTED}time-to-quality-mnist.json"])
+    for entry in (kept, made("made", [1.0, 1.1, 1.2])):
+        for run in entry.runs:
+            del run["scores"]["500"]["test_copy_rate"]
+        assert rules.unranked(entry, "500", {}) == ("" if entry is kept else "copies not stated")
+
+
+def test_of_one_day_the_lower_comes_first(rules, made):
+    rows = made("a", [5.0, 5.1, 5.2]), made("b", [4.9, 5.0, 5.1])
+    assert table(rules, *rows)[1] == ["b"]
 
 
 def test_other_hardware_and_other_protocols_are_other_tables(rules, made):
@@ -147,6 +172,47 @@ def test_a_rerun_that_is_farther_takes_the_place_away(rules, made):
     assert table(rules, claimed, runner, made("doubt", [2.0, 2.1, 2.2], **doubt))[1] == ["runner"]
     assert table(rules, claimed, runner, made("doubt", [1.0, 1.2, 1.3], **doubt))[1] == ["claimed"]
     assert table(rules, claimed, runner, made("doubt", [2.0, 2.1, 2.2], hardware="H200", **doubt))[1] == ["claimed"]
+
+
+UNFAIR = {
+    "a reported clock": {"clock": "reported"},
+    "another command": {"command": "train --badly {seed} {samples}"},
+    "another sampling": {"sample_command": "sample {samples}"},
+    "other code": {"code": {"address": "a", "commit": "d"}},
+    "other data": {"data": {"source": "mnist", "settings": {"resolution": 14}}},
+    "too long": {"took": 61.0},
+    "a seed left out": {"seeds": (3, 5, 6)},
+}
+
+
+@pytest.mark.parametrize("change", UNFAIR.values(), ids=UNFAIR)
+def test_another_training_takes_no_place_away_and_reproduces_nothing(rules, made, change):
+    claimed, seeds = made("claimed", [1.0, 1.1, 1.2]), change.get("seeds", (3, 4, 5))
+    change = {name: value for name, value in change.items() if name != "seeds"}
+    for kind, distances, counts in (
+        ("doubt", [2.0, 2.1, 2.2], rules.overturns),
+        ("result", [1, 1.1, 1], rules.reproduces),
+    ):
+        one = {"kind": kind, "about": "claimed", "claim": "again", "first": 3}
+        assert counts(made("fair", distances, **one), claimed)
+        unfair = made("unfair", distances, **one, **change)
+        for run, seed in zip(unfair.runs, seeds, strict=True):
+            run["seed"] = seed
+        assert not counts(unfair, claimed)
+
+
+def test_the_page_says_reproduced_where_the_rules_do(command, made):
+    page = importlib.import_module("board.page")
+    again = {"about": "claimed", "first": 3}
+    rows = [
+        made("claimed", [1.0, 1.1, 1.2]),
+        made("near", [1.0, 1.1, 1.1], **again),
+        made("far", [2.0, 2.1, 2.2], **again),
+        made("few", [1.0], **again),
+        made("gpu", [1.0, 1.1, 1.2], hardware="H200", machine={**FAST, "device": "H200"}, **again),
+    ]
+    said = page.page({one.id: one for one in rows})
+    assert "reproduced: [near]" in said and all(f"rerun: [{name}]" in said for name in ("far", "few", "gpu"))
 
 
 def test_matrix_products_are_measured(benchmark_module):
@@ -171,12 +237,14 @@ def test_the_page_is_in_step_with_the_entries(command):
 
 
 def test_the_entries_are_in_step_with_the_results_they_were_converted_from(command, entries):
-    known = entries.read_all(command.BOARD)
-    for path in sorted(command.RESULTS.glob("time-to-quality-*.json")):
-        for entry in importlib.import_module("board.kept").entries_of(path):
-            assert known[entry.id].content == json.loads(json.dumps(entry.content)), (
-                "run python benchmarks/leaderboard.py convert"
-            )
+    known, kept = entries.read_all(command.BOARD), importlib.import_module("board.kept")
+    found = [one for path in command.RESULTS.glob("time-to-quality-*.json") for one in kept.entries_of(path)]
+    for entry in found:
+        assert known[entry.id].content == json.loads(json.dumps(entry.content)), (
+            "run python benchmarks/leaderboard.py convert"
+        )
+    undated = {one.id for one in known.values() if one["date"] is None}
+    assert undated == {entry.id for entry in found}, "remove what is not converted any more, or give it its date"
 
 
 def test_the_committed_board_has_sceptical_rows_and_a_result_that_failed(command, entries, rules):
@@ -189,23 +257,69 @@ def test_the_committed_board_has_sceptical_rows_and_a_result_that_failed(command
 
 # -- entries that are refused -----------------------------------------------------------------------------------
 
-_RUN = {"seed": 0, "train_seconds": 1.0, "sampled": 5}
 DAMAGED = {
-    "no JSON": "{",
-    "another schema": {"schema": 7},
-    "a distance that is none": {"runs": [{**_RUN, "scores": {"500": {"frechet_distance": "low"}}}]},
-    "a doubt about nothing": {"kind": "doubt"},
-    "a clock of its own": {"clock": "mine"},
+    "another schema": ("schema", 7),
+    "a claim that is none": ("claim", 5),
+    "a date that is no day": ("date", "soon"),
+    "a day written otherwise": ("date", "20260101"),
+    "an unknown score": ("score", "beauty"),
+    "a note that is none": ("notes", [5]),
+    "a doubt about nothing": ("kind", "doubt"),
+    "a clock of its own": ("clock", "mine"),
+    "no command": ("command", ...),
+    "no sample_command": ("sample_command", ...),
+    "data without a source": ("data.source", ...),
+    "a machine of unknown speed": ("machine.matmul_gflops", ...),
+    "a machine without a device": ("machine.device", ...),
+    "a speed that is none": ("machine.matmul_gflops", ["fast"]),
+    "no budget": ("budget", 0),
+    "no version": ("measure.500.version", ...),
+    "a reference without a name": ("measure.500.reference.name", ...),
+    "a reference without a fingerprint": ("measure.500.reference.fingerprint", ...),
+    "features without a name": ("measure.500.features.name", ...),
+    "no recipe": ("measure.500.features.recipe_hash", ...),
+    "no weights": ("measure.500.features.weight_hash", ...),
+    "no features": ("measure.500.features", "domain"),
+    "test images without a distance": ("test.500.frechet_distance", ...),
+    "no runs": ("runs", []),
+    "no seed": ("runs.1.seed", ...),
+    "no images_seen": ("runs.1.images_seen", ...),
+    "no evaluations": ("runs.1.evaluations", ...),
+    "no sample_seconds": ("runs.1.sample_seconds", ...),
+    "trained in no time": ("runs.1.train_seconds", 0.0),
+    "trained for no number": ("runs.1.train_seconds", float("nan")),
+    "no samples": ("runs.1.sampled", 0),
+    "no scores": ("runs.1.scores", {}),
+    "scores without a protocol": ("runs.1.scores", {"60": {"frechet_distance": 1.0}}),
+    "no distance": ("runs.1.scores.500.frechet_distance", ...),
+    "a distance that is none": ("runs.1.scores.500.frechet_distance", "low"),
+    "a distance below 0": ("runs.1.scores.500.frechet_distance", -1.0),
+    "a distance beyond all": ("runs.1.scores.500.frechet_distance", float("inf")),
+    "a share above 1": ("runs.1.scores.500.recall", 80.0),
+    "copies below 0": ("runs.1.scores.500.copy_rate", -1.0),
 }
 
 
-@pytest.mark.parametrize("change", DAMAGED.values(), ids=DAMAGED)
-def test_what_is_not_an_entry_is_refused(entries, made, tmp_path, change):
-    path = tmp_path / "one.json"
-    content = made("one", [1.0, 2.0, 3.0]).content
-    path.write_text(change if isinstance(change, str) else json.dumps({**content, **change}))
+@pytest.mark.parametrize(("path", "value"), DAMAGED.values(), ids=DAMAGED)
+def test_what_is_not_an_entry_is_refused(entries, made, tmp_path, path, value):
+    content = json.loads(json.dumps(made("one", [1.0, 2.0, 3.0]).content))
+    at, (*way, last) = content, path.split(".")
+    for step in way:
+        at = at[int(step) if isinstance(at, list) else step]
+    if value is ...:
+        del at[last]
+    else:
+        at[last] = value
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"one\.json is not an entry") as found:
+        entries.read(tmp_path / "one.json")
+    assert last.split("_")[0].removesuffix("s") in str(found.value) and "\n" not in str(found.value)
+
+
+def test_a_file_that_is_no_json_is_refused(entries, tmp_path):
+    (tmp_path / "one.json").write_text("{")
     with pytest.raises(DataError, match=r"one\.json"):
-        entries.read(path)
+        entries.read(tmp_path / "one.json")
 
 
 def test_an_entry_about_one_that_is_missing_is_refused(entries, made, tmp_path):
@@ -218,6 +332,8 @@ def test_an_entry_is_not_replaced_by_accident(entries, made, tmp_path):
     entries.write(tmp_path, made("one", [1.0, 2.0, 3.0]))
     with pytest.raises(UsageError, match="--name"):
         entries.write(tmp_path, made("one", [1.0, 1.0, 1.0]))
+    with pytest.raises(DataError, match="train_seconds"):
+        entries.write(tmp_path, made("two", [1.0, 1.0, 1.0], took=0.0))
 
 
 ENTER = ["enter", "--name", "n", "--code", "a", "--commit", "c", "--data", "digits", "--budget", "20s", "--num", "60"]
@@ -229,6 +345,7 @@ WRONG = {
     "nothing": ([], "--command"),
     "no such program": (["--command", "no-such-program {seconds} {seed} {samples}"], "no-such-program"),
     "samples without a clock": (["--samples", "a.npz", "b.npz", "c.npz"], "--train_seconds"),
+    "samples of no time": (["--samples", *"abc", "--hardware", "H200", "--train_seconds", *"101"], "--train_seconds"),
 }  # fmt: skip
 
 
@@ -238,6 +355,27 @@ def test_a_wrong_command_is_one_sentence(command, tmp_path, words, named):
         command.main([*ENTER, *words, "--board", str(tmp_path / "board"), "--work", str(tmp_path / "work")])
     assert named in str(found.value) and "\n" not in str(found.value)
     assert not (tmp_path / "board").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_name_that_is_taken_is_refused_before_anything_is_trained(command, entries, tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setattr(command, "Scorer", lambda *_: pytest.fail("the data was read"))
+    words = [*ENTER, "--command", "true {seconds} {seed} {samples}"]
+    hardware = "H200" if elsewhere else importlib.import_module("board.making").hardware_here()
+    if elsewhere:
+        words = [*ENTER, "--samples", *"abc", "--train_seconds", *"111", "--hardware", hardware]
+    (tmp_path / f"{entries.id_of('digits', 20.0, hardware, 'n')}.json").touch()
+    with pytest.raises(UsageError, match="--name"):
+        command.main([*words, "--board", str(tmp_path)])
+
+
+def test_a_seed_finds_nothing_of_an_earlier_attempt(command, tmp_path, monkeypatch):
+    making, seen = importlib.import_module("board.making"), []
+    monkeypatch.setattr(making, "scored_runs", lambda *_: {})
+    monkeypatch.setattr(making, "trained_and_sampled", lambda *given: seen.extend(given[2]["folder"].iterdir()) or {})
+    (tmp_path / "seed-1" / "run").mkdir(parents=True)
+    making.run_seeds(making.Task("train", None, 20.0, 60, tmp_path), range(3), None)
+    assert not seen and not (tmp_path / "seed-1" / "run").exists()
 
 
 # -- the clock --------------------------------------------------------------------------------------------------
@@ -288,6 +426,157 @@ def test_a_training_without_end_is_stopped(tmp_path, monkeypatch):
         timed(tmp_path, "import time; time.sleep(60)", budget=0.2)
 
 
+# -- what a check finds -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checking(command):
+    return importlib.import_module("board.checking")
+
+
+def said(findings):
+    """Whether each finding is good, by what it is about."""
+    return {one.about: one.good for one in findings}
+
+
+def test_an_entry_alone_shows_where_its_date_and_its_machine_are_not_known(checking, made, entries):
+    three = [1.0, 2.0, 3.0]
+    assert set(said(checking.by_itself(made("one", three))).values()) == {True}
+    found = said(checking.by_itself(made("one", three, date=None, machine={}, copies=None)))
+    assert found["date"] is False and found["machine"] is False and found["copies"] is None
+    assert said(checking.by_itself(made("one", three, hardware="H200")))["machine"] is False
+    assert said(checking.by_itself(made("one", three, date=None, notes=[f"{entries.CONVERTED}x"])))["date"] is True
+
+
+def measured(entry, checking, *, weights="a", test=(), **scores):
+    """What `against_samples` finds where the samples of `entry` score as it states, but for these."""
+    measure = {**entry["measure"]["500"]}
+    measure["features"] = {**measure["features"], "weight_hash": weights}
+    row = {**entry["test"]["500"], **dict(test)}
+    files = [Path(f"{run['seed']}.npz") for run in entry.runs]
+    stated = {"copy_rate": 0.0, "test_copy_rate": 0.0}
+    found = {
+        path: checking.Scored("0", path.name, 500, measure, row, {**stated, **run["scores"]["500"], **scores})
+        for path, run in zip(files, entry.runs, strict=True)
+    }
+    return said(checking.against_samples(entry, files, SimpleNamespace(score=found.get)))
+
+
+def test_copies_are_found_whatever_the_entry_states(checking, made):
+    entry = made("one", [1.0, 2.0, 3.0])
+    assert set(measured(entry, checking).values()) == {True}
+    silent = made("silent", [1.0, 2.0, 3.0])
+    for run in silent.runs:
+        del run["scores"]["500"]["copy_rate"], run["scores"]["500"]["test_copy_rate"]
+    for one in ("copy_rate", "test_copy_rate"):
+        assert measured(silent, checking, **{one: 0.5})["copies measured"] is False
+        assert measured(entry, checking, weights="b", **{one: 0.015})["scores of seed 0"] is False
+    # As many copies as the entry says of test images would be too many beside those that are measured.
+    lenient = made("lenient", [1.0, 2.0, 3.0], test={"500": {"frechet_distance": 2.0, "copy_rate": 0.2}}, copies=0.5)
+    found = measured(lenient, checking, test={"copy_rate": 0.001})
+    assert found["copies measured"] is False and found["scores of test images"] is False
+
+
+@pytest.mark.parametrize(("off", "good"), [(1.03, True), (1.1, None), (1.3, False)])
+def test_what_other_weights_may_explain_is_not_known(checking, made, off, good):
+    entry = made("one", [1.0, 2.0, 3.0])
+    for run in entry.runs:
+        run["scores"]["500"]["frechet_pixels"] = 2.0
+    assert measured(entry, checking, weights="b", frechet_pixels=2.0 * off)["scores of seed 1"] is good
+    assert measured(entry, checking, frechet_pixels=2.0 * off)["scores of seed 1"] is False
+
+
+def test_numbers_of_samples_without_files_are_said_to_be_so(checking, made):
+    entry = made("one", [1.0, 2.0, 3.0])
+    for run in entry.runs:
+        run["scores"]["10000"] = {"frechet_distance": 0.5}
+    assert measured(entry, checking)["10,000 samples"] is None
+
+
+@pytest.fixture
+def rerun(checking, made, monkeypatch):
+    """rerun(entry, distances, ...): `run_again` where the command gives these distances."""
+
+    run_again = checking.run_again
+
+    def run(entry, distances, known=(), **other):
+        def seeds(task, chosen, scorer):
+            again = made("again", distances, **{"first": chosen[0], **other})
+            return {name: again[name] for name in ("runs", "measure", "test", "machine", "hardware")}
+
+        monkeypatch.setattr(checking, "run_seeds", seeds)
+        scorer = SimpleNamespace(protocol=lambda count: entry["measure"][str(count)])
+        return run_again(entry, len(distances), scorer, Path(), {one.id: one for one in known})
+
+    return run
+
+
+VERDICTS = {
+    "as near": ({}, True),
+    "farther": ({"distances": [2.0, 2.1, 2.2]}, False),
+    "two seeds": ({"distances": [2.0, 2.1]}, None),
+    "over the clock": ({"distances": [2.0, 2.1, 2.2], "took": 61.0}, None),
+    "other hardware": ({"hardware": "H200", "machine": {**FAST, "device": "H200"}}, None),
+    "a faster machine": ({"machine": {**FAST, "matmul_gflops": [20, 20]}}, None),
+}
+
+
+@pytest.mark.parametrize(("change", "good"), VERDICTS.values(), ids=VERDICTS)
+def test_a_rerun_is_a_doubt_where_the_verdict_says_so_alone(rerun, made, change, good):
+    again, found = rerun(made("one", [1.0, 1.1, 1.2]), **{"distances": [1.0, 1.1, 1.3], **change})
+    assert (found[-1].about, found[-1].good) == ("rerun", good)
+    assert again["kind"] == ("doubt" if good is False else "result")
+    assert all(one.about.startswith("rerun's ") and one.good is not False for one in found[:-1])
+
+
+def test_a_rerun_that_copies_speaks_against_the_entry(rerun, made):
+    _, found = rerun(made("one", [1.0, 1.1, 1.2]), [1.0, 1.1, 1.3], copies=0.5)
+    assert [one.about for one in found if one.good is False] == ["rerun's copies"]
+
+
+def test_a_rerun_by_another_protocol_is_refused_before_it_is_trained(checking, made, monkeypatch):
+    monkeypatch.setattr(checking, "run_seeds", lambda *_: pytest.fail("it was trained"))
+    entry = made("one", [1.0, 1.1, 1.2])
+    scorer = SimpleNamespace(protocol=lambda count: {**entry["measure"][str(count)], "version": 2})
+    with pytest.raises(UsageError, match="version"):
+        checking.run_again(entry, 3, scorer, Path(), {})
+
+
+def test_what_is_kept_of_reruns(command, rerun, made, entries, checking, tmp_path, monkeypatch, capsys):
+    entry, board = made("one", [1.0, 1.1, 1.2]), tmp_path / "leaderboard"
+    entries.write(board, entry)
+    monkeypatch.setattr(command, "Scorer", lambda *_: None)
+    words = ["check", "one", "--rerun", "--keep", "--board", str(board)]
+
+    def check(**change):
+        def again(entry, number, scorer, folder, known):
+            return rerun(entry, [1.0, 1.1, 1.3], known.values(), **change)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checking, "run_again", again)
+            command.main(words)
+
+    check(took=61.0)
+    assert entries.read_all(board).keys() == {"one"} and "not kept" in capsys.readouterr().out
+    check()
+    check()
+    kept = {one["name"]: [run["seed"] for run in one.runs] for one in entries.read_all(board).values()}
+    assert kept == {"one": [0, 1, 2], "one again": [3, 4, 5], "one again 2": [6, 7, 8]}
+    (board / "one.json").rename(tmp_path / "one.json")
+    for path in board.glob("*again*"):
+        path.unlink()
+    with pytest.raises(UsageError, match="--keep"):
+        command.main([words[0], str(tmp_path / "one.json"), *words[2:]])
+
+
+def test_copies_of_test_images_are_those_of_the_rule_for_training_images(command):
+    scorer = importlib.import_module("board.scorer").Scorer("digits", {})
+    images = scorer.test.images[:][:20]
+    images = images.float().sub(128).mul(0.98).add(128).round().to(images.dtype)  # near, and not the same
+    samples, real = SimpleNamespace(images=images), SimpleNamespace(baseline=SimpleNamespace(copy_below=0.0))
+    assert scorer._copies_of_test(samples, real) == 1.0
+
+
 # -- a stranger's entry, made and checked -----------------------------------------------------------------------
 
 
@@ -328,10 +617,10 @@ def test_an_entry_is_made_checked_and_made_again(command, entered, entries, tmp_
     content = json.loads((board / f"{name}.json").read_text())
     content["command"] = content["command"].replace("--spread 0.4", "--spread 3")
     (board / "claimed.json").write_text(json.dumps(content))
-    (board / f"{rerun.id}.json").unlink()
     with pytest.raises(DataError, match="rerun"):
         command.main(["check", "claimed", "--board", str(board), *again])
     (doubt,) = [one for one in entries.read_all(board).values() if one["kind"] == "doubt"]
+    assert doubt["name"] == "n again 2" and [run["seed"] for run in doubt.runs] == [3, 4, 5]
     assert doubt["about"] == "claimed" and doubt.mean("60") > entry.mean("60")
     assert doubt.id in (board.parent / "LEADERBOARD.md").read_text(encoding="utf-8").partition("## Doubts")[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from board.scorer import Scored, Scorer
 from common import machine
 from stepping import matmul, timed
 
-from fromnoise.common.errors import DataError
+from fromnoise.common.errors import DataError, WriteError
+from fromnoise.common.files import reason_of
 from fromnoise.train.hardware import choose_precision
 
 _SECONDS = 1.0  # of matrix products, before the runs and after them
@@ -38,6 +40,11 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def hardware_here() -> str:
+    """The class of this machine."""
+    return hardware_class(machine(device()))
+
+
 def yardstick() -> float:
     """GFLOP/s of large matrix products in the type that `auto` trains in here."""
     where = device()
@@ -56,15 +63,26 @@ def run_seeds(task: Task, seeds: Sequence[int], scorer: Scorer) -> dict[str, Any
     files: list[Path] = []
     for seed in seeds:
         print(f"seed {seed}: {task.budget:g} s of training ...", file=sys.stderr, flush=True)
-        folder = task.folder / f"seed-{seed}"
-        folder.mkdir(exist_ok=True)
+        folder = _emptied(task.folder / f"seed-{seed}")
         files.append(folder / "samples.npz")
-        files[-1].unlink(missing_ok=True)  # those of an earlier attempt are not this one's
         places: dict[str, Any] = {"seconds": f"{task.budget:g}", "seed": seed, "num": task.num, "samples": files[-1]}
         places |= {"train": train, "folder": folder}
         runs.append(trained_and_sampled(task.command, task.sample_command, places, task.budget))
     about = {**machine(device()), "matmul_gflops": [before, yardstick()]}
     return {**scored_runs(runs, files, scorer), "machine": about, "hardware": hardware_class(about)}
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder, made anew: a training that went on from an earlier attempt would have had more than its budget."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir()
+    except OSError as error:
+        raise WriteError(
+            f"{folder} cannot be emptied for a new training ({reason_of(error)}); remove it, or give another --work"
+        ) from error
+    return folder
 
 
 def scored_runs(runs: Sequence[Mapping[str, Any]], files: Sequence[Path], scorer: Scorer) -> dict[str, Any]:

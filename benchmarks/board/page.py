@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from board import rules
-from board.entry import SCORES, Entry
+from board.entry import SCORES, SHARES, Entry
 from common import in_words, short, table
 from time_to_quality_page import ALL, TEST, percent, plus_minus
 
@@ -36,18 +36,21 @@ page from the entries in [{FOLDER}/]({FOLDER}/), one JSON file each.
   table.
 - **Hardware.** The GPU's name, or the number of cores and their widest instructions. The speed of large matrix
   products, measured before and after the runs, must be within {100 * rules.YARDSTICK:.0f} % for a rerun or a first
-  place to count, as far as both entries state it.
+  place to count, as far as both entries state it. An entry with a measured clock holds no place unless it states the
+  machine, whose class is its hardware.
 - **Seeds.** At least {rules.SEEDS}: 0, 1, 2 and on. Nobody picks them. Reruns take the next ones.
 - **First place.** A lower mean than the first's and p < {rules.ALPHA} by Welch's one-sided t-test, {rules.SEEDS} seeds
   or more on each side, with one budget in one table. (Permutations of three against three have no p below 0.05.) Where
   the two were scored by classifiers with unlike weights, the mean must be lower by
   {100 * rules.OTHER_WEIGHTS:.0f} % as well: two such classifiers put the same test images 4 % apart. The earlier entry
-  stays first until then; those without a date were there before the board. p in a row: that the first's mean is lower
-  by chance.
+  stays first until then, of two of one day the lower; those without a date were converted from results of before the
+  board. p in a row: that the first's mean is lower by chance.
 - **Copies.** Samples that copy training images, or test images, by more than {100 * rules.COPIES:.0f} % and
-  {rules.TIMES_TEST} times the rate of test images, hold no place.
+  {rules.TIMES_TEST} times the rate of test images, hold no place; nor does an entry that does not state its copies.
 - **Doubts.** A reason not to trust an entry is an entry. One with {rules.SEEDS} seeds or more that are significantly
-  farther from the data on the same hardware takes the place away; one in words stands here until it is answered.
+  farther from the data on the same hardware takes the place away, if they ran the entry's own commands and code under
+  a measured clock and kept to the budget; one in words stands here until it is answered. `reproduced`: a rerun by the
+  same conditions that is not farther; any other is a `rerun`.
 
 ## To enter, to check, to doubt
 
@@ -125,8 +128,13 @@ def _cells(row: rules.Standing, count: str, everything: Mapping[str, Entry]) -> 
 def _others(entry: Entry, everything: Mapping[str, Entry]) -> list[str]:
     """Links to the doubts and reruns that are about an entry."""
     about = [one for one in everything.values() if one["about"] == entry.id]
-    said = {"doubt": "doubt", "result": "reproduced"}
-    return [f"{said[one['kind']]}: {link(one)}" for one in about]
+    return [f"{_said(one, entry)}: {link(one)}" for one in about]
+
+
+def _said(other: Entry, entry: Entry) -> str:
+    if other["kind"] == "doubt":
+        return "doubt"
+    return "reproduced" if rules.reproduces(other, entry) else "rerun"
 
 
 def _mean(values: list[float | None]) -> str:
@@ -178,7 +186,7 @@ def _shown(doubt: Entry, entries: Mapping[str, Entry]) -> str:
 
 def _figure(score: str, entry: Entry, count: str) -> str:
     values = entry.values(count, score)
-    return plus_minus(values) if score in ("frechet_distance", "ratio_to_test", "frechet_pixels") else percent(values)
+    return percent(values) if score in SHARES else plus_minus(values)
 
 
 def _state(doubt: Entry, entries: Mapping[str, Entry]) -> str:

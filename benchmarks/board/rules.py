@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from board.entry import Entry
+from board.entry import CONVERTED, Entry, hardware_class
 
 from fromnoise.common.errors import UsageError
 
@@ -81,11 +81,12 @@ def tables(entries: Iterable[Entry]) -> dict[tuple[Any, ...], list[Entry]]:
 def standings(rows: Sequence[Entry], count: str, everything: Mapping[str, Entry]) -> list[Standing]:
     """The rows of one table, the first first, then by their means.
 
-    Entries come in the order of their dates: the first that may hold a place holds it until another `beats` it.
+    Entries come in the order of their dates, those of one day by their means: the first that may hold a place holds it
+    until another `beats` it.
     """
     why = {entry.id: unranked(entry, count, everything) for entry in rows}
     holder: Entry | None = None
-    for entry in sorted(rows, key=lambda one: (one["date"] or "", one.id)):
+    for entry in sorted(rows, key=lambda one: (one["date"] or "", one.mean(count))):
         if not why[entry.id] and (holder is None or beats(entry, holder, count)):
             holder = entry
     found = []
@@ -111,8 +112,11 @@ def unranked(entry: Entry, count: str, everything: Mapping[str, Entry]) -> str:
         reasons.append(f"over the clock by {late:.1f} s")
     if entry["clock"] == "reported":
         reasons.append("reported clock")
-    if shares := copying(entry, count):
-        reasons.append(shares)
+    if undated(entry):
+        reasons.append("no date")
+    reasons += filter(None, [unlike_hardware(entry), copying(entry, count)])
+    if copies_unstated(entry, count):
+        reasons.append("copies not stated")
     reasons += [f"not reproduced: {one.id}" for one in everything.values() if overturns(one, entry)]
     return "; ".join(reasons)
 
@@ -129,22 +133,67 @@ def over(entry: Entry) -> float:
     return max(0.0, *(run["train_seconds"] - entry["budget"] for run in entry.runs))
 
 
+def undated(entry: Entry) -> bool:
+    """Whether a date is missing: only what was converted has none, and all others come after that."""
+    return entry["date"] is None and not any(note.startswith(CONVERTED) for note in entry["notes"])
+
+
+def unlike_hardware(entry: Entry) -> str:
+    """Why the hardware is not known from the machine that the board's own commands noted, "" where it is."""
+    if entry["clock"] != "measured":
+        return ""
+    if not entry["machine"].get("processor"):
+        return "no machine stated"
+    return "" if entry["hardware"] == hardware_class(entry["machine"]) else "hardware is not that of its machine"
+
+
 def copying(entry: Entry, count: str) -> str:
-    """Which copies are more than the rule allows, "" for none."""
-    test = (entry["test"].get(count) or {}).get("copy_rate") or 0.0
-    allowed = max(COPIES, TIMES_TEST * test)
+    """Which of the copies that are stated are more than the rule allows, "" for none."""
+    return too_many_copies([run["scores"].get(count, {}) for run in entry.runs], entry["test"].get(count))
+
+
+def too_many_copies(scores: Iterable[Mapping[str, Any]], test: Mapping[str, Any] | None) -> str:
+    """Which copies among the scores of the seeds are more than those of test images allow, "" for none."""
+    seeds, rate = list(scores), (test or {}).get("copy_rate") or 0.0
+    allowed = max(COPIES, TIMES_TEST * rate)
     for score, of in (("copy_rate", "training"), ("test_copy_rate", "test")):
-        if (worst := max(entry.values(count, score), default=0.0)) > allowed:
+        if (worst := max((one.get(score) or 0.0 for one in seeds), default=0.0)) > allowed:
             return f"{100 * worst:.1f} % copies of {of} images"
     return ""
 
 
+def copies_unstated(entry: Entry, count: str) -> bool:
+    """Whether a seed does not state its copies; those of test images were not counted before there was a board."""
+    needed = ("copy_rate",) if entry["date"] is None else ("copy_rate", "test_copy_rate")
+    return any(run["scores"].get(count, {}).get(score) is None for run in entry.runs for score in needed)
+
+
 def overturns(doubt: Entry, entry: Entry) -> bool:
-    """Whether a doubt with runs of its own, on the entry's hardware, is significantly farther from the data."""
-    if doubt["kind"] != "doubt" or doubt["about"] != entry.id or len(doubt.runs) < SEEDS or len(entry.runs) < SEEDS:
-        return False
-    shared = [count for count in doubt.counts if count in entry.counts]
-    return any(table_of(doubt, n) == table_of(entry, n) and beats(entry, doubt, n) for n in shared)
+    """Whether a doubt with runs of its own that count against the entry is significantly farther from the data."""
+    return doubt["kind"] == "doubt" and any(beats(entry, doubt, count) for count in _counting(doubt, entry))
+
+
+def reproduces(again: Entry, entry: Entry) -> bool:
+    """Whether a rerun whose runs count is not significantly farther from the data than the entry."""
+    counts = _counting(again, entry) if again["kind"] == "result" else []
+    return bool(counts) and not any(copying(again, n) or beats(entry, again, n) for n in counts)
+
+
+def _counting(again: Entry, entry: Entry) -> list[str]:
+    """The numbers of samples at which a rerun counts for or against the entry.
+
+    There are none where it is another training, or one that would hold no place itself: anybody can train badly.
+    """
+    fair = again["about"] == entry.id and min(len(again.runs), len(entry.runs)) >= SEEDS
+    if not fair or again["clock"] != "measured" or over(again) or picked(again) or unlike_hardware(again):
+        return []
+    same = ("command", "sample_command", "code", "data")
+    if entry["command"] is None or any(again[name] != entry[name] for name in same):
+        return []
+    if not like_machines(entry["machine"], again["machine"]):
+        return []
+    # By what name the data was read may differ, its fingerprint may not.
+    return [n for n in again.counts if n in entry.counts and table_of(again, n)[1:] == table_of(entry, n)[1:]]
 
 
 def like_machines(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
