@@ -24,6 +24,7 @@ from common import RESULTS, keep, processor, short, table
 from search import settings_of
 
 MADE, SHAPES = 2000, ("disc", "ring", "square", "stripes")
+USUAL_RECIPE = "default"
 
 
 def made_rgba(path: Path) -> Path:
@@ -67,7 +68,10 @@ def train(args: argparse.Namespace) -> None:
             folder = work / name.replace("objective.", "").replace(" ", "-")
             run = Run.create(source, recipe=args.recipe, settings=changes, output_dir=folder)
             run.train()
-            about = {"data": Path(source).stem, "budget": budget, "choice": choice or "the recipe", "seed": seed}
+            called = choice or "the recipe"
+            if args.recipe != USUAL_RECIPE:  # rows of one recipe are not those of another
+                called = ",".join(filter(None, (f"recipe={args.recipe}", choice)))
+            about = {"data": Path(source).stem, "budget": budget, "choice": called, "seed": seed}
             (run.folder.path / "choice.json").write_text(json.dumps(about))
             print(run.folder.path, run.checkpoint().name, flush=True)
 
@@ -206,7 +210,7 @@ def main() -> None:
     training.add_argument("--resolution")
     training.add_argument("--budget", default="60s")
     training.add_argument("--images", type=int, help="train on so many images instead, however long that takes")
-    training.add_argument("--recipe", default="default")
+    training.add_argument("--recipe", default=USUAL_RECIPE)
     training.add_argument("--seeds", default="0,1,2")
     scoring.add_argument("--num", type=int, default=2000)
     args = parser.parse_args()

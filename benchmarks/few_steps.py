@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import tempfile
 import time
@@ -66,7 +67,9 @@ def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int)
     whole = {name: int(value) for name, value in changes.items() if name in ("train_batch_size", "lr_warmup_images")}
     options = replace(settings.train, **{**changes, **whole}, seed=seed)
     points = PointBatches(model.process, options.train_batch_size, seed, at_noise)
-    folder = kept / str(count)
+    weights = b"".join(file.read_bytes() for file in sorted(run.checkpoint().glob("*.safetensors")))
+    of = hashlib.sha256(weights + repr(model.sampling).encode()).hexdigest()[:12]  # those of another run are not ours
+    folder = kept / f"{of}-{count}"
     points.trajectories = stored_trajectories(folder) or make_trajectories(model, folder, most=count)
     teacher = model.with_net(copy.deepcopy(model.denoiser.net)), build_objective(settings.objective, sigma_data)
     trainer = PointTrainer(model.denoiser, points, options, images, None, huber, teacher=teacher, matched=matched)

@@ -28,7 +28,7 @@ from scipy.stats import ttest_1samp
 from search import settings_of
 
 DRAWS = 4  # sets of 512 validation images, each with noise of its own
-STEM = RESULTS / "optimizers"
+STEM, RECIPE = RESULTS / "optimizers", "default-tiny"
 
 
 def averages(run: Any, weights: list[str]) -> Iterator[tuple[str, Any]]:
@@ -55,6 +55,7 @@ def one(args: argparse.Namespace, change: str, seed: int) -> list[dict[str, Any]
         shared = {
             "data": Path(args.data).stem,
             "shape": [run.spec.channels, run.spec.height, run.spec.width],
+            "recipe": args.recipe,
             "plan": args.images,
             "images": int(run.checkpoint().name),
             "batch": run.settings.train.train_batch_size,
@@ -76,14 +77,23 @@ def one(args: argparse.Namespace, change: str, seed: int) -> list[dict[str, Any]
 
 
 def kept() -> list[dict[str, Any]]:
-    """The rows of all trainings so far."""
+    """The rows of all trainings so far; the oldest do not name their recipe, which was the usual one."""
     file = STEM.with_suffix(".json")
-    return json.loads(file.read_text())["rows"] if file.exists() else []
+    return [{"recipe": RECIPE, **row} for row in json.loads(file.read_text())["rows"]] if file.exists() else []
+
+
+def measured(args: argparse.Namespace, name: str, seed: int) -> bool:
+    """Whether there are rows of this training, of all the averages that are asked for."""
+    wanted = (Path(args.data).stem, args.recipe, args.images, name, seed)
+    there = [row for row in kept() if tuple(row[one] for one in ("data", "recipe", "plan", "change", "seed")) == wanted]
+    if args.resolution:
+        there = [row for row in there if str(max(row["shape"][1:])) == str(args.resolution)]
+    return {row["weights"] for row in there} >= set(args.weights.split(","))
 
 
 def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """What is measured once."""
-    return row["data"], *row["shape"], row["images"], row["change"], row["weights"], row["seed"]
+    return row["data"], row["recipe"], *row["shape"], row["images"], row["change"], row["weights"], row["seed"]
 
 
 def paired(rows: list[dict[str, Any]], base: Mapping[int, float]) -> list[str]:
@@ -110,7 +120,8 @@ def page(found: Mapping[str, Any]) -> str:
     """Markdown: a table for each set of images and length, the largest gain first."""
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in found["rows"]:
-        groups.setdefault((row["data"], *row["shape"], row["images"], row["batch"]), []).append(row)
+        group = row["data"], row.get("recipe", RECIPE), *row["shape"], row["images"], row["batch"]
+        groups.setdefault(group, []).append(row)
     processors = "; ".join(sorted({row["processor"] for row in found["rows"]}))
     text = (
         f"# Changes of training, in pairs\n\n`python benchmarks/optimizers.py`, one thread of {processors}. "
@@ -118,7 +129,7 @@ def page(found: Mapping[str, Any]) -> str:
         "much lower it is. By the rule: lower in each of 8 seeds, in 9 of 10, or by a paired t-test at 1 %. What the "
         "changes are: [the recipe](../recipe.md).\n"
     )
-    for (data, channels, height, width, images, batch), rows in groups.items():
+    for (data, recipe, channels, height, width, images, batch), rows in groups.items():
         base = {row["seed"]: row["loss"] for row in rows if not row["change"] and row["weights"] == "ema"}
         if not base:
             continue
@@ -128,7 +139,9 @@ def page(found: Mapping[str, Any]) -> str:
                 changes.setdefault((row["change"] or "none", row["weights"]), []).append(row)
         lines = [[*name, *paired(found, base)] for name, found in changes.items()]
         lines.sort(key=lambda line: -float(line[3].removesuffix(" %")))
-        text += f"\n## {data}, {height}x{width}, {channels} channels, {images:,} images in batches of {batch}\n\n"
+        about = "" if recipe == RECIPE else f"{recipe}, "
+        text += f"\n## {data}, {about}{height}x{width}, {channels} channels, "
+        text += f"{images:,} images in batches of {batch}\n\n"
         loss = short(statistics.mean(base.values()), 4)
         text += f"The recipe: {loss} (mean of {len(base)} seeds).\n\n{table(HEADING, lines)}\n"
     return text
@@ -140,7 +153,7 @@ def main() -> None:
     parser.add_argument("changes", nargs="+")
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--resolution")
-    parser.add_argument("--recipe", default="default-tiny")
+    parser.add_argument("--recipe", default=RECIPE)
     parser.add_argument("--images", type=int, default=16000)
     parser.add_argument("--seeds", default="0,1,2,3,4,5,6,7")
     parser.add_argument("--weights", default="ema")
@@ -149,11 +162,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    stem = Path(args.data).stem
     for seed in map(int, args.seeds.split(",")):
         for change in args.changes:
             name = args.label or change
-            if (stem, args.images, name, seed) in {(r["data"], r["plan"], r["change"], r["seed"]) for r in kept()}:
+            if measured(args, name, seed):
                 continue
             rows = one(args, change, seed)
             print(seed, name or "the recipe", {row["weights"]: round(row["loss"], 6) for row in rows}, flush=True)

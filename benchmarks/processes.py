@@ -138,7 +138,9 @@ def times(one: Mapping[str, Any], first: Mapping[str, Any]) -> float:
 def main() -> None:
     """Measure and write both files, or (--work) be one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument(
+        "--processes", type=int, nargs="+", help="how many (default: 1, 2 and 4, as far as there are GPUs)"
+    )
     parser.add_argument("--batch", type=int, default=64, help="images a step of one process")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seconds", type=float, default=12.0, help="for each row")
@@ -150,11 +152,15 @@ def main() -> None:
         if (mine := work(processes, batch, args.device, args.seconds)) is not None:
             print(json.dumps(mine))
         return
+    import torch
+
     from fromnoise.train.hardware import choose_device
 
     device = choose_device(args.device).name
-    command = f"python benchmarks/processes.py --processes {' '.join(map(str, args.processes))} --batch {args.batch}"
-    rows = measure(args.processes, args.batch, args.device, args.seconds)
+    most = torch.cuda.device_count() if device.startswith("cuda") else 4
+    numbers = args.processes or [number for number in (1, 2, 4) if number <= most]
+    command = f"python benchmarks/processes.py --processes {' '.join(map(str, numbers))} --batch {args.batch}"
+    rows = measure(numbers, args.batch, args.device, args.seconds)
     found = {"command": command, "machine": machine(device), "rows": rows}
     name = "processes" if device == "cpu" else f"processes-{device.partition(':')[0]}"
     keep(args.output_dir / name, found, page(found))
