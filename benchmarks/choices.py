@@ -64,14 +64,14 @@ def train(args: argparse.Namespace) -> None:
             if args.resolution:
                 changes["data.resolution"] = args.resolution
             budget = f"{args.images:,} images" if args.images else args.budget
-            name = f"{Path(source).stem}-{args.resolution or 'own'}-{budget}-{choice or 'recipe'}-{seed}"
+            # Rows of one recipe are not those of another, nor are its runs.
+            other = "" if args.recipe == USUAL_RECIPE else f"recipe={args.recipe}"
+            called = ",".join(filter(None, (other, choice)))
+            name = f"{Path(source).stem}-{args.resolution or 'own'}-{budget}-{called or 'recipe'}-{seed}"
             folder = work / name.replace("objective.", "").replace(" ", "-")
             run = Run.create(source, recipe=args.recipe, settings=changes, output_dir=folder)
             run.train()
-            called = choice or "the recipe"
-            if args.recipe != USUAL_RECIPE:  # rows of one recipe are not those of another
-                called = ",".join(filter(None, (f"recipe={args.recipe}", choice)))
-            about = {"data": Path(source).stem, "budget": budget, "choice": called, "seed": seed}
+            about = {"data": Path(source).stem, "budget": budget, "choice": called or "the recipe", "seed": seed}
             (run.folder.path / "choice.json").write_text(json.dumps(about))
             print(run.folder.path, run.checkpoint().name, flush=True)
 

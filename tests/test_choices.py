@@ -50,6 +50,9 @@ def test_runs_are_trained_once_and_scored(choices, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("sys.argv", ["choices.py", "score", *work, "--num", "40"])
     choices.main()
     first, second = json.loads((tmp_path / "choices.json").read_text())["rows"]
-    assert {first["choice"], second["choice"]} == {"the recipe", "objective.prediction=edm"}
+    assert {first["choice"], second["choice"]} == {
+        "recipe=default-tiny",
+        "recipe=default-tiny,objective.prediction=edm",
+    }
     assert first["images_seen"] == second["images_seen"] >= 640 and first["num"] == 40
     assert "digits, 16x16, 1 channel" in (tmp_path / "choices.md").read_text()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.image_spec import Condition, ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.diffusion.process import VE
 from fromnoise.diffusion.samplers.loop import sample
@@ -121,6 +121,28 @@ def test_images_are_drawings_where_much_of_them_is_plain_paper(tmp_path):
         run = Run.create(str(tmp_path / f"{name}.npy"), output_dir=tmp_path / name, device="cpu")
         assert run.settings.sample.sampler == sampler and sampler in dict(facts(run))["sampling"]
         assert context_of(run.metadata).drawings is (name == "drawing")
+
+
+def test_photographs_are_mirrored_where_they_are_seen_often(tmp_path):
+    photograph = replace(at(spec=ImageSpec(3, 32, 32), count=300), flat_share=0.02)
+    mirrored = [recipe("default", replace(photograph, planned=images)).data.random_flip for images in (20_000, 40_000)]
+    assert mirrored == [False, True]
+    assert recipe("default", replace(photograph, seconds=600)).data.random_flip
+    angles = replace(photograph.spec, conditions=(Condition("angle", 0.0, 1.0, -2.0, 2.0),))
+    for other in ({"flat_share": 0.5}, {"spec": angles}):
+        assert not recipe("default", replace(photograph, planned=40_000, **other)).data.random_flip
+
+    np.save(tmp_path / "images.npy", np.arange(40 * 256, dtype=np.uint8).reshape(40, 16, 16))
+
+    def run(name, **settings):
+        settings = {"train.num_images": 4096, **settings}
+        return Run.create(str(tmp_path / "images.npy"), settings=settings, output_dir=tmp_path / name)
+
+    own, asked = run("own"), run("asked", **{"data.random_flip": False})
+    assert own.settings.data.random_flip and "100 times" in dict(facts(own))["mirrored"]
+    assert not asked.settings.data.random_flip and "mirrored" not in dict(facts(asked))
+    again = Run.create(str(tmp_path / "images.npy"), settings={"train.num_images": 4096}, output_dir=tmp_path / "own")
+    assert again.settings == own.settings
 
 
 def test_noise_levels_of_training_are_those_that_ve_samples_at(tmp_path):

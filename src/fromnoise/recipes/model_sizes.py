@@ -76,6 +76,7 @@ FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs littl
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, and photographs more guidance
 SMALL_DATASET = 2000  # images below which a larger network would overfit
 SMALL_IMAGES = 28**2  # pixels below which drawings want less guidance: so few are settled sooner
+MIRRORED_FROM = 100  # times that each photograph is seen, beyond which a network learns them by heart
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
@@ -109,7 +110,10 @@ LARGE_PHOTOGRAPH_GUIDANCE = GuidanceRule(2.2, 0.5, least=1.6, most=4.4)
 
 @dataclass(frozen=True)
 class ModelSize:
-    """A size as it is used: name, channels, guidance scale, images per step, learning rate, and why it was chosen."""
+    """A size as it is used: name, channels, guidance scale, images per step, learning rate, and why it was chosen.
+
+    mirrored: whether images are mirrored half of the time.
+    """
 
     name: str
     width: int
@@ -117,6 +121,7 @@ class ModelSize:
     batch: int
     learning_rate: float
     reason: str
+    mirrored: bool = False
 
 
 def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
@@ -129,9 +134,12 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     batch = full
     while batch > MIN_BATCH and batch > _largest_batch(context):
         batch //= 2
-    guidance = _guidance(_images_seen(size, context), context, large)
+    seen = _images_seen(size, context)
+    guidance = _guidance(seen, context, large)
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
-    return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason)
+    # Conditions may be angles and sides, which a mirror turns; of drawings, it turns letters.
+    mirrored = not context.drawings and not context.spec.conditions and seen > MIRRORED_FROM * context.count
+    return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason, mirrored)
 
 
 def _guidance(seen: float, context: TrainingContext, large: bool) -> float:

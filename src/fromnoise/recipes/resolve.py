@@ -99,7 +99,8 @@ class Request:
         self.check()
         if any(changes.get(length) is not None for length in LENGTHS):
             changes = {**dict.fromkeys(LENGTHS), **changes}
-        settings = from_dict(own, {"data": vars(options)})
+        flip = options.random_flip if "data.random_flip" in changes else own.data.random_flip
+        settings = from_dict(own, {"data": {**vars(options), "random_flip": flip}})
         settings = replaced(settings, {k: v for k, v in changes.items() if not k.startswith("data.")})
         other = consequences(own, settings)
         if settings.sample.sampler != own.sample.sampler:

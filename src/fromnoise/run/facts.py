@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
+from fromnoise.recipes.model_sizes import MIRRORED_FROM
 from fromnoise.recipes.recipes import size_of
 from fromnoise.run.checkpoints import newest_state
 from fromnoise.run.disk_use import disk_use_of
@@ -49,10 +50,23 @@ def _model(run: OpenedRun) -> Facts:
     parameters = run.metadata.get("parameters") or sum(p.numel() for p in run.new_denoiser().net.parameters())
     return [
         ("images", f"{data['count']:,}, {data['about']}" if data["count"] else f"not at hand; {data['about']}"),
+        *_mirrored(run),
         ("network", f"{net.kind}, {parameters:,} parameters"),
         *_size(run),
         ("process", _process(run.settings.process)),
     ]
+
+
+def _mirrored(run: OpenedRun) -> Iterator[tuple[str, str]]:
+    """Whether images are mirrored, and by whose choice."""
+    if not run.settings.data.random_flip:
+        return
+    size = size_of(run.settings.recipe, context_of(run.metadata))
+    by_rule = size is not None and size.mirrored
+    why = (
+        f"photographs seen more than {MIRRORED_FROM} times each; --no_random_flip leaves it" if by_rule else "requested"
+    )
+    yield "mirrored", f"half of the time ({why})"
 
 
 def _size(run: OpenedRun) -> Iterator[tuple[str, str]]:
