@@ -40,11 +40,12 @@ def test_a_step_is_algorithm_2s(level, following, churn):
 
 
 @pytest.mark.parametrize("order", [2, 3])
-@pytest.mark.parametrize("steps, churn", [(8, 3), (20, 20), (100, 40), (200, 80)])
-def test_a_multistep_sampler_under_churn_keeps_the_spread_of_what_it_samples(order, steps, churn):
+@pytest.mark.parametrize("churn", [3, 5, 8, 20, 80])
+@pytest.mark.parametrize("steps, within", [(8, 0.03), (12, 0.17), (20, 0.17), (50, 0.07), (200, 0.02)])
+def test_a_multistep_sampler_under_churn_keeps_the_spread_of_what_it_samples(order, steps, churn, within):
     """Images N(0.4, 0.5^2): what is remembered under other noise must not be extrapolated until it grows."""
-    oracle, seeds = Gaussian(Linear()), range(64)
+    oracle, seeds = Gaussian(Linear()), range(48)
     x = start_noise(oracle.process, (1, 8, 8), seeds)
     grid = GRIDS["few_steps"](oracle.process, steps)
     *_, last = walk(oracle, x, seeds=seeds, sampler=DPMpp(order, churn / steps), grid=grid)
-    assert float(last.x.std()) == pytest.approx(0.5, abs=0.1)
+    assert float(last.x.std()) == pytest.approx(0.5, abs=within)

@@ -31,7 +31,6 @@ from fromnoise.diffusion.samplers.base import Carry, EstimateFn, NoiseFn, Sample
 from fromnoise.diffusion.samplers.churn import with_churn
 
 X0Estimate = tuple[float, Tensor, float]  # (lambda, x0_hat, guidance): an x0 prediction, where and how it was made
-NEAREST = 0.5  # of a step: older predictions that are nearer, as after churn, say nothing of where it leads
 _POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 
@@ -65,7 +64,7 @@ class DPMpp(Sampler):
     """DPM-Solver++ multistep of `order` 2 or 3; carry is the x0 predictions made so far, newest first.
 
     churn: the share by which the noise level is raised before each step; 0 adds no noise. The predictions that are
-    remembered were made at raised levels, and count there, as far as the step does not go back to them.
+    remembered were made at raised levels, and count there; two of them at most, as under other noise a third says less.
 
     References: Lu et al. 2022, DPM-Solver++, https://arxiv.org/abs/2211.01095
         Karras et al. 2022, algorithm 2 (churn), https://arxiv.org/abs/2206.00364
@@ -87,20 +86,24 @@ class DPMpp(Sampler):
         x, t = with_churn(process, x, t, self.churn, noise)
         here, begin = estimate(x, t), half_log_snr(process, t)
         end = half_log_snr(process, s)
-        estimates = of_one_flow(((begin, here.x0, here.guidance), *(carry or ()))[: self.order], across=2)
-        if self.churn:
-            estimates = _far_enough(estimates, end - begin)
-        return process.transfer(x, weighted_x0(estimates, begin, end), t, s), here, estimates
+        order, mean = (2, _damped_x0) if self.churn else (self.order, weighted_x0)
+        estimates = of_one_flow(((begin, here.x0, here.guidance), *(carry or ()))[:order], across=2)
+        return process.transfer(x, mean(estimates, begin, end), t, s), here, estimates
 
 
-def _far_enough(estimates: Sequence[X0Estimate], h: float) -> Sequence[X0Estimate]:
-    """The estimates up to the first that lies less than NEAREST of the step `h` behind the one before it.
+def _damped_x0(estimates: Sequence[X0Estimate], begin: float, end: float) -> Tensor:
+    """`weighted_x0` of the first two, with less of the second the less it lies behind the first.
 
-    Churn takes a step back towards where the last one began, or past it. A polynomial through predictions so near to
-    each other, made under different noise, would carry their difference on many times over.
+    Churn takes a step back towards where the last one began, or past it. A line through two predictions so near to each
+    other, made under different noise, would carry their difference on many times over: what the older one adds is whole
+    where it lies at least half of the step behind, and nothing where it does not.
     """
-    near = (i for i in range(1, len(estimates)) if estimates[i - 1][0] - estimates[i][0] < NEAREST * h)
-    return estimates[: next(near, len(estimates))]
+    further = weighted_x0(estimates, begin, end)
+    if len(estimates) < 2 or not math.isfinite(begin - estimates[1][0]) or not math.isfinite(end - begin):
+        return further
+    share = min(1.0, max(0.0, 2 * (begin - estimates[1][0]) / (end - begin))) ** 2
+    here = estimates[0][1]
+    return further if share == 1 else here + share * (further - here) if share else here
 
 
 @dataclass(frozen=True)
