@@ -109,7 +109,9 @@ def ours(name: str, data: str, seconds: float, seed: int, num: int, folder: Path
     guided = "" if sample.guidance_scale == 1 else f", guided by {sample.guidance_scale:g}"
     churn = f", churn {sample.churn:g}" if sample.churn else ""
     facts = {
-        **trained,
+        **{
+            name: value for name, value in trained.items() if name not in ("measure", "test")
+        },  # of what was scored then
         "sample_seconds": round(time.monotonic() - began, 2),
         "evaluations": samples.evaluations,
         "parameters": sum(p.numel() for p in run.new_denoiser().net.parameters()),
@@ -178,8 +180,8 @@ def exported(data: ArrayData, folder: Path) -> Path:
     """The images as the peers' scripts read them, an .npz in `folder`; one that was made of the same is as good."""
     path = folder / f"train-{data.fingerprint[:16]}.npz"
     if not path.exists():
-        labels = {} if data.labels is None else {"labels": data.labels.numpy()}
-        np.savez(path, images=data.images[:].permute(0, 2, 3, 1).numpy(), **labels)
+        arrays: dict[str, Any] = {"images": data.images[:].permute(0, 2, 3, 1).numpy()}
+        np.savez(path, **(arrays if data.labels is None else {**arrays, "labels": data.labels.numpy()}))
     return path
 
 

@@ -56,6 +56,7 @@ def one(args: argparse.Namespace, change: str, seed: int) -> list[dict[str, Any]
             "data": Path(args.data).stem,
             "shape": [run.spec.channels, run.spec.height, run.spec.width],
             "recipe": args.recipe,
+            "resolution": args.resolution,
             "plan": args.images,
             "images": int(run.checkpoint().name),
             "batch": run.settings.train.train_batch_size,
@@ -77,17 +78,20 @@ def one(args: argparse.Namespace, change: str, seed: int) -> list[dict[str, Any]
 
 
 def kept() -> list[dict[str, Any]]:
-    """The rows of all trainings so far; the oldest do not name their recipe, which was the usual one."""
+    """The rows of all trainings so far; the oldest name neither recipe nor resolution, which were the usual ones."""
     file = STEM.with_suffix(".json")
-    return [{"recipe": RECIPE, **row} for row in json.loads(file.read_text())["rows"]] if file.exists() else []
+    return (
+        [{"recipe": RECIPE, "resolution": None, **row} for row in json.loads(file.read_text())["rows"]]
+        if file.exists()
+        else []
+    )
 
 
 def measured(args: argparse.Namespace, name: str, seed: int) -> bool:
     """Whether there are rows of this training, of all the averages that are asked for."""
-    wanted = (Path(args.data).stem, args.recipe, args.images, name, seed)
-    there = [row for row in kept() if tuple(row[one] for one in ("data", "recipe", "plan", "change", "seed")) == wanted]
-    if args.resolution:
-        there = [row for row in there if str(max(row["shape"][1:])) == str(args.resolution)]
+    wanted = (Path(args.data).stem, args.recipe, args.resolution, args.images, name, seed)
+    about = ("data", "recipe", "resolution", "plan", "change", "seed")
+    there = [row for row in kept() if tuple(row[one] for one in about) == wanted]
     return {row["weights"] for row in there} >= set(args.weights.split(","))
 
 

@@ -170,8 +170,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     args = parser.parse_args()
     run = Run(args.run, device="cpu")
-    data, about = run.settings.data.source, f"{run.checkpoint().name}-{args.num}-in-{args.steps}"
-    folder = Path(args.run, "stock-pipeline", about)  # parts of other settings are not these
+    data, parts = run.settings.data.source, f"{run.checkpoint().name}-{args.num}-in-{args.steps}"
+    folder = Path(args.run, "stock-pipeline", parts)  # parts of other settings are not these
     found: dict[str, Any] = measured(run, data, folder, args.num, args.steps)
     images = run.model().images
     about = {"command": f"python benchmarks/stock_pipeline.py RUN --num {args.num} --steps {args.steps}", "data": data}

@@ -57,6 +57,11 @@ def weights(measure: Mapping[str, Any], count: str) -> str:
     return str(measure[count]["features"]["weight_hash"])
 
 
+def _earlier(found: Mapping[str, Any], row: Mapping[str, Any], count: str) -> bool:
+    """Whether the row was scored by another training of the classifier than most, at `count` samples."""
+    return "measure" in row and weights(row["measure"], count) != weights(found["measure"], count)
+
+
 def grouped(rows: Sequence[Row], budget: float, count: str) -> dict[str, list[Row]]:
     """Rows of `budget` that were scored at `count` samples, by contender, the best first."""
     groups: dict[str, list[Row]] = {}
@@ -94,7 +99,7 @@ def budget_table(found: Mapping[str, Any], budget: float, count: str) -> str:
         line = {"contender": TEST, "Fréchet distance": format_number(test["frechet_distance"]), "class accuracy": taken}
         line |= {"FD / FD(test)": "1", "copies": copies}
         lines.append([line.get(column, "") for column in _COLUMNS])
-    others = [name for name, rows in groups.items() if any("measure" in row for row in rows)]
+    others = [name for name, rows in groups.items() if any(_earlier(found, row, count) for row in rows)]
     if not others:
         return table(_COLUMNS, lines)
     apart = f"{', '.join(others)}: by an earlier training of the classifier, with whose test images they are compared."

@@ -227,6 +227,14 @@ def test_machines_of_a_class_are_alike_by_their_matrix_products(rules):
 
 # -- the committed board ----------------------------------------------------------------------------------------
 
+DOUBTED = {
+    "doubt-20s-nvidia-h200-recall-beside-torchcfm",
+    "doubt-30s-2-cores-avx512_bf16-wide-spread",
+    "doubt-600s-2-cores-avx2-seeds-of-two-recipes",
+    "doubt-60s-2-cores-avx512_bf16-another-size",
+    "doubt-60s-2-cores-avx512_bf16-one-seed-of-each-peer",
+}
+
 
 def test_the_page_is_in_step_with_the_entries(command):
     page = importlib.import_module("board.page")
@@ -250,6 +258,7 @@ def test_the_entries_are_in_step_with_the_results_they_were_converted_from(comma
 def test_the_committed_board_has_sceptical_rows_and_a_result_that_failed(command, entries, rules):
     known = entries.read_all(command.BOARD)
     assert any(one["kind"] == "doubt" and one["evidence"] for one in known.values())
+    assert known.keys() >= DOUBTED, "a doubt is answered, not removed"
     late = [one.id for one in known.values() if one["kind"] == "result" and rules.over(one)]
     page = (BENCHMARKS / "LEADERBOARD.md").read_text(encoding="utf-8").partition("## Doubts")[2]
     assert late and all(name in page for name in late)
@@ -371,11 +380,31 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_trained(command, ent
 
 def test_a_seed_finds_nothing_of_an_earlier_attempt(command, tmp_path, monkeypatch):
     making, seen = importlib.import_module("board.making"), []
+
+    def trained(*given):
+        seen.extend(path.name for path in given[2]["folder"].iterdir() if path.name != making.MARK)
+        (given[2]["folder"] / "run").mkdir()
+        return {}
+
     monkeypatch.setattr(making, "scored_runs", lambda *_: {})
-    monkeypatch.setattr(making, "trained_and_sampled", lambda *given: seen.extend(given[2]["folder"].iterdir()) or {})
-    (tmp_path / "seed-1" / "run").mkdir(parents=True)
-    making.run_seeds(making.Task("train", None, 20.0, 60, tmp_path), range(3), None)
-    assert not seen and not (tmp_path / "seed-1" / "run").exists()
+    monkeypatch.setattr(making, "trained_and_sampled", trained)
+    (tmp_path / "seed-1").mkdir()  # an empty folder is nobody's work
+    for _ in range(2):
+        making.run_seeds(making.Task("train", None, 20.0, 60, tmp_path), range(3), None)
+        assert not seen and (tmp_path / "seed-1" / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["seed-2/run/checkpoint", "seed-2"])
+def test_what_is_not_of_the_board_is_not_removed(command, tmp_path, monkeypatch, name):
+    making = importlib.import_module("board.making")
+    monkeypatch.setattr(making, "trained_and_sampled", lambda *_: pytest.fail("seed 0 was trained"))
+    kept = tmp_path / name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text("a training of the user")
+    with pytest.raises(UsageError, match=r"seed-2 .*--work") as found:
+        making.run_seeds(making.Task("train", None, 20.0, 60, tmp_path), range(3), None)
+    assert "\n" not in str(found.value) and kept.read_text() == "a training of the user"
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-2"]
 
 
 # -- the clock --------------------------------------------------------------------------------------------------
@@ -448,17 +477,20 @@ def test_an_entry_alone_shows_where_its_date_and_its_machine_are_not_known(check
     assert said(checking.by_itself(made("one", three, date=None, notes=[f"{entries.CONVERTED}x"])))["date"] is True
 
 
-def measured(entry, checking, *, weights="a", test=(), **scores):
-    """What `against_samples` finds where the samples of `entry` score as it states, but for these."""
+def measured(entry, checking, *, weights="a", test=(), off=1.0, **scores):
+    """What `against_samples` finds where the samples of `entry` score as it states, but for these.
+
+    off: how many times the stated distance each seed has.
+    """
     measure = {**entry["measure"]["500"]}
     measure["features"] = {**measure["features"], "weight_hash": weights}
     row = {**entry["test"]["500"], **dict(test)}
     files = [Path(f"{run['seed']}.npz") for run in entry.runs]
-    stated = {"copy_rate": 0.0, "test_copy_rate": 0.0}
-    found = {
-        path: checking.Scored("0", path.name, 500, measure, row, {**stated, **run["scores"]["500"], **scores})
-        for path, run in zip(files, entry.runs, strict=True)
-    }
+    found = {}
+    for path, run in zip(files, entry.runs, strict=True):
+        one = {"copy_rate": 0.0, "test_copy_rate": 0.0, **run["scores"]["500"], **scores}
+        one["frechet_distance"] *= off
+        found[path] = checking.Scored("0", path.name, 500, measure, row, one)
     return said(checking.against_samples(entry, files, SimpleNamespace(score=found.get)))
 
 
@@ -480,10 +512,18 @@ def test_copies_are_found_whatever_the_entry_states(checking, made):
 @pytest.mark.parametrize(("off", "good"), [(1.03, True), (1.1, None), (1.3, False)])
 def test_what_other_weights_may_explain_is_not_known(checking, made, off, good):
     entry = made("one", [1.0, 2.0, 3.0])
+    assert measured(entry, checking, weights="b", off=off)["scores of seed 1"] is good
+    assert measured(entry, checking, off=off)["scores of seed 1"] is False
+
+
+@pytest.mark.parametrize("weights", ["a", "b"])
+def test_other_weights_explain_nothing_in_pixels(checking, made, weights):
+    entry = made("one", [1.0, 2.0, 3.0])
     for run in entry.runs:
         run["scores"]["500"]["frechet_pixels"] = 2.0
-    assert measured(entry, checking, weights="b", frechet_pixels=2.0 * off)["scores of seed 1"] is good
-    assert measured(entry, checking, frechet_pixels=2.0 * off)["scores of seed 1"] is False
+    for off, good in ((1.005, True), (1.03, False), (1.1, False)):
+        found = measured(entry, checking, weights=weights, frechet_pixels=2.0 * off)
+        assert found["scores of seed 1"] is good
 
 
 def test_numbers_of_samples_without_files_are_said_to_be_so(checking, made):
@@ -529,9 +569,28 @@ def test_a_rerun_is_a_doubt_where_the_verdict_says_so_alone(rerun, made, change,
     assert all(one.about.startswith("rerun's ") and one.good is not False for one in found[:-1])
 
 
-def test_a_rerun_that_copies_speaks_against_the_entry(rerun, made):
-    _, found = rerun(made("one", [1.0, 1.1, 1.2]), [1.0, 1.1, 1.3], copies=0.5)
-    assert [one.about for one in found if one.good is False] == ["rerun's copies"]
+@pytest.mark.parametrize("near", [True, False])
+def test_a_rerun_that_copies_takes_the_place_away(rules, rerun, made, near):
+    entry, runner = made("one", [1.0, 1.1, 1.2]), made("runner", [5.0, 5.2, 5.4], date="2026-01-02")
+    again, found = rerun(entry, [1.0, 1.1, 1.3] if near else [2.0, 2.1, 2.2], copies=0.5)
+    assert [one.about for one in found if one.good is False] == ["rerun's copies", "rerun"]
+    assert again["kind"] == "doubt" and "50.0 % copies of training images" in again["claim"]
+    everything = {one.id: one for one in (entry, runner, again)}
+    (rows,) = rules.tables(everything.values()).values()
+    standings = {one.entry.id: one for one in rules.standings(rows, "500", everything)}
+    assert standings["runner"].first and standings["one"].remark == f"copies in a rerun: {again.id}"
+    page = importlib.import_module("board.page").page(everything)
+    assert again["claim"] in page and "place taken away" in page
+
+
+def test_copies_in_a_rerun_count_whatever_it_was_kept_as(rules, made):
+    entry, runner = made("one", [1.0, 1.1, 1.2]), made("runner", [5.0, 5.2, 5.4], date="2026-01-02")
+    again = {"distances": [1.0, 1.1, 1.2], "about": "one", "first": 3, "copies": 0.5}
+    assert table(rules, entry, runner, made("again", **again))[1] == ["runner"]
+    assert table(rules, entry, runner, made("again", **{**again, "copies": 0.01}))[1] == ["one"]
+    for change in UNFAIR.values():
+        if "seeds" not in change:
+            assert table(rules, entry, runner, made("again", **again, **change))[1] == ["one"]
 
 
 def test_a_rerun_by_another_protocol_is_refused_before_it_is_trained(checking, made, monkeypatch):

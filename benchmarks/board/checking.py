@@ -20,8 +20,8 @@ from fromnoise.evaluation.summary import format_number
 # How far scores may be off: with the same weights of the classifier, and with others. What lies between
 # rules.OTHER_WEIGHTS and that may be the weights or may be not.
 _SAME, _OTHER = 0.01, 0.15
-# The classifier has no part in these, whatever its weights.
-_IN_PIXELS = dict.fromkeys(("copy_rate", "test_copy_rate", "duplicate_rate"), 0.005)
+# The classifier has no part in these, whatever its weights; frechet_pixels is of principal components of the pixels.
+_IN_PIXELS = {**dict.fromkeys(("copy_rate", "test_copy_rate", "duplicate_rate"), 0.005), "frechet_pixels": _SAME}
 _FEW_COPIES = "no more than the rule allows"
 
 
@@ -176,9 +176,9 @@ def run_again(
 ) -> tuple[Entry, list[Finding]]:
     """Run the entry's command with the next `number` seeds; (the rerun as an entry, what it shows, the verdict last).
 
-    Where it is not reproduced by the rule, the rerun is a doubt, else a result that is about the entry. known: the
-    entries of the board, whose reruns have had seeds and names before. UsageError, before anything is trained, where
-    this board measures by another protocol than the entry's.
+    Where it is not reproduced by the rule, or its command makes copies, the rerun is a doubt, else a result that is
+    about the entry. known: the entries of the board, whose reruns have had seeds and names before. UsageError, before
+    anything is trained, where this board measures by another protocol than the entry's.
     """
     count = entry.counts[-1]
     comparable(entry["measure"][count], scorer.protocol(int(count)))
@@ -189,7 +189,7 @@ def run_again(
     again = _entry(entry, made, known, kind="result", claim="")
     verdict = _verdict(entry, again, count)
     if verdict.good is False:
-        claim = f"A rerun did not reproduce it: {verdict.words}."
+        claim = f"A rerun speaks against it: {verdict.words}."
         again = _entry(entry, made, known, kind="doubt", claim=claim)
     return again, [*map(_of_rerun, by_itself(again)), verdict]
 
@@ -210,7 +210,7 @@ def _of_rerun(one: Finding) -> Finding:
 
 
 def _verdict(entry: Entry, again: Entry, count: str) -> Finding:
-    """Whether the rerun lies within the spread of the entry, by the rule of the board; not known if it cannot tell."""
+    """Whether the rerun makes no copies and lies within the spread of the entry, by the rules; None: cannot tell."""
     if why := _incomparable(entry, again, count):
         return Finding("rerun", None, why)
     p = rules.p_lower(entry.values(count), again.values(count))
@@ -218,6 +218,8 @@ def _verdict(entry: Entry, again: Entry, count: str) -> Finding:
     words = f"FD {two[0]} beside {two[1]}, p that the entry is lower: {'–' if p is None else format_number(p, 2)}"
     if p is None or min(len(entry.runs), len(again.runs)) < rules.SEEDS:
         return Finding("rerun", None, f"{words}; a verdict takes {rules.SEEDS} seeds on each side")
+    if said := rules.copies_again(again, entry):
+        return Finding("rerun", False, f"{said}, more than the rule allows; {words}")
     return Finding("rerun", not rules.beats(entry, again, count), words)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from board.entry import CONVERTED, SCHEMA, Entry, hardware_class, id_of, kept_scores
 from contenders import OURS, PEERS
 
+from fromnoise.common.errors import UsageError
+
 _RUN = ("seed", "images_seen", "train_seconds", "sample_seconds", "evaluations", "parameters", "sampled")
 
 
@@ -26,6 +28,8 @@ def _entry(found: Mapping[str, Any], name: str, budget: float, rows: Sequence[Ma
     hardware = hardware_class(found["machine"])
     counts = sorted({count for row in rows for count in row["scores"]}, key=int)
     told = {**found, **rows[0]}  # rows of an earlier training of the classifier have their own
+    if any({**found, **row}["measure"] != told["measure"] for row in rows):
+        raise UsageError(f"{file} has rows of {name} by two trainings of the classifier; train all of its seeds anew")
     shown = name.replace("ours", "fromnoise")
     return Entry(
         id_of(found["data"], budget, hardware, shown),

@@ -17,11 +17,12 @@ from board.scorer import Scored, Scorer
 from common import machine
 from stepping import matmul, timed
 
-from fromnoise.common.errors import DataError, WriteError
+from fromnoise.common.errors import DataError, UsageError, WriteError
 from fromnoise.common.files import reason_of
 from fromnoise.train.hardware import choose_precision
 
 _SECONDS = 1.0  # of matrix products, before the runs and after them
+MARK = ".made_by_leaderboard"  # in the folder of a seed: by it a later attempt knows what it may remove
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,13 @@ def yardstick() -> float:
 
 
 def run_seeds(task: Task, seeds: Sequence[int], scorer: Scorer) -> dict[str, Any]:
-    """Train and sample once a seed; then the parts of an entry that follow: runs, measure, test, machine, hardware."""
+    """Train and sample once a seed; then the parts of an entry that follow: runs, measure, test, machine, hardware.
+
+    UsageError, before anything is trained, where the folder of a seed holds what was not made here.
+    """
+    places_of = {seed: task.folder / f"seed-{seed}" for seed in seeds}
+    for folder in places_of.values():
+        _check_ours(folder)
     task.folder.mkdir(parents=True, exist_ok=True)
     train = scorer.export(task.folder / "train.npz") if "{train}" in task.command else ""
     before = yardstick()
@@ -63,7 +70,7 @@ def run_seeds(task: Task, seeds: Sequence[int], scorer: Scorer) -> dict[str, Any
     files: list[Path] = []
     for seed in seeds:
         print(f"seed {seed}: {task.budget:g} s of training ...", file=sys.stderr, flush=True)
-        folder = _emptied(task.folder / f"seed-{seed}")
+        folder = _emptied(places_of[seed])
         files.append(folder / "samples.npz")
         places: dict[str, Any] = {"seconds": f"{task.budget:g}", "seed": seed, "num": task.num, "samples": files[-1]}
         places |= {"train": train, "folder": folder}
@@ -72,12 +79,24 @@ def run_seeds(task: Task, seeds: Sequence[int], scorer: Scorer) -> dict[str, Any
     return {**scored_runs(runs, files, scorer), "machine": about, "hardware": hardware_class(about)}
 
 
+def _check_ours(folder: Path) -> None:
+    """UsageError for the folder of a seed that is there, holds something, and was not made here."""
+    try:
+        vacant = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    except OSError:
+        vacant = False
+    if not vacant and not (folder / MARK).is_file():
+        raise UsageError(f"{folder} holds what the leaderboard did not make and will not remove; choose another --work")
+
+
 def _emptied(folder: Path) -> Path:
     """The folder, made anew: a training that went on from an earlier attempt would have had more than its budget."""
+    _check_ours(folder)
     try:
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir()
+        (folder / MARK).touch()
     except OSError as error:
         raise WriteError(
             f"{folder} cannot be emptied for a new training ({reason_of(error)}); remove it, or give another --work"

@@ -48,9 +48,9 @@ page from the entries in [{FOLDER}/]({FOLDER}/), one JSON file each.
 - **Copies.** Samples that copy training images, or test images, by more than {100 * rules.COPIES:.0f} % and
   {rules.TIMES_TEST} times the rate of test images, hold no place; nor does an entry that does not state its copies.
 - **Doubts.** A reason not to trust an entry is an entry. One with {rules.SEEDS} seeds or more that are significantly
-  farther from the data on the same hardware takes the place away, if they ran the entry's own commands and code under
-  a measured clock and kept to the budget; one in words stands here until it is answered. `reproduced`: a rerun by the
-  same conditions that is not farther; any other is a `rerun`.
+  farther from the data on the same hardware, or copy more than is allowed, takes the place away, if they ran the
+  entry's own commands and code under a measured clock and kept to the budget; one in words stands here until it is
+  answered. `reproduced`: a rerun by the same conditions that is not farther and does not copy; any other is a `rerun`.
 
 ## To enter, to check, to doubt
 

@@ -117,7 +117,9 @@ def unranked(entry: Entry, count: str, everything: Mapping[str, Entry]) -> str:
     reasons += filter(None, [unlike_hardware(entry), copying(entry, count)])
     if copies_unstated(entry, count):
         reasons.append("copies not stated")
-    reasons += [f"not reproduced: {one.id}" for one in everything.values() if overturns(one, entry)]
+    for one in everything.values():
+        if overturns(one, entry):
+            reasons.append(f"{'copies in a rerun' if copies_again(one, entry) else 'not reproduced'}: {one.id}")
     return "; ".join(reasons)
 
 
@@ -169,8 +171,18 @@ def copies_unstated(entry: Entry, count: str) -> bool:
 
 
 def overturns(doubt: Entry, entry: Entry) -> bool:
-    """Whether a doubt with runs of its own that count against the entry is significantly farther from the data."""
+    """Whether runs that count against the entry make copies, or are a doubt's and significantly farther from the data.
+
+    Copies need no doubt: what a command makes is shown by any rerun of it, whatever was made of that.
+    """
+    if copies_again(doubt, entry):
+        return True
     return doubt["kind"] == "doubt" and any(beats(entry, doubt, count) for count in _counting(doubt, entry))
+
+
+def copies_again(again: Entry, entry: Entry) -> str:
+    """Which copies a rerun whose runs count makes more of than the rule allows, "" for none."""
+    return next(filter(None, (copying(again, count) for count in _counting(again, entry))), "")
 
 
 def reproduces(again: Entry, entry: Entry) -> bool:
