@@ -74,6 +74,10 @@ def test_only_samplers_without_noise_are_to_be_compared(commands: Commands, samp
     assert "--steps 32" in words[0]
 
 
+def test_samplers_that_churn_are_not_to_be_compared(commands: Commands) -> None:
+    assert len(commands(Linear(), sampler="dpmpp_2m", churn=3.0, steps=8)) == 1
+
+
 def test_no_more_steps_are_advised_than_a_table_has(commands: Commands) -> None:
     sample, compare = commands(VPLinear(steps=200), grid="trailing", steps=150)
     assert sample.endswith("--steps 200") and compare.endswith("--steps 150,200")

@@ -93,7 +93,7 @@ def _of_network(curves: DenoisingCurves, weights: str, record: TrainingRecord) -
     if lag:
         yield lag
     yield denoising(curves, record)
-    yield overfitting(curves, weights, len(record.images))
+    yield overfitting(curves, weights, len(record.images), mirrored=record.settings.data.random_flip)
 
 
 def _of_distilled(finding: Finding) -> Finding:

@@ -23,7 +23,7 @@ _MORE = "train on more images or for less long; `fromnoise show RUN` draws sampl
 _NO_HELD_OUT = "there are no held-out images to compare with"
 
 
-def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> Finding:
+def overfitting(curves: DenoisingCurves, weights: str, training_images: int, *, mirrored: bool = False) -> Finding:
     """Denoising error on training images beside held-out images, at the same levels with the same noise.
 
     Each image's score is the mean over levels of its error in units of the training images' mean there, so that no
@@ -46,7 +46,8 @@ def overfitting(curves: DenoisingCurves, weights: str, training_images: int) -> 
     )
     if ratio < _MATERIAL or gap < _STANDARD_ERRORS:
         return Finding("overfitting", "ok", f"{message}.", "", numbers)
-    advice = "train on more images, or with --random_flip where mirrored images are as good, or for less long"
+    flip = "" if mirrored else "with --random_flip where mirrored images are as good, or "
+    advice = f"train on more images, or {flip}for less long"
     level: Level = "error" if ratio > _LARGE else "warning"
     return Finding("overfitting", level, f"{message}: it starts to memorise them.", advice, numbers)
 

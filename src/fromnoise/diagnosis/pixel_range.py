@@ -12,6 +12,7 @@ from fromnoise.diagnosis.images import choose_images
 from fromnoise.metrics.pixel_statistics import pixel_statistics
 
 _IMAGES = 4096
+_VARIES = 16.0  # grey levels: a channel that is constant in the data varies where its samples deviate by so much
 
 
 def grey_levels(data: ArrayData) -> Finding:
@@ -38,8 +39,8 @@ def sample_colour(samples: Tensor, data: ArrayData) -> Finding:
     mean, std = torch.tensor(found.mean), torch.tensor(found.std)
     true_mean, true_std = torch.tensor(found.reference_mean), torch.tensor(found.reference_std)
     off = mean - true_mean
-    varied = true_std >= 1  # a channel that is constant in the data has no contrast to compare with
-    contrast = float((std / true_std)[varied].mean()) if bool(varied.any()) else 1.0
+    varied = (true_std >= 1) | (std >= _VARIES)  # of a channel that is constant in both there is no contrast to compare
+    contrast = float((std / true_std.clamp(min=1))[varied].mean()) if bool(varied.any()) else 1.0
     shift = float(off.mean())
     tinted = float((off - off.mean()).abs().max()) if off.numel() > 1 else 0.0
     numbers = {

@@ -8,8 +8,8 @@ from __future__ import annotations
 from fromnoise.diagnosis.finding import Finding
 from fromnoise.diagnosis.sample_comparison import SampleComparison, make_samples
 from fromnoise.diagnosis.time_budget import finer_sampling
-from fromnoise.diffusion.samplers import SAMPLERS
 from fromnoise.metrics.kid import kernel_difference, kernel_distance
+from fromnoise.model.build import build_sampler
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import SampleOptions
 
@@ -68,7 +68,7 @@ def _advice(options: SampleOptions, steps: int, finer: SampleOptions) -> str:
     """How to sample as `finer`, and to see what comes of it: a sampler that adds noise has no reference for that."""
     grid = "" if finer.grid == options.grid else f" --grid {finer.grid}"  # times written out have their own number
     advice = f"sample with `--steps {finer.steps}{grid}`"
-    if SAMPLERS[options.sampler].stochastic:
+    if build_sampler(options).stochastic:  # by itself, or by churn or eta
         return advice
     counts = sorted({steps, min(2 * steps, finer.steps), finer.steps})
     compared = f"--compare {options.sampler} --steps {','.join(map(str, counts))}{grid}"
