@@ -77,8 +77,9 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     said = dict(facts(run))["model size"]
     assert said.startswith("small: 24 channels") and "batch size 64" in said
     bf16 = choose_precision("cpu").autocast is not None
-    flat = load(DataOptions("digits")).flat_share
-    context = {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16, "flat_share": flat}
+    digits = load(DataOptions("digits"))
+    flat, gap = digits.flat_share, digits.mirror_gap
+    context = {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16, "flat_share": flat, "mirror_gap": gap}
     assert run.metadata["context"] == context and 0.3 < flat < 0.5
     monkeypatch.setattr("fromnoise.run.create.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
@@ -124,25 +125,35 @@ def test_images_are_drawings_where_much_of_them_is_plain_paper(tmp_path):
 
 
 def test_photographs_are_mirrored_where_they_are_seen_often(tmp_path):
-    photograph = replace(at(spec=ImageSpec(3, 32, 32), count=300), flat_share=0.02)
-    mirrored = [recipe("default", replace(photograph, planned=images)).data.random_flip for images in (20_000, 40_000)]
-    assert mirrored == [False, True]
-    assert recipe("default", replace(photograph, seconds=600)).data.random_flip
-    angles = replace(photograph.spec, conditions=(Condition("angle", 0.0, 1.0, -2.0, 2.0),))
-    for other in ({"flat_share": 0.5}, {"spec": angles}):
-        assert not recipe("default", replace(photograph, planned=40_000, **other)).data.random_flip
+    photograph = replace(at(spec=ImageSpec(3, 32, 32), count=300), flat_share=0.02, mirror_gap=0.01)
 
-    np.save(tmp_path / "images.npy", np.arange(40 * 256, dtype=np.uint8).reshape(40, 16, 16))
+    def mirrored(**changes):
+        return recipe("default", replace(photograph, **changes)).data.random_flip
+
+    assert [mirrored(planned=images) for images in (20_000, 40_000)] == [False, True] and mirrored(seconds=600)
+    angles = replace(photograph.spec, conditions=(Condition("angle", 0.0, 1.0, -2.0, 2.0),))
+    for other in ({"flat_share": 0.5}, {"spec": angles}, {"mirror_gap": 0.04}, {"mirror_gap": None}):
+        assert not mirrored(planned=40_000, **other)
+
+
+def test_a_run_says_that_it_mirrors(tmp_path):
+    source = tmp_path / "images.npy"
+    np.save(source, np.random.default_rng(0).integers(1, 255, (40, 16, 16), np.uint8))
 
     def run(name, **settings):
-        settings = {"train.num_images": 4096, **settings}
-        return Run.create(str(tmp_path / "images.npy"), settings=settings, output_dir=tmp_path / name)
+        return Run.create(str(source), settings={"train.num_images": 4096, **settings}, output_dir=tmp_path / name)
 
-    own, asked = run("own"), run("asked", **{"data.random_flip": False})
+    own, asked, requested = (
+        run("own"),
+        run("asked", **{"data.random_flip": False}),
+        run("r", **{"data.random_flip": True}),
+    )
     assert own.settings.data.random_flip and "100 times" in dict(facts(own))["mirrored"]
     assert not asked.settings.data.random_flip and "mirrored" not in dict(facts(asked))
-    again = Run.create(str(tmp_path / "images.npy"), settings={"train.num_images": 4096}, output_dir=tmp_path / "own")
-    assert again.settings == own.settings
+    assert dict(facts(requested))["mirrored"] == "half of the time"
+    assert run("own").settings == own.settings, "the same command again goes on"
+    digits = Run.create("digits", settings={"train.num_images": 200_000}, output_dir=tmp_path / "digits")
+    assert context_of(digits.metadata).mirror_gap > 0.4 and not digits.settings.data.random_flip
 
 
 def test_noise_levels_of_training_are_those_that_ve_samples_at(tmp_path):

@@ -11,6 +11,7 @@ import sys
 from functools import partialmethod
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -445,6 +446,18 @@ def test_arguments_of_the_command(stock, imported, tmp_path):
 def test_arguments_of_unet2dmodel_are_checked(text):
     with pytest.raises(UsageError, match=r"net\.unet2d"):
         unet2d_arguments(text)
+
+
+def test_weights_say_nothing_of_mirrored_images(tmp_path):
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).integers(1, 255, (40, 8, 8), np.uint8))
+    source, small = str(tmp_path / "noise.npy"), {"net.width": 8, "net.depth": 1}
+    begun = Run.create(source, settings=small, output_dir=tmp_path / "run", device="cpu")
+    assert begun.settings.data.random_flip, "the recipe would mirror so few in three minutes"
+    torch.save(begun.new_denoiser().net.state_dict(), tmp_path / "w.pt")
+    for flip in (False, True):
+        settings = {**small, "data.random_flip": True} if flip else small
+        made = Run.from_state_dict(tmp_path / "w.pt", source, "default", tmp_path / f"{flip}", settings=settings)
+        assert made.settings.data.random_flip is flip
 
 
 def test_a_state_dict_becomes_a_run_and_pickles_are_not_executed(trained, tmp_path, capsys):

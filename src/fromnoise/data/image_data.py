@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import joined
+from fromnoise.data.mirror_gap import gap_of_mirrored
 from fromnoise.data.remembered import remembered
 from fromnoise.data.rows import Pixels, Rows, take
 
@@ -102,6 +103,11 @@ class ArrayData:
         """Which share of the values of up to 4,096 images are exactly black or white, 0 to 1."""
         some = self.images[:: max(1, len(self.images) // 4096)]
         return float(((some == 0) | (some == 255)).float().mean())
+
+    @cached_property
+    def mirror_gap(self) -> float | None:
+        """How much farther from the others mirrored images are than the images themselves; see `mirror_gap`."""
+        return gap_of_mirrored(self.images, self.labels)
 
     @cached_property
     def label_counts(self) -> Tensor:

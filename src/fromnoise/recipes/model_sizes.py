@@ -26,6 +26,7 @@ class TrainingContext:
         planned: how many images will be seen, None where that is not known.
         bf16: whether this is a CPU that computes faster in bfloat16 and may use it.
         flat_share: which share of the images' values are exactly black or white, 0 to 1.
+        mirror_gap: how much farther from the others mirrored images are than the images; None where that is not known.
     """
 
     spec: ImageSpec
@@ -35,11 +36,18 @@ class TrainingContext:
     planned: int | None = None
     bf16: bool = False
     flat_share: float = 0.0
+    mirror_gap: float | None = None
 
     @property
     def drawings(self) -> bool:
         """Whether the images are drawings, such as digits on plain paper, rather than photographs."""
         return self.flat_share >= FLAT_SHARE
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether images are photographs that may be mirrored: as near to the others, and no condition is an angle."""
+        alike = self.mirror_gap is not None and self.mirror_gap <= MIRROR_GAP
+        return alike and not self.drawings and not self.spec.conditions
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,7 @@ LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channe
 SMALL_DATASET = 2000  # images below which a larger network would overfit
 SMALL_IMAGES = 28**2  # pixels below which drawings want less guidance: so few are settled sooner
 MIRRORED_FROM = 100  # times that each photograph is seen, beyond which a network learns them by heart
+MIRROR_GAP = 0.02  # up to which mirrored images are as good: digits have 0.4 and more, CIFAR-10's photographs 0.01
 MIN_BATCH = 32  # images per step that are always affordable
 MIN_STEPS, MIN_STEPS_PER_EPOCH = 500, 20  # a batch is halved until there are as many
 MAX_VALUES = 2**22  # pixels times channels per step, by which memory is bounded
@@ -137,8 +146,7 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     seen = _images_seen(size, context)
     guidance = _guidance(seen, context, large)
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
-    # Conditions may be angles and sides, which a mirror turns; of drawings, it turns letters.
-    mirrored = not context.drawings and not context.spec.conditions and seen > MIRRORED_FROM * context.count
+    mirrored = context.symmetric and seen > MIRRORED_FROM * context.count
     return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason, mirrored)
 
 

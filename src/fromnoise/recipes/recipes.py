@@ -36,7 +36,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
     velocity contain (Li & He 2025). Its error is weighted as that of the velocity; training times are logit-normal
     around a little more noise than the middle, the learning rate falls linearly to 0 and the weights are averaged. Muon
     is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
-    Photographs that are seen more than a hundred times each are mirrored half of the time.
+    Photographs that are seen more than a hundred times each are mirrored half of the time, if that leaves them alike.
     """
     chosen = choose_size(context, size)
     dropout = (DRAWING_DROPOUT if context.drawings else PHOTOGRAPH_DROPOUT) if context.spec.conditioned else 0.0

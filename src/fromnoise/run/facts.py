@@ -58,15 +58,13 @@ def _model(run: OpenedRun) -> Facts:
 
 
 def _mirrored(run: OpenedRun) -> Iterator[tuple[str, str]]:
-    """Whether images are mirrored, and by whose choice."""
-    if not run.settings.data.random_flip:
+    """Whether images are mirrored, and why, where the recipe has chosen it."""
+    if not run.settings.data.random_flip or run.metadata.get("distilled"):
         return
     size = size_of(run.settings.recipe, context_of(run.metadata))
-    by_rule = size is not None and size.mirrored
-    why = (
-        f"photographs seen more than {MIRRORED_FROM} times each; --no_random_flip leaves it" if by_rule else "requested"
-    )
-    yield "mirrored", f"half of the time ({why})"
+    requested = "random_flip" in (run.folder.read_request() or {}).get("data", {})
+    why = f": photographs seen more than {MIRRORED_FROM} times each, as near to each other mirrored"
+    yield "mirrored", f"half of the time{why if size is not None and size.mirrored and not requested else ''}"
 
 
 def _size(run: OpenedRun) -> Iterator[tuple[str, str]]:

@@ -25,7 +25,7 @@ from fromnoise.settings import Settings
 from fromnoise.train.state_size import StateSize, state_size
 
 ROWS = 2048
-_CONTEXT = ("device", "seconds", "planned", "bf16", "flat_share")
+_CONTEXT = ("device", "seconds", "planned", "bf16", "flat_share", "mirror_gap")
 
 
 def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext) -> dict[str, Any]:

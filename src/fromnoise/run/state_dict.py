@@ -37,7 +37,9 @@ def read_state_dict(
     options = request.data_options()
     images = load(options)
     settings = request.settings(request.context(images), options)
-    settings = replace(settings, train=replace(settings.train, use_ema=False, posthoc_ema=False))
+    # Whether mirrored images were seen is not known of weights: only what is said of them counts.
+    seen = replace(settings.data, random_flip=options.random_flip)
+    settings = replace(settings, data=seen, train=replace(settings.train, use_ema=False, posthoc_ema=False))
     spec = model_spec(images.spec, settings)
     if settings.net.kind == "unet2d" and not any(name.startswith("unet.") for name in weights):
         weights = {f"unet.{name}": value for name, value in weights.items()}
