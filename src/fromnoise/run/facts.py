@@ -63,7 +63,7 @@ def _mirrored(run: OpenedRun) -> Iterator[tuple[str, str]]:
         return
     size = size_of(run.settings.recipe, context_of(run.metadata))
     requested = "random_flip" in (run.folder.read_request() or {}).get("data", {})
-    why = f": photographs seen more than {MIRRORED_FROM} times each, as near to each other mirrored"
+    why = f": photographs seen more than {MIRRORED_FROM} times each, whose mirror images are as near to the others"
     yield "mirrored", f"half of the time{why if size is not None and size.mirrored and not requested else ''}"
 
 
