@@ -39,7 +39,7 @@ def sample_colour(samples: Tensor, data: ArrayData) -> Finding:
     mean, std = torch.tensor(found.mean), torch.tensor(found.std)
     true_mean, true_std = torch.tensor(found.reference_mean), torch.tensor(found.reference_std)
     off = mean - true_mean
-    varied = (true_std >= 1) | (std >= _VARIES)  # of a channel that is constant in both there is no contrast to compare
+    varied = (true_std >= 1) | (std >= _VARIES)  # a channel that is constant in both has none
     contrast = float((std / true_std.clamp(min=1))[varied].mean()) if bool(varied.any()) else 1.0
     shift = float(off.mean())
     tinted = float((off - off.mean()).abs().max()) if off.numel() > 1 else 0.0

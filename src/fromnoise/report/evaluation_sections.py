@@ -72,7 +72,7 @@ def sweep_sections(sweep: Sweep, by_evaluations: bytes | None, by_seconds: bytes
     else:
         text += (
             f". There are only {sweep.floor_count:,} test images: of fewer images a Fréchet distance is larger, so "
-            "theirs is no bound on these; KID and the class accuracy can be compared."
+            "theirs does not bound these; KID and the class accuracy can be compared."
         )
     sections = [Section("Quality against cost", text=text, image=by_evaluations, table=sweep_table(sweep))]
     if by_seconds is not None:
