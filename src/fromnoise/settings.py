@@ -121,6 +121,7 @@ class ObjectiveOptions:
     time_sampling: Literal["uniform", "stratified", "logit_normal", "logit_normal_high", "log_normal", "discrete"] = (
         option("logit_normal", "the distribution of training times")
     )
+    time_shift: float = option(1.0, "factor of the noise levels trained at: 2 if twice as wide", least=0.01, most=100)
     label_dropout: float = option(0.1, "share of images shown without their class and numbers", least=0, most=1)
     guidance_input: float | None = option(
         None,
@@ -158,7 +159,7 @@ class TrainOptions:
     momentum: float = option(0.95, "Muon's momentum", least=0, most=0.99999)
     adam_beta2: float = option(0.99, "Adam beta2", least=0, most=0.99999)
     weight_decay: float = option(0.01, "AdamW weight decay", least=0)
-    max_grad_norm: float | None = option(1.0, "clip the global gradient norm at this value", least=0)
+    max_grad_norm: float | None = option(1.0, "clip the global gradient norm at this value, or none", least=1e-6)
     use_ema: bool = option(True, "keep an exponential moving average of the weights and sample with it")
     ema_length: float = option(
         0.1, "EMA length: relative standard deviation of the averaging profile", least=0.001, most=0.28
@@ -334,7 +335,9 @@ STRUCTURAL = {  # another value is another run
         *("channels", "attention", "unet2d"),
     ),
     "process": ("kind", "prior", "betas", "steps", "beta_start", "beta_end", "zero_terminal_snr", "low"),
-    "objective": ("prediction", "weighting", "time_sampling", "label_dropout", "guidance_input", "sigma_data"),
+    "objective": (
+        *("prediction", "weighting", "time_sampling", "time_shift", "label_dropout", "guidance_input", "sigma_data"),
+    ),
     "train": ("train_batch_size", "optimizer", "use_ema", "ema_length", "posthoc_ema", "seed"),
 }
 

@@ -13,17 +13,18 @@ from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.text import quoted
+from fromnoise.recipes.recipes import DISTILL_BUDGET
 
 if TYPE_CHECKING:
     from fromnoise.run import Run
-
-BUDGET = "60s"
 
 
 def add_arguments(parser: Parser) -> None:
     """RUN, how long, where to, and how the trajectories are made."""
     parser.add_argument("run_folder", metavar="RUN", help="a finished run: a folder that `fromnoise train` made")
-    parser.flag("budget", metavar="TIME", help=f"the time for all of it, such as 60s or 10m (default: {BUDGET})")
+    parser.flag(
+        "budget", metavar="TIME", help=f"the time for all of it, such as 60s or 10m (default: {DISTILL_BUDGET})"
+    )
     parser.flag("output_dir", "outdir", metavar="DIR", help="the new run folder (default: RUN-distilled)")
     words = "points of trajectories to learn from, instead of a budget; needs --trajectories"
     parser.flag("num_images", type=int, metavar="N", help=words)
@@ -40,15 +41,16 @@ def run(args: argparse.Namespace) -> None:
         positive("num_images", args.num_images, most=None)  # they are seen in batches
     if args.trajectories is not None:
         positive("trajectories", args.trajectories)
-    budget, max_time = args.budget or BUDGET, parse_duration(args.max_time) if args.max_time else None
-    parse_duration(budget)
+    max_time = parse_duration(args.max_time) if args.max_time else None
+    if args.budget:
+        parse_duration(args.budget)
 
     from fromnoise.run import Run
 
     distilled = Run.distill(
         args.run_folder,
         args.output_dir,
-        budget=budget,
+        budget=args.budget,
         num_images=args.num_images,
         trajectories=args.trajectories,
         device=args.device,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fromnoise.cli.distill import BUDGET, show_distilling
+from fromnoise.cli.distill import show_distilling
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import UsageError
 
@@ -42,6 +42,6 @@ def then_distil(trained: Run, began: float, max_time: float | None) -> None:
     from fromnoise.run import Run
 
     own, now = trained.settings.train.budget, time.monotonic()
-    budget = BUDGET if own is None else f"{SHARE / (1 - SHARE) * parse_duration(own):.9g}s"
+    budget = None if own is None else f"{SHARE / (1 - SHARE) * parse_duration(own):.9g}s"
     distilled = Run.distill(trained.path, budget=budget, device=trained.device)
     show_distilling(distilled, now, max_time, trained_since=began)

@@ -6,6 +6,7 @@ Distributions with a name of their own keep it (LogitNormal); adjectives have "T
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -113,6 +114,33 @@ class DiscreteTimes(TimeDistribution):
         if not isinstance(process, VP):
             raise UsageError(
                 "times 'discrete' draws entries of a table, so it needs process 'vp'; choose another distribution"
+            )
+
+
+@dataclass(frozen=True)
+class ShiftedTimes(TimeDistribution):
+    """Another distribution's times, moved to `shift` times their noise level sigma / alpha: for larger images.
+
+    The more pixels show the same thing, the more noise hides it: with twice as many on each side, twice as much.
+
+    References: Hoogeboom et al. 2023, simple diffusion, section 3.1, https://arxiv.org/abs/2301.11093; Esser et al.
+    2024, section 5.3.2, https://arxiv.org/abs/2403.03206
+    """
+
+    times: TimeDistribution
+    shift: float
+
+    def sample(self, n: int, process: Process, generator: torch.Generator) -> Tensor:
+        """The times at which ln SNR is that of a draw minus 2 ln shift."""
+        t = self.times.sample(n, process, generator)
+        return process.time_at_log_snr(process.log_snr(t) - 2 * math.log(self.shift)).clamp(min=process.t_min)
+
+    def check(self, process: Process) -> None:
+        """What the other distribution checks, and that it has levels between the entries of a table."""
+        self.times.check(process)
+        if isinstance(self.times, DiscreteTimes):
+            raise UsageError(
+                "times 'discrete' are entries of a table, which cannot be shifted; set objective.time_shift=1"
             )
 
 

@@ -26,7 +26,7 @@ from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers import SAMPLERS, Sampler
 from fromnoise.diffusion.time_grids import grid_named
-from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
+from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS, ShiftedTimes, TimeDistribution
 from fromnoise.diffusion.weighting import WEIGHTINGS, EDMWeighting
 from fromnoise.nets import build_net
 from fromnoise.settings import NetOptions, ObjectiveOptions, SampleOptions, Settings
@@ -62,7 +62,7 @@ def build_denoiser(
         UsageError: where the parts of `settings` do not go together.
     """
     process = build_process(settings.process)
-    TIME_DISTRIBUTIONS[settings.objective.time_sampling].check(process)
+    _times(settings.objective).check(process)
     check_sampling(settings.sample, process, spec)
     _check_guidance_input(settings.objective, spec)
     if settings.sample.guidance_scale != 1 and settings.objective.label_dropout == 0:
@@ -87,8 +87,12 @@ def build_objective(options: ObjectiveOptions, sigma_data: float, guidance: Guid
     weighting = WEIGHTINGS[options.weighting]
     if isinstance(weighting, EDMWeighting):
         weighting = dataclasses.replace(weighting, sigma_data=options.sigma_data or sigma_data)
+    return Objective(weighting, _times(options), options.label_dropout, guidance=guidance)
+
+
+def _times(options: ObjectiveOptions) -> TimeDistribution:
     times = TIME_DISTRIBUTIONS[options.time_sampling]
-    return Objective(weighting, times, options.label_dropout, guidance=guidance)
+    return times if options.time_shift == 1 else ShiftedTimes(times, options.time_shift)
 
 
 def _check_guidance_input(options: ObjectiveOptions, spec: ImageSpec) -> None:

@@ -81,7 +81,8 @@ SECONDS_LIMIT = {"cpu": (60.0, 240.0, 7200.0), "cuda": (0.0, 10.0, 120.0), "mps"
 DEVICE_LABEL = {"cpu": "a CPU", "cuda": "a GPU", "mps": "an Apple GPU"}
 SPEEDUP = {"bf16": 2.6, "cuda": 800.0}  # over two cores in float32: a CPU with bf16 instructions, a GPU
 FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs little more
-LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, and photographs more guidance
+LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, more noise, and photographs guidance
+USUAL_SIDE = 32  # pixels a side of the images whose noise levels the larger ones are compared with
 SMALL_DATASET = 2000  # images below which a larger network would overfit
 SMALL_IMAGES = 28**2  # pixels below which drawings want less guidance: so few are settled sooner
 MIRRORED_FROM = 100  # times that each photograph is seen, beyond which a network memorises them
@@ -121,7 +122,7 @@ LARGE_PHOTOGRAPH_GUIDANCE = GuidanceRule(2.2, 0.5, least=1.6, most=4.4)
 class ModelSize:
     """A size as it is used: name, channels, guidance scale, images per step, learning rate, and why it was chosen.
 
-    mirrored: whether images are mirrored half of the time.
+    mirrored: whether images are mirrored half of the time. time_shift: of the noise levels that are trained.
     """
 
     name: str
@@ -131,13 +132,15 @@ class ModelSize:
     learning_rate: float
     reason: str
     mirrored: bool = False
+    time_shift: float = 1.0
 
 
 def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     """The size requested by name, or the one that is best for the images, the device and the time."""
     name, reason = (requested, "requested") if requested != "auto" else _best(context)
     size = SIZES[name]
-    large = max(context.spec.height, context.spec.width) > LARGE_IMAGES
+    side = max(context.spec.height, context.spec.width)
+    large = side > LARGE_IMAGES
     width = size.width * (2 if large else 1)
     full, rate = size.gpu if context.device == "cuda" else size.cpu
     batch = full
@@ -147,7 +150,8 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     guidance = _guidance(seen, context, large)
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
     mirrored = context.symmetric and seen > MIRRORED_FROM * context.count
-    return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason, mirrored)
+    shift = round(side / USUAL_SIDE, 2) if large else 1.0
+    return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason, mirrored, shift)
 
 
 def _guidance(seen: float, context: TrainingContext, large: bool) -> float:

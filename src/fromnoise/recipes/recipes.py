@@ -27,6 +27,7 @@ from fromnoise.settings import (
 DRAWING_STEPS = 8
 DRAWING_DROPOUT, PHOTOGRAPH_DROPOUT = 0.02, 0.1  # of labels, for guidance: what is shown so is lost to the classes
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
+DISTILL_BUDGET = "60s"  # of a distillation, likewise
 
 
 def _default(size: str, context: TrainingContext) -> Settings:
@@ -34,8 +35,9 @@ def _default(size: str, context: TrainingContext) -> Settings:
 
     The network predicts the clean image: layers as narrow as these cannot carry noise as well, which EDM's F and the
     velocity contain (Li & He 2025). Its error is weighted as that of the velocity; training times are logit-normal
-    around a little more noise than the middle, the learning rate falls linearly to 0 and the weights are averaged. Muon
-    is the optimizer: after the same images seen, samples have a third of AdamW's Fréchet distance (docs/recipe.md).
+    around a little more noise than the middle, and around more for large images; the learning rate falls linearly to 0
+    and the weights are averaged. Muon is the optimizer: after the same images seen, samples have a third of AdamW's
+    Fréchet distance (docs/recipe.md).
     Photographs that are seen more than a hundred times each are mirrored half of the time, if that leaves them alike.
     """
     chosen = choose_size(context, size)
@@ -45,7 +47,7 @@ def _default(size: str, context: TrainingContext) -> Settings:
         data=DataOptions(random_flip=chosen.mirrored),
         net=NetOptions(kind="unet", width=chosen.width),
         process=ProcessOptions(kind="linear", prior="normal"),
-        objective=ObjectiveOptions("x0", "clamped_velocity", "logit_normal_high", label_dropout=dropout),
+        objective=ObjectiveOptions("x0", "clamped_velocity", "logit_normal_high", chosen.time_shift, dropout),
         train=TrainOptions(
             budget=BUDGET,
             train_batch_size=chosen.batch,
@@ -112,7 +114,9 @@ def _for_process(own: Settings, process: ProcessOptions) -> dict[str, Any]:
         without = trajectory_sampling(own.sample)
         normal = process.prior == own.process.prior
         return {} if normal else {f"sample.{name}": value for name, value in vars(without).items()}
-    times = {"objective.time_sampling": "log_normal"} if process.kind == "ve" else {}
+    times = {"objective.time_shift": 1.0}
+    if process.kind == "ve":
+        times |= {"objective.time_sampling": "log_normal"}
     guidance = 1 + min(0.5 * (own.sample.guidance_scale - 1), 0.75)  # at all times, where half is enough, or less
     return {
         **times,

@@ -18,7 +18,7 @@ from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.time_grids import grid_named
 from fromnoise.model.build import build_sampler
 from fromnoise.model.trained_model import TrainedModel
-from fromnoise.recipes.recipes import trajectory_sampling
+from fromnoise.recipes.recipes import DISTILL_BUDGET, trajectory_sampling
 from fromnoise.run.checkpoints import newest_checkpoint, newest_state
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.going_on import FoundRun
@@ -43,10 +43,11 @@ def begin_distillation(
 ) -> RunFolder:
     """Make the run folder that distils the run `source`, or find it where that was begun; see `Run.distill`.
 
-    length: `train.budget` or `train.num_images` by dotted name. sampling: settings of the trajectories.
+    length: `train.budget` or `train.num_images` by dotted name, or neither: then a run that is there keeps its own, and
+    a new one has DISTILL_BUDGET. sampling: settings of the trajectories.
     """
-    if length.get("train.budget") is None and length.get("train.num_images") is None:
-        raise UsageError("neither budget nor num_images says how long to distil; give one of them")
+    asked = {name: value for name, value in length.items() if value is not None}
+    length = asked or {"train.budget": DISTILL_BUDGET}
     if length.get("train.budget") is None and trajectories is None:
         raise UsageError("num_images says nothing of the trajectories; give --trajectories N besides, such as 10000")
     run = OpenedRun(source, device="cpu")
@@ -67,7 +68,7 @@ def begin_distillation(
     }
     beside = source if source.name not in ("", "..") else source.resolve()  # as short as it was given
     folder = RunFolder(output_dir or beside.with_name(f"{name}-distilled"))
-    if folder.exists() and _is_same(folder, origin, settings):
+    if folder.exists() and _is_same(folder, origin, asked, settings.data.source):
         return folder
     _write(folder, run, model, settings, origin, content)
     return folder
@@ -157,8 +158,10 @@ def student_settings(own: Settings, length: Mapping[str, Any]) -> Settings:
     return replace(own, train=train, sample=sample, objective=objective)
 
 
-def _is_same(folder: RunFolder, origin: Mapping[str, Any], settings: Settings) -> bool:
+def _is_same(folder: RunFolder, origin: Mapping[str, Any], length: Mapping[str, Any], images: str) -> bool:
     """Whether the run in `folder` is this distillation, so that it goes on; False where it may be begun again.
+
+    length: what was asked for, which replaces what the run began with. images: their source.
 
     Raises UsageError where it is another run, or is finished and would be other.
     """
@@ -171,8 +174,7 @@ def _is_same(folder: RunFolder, origin: Mapping[str, Any], settings: Settings) -
         )
     if newest_checkpoint(folder) is None:
         return False
-    length = {"train.budget": settings.train.budget, "train.num_images": settings.train.num_images}
-    found.change(found.compared(length, settings.data.source))
+    found.change(found.compared(length, images))
     return True
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.common.durations import format_duration
+from fromnoise.common.text import count
 from fromnoise.recipes.model_sizes import MIRRORED_FROM
 from fromnoise.recipes.recipes import size_of
 from fromnoise.run.checkpoints import newest_state
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.metadata import context_of
-from fromnoise.settings import ProcessOptions, SampleOptions, TrainOptions, guidance_words
+from fromnoise.settings import ObjectiveOptions, ProcessOptions, SampleOptions, TrainOptions, guidance_words
 from fromnoise.train.distributed import current
 from fromnoise.train.hardware import choose_channels_last, choose_compile, choose_graph
 
@@ -27,7 +28,7 @@ def facts(run: OpenedRun) -> Facts:
     return [
         *_model(run),
         ("network predicts", objective.prediction),
-        ("training times", _distilled_times(run) if distilled else objective.time_sampling),
+        ("training times", _distilled_times(run) if distilled else _times(objective)),
         *_progress(run),
         *_hardware(run),
         ("sampling", _sampling(run)),
@@ -155,7 +156,14 @@ def _kind_of_images(run: OpenedRun) -> str:
     return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white)"
 
 
+def _times(objective: ObjectiveOptions) -> str:
+    shift = objective.time_shift
+    return objective.time_sampling if shift == 1 else f"{objective.time_sampling}, noise levels times {shift:g}"
+
+
 def _words(sample: SampleOptions) -> str:
     guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
     noise = [f"{name} {value:g}" for name in ("eta", "churn") if (value := getattr(sample, name))]
-    return ", ".join(filter(None, [sample.sampler, *noise, f"{sample.steps} steps", f"{sample.grid} grid", guidance]))
+    return ", ".join(
+        filter(None, [sample.sampler, *noise, count(sample.steps, "step"), f"{sample.grid} grid", guidance])
+    )

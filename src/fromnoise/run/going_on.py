@@ -110,6 +110,11 @@ class FoundRun:
         state = newest_state(self.folder)
         seen, total = int(state.get("images", 0)), state.get("total")
         if total is not None and seen >= total:
+            if self.record.get("distilled"):
+                raise UsageError(
+                    f"{self.folder.path} is finished, so it cannot go on with {_listed(scheduled)}; distil again into "
+                    "another --output_dir, or remove it"
+                )
             raise UsageError(
                 f"{self.folder.path} is finished: it has seen all {seen:,} images that its learning rate was planned "
                 f"for, so it cannot go on with {_listed(scheduled)}; start a new run from its weights: "

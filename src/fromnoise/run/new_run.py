@@ -96,7 +96,7 @@ class NewRun(PortableRun):
         source: str | Path,
         output_dir: str | Path | None = None,
         *,
-        budget: str | None = "60s",
+        budget: str | None = None,
         num_images: int | None = None,
         trajectories: int | None = None,
         checkpoint: str = "last",
@@ -111,7 +111,7 @@ class NewRun(PortableRun):
 
         Arguments:
             output_dir: <source>-distilled if not given.
-            budget: the time for all of it, making the trajectories included.
+            budget: the time for all of it, making the trajectories included; 60 s for a new run if no length is given.
             num_images: points of trajectories to learn from, instead of a budget.
             trajectories: how many are made; as many as fit a part of the budget if not given.
             checkpoint: as for `model`.
