@@ -1,10 +1,11 @@
 """One training over the workers of a Ray cluster; the same command again goes on.
 
-    python ray_train.py --workers 8 --gpu -- DATA --output_dir /shared/runs/mine ...
+    python ray_train.py --workers 8 --gpu -- DATA --num_images 10000000 --output_dir /shared/runs/mine ...
 
 What follows `--` goes to `fromnoise train`. Ray starts the workers, joins them into a process group, and starts all of
 them again where one fails; fromnoise takes the group as it is and goes on from the newest checkpoint of the run folder,
-which has to be at the same place on every machine. Exit codes are those of `fromnoise train`.
+which has to be at the same place on every machine. Of its exit codes only 0, 2, 3 and 75 are passed on: after any other
+Ray starts the workers again, `--retries` times at most, and ends with 1 where that does not help.
 """
 
 import argparse

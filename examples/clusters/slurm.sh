@@ -1,7 +1,7 @@
 #!/bin/bash
 # One training as a Slurm job that takes itself up again after its time limit, as often as it has to:
 #
-#     sbatch slurm.sh DATA --output_dir /shared/runs/mine ...
+#     sbatch slurm.sh DATA --num_images 10000000 --output_dir /shared/runs/mine ...
 #
 # All that follows the script goes to `fromnoise train`. Change the six lines below to your cluster, and MAX_TIME with
 # --time: a training that reaches it saves and ends with exit code 75, on which the job is queued again; the margin of

@@ -1,7 +1,7 @@
 #!/bin/bash
 # One training over several machines: the same command on each of them, also to go on after a failure.
 #
-#     HEAD=node-1 NODES=2 GPUS=8 bash torchrun.sh DATA --output_dir /shared/runs/mine ...
+#     HEAD=node-1 NODES=2 GPUS=8 bash torchrun.sh DATA --num_images 10000000 --output_dir /shared/runs/mine ...
 #
 # HEAD: the machine where the processes meet, reachable from all. NODES: how many machines. GPUS: processes on each of
 # them; on machines without GPUS give a number, else torchrun counts the cards. PORT: of HEAD. All that follows goes to
