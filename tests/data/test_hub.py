@@ -17,22 +17,23 @@ from fromnoise.data import DataOptions, describe, load, splits
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., bytes]) -> Callable[..., None]:
-    """hub({"train": labels, ...}): a data set `hf:me/pictures` with one image for each label."""
+    """hub({"train": labels, ...}): a data set `hf:me/pictures` with one image for each label, but none in some rows."""
     datasets = pytest.importorskip("datasets")
 
-    def table(labels: list[int | None], kind: Any) -> Any:
+    def table(labels: list[int | None], kind: Any, without: tuple[int, ...]) -> Any:
         cells = [
-            {"bytes": encoded(Image.new("RGB", (8, 8), (120 * i, 0, 0))), "path": None} for i in range(len(labels))
+            None if i in without else {"bytes": encoded(Image.new("RGB", (8, 8), (120 * i, 0, 0))), "path": None}
+            for i in range(len(labels))
         ]
         features = datasets.Features({"id": datasets.Value("int64"), "photo": datasets.Image(), "label": kind})
         rows = {"id": list(range(len(labels))), "photo": cells, "label": labels}
         return datasets.Dataset.from_dict(rows, features=features)
 
-    def serve(tables: dict[str, list[int | None]], kind: Any = None) -> None:
+    def serve(tables: dict[str, list[int | None]], kind: Any = None, without: tuple[int, ...] = ()) -> None:
         kind = kind or datasets.ClassLabel(names=["cat", "dog"])
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # so that no server is contacted
         monkeypatch.setattr(datasets, "get_dataset_split_names", lambda path, config: list(tables))
-        monkeypatch.setattr(datasets, "load_dataset", lambda path, config, split: table(tables[split], kind))
+        monkeypatch.setattr(datasets, "load_dataset", lambda path, config, split: table(tables[split], kind, without))
 
     return serve
 
@@ -46,17 +47,19 @@ def test_images_and_class_labels_are_read(hub: Callable[..., None]) -> None:
     assert data.spec.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [0, 1, 1]
     assert data.images[:, 0, 0, 0].tolist() == [0, 120, 240]
     assert load(DataOptions(source="hf:me/pictures", classes="none")).labels is None
-    (note,) = load(options, "test").notes
-    assert "validation" in note and "test" in note
+    served, aside = load(options, "test").notes
+    assert "validation" in served and "test" in served and aside.endswith(" id") and data.notes == (aside,)
 
 
 def test_hidden_labels_and_other_columns_are_no_classes(hub: Callable[..., None]) -> None:
     datasets = pytest.importorskip("datasets")
     hub({"train": [0, 1], "test": [None, None]})
     test = load(DataOptions(source="hf:me/pictures"), "test")
-    assert test.labels is None and "label" in test.notes[0] and test.spec.classes == ()
+    assert test.labels is None and "hides its labels" in test.notes[-1] and test.spec.classes == ()
     hub({"train": [4, 7]}, datasets.Value("int64"))
-    assert load(DataOptions(source="hf:me/pictures")).labels is None
+    unknown = load(DataOptions(source="hf:me/pictures"))
+    (note,) = unknown.notes
+    assert unknown.labels is None and "id, label" in note and "ClassLabel" in note
     with pytest.raises(DataError, match=r"pictures.*test.*train"):
         load(DataOptions(source="hf:me/pictures"), "test")
 
@@ -125,3 +128,11 @@ def test_the_bytes_of_a_hub_image_are_those_of_its_file(hub: Callable[..., None]
     hub({"train": [0, 1]})
     images = load(DataOptions(source="hf:me/pictures", resolution="16")).images.numpy()
     assert images.shape == (2, 3, 16, 16) and (images[1, 0] == 120).all() and not np.any(images[:, 1:])
+
+
+def test_a_row_without_an_image_is_named_or_left_out(hub: Callable[..., None]) -> None:
+    hub({"train": [0, 1, 1]}, without=(1,))
+    with pytest.raises(DataError, match=r"row 1 .*no image"):
+        load(DataOptions(source="hf:me/pictures"))
+    kept = load(DataOptions(source="hf:me/pictures", on_bad_image="skip"))
+    assert kept.images[:, 0, 0, 0].tolist() == [0, 240] and kept.labels is not None and kept.labels.tolist() == [0, 1]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fromnoise.common.errors import DataError, UsageError
-from fromnoise.data import DATASETS, DataOptions, available, describe, load, splits
+from fromnoise.data import DATASETS, DataOptions, available, describe, load, splits, unseen
 
 
 def test_an_unknown_name_gets_the_nearest_one_and_the_other_ways() -> None:
@@ -135,3 +135,15 @@ def test_an_unknown_attribute_is_refused() -> None:
 
 def test_a_size_may_be_a_number() -> None:
     assert load("digits", resolution=20).spec.shape == load("digits", resolution="20").spec.shape == (1, 20, 20)
+
+
+@pytest.mark.parametrize("channels", [None, 4])
+def test_grey_test_images_beside_colour_ones_are_read_in_colour(
+    folder: Callable[..., Path], channels: int | None
+) -> None:
+    sizes = {"train/1.png": (8, 8, 3), "train/2.png": (8, 8, 3), "test/1.png": (8, 8, 1), "test/2.png": (8, 8, 1)}
+    options = DataOptions(source=str(folder(sizes)), channels=channels)
+    train, grey = load(options), load(DataOptions(source=options.source, channels=1), "test")
+    test = unseen(options, train)
+    assert test is not None and test.spec.shape == train.spec.shape and len(test) == 2
+    assert (test.images[:, :3] == grey.images).all()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fromnoise.data import DataOptions, load
+from fromnoise.data import mirror_gap as module
 from fromnoise.data.mirror_gap import gap_of_mirrored
 
 
@@ -27,3 +28,13 @@ def test_a_class_of_one_image_and_images_that_are_alike_have_none():
     images = torch.arange(8, dtype=torch.uint8).view(2, 1, 2, 2)
     assert gap_of_mirrored(images, torch.tensor([0, 1])) is None
     assert gap_of_mirrored(torch.zeros(5, 1, 4, 4, dtype=torch.uint8), None) is None
+
+
+def test_the_last_images_count_as_much_as_the_first(monkeypatch):
+    """Textures come first, as the classes of a folder do, and then images whose left half is light."""
+    monkeypatch.setattr(module, "_OTHERS", 80)
+    monkeypatch.setattr(module, "_IMAGES", 30)
+    images = torch.randint(80, 140, (159, 1, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    assert abs(gap_of_mirrored(images, None)) < 0.1
+    images[80:, :, :, :4] += 100
+    assert gap_of_mirrored(images, None) > 0.5

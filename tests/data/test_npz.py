@@ -100,6 +100,19 @@ def test_labels(tmp_path: Path, labels: np.ndarray, classes: tuple[str, ...]) ->
     assert read(npz(tmp_path, images=COLOUR, labels=labels), classes="none").labels is None
 
 
+@pytest.mark.parametrize("labels", [np.full(24, 3), np.array(["cat"] * 24), np.zeros((24, 1), np.uint8)])
+def test_one_class_alone_is_none_and_it_is_said(tmp_path: Path, labels: np.ndarray) -> None:
+    data = read(npz(tmp_path, images=COLOUR, labels=labels))
+    assert data.labels is None and data.spec.classes == ()
+    assert any("one class alone" in note for note in data.notes)
+
+
+def test_a_test_split_of_one_class_keeps_the_classes_of_the_training_images(tmp_path: Path) -> None:
+    path = npz(tmp_path, x_train=COLOUR, y_train=LABELS, x_test=COLOUR[:4], y_test=np.full(4, 3))
+    test = read(path, "test")
+    assert test.labels is not None and test.labels.tolist() == [3] * 4 and test.spec.classes == tuple("01234567")
+
+
 def member(header: str, body: bytes = b"") -> bytes:
     """A .npy file with this header."""
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode("latin1") + body

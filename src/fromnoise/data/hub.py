@@ -74,6 +74,9 @@ class Hub:
         rows = table.select_columns([image]).cast_column(image, library().Image(decode=False))
         items = _Rows(rows, image)
         notes: tuple[str, ...] = () if names[split] == split else (f"the {names[split]} split serves as {split} split",)
+        if aside := [printable(name) for name in table.features if name not in (image, label)]:
+            how = "" if label else "; classes are in a column of the kind ClassLabel"
+            notes += (f"columns left aside: {some(aside)}{how}",)
         if label is None or options.classes == "none":
             return read_items(self._source, items, None, (), options, notes, area)
         labels = list(table[label])
@@ -135,6 +138,8 @@ class Hub:
 
 def _bytes(rows: Any, place: int, column: str) -> BinaryIO:
     cell = rows[place][column]
+    if cell is None:
+        raise OSError("it holds no image")
     if cell["bytes"] is not None:
         return BytesIO(cell["bytes"])
     return open(cell["path"], "rb")

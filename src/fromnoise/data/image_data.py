@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
@@ -101,8 +102,10 @@ class ArrayData:
     @cached_property
     def flat_share(self) -> float:
         """Which share of the values of up to 4,096 images are exactly black or white, 0 to 1."""
-        some = self.images[:: max(1, len(self.images) // 4096)]
-        return float(((some == 0) | (some == 255)).float().mean())
+        chosen = torch.arange(0, len(self.images), max(1, len(self.images) // 4096))
+        parts = (self.images[part] for part in chosen.split(256))
+        flat = sum(int(((part == 0) | (part == 255)).sum()) for part in parts)
+        return flat / (len(chosen) * math.prod(self.spec.shape))
 
     @cached_property
     def mirror_gap(self) -> float | None:

@@ -128,6 +128,9 @@ def unseen(options: DataOptions, train: ArrayData) -> ArrayData | None:
     height, width = train.spec.height, train.spec.width
     sized = replace(options, resolution=f"{height}x{width}")
     test = as_ranged(sized, train.range, lambda read: load(read, "test"))
+    if options.channels is None and test.spec.channels < train.spec.channels:  # grey images are colour images as well
+        sized = replace(sized, channels=train.spec.channels)
+        test = as_ranged(sized, train.range, lambda read: load(read, "test"))
     if test.spec.shape != train.spec.shape or test.spec.classes not in ((), train.spec.classes):
         raise DataError(
             f"{train.name} has {train.spec} to train on, but its test split has {test.spec}; give both the same kind "
@@ -164,12 +167,18 @@ def as_data(found: SourceImages, name: str, split: str, options: DataOptions) ->
         images = Rows(found.images.transpose(0, 3, 1, 2))
     else:
         images = torch.from_numpy(channels_first(found.images))
-    labels = None if found.labels is None else torch.from_numpy(np.require(found.labels, requirements=["W"]))
+    several = len(found.classes) > 1  # one class alone says nothing, and guidance towards it would be wrong
+    given = found.labels if several else None
+    labels = None if given is None else torch.from_numpy(np.require(given, requirements=["W"]))
+    alone = (
+        ("one class alone is not used: labels need at least two",) if found.labels is not None and not several else ()
+    )
     names = condition_names(options.conditions)
     numbers = as_tensor(found.conditions, names, name)
     conditions = () if numbers is None or split != "train" else conditions_of(numbers, names, name)
     spec = ImageSpec(channels, height, width, found.classes if labels is not None else (), conditions=conditions)
-    return ArrayData(name, split, images, labels, spec, found.notes, range=found.range, conditions=numbers)
+    notes = (*found.notes, *alone)
+    return ArrayData(name, split, images, labels, spec, notes, range=found.range, conditions=numbers)
 
 
 def open_source(options: DataOptions) -> Source:

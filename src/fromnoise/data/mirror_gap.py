@@ -24,10 +24,10 @@ def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
         images: uint8 (N, C, H, W).
         labels: classes (N,), or None.
     """
-    chosen = torch.arange(0, len(images), max(1, len(images) // _OTHERS))[:_OTHERS]
+    chosen = _spread(len(images), _OTHERS)
     size = (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))
     small = torch.cat([F.adaptive_avg_pool2d(images[part].float().cpu(), size) for part in chosen.split(_PART)])
-    asked = torch.arange(0, len(small), max(1, len(small) // _IMAGES))
+    asked = _spread(len(small), _IMAGES)
     apart = torch.eye(len(small), dtype=torch.bool)[asked]
     if labels is not None:
         classes = labels.cpu()[chosen]
@@ -40,3 +40,9 @@ def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
     known = plain.isfinite()
     mean = float(plain[known].mean()) if bool(known.any()) else 0.0
     return float(mirrored[known].mean()) / mean - 1 if mean else None
+
+
+def _spread(total: int, most: int) -> Tensor:
+    """Up to `most` places below `total`, evenly spread: images of folders lie there class by class."""
+    count = min(total, most)
+    return torch.arange(count) * total // count
