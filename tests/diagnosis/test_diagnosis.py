@@ -16,6 +16,7 @@ from safetensors.torch import save
 from fromnoise.cli import main
 from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
+from fromnoise.data.image_data import ArrayData
 from fromnoise.diagnosis.class_accuracy import labels_and_samples
 from fromnoise.diagnosis.denoising_curves import denoising_curves
 from fromnoise.diagnosis.denoising_error import denoising, ema_lag, images_seen
@@ -76,7 +77,7 @@ def comparison(trained):
 
 
 def record_of(run):
-    return training_record(run.folder, run.settings, run.spec, run.data, run.held_out, "last")
+    return training_record(run, "last")
 
 
 def compare(run, samples):
@@ -307,6 +308,30 @@ def test_without_held_out_images_training_images_are_denoised(trained):
     curves = denoising_curves({"raw": trained.model(weights="raw")}, "raw", levels, images, record)
     assert overfitting(curves, "raw", len(trained.data)).level == "warning" and ema_lag(curves, "raw") is None
     assert "training images" in denoising(curves, record).message
+
+
+def test_labels_are_left_out_on_both_sides_where_held_out_images_have_none(tiny_run):
+    record = record_of(tiny_run)
+    assert diagnosis_images(record, 8).training.labels is not None
+    images = diagnosis_images(replace(record, held_out=replace(record.held_out, labels=None)), 8)
+    assert images.test.labels is None and images.training.labels is None
+
+
+def test_statistics_are_of_as_many_images_as_memory_holds(tiny_run, monkeypatch):
+    monkeypatch.setattr("fromnoise.diagnosis.images._VALUES", 40 * 16 * 16)
+    fetched, fetch = [], ArrayData.fetch
+    monkeypatch.setattr(ArrayData, "fetch", lambda data, rows: fetched.append(len(rows)) or fetch(data, rows))
+    record = record_of(tiny_run)
+    assert 0.5 < data_deviation(record) < 1 and fetched == [40]
+    assert len(diagnosis_images(record, 8).statistics) == 40
+
+
+def test_imported_and_fine_tuned_runs_were_trained_elsewhere_too(tiny_run, tmp_path):
+    settings = {"train.num_images": 64, "train.train_batch_size": 32}
+    tuned = Run.create("digits", output_dir=tmp_path / "tuned", settings=settings, init=tiny_run.path)
+    imported = Run(tiny_run.path)
+    imported.metadata["imported"] = {"from": "somewhere"}
+    assert [record_of(run).elsewhere for run in (tiny_run, tuned, imported)] == [False, True, True]
 
 
 def test_weights_whose_predictions_are_not_finite(tmp_path, trained):

@@ -16,15 +16,18 @@ from fromnoise.common.seeds import generator
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diagnosis import step_count as steps_module
 from fromnoise.diagnosis.denoising_curves import DenoisingCurves
-from fromnoise.diagnosis.memorization import overfitting
+from fromnoise.diagnosis.denoising_error import images_seen
+from fromnoise.diagnosis.memorization import near_duplicates, overfitting
 from fromnoise.diagnosis.noise_levels import choose_levels
 from fromnoise.diagnosis.pixel_range import sample_colour
 from fromnoise.diagnosis.step_count import step_count
+from fromnoise.diagnosis.training_history import training_history
+from fromnoise.diagnosis.training_record import TrainingRecord
 from fromnoise.diffusion.process import Linear, Process
 from fromnoise.diffusion.samplers import SAMPLERS
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.model.build import check_sampling
-from fromnoise.settings import SampleOptions
+from fromnoise.settings import SampleOptions, Settings
 
 SPEC = ImageSpec(1, 4, 4)
 Commands = Callable[..., list[str]]
@@ -63,7 +66,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> Commands:
 
 
 def test_steps_of_a_grid_that_was_written_out_come_with_another_grid(commands: Commands) -> None:
-    assert all("--grid auto" in command for command in commands(Linear(), grid="1,0.5,0"))
+    assert all("--grid auto" in command for command in commands(Linear(), grid="1,0.5,0", steps=2))
     assert not any("--grid" in command for command in commands(Linear(), grid="uniform", steps=5))
 
 
@@ -104,3 +107,31 @@ def test_a_channel_that_is_constant_in_the_data_has_no_contrast() -> None:
     assert "50 %" in sample_colour(pale, data).message
     grey = replace(data, images=torch.full_like(images, 30))
     assert sample_colour(grey.images, grey).level == "ok"
+
+
+def noise(count: int, seed: int) -> ArrayData:
+    images = torch.randint(0, 256, (count, 1, 6, 6), generator=generator(seed, "images", count), dtype=torch.uint8)
+    return ArrayData("noise", "train", images, None, ImageSpec(1, 6, 6))
+
+
+def test_ten_held_out_images_make_no_near_duplicates_of_samples_that_are_none() -> None:
+    levels = []
+    for seed in range(10):
+        data, held_out = noise(500, seed), noise(10, seed)
+        levels.append(near_duplicates(noise(256, seed).images, data, held_out).level)
+        assert near_duplicates(data.images[:256] ^ 1, data, held_out).level == "error"
+    assert levels.count("ok") >= 9
+
+
+def test_of_a_network_that_was_trained_elsewhere_too_nobody_knows_how_many_images_it_saw() -> None:
+    data = noise(64, 0)
+    record = TrainingRecord(Settings(), data.spec, data, None, images_seen=640, images_needed=12_000)
+    assert images_seen(record).level == "error"
+    found = images_seen(replace(record, elsewhere=True))
+    assert found.level == "ok" and "640" in found.message and not found.advice
+
+
+def test_a_history_without_lines_is_not_checked() -> None:
+    data = noise(64, 0)
+    (found,) = training_history(TrainingRecord(Settings(), data.spec, data, None, 640, 12_000))
+    assert found.level == "ok" and "Not checked" in found.message

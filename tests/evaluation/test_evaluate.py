@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ import torch
 from PIL import Image
 
 from fromnoise.common.errors import BusyError, DataError, UsageError
+from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data import DataOptions, load
+from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate
 from fromnoise.evaluation.evaluation import Evaluation
+from fromnoise.evaluation.extended import left_out, measure_extended
+from fromnoise.evaluation.notes import notes_on
+from fromnoise.evaluation.samples import SampleSet
 from fromnoise.evaluation.scores import QuickScores, Scores
 from fromnoise.evaluation.summary import MEASURES, evaluation_table, format_measure, format_number, verdict
 from fromnoise.evaluation.sweep import Sweep, SweepPoint, parse_axes, sweep_figures, sweep_table
@@ -171,10 +177,36 @@ def test_copies_are_distinguished_from_unseen_real_images(tmp_path):
     stolen, _ = evaluate_files(npz(tmp_path / "stolen.npz", train.images[:150]), "digits")
     assert fresh.metrics.copy_rate < 0.05 and stolen.metrics.copy_rate == 1.0
     assert abs(fresh.metrics.copy_z) < 3 < -stolen.metrics.copy_z
-    sentences = {re.sub(r"[\d.,]+", "", verdict(found)) for found in (fresh, stolen)}
+    sentences = {without_numbers(found) for found in (fresh, stolen)}
     assert len(sentences) == 2 and "100 %" in verdict(stolen) and "100 %" not in verdict(fresh)
     assert len(stolen.notes) > len(fresh.notes)
     assert fresh.metrics.class_accuracy is None  # no labels came with them
+
+
+def without_numbers(found):
+    return re.sub(r"[\d.,]+", "", verdict(found))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_few_test_images_make_no_copies_of_samples_that_are_none(tmp_path, seed):
+    draw = torch.Generator().manual_seed(seed)
+    parts = [torch.randint(0, 256, (count, 1, 8, 8), generator=draw, dtype=torch.uint8) for count in (800, 50, 400)]
+    train, test, samples = (part.permute(0, 2, 3, 1) for part in parts)
+    np.savez(tmp_path / "real.npz", x_train=train, x_test=test)
+    sentences = []
+    for copied in (0, 200):
+        np.savez(tmp_path / "made.npz", images=torch.cat([train[:copied], samples[copied:]]))
+        made, real = str(tmp_path / "made.npz"), str(tmp_path / "real.npz")
+        found, _ = evaluate_files(made, real, EvaluationSpec("pixels"))
+        assert found.reference_rows["test"].count == 50 and found.metrics.copy_rate >= copied / 400
+        sentences.append(without_numbers(found))
+    assert sentences[0] != sentences[1]
+
+
+def test_without_a_test_row_no_rates_of_test_images_are_said(evaluation):
+    rows = {**evaluation.reference_rows, "test": None}
+    alone = replace(evaluation, reference_rows=rows, ratio_to_test=None, ratio_interval=None)
+    assert verdict(alone).count("%") == 2 and verdict(evaluation).count("%") == 4
 
 
 def test_missing_classes_are_named(tmp_path):
@@ -183,6 +215,61 @@ def test_missing_classes_are_named(tmp_path):
     found, _ = evaluate_files(npz(tmp_path / "ones.npz", torch.cat([ones, ones])), "digits")
     assert any("9 of 10 classes" in note for note in found.notes)
     assert found.metrics.duplicate_rate > 0.9 and found.metrics.recall < 0.5
+
+
+def noted(evaluation, data, classifier=None, **scores):
+    """The notes on samples with such scores, beside a test row whose classes are seldom known again."""
+    row = replace(evaluation.reference_rows["test"], class_accuracy=0.5)
+    reference = SimpleNamespace(features=SimpleNamespace(dim=1, classifier=classifier), data=data)
+    return list(notes_on(replace(evaluation.metrics, **scores), {"test": row, "noise": None}, reference, data, None))
+
+
+def test_a_weak_classifier_is_noted_where_its_features_are_measured_in(evaluation, run):
+    own, other = (noted(evaluation, run.data, classifier) for classifier in (object(), None))
+    assert any("50 %" in note for note in own) and not any("50 %" in note for note in other)
+
+
+@pytest.mark.parametrize(("rare", "missing"), [(20, False), (40, True)])
+def test_a_class_is_missing_where_20_samples_of_it_were_due(evaluation, rare, missing):
+    labels = (torch.arange(2000) < rare).long()
+    data = ArrayData("two", "train", torch.zeros(2000, 1, 4, 4).byte(), labels, ImageSpec(1, 4, 4, ("often", "rare")))
+    notes = noted(evaluation, data, count=1000, classes=(1.0, 0.0))
+    assert any("1 of 2 classes is missing" in note and "rare" in note for note in notes) is missing
+
+
+@pytest.fixture
+def learned_of(monkeypatch):
+    """The sets of images that a classifier was to learn of."""
+    seen = []
+    for name in ("_two_sample", "_bits_per_dimension"):
+        monkeypatch.setattr(f"fromnoise.evaluation.extended.{name}", lambda *_: {})
+    score = "fromnoise.evaluation.extended.classification_accuracy_score"
+    monkeypatch.setattr(score, lambda data, test: seen.append(data) or 0.5)
+    return seen
+
+
+@pytest.mark.parametrize("count", [30, 90])
+def test_a_classifier_learns_of_as_many_samples_as_real_images(learned_of, count):
+    data, some = load(DataOptions("digits")).subset(torch.arange(60)), torch.arange(count) % 60
+    found = measure_extended(None, data, data, SampleSet(data.images[some], data.labels[some], {}))
+    assert [len(one) for one in learned_of] == [min(count, 60)] * 2 and found["real_count"] == min(count, 60)
+
+
+def test_of_one_class_alone_nothing_is_learned(learned_of):
+    data = load(DataOptions("digits")).subset(torch.arange(60))
+    alone = replace(data, labels=torch.zeros_like(data.labels))
+    for images, made in ((alone, data), (data, alone)):
+        assert measure_extended(None, images, data, SampleSet(made.images[:30], made.labels[:30], {})) == {}
+    assert learned_of == []
+
+
+def test_extended_measures_that_could_not_be_taken_are_noted(run, monkeypatch):
+    bits = {"bits_per_dimension": 3.0, "bits_per_dimension_stderr": 0.1}
+    monkeypatch.setattr("fromnoise.run.evaluations.measure_extended", lambda *_: bits)
+    found = run.evaluate(60, extended=True)
+    assert "two-sample" in found.notes[-1] and "bits" not in found.notes[-1]
+    assert Evaluation.from_json(json.loads(run.folder.evaluation.read_text())) == found
+    assert left_out({**bits, "classification_accuracy": 0.5, "two_sample_accuracy": 0.5}) == ""
 
 
 def test_samples_of_another_shape_colour_or_range_are_refused(tmp_path):

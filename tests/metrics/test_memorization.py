@@ -11,7 +11,13 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.mapped import map_pixels
 from fromnoise.data.rows import Rows
-from fromnoise.metrics.memorization import baseline_for_count, measure_baseline, memorization, rank_z
+from fromnoise.metrics.memorization import (
+    baseline_for_count,
+    measure_baseline,
+    memorization,
+    rank_z,
+    rate_by_chance,
+)
 from fromnoise.metrics.nearest_neighbours import nearest_features
 
 COUNT = 500
@@ -201,3 +207,10 @@ def test_nearest_features_refuse_other_spaces():
         nearest_features(torch.full((3, 8), float("nan")), torch.zeros(3, 8))
     with pytest.raises(DataError, match=r"\b4\b.*\b1 to 3\b"):
         nearest_features(torch.zeros(3, 8), torch.zeros(3, 8), k=4)
+
+
+@pytest.mark.parametrize("held", [10, 50, 1000])
+def test_the_rate_by_chance_is_exceeded_once_in_100_times(held):
+    """Of uniform distances, the share below the least of so many is that least one itself."""
+    least = torch.rand(4000, held, generator=torch.Generator().manual_seed(0)).amin(1)
+    assert float((least > rate_by_chance(held)).double().mean()) == pytest.approx(0.01, abs=0.005)

@@ -40,6 +40,9 @@ def images_seen(record: TrainingRecord) -> Finding:
     seen, recipe, train = record.images_seen, record.settings.recipe, record.settings.train
     needed = max(record.images_needed, FEWEST_STEPS * train.train_batch_size)
     numbers = {"seen": seen, "needed": needed}
+    if record.elsewhere:
+        message = f"The network has seen {seen:,} images here, beside those that it was trained on before."
+        return Finding("images seen", "ok", message, "", numbers)
     message = (
         f"The network has seen {seen:,} images, and samples of {record.spec.height}x{record.spec.width} are legible "
         f"from about {needed:,} with the recipe {recipe}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from fromnoise.diagnosis.training_record import TrainingRecord
 MOST_IMAGES = 256  # that are denoised, or sampled
 MEASURED = 2048  # training images whose standard deviation and features are taken
 _STATISTICS = 20_000  # training images for the baselines
+_VALUES = 2**26  # values of images at once, by which memory is bounded: 21,845 colour images of 32 pixels
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ def choose_images(data: ArrayData, count: int, *, labelled: bool = False) -> Lab
 def diagnosis_images(record: TrainingRecord, count: int) -> DiagnosisImages:
     """Up to `count` images to denoise: held-out ones, or else up to half of the training images."""
     data, labelled = record.images, record.spec.conditioned
+    if record.held_out is not None:  # with and without labels, errors could not be compared
+        labelled = labelled and data.labels is not None and record.held_out.labels is not None
     free = torch.ones(len(data), dtype=torch.bool)
     if record.held_out is not None:
         test = choose_images(record.held_out, count, labelled=labelled)
@@ -57,12 +61,17 @@ def diagnosis_images(record: TrainingRecord, count: int) -> DiagnosisImages:
         test, training = choose_images(data, min(count, len(data) // 2), labelled=labelled), None
         free[evenly_spaced(len(data), len(test.images))] = False
     rest = free.nonzero().flatten()
-    statistics = data.fetch(rest[evenly_spaced(len(rest), _STATISTICS)])[0].cpu()
+    statistics = data.fetch(rest[evenly_spaced(len(rest), _affordable(data, _STATISTICS))])[0].cpu()
     return DiagnosisImages(test, training, statistics)
 
 
 def data_deviation(record: TrainingRecord) -> float:
     """The standard deviation of the training images in the range of the model, at least 0.01."""
     data, spec = record.images, record.spec
-    grey_levels = float(data.fetch(evenly_spaced(len(data), MEASURED))[0].double().std())
+    grey_levels = float(data.fetch(evenly_spaced(len(data), _affordable(data, MEASURED)))[0].double().std())
     return max(0.01, grey_levels * (spec.high - spec.low) / 255)
+
+
+def _affordable(data: ArrayData, count: int) -> int:
+    """`count`, or as many images as memory holds."""
+    return max(2, min(count, _VALUES // math.prod(data.spec.shape)))

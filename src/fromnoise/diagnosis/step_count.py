@@ -27,7 +27,7 @@ def step_count(model: TrainedModel, comparison: SampleComparison, speed: float, 
         affordable: whether samples in four times the steps can be made in reasonable time.
     """
     options, finer = model.sampling, finer_sampling(model)
-    steps, sampler = options.grid.count(",") or options.steps, options.sampler
+    steps, sampler = options.steps, options.sampler
     if steps >= _ENOUGH or finer.steps <= steps:
         message = f"{steps} steps of {sampler} are many: more would hardly change a sample."
         return Finding("steps", "ok", message)

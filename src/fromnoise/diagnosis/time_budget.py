@@ -41,9 +41,7 @@ def finer_sampling(model: TrainedModel) -> SampleOptions:
     """The sampling of `model` in four times the steps, as far as its process has so many."""
     options, process = model.sampling, model.process
     most = int(process.t_max) if isinstance(process, VP) else 10_000
-    written = options.grid.count(",")  # a grid of written times has its own number of steps
-    steps = min(4 * (written or options.steps), most)
-    return replace(options, steps=steps, grid="auto" if written else options.grid)
+    return replace(options, steps=min(4 * options.steps, most), grid="auto" if "," in options.grid else options.grid)
 
 
 def samples_to_make(speed: float, options: SampleOptions, finer_steps: int, guidance_input: bool = False) -> int:

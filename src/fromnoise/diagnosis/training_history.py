@@ -26,10 +26,10 @@ def training_history(record: TrainingRecord) -> list[Finding]:
 
 
 def _ok(lines: Sequence[Line]) -> Finding:
+    if not lines:
+        return Finding("history", "ok", "Not checked: there is no record of the losses of training.")
     message = "Every loss was finite, the loss did not rise at the end, and training completed its plan."
-    if lines:
-        message += f" The last loss was {lines[-1]['loss']:.4g}."
-    return Finding("history", "ok", message)
+    return Finding("history", "ok", f"{message} The last loss was {lines[-1]['loss']:.4g}.")
 
 
 def _not_finite(lines: Sequence[Line], state: Mapping[str, Any]) -> Finding | None:

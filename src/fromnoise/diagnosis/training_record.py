@@ -24,6 +24,7 @@ class TrainingRecord:
         images_needed: about how many its recipe needs until samples are legible.
         metrics: the lines of metrics.jsonl.
         state: of the newest checkpoint: images, total and skipped; {} where there is none.
+        elsewhere: whether its weights began with those of another training, of which nothing is known.
     """
 
     settings: Settings
@@ -34,3 +35,4 @@ class TrainingRecord:
     images_needed: int
     metrics: Sequence[Mapping[str, Any]] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: bool = False

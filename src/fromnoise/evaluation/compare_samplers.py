@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from fromnoise.common.errors import UsageError
+from fromnoise.common.text import count
 from fromnoise.figures.image_rows import rows
 from fromnoise.model.build import build_sampler
 from fromnoise.model.samples import to_arrays
@@ -30,7 +31,7 @@ class SamplerError:
     error: float
 
     def __str__(self) -> str:
-        return f"{self.sampler}, {self.steps} steps (NFE {self.evaluations}): error {self.error:.2f}"
+        return f"{self.sampler}, {count(self.steps, 'step')} (NFE {self.evaluations}): error {self.error:.2f}"
 
 
 def compare_samplers(
@@ -62,7 +63,9 @@ def compare_samplers(
         x, evaluations = _last(plan, seeds, labels)
         error = float((x - exact).square().mean().sqrt()) * grey_levels
         errors.append(SamplerError(plan.sampling.sampler, plan.sampling.steps, evaluations, error))
-        titled.append((f"{plan.sampling.sampler}, {plan.sampling.steps} steps: {error:.1f}", to_arrays(model.spec, x)))
+        titled.append(
+            (f"{plan.sampling.sampler}, {count(plan.sampling.steps, 'step')}: {error:.1f}", to_arrays(model.spec, x))
+        )
     titled.append((f"reference: heun, {REFERENCE_STEPS}", to_arrays(model.spec, exact)))
     return errors, rows(titled, [f"seed {seed}" for seed in seeds], beside=True)
 

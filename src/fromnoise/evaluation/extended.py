@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fromnoise.common.progress import report_progress
 from fromnoise.common.seeds import generator
@@ -33,19 +35,35 @@ def measure_extended(
     }
 
 
+def left_out(extended: Mapping[str, Any]) -> str:
+    """Which of the extended measures could not be taken, and what they need, in one sentence; "" if all were."""
+    needed = {
+        "classification_accuracy": "the classification accuracy score (test images with classes, two and more)",
+        "two_sample_accuracy": f"the two-sample test ({FEWEST} test images)",
+        "bits_per_dimension": "bits per dimension (test images, normal noise, and a run that is not distilled)",
+    }
+    missing = [words for name, words in needed.items() if name not in extended]
+    return f"left out for want of what they need: {'; '.join(missing)}" if missing else ""
+
+
 def _classification_accuracy(train: ArrayData, test: ArrayData, samples: SampleSet) -> dict[str, Any]:
-    labels = samples.labels
-    if labels is None or test.labels is None or int(labels.min()) == int(labels.max()):
+    if samples.labels is None or test.labels is None or train.labels is None:
+        return {}
+    count = min(len(samples.images), len(train))
+    generated = ArrayData("samples", "", samples.images[:count], samples.labels[:count], train.spec)
+    equally_many = train.subset(torch.randperm(len(train), generator=generator(0, "equally many"))[:count])
+    if _one_class(generated.labels) or _one_class(equally_many.labels):
         return {}
     report_progress("extended: a classifier trained on samples alone ...")
-    generated = ArrayData("samples", "", samples.images, labels, train.spec)
-    order = torch.randperm(len(train), generator=generator(0, "equally many"))
-    equally_many = train.subset(order[: len(samples.images)])
     return {
         "classification_accuracy": classification_accuracy_score(generated, test),
-        "real_count": len(equally_many),
+        "real_count": count,
         "real_accuracy": classification_accuracy_score(equally_many, test),
     }
+
+
+def _one_class(labels: Tensor | None) -> bool:
+    return labels is None or int(labels.min()) == int(labels.max())
 
 
 def _two_sample(test: ArrayData, samples: SampleSet) -> dict[str, Any]:

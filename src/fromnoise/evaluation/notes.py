@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fromnoise.common.text import some
+from fromnoise.common.text import count, some
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.reference import Reference
 from fromnoise.evaluation.scores import Scores
@@ -13,7 +13,7 @@ _PRECISE_NOISE = 0.2  # precision of the noise baseline above which precision sa
 _WEAK_CLASSIFIER = 0.9  # accuracy below which the classifier's features are doubtful
 _NEARER = -3  # z-score below which samples are nearer to training images than test images are
 _OVERLAP = 0.05  # share of test images found in the training set above which the splits overlap
-_PER_CLASS = 20  # samples per class, from which a class without any counts as missing
+_PER_CLASS = 20  # samples that a class would have by its share of the training images, for it to count as missing
 
 
 def notes_on(
@@ -41,7 +41,8 @@ def notes_on(
             f"{100 * noise.precision:.0f} % of the noise baseline counts as precise in these features, so precision "
             "and density say little here; use the distances"
         )
-    if row is not None and row.class_accuracy is not None and row.class_accuracy < _WEAK_CLASSIFIER:
+    own = reference.features.classifier is not None
+    if own and row is not None and row.class_accuracy is not None and row.class_accuracy < _WEAK_CLASSIFIER:
         yield (
             f"the classifier behind the features has an accuracy of only {100 * row.class_accuracy:.0f} % on test "
             "images; its distances are coarse, so look at those of the pixels too"
@@ -55,7 +56,7 @@ def _on_test_row(scores: Scores, row: Scores | None, test: ArrayData | None) -> 
         return
     yield from (note for note in test.notes if "held out" in note)
     if row is None:
-        yield f"{len(test)} test images are too few for a test row, so there is no ratio"
+        yield f"{count(len(test), 'test image')}: too few for a test row, so there is no ratio"
         return
     if row.count != scores.count:
         yield (
@@ -70,8 +71,11 @@ def _on_test_row(scores: Scores, row: Scores | None, test: ArrayData | None) -> 
 
 
 def _missing_classes(scores: Scores, reference: Reference) -> Iterator[str]:
-    data = reference.data
-    trained = [i for i, count in enumerate(data.label_counts.tolist()) if count] if scores.classes else []
-    missing = [data.spec.classes[i] for i in trained if scores.classes[i] == 0]
-    if missing and scores.count >= _PER_CLASS * len(trained):
-        yield f"{len(missing)} of {len(trained)} classes are missing among the samples: {some(missing)}"
+    data, counts = reference.data, reference.data.label_counts.tolist() if scores.classes else []
+    enough = _PER_CLASS * sum(counts) / max(1, scores.count)  # training images of a class that is due so often
+    missing = [
+        data.spec.classes[i] for i, images in enumerate(counts) if images >= enough > 0 and scores.classes[i] == 0
+    ]
+    if missing:
+        trained, are = sum(images > 0 for images in counts), "is" if len(missing) == 1 else "are"
+        yield f"{len(missing)} of {trained} classes {are} missing among the samples: {some(missing)}"

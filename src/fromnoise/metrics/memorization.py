@@ -19,6 +19,7 @@ another, or an identical one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -183,6 +184,14 @@ def rank_z(first: Tensor, second: Tensor) -> float:
 def copies(pairs: Tensor, copy_below: float) -> Tensor:
     """Which images are copies, bool (N,), by their distances (N, 2) to the nearest two others; see the module."""
     return (pairs[:, 0] * _CLOSER < pairs[:, 1]) | (pairs[:, 0] < copy_below) | (pairs[:, 0] == 0)
+
+
+def rate_by_chance(test_images: int) -> float:
+    """The share of unseen images, 0 to 1, that only once in 100 times is nearer than each of so many test images.
+
+    1 - 0.01^(1 / M): the share follows Beta(1, M). Of 20 test images 21 %, of 100 4.5 %, of 1,000 0.5 %.
+    """
+    return 1 - math.pow(0.01, 1 / test_images)
 
 
 def _rare(distances: Tensor) -> float:

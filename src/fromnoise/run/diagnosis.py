@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fromnoise.common.files import write_json
-from fromnoise.common.image_spec import ImageSpec
-from fromnoise.data.image_data import ArrayData
 from fromnoise.diagnosis.diagnosis import Diagnosis
 from fromnoise.diagnosis.training_record import TrainingRecord
 from fromnoise.figures.grid import save
 from fromnoise.recipes.recipes import images_needed
 from fromnoise.run.checkpoints import checkpoint_named, newest_checkpoint, newest_state
 from fromnoise.run.folder import RunFolder
-from fromnoise.settings import Settings
+
+if TYPE_CHECKING:
+    from fromnoise.run.opened import OpenedRun
 
 
-def training_record(
-    folder: RunFolder, settings: Settings, spec: ImageSpec, data: ArrayData, held_out: ArrayData | None, checkpoint: str
-) -> TrainingRecord:
-    """How the model of `folder` was trained, up to the checkpoint of the name `checkpoint`."""
-    newest = newest_checkpoint(folder)
-    seen = int(checkpoint_named(folder, checkpoint).name) if newest else 0
-    needed = images_needed(settings.recipe, spec)
-    return TrainingRecord(settings, spec, data, held_out, seen, needed, folder.read_metrics(), newest_state(folder))
+def training_record(run: OpenedRun, checkpoint: str) -> TrainingRecord:
+    """How the model of `run` was trained, up to the checkpoint of the name `checkpoint`."""
+    folder = run.folder
+    return TrainingRecord(
+        settings=run.settings,
+        spec=run.spec,
+        images=run.data,
+        held_out=run.held_out,
+        images_seen=int(checkpoint_named(folder, checkpoint).name) if newest_checkpoint(folder) else 0,
+        images_needed=images_needed(run.settings.recipe, run.spec),
+        metrics=folder.read_metrics(),
+        state=newest_state(folder),
+        elsewhere=any(run.metadata.get(how) for how in ("imported", "init")),
+    )
 
 
 def write_diagnosis(folder: RunFolder, diagnosis: Diagnosis) -> None:

@@ -13,7 +13,7 @@ from fromnoise.common.stored_json import write_stored
 from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.evaluate import EvaluationSpec, evaluate_in_shares
 from fromnoise.evaluation.evaluation import Evaluation
-from fromnoise.evaluation.extended import measure_extended
+from fromnoise.evaluation.extended import left_out, measure_extended
 from fromnoise.evaluation.external_samples import evaluate_external
 from fromnoise.evaluation.matching import read_matched
 from fromnoise.evaluation.measure import Measured
@@ -59,7 +59,8 @@ def evaluate_into(
         def with_extended() -> Evaluation:
             assert measured is not None
             more = measure_extended(model, train, test, measured.samples)
-            write_json(folder.evaluation, (whole := replace(measured.evaluation, extended=more)).to_json())
+            notes = (*measured.evaluation.notes, *filter(None, [left_out(more)]))
+            write_json(folder.evaluation, (whole := replace(measured.evaluation, extended=more, notes=notes)).to_json())
             return whole
 
         evaluation = shared().first(written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -25,6 +26,7 @@ from fromnoise.settings import Settings
 from fromnoise.train.state_size import StateSize, state_size
 
 ROWS = 2048
+_VALUES = 2**26  # of images whose deviation is taken, by which memory is bounded
 _CONTEXT = ("device", "seconds", "planned", "bf16", "flat_share", "mirror_gap")
 
 
@@ -118,6 +120,7 @@ def on_machine_of(record: dict[str, Any], context: TrainingContext) -> TrainingC
 
 
 def sigma_data_of(images: ArrayData, spec: ImageSpec) -> float:
-    """The standard deviation of the pixels of up to 4,096 images in the spec's range, at least 0.01."""
-    some = images.images[:: max(1, len(images) // 4096)]
+    """The standard deviation of the pixels of some 4,096 images (fewer where they are large), at least 0.01."""
+    affordable = max(1, _VALUES // math.prod(spec.shape))
+    some = images.images[:: max(1, len(images) // 4096, -(-len(images) // affordable))]
     return max(0.01, float(spec.encode(some).double().std()))

@@ -158,7 +158,7 @@ class Run(NewRun):
             models = {name: self.model(checkpoint, name, **settings) for name in names}
         except BrokenWeightsError:
             models = {}
-        record = training_record(self.folder, self.settings, self.spec, self.data, self.held_out, checkpoint)
+        record = training_record(self, checkpoint)
         if models:
             found = diagnose(models, chosen, record)
         else:
