@@ -75,6 +75,11 @@ CASES = {
         ImageSpec(1, 30, 33, CLASSES),
         None,
     ),
+    "unet-unguided": (
+        {"sample.guidance_scale": 0.0, "sample.guidance_rescale": 0.7},
+        ImageSpec(1, 12, 12, CLASSES),
+        None,
+    ),
     "unet-bounded": (
         {"net.bounded": True, "objective.prediction": "x0", "sample.sampler": "unipc_2"},
         ImageSpec(3, 12, 12),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import random
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -51,9 +55,16 @@ def test_a_large_network_is_stored_in_half(made, monkeypatch):
 
 
 def test_a_page_that_differs_is_refused(made, monkeypatch):
-    monkeypatch.setattr(module, "run_onnx", lambda _, inputs: 7 * np.ones_like(inputs["x"]))
+    monkeypatch.setattr(module, "run_session", lambda _, inputs: 7 * np.ones_like(inputs["x"]))
     with pytest.raises(CheckpointError):
         html_file(made(ImageSpec(1, 8, 8)), "page", NOTHING)
+
+
+def test_all_evaluations_of_a_page_are_compared_in_one_session(made, monkeypatch):
+    begun, real = [], module.session_of
+    monkeypatch.setattr(module, "session_of", lambda *given: begun.append(given) or real(*given))
+    html_file(made(ImageSpec(1, 8, 8), **{"sample.steps": 5}), "page", NOTHING)
+    assert len(begun) == 1
 
 
 def test_a_title_is_text_and_not_markup(made):
@@ -71,6 +82,23 @@ def test_a_runtime_that_is_none_is_refused(tmp_path):
     for place in (tmp_path, tmp_path / "some.tgz", tmp_path / "missing"):
         with pytest.raises(UsageError, match=VERSION):
             web_runtime(place)
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_runtime_that_is_damaged_is_refused(tmp_path, damage):
+    whole, letters = tmp_path / "whole.tgz", random.Random(0)
+    with tarfile.open(whole, "w:gz") as archive:
+        for name in (SCRIPT, BINARY):
+            about = tarfile.TarInfo(f"package/dist/{name}")
+            about.size = 50_000
+            archive.addfile(about, io.BytesIO(bytes(letters.choices(b"abcdefgh", k=about.size))))
+    assert len(web_runtime(whole).binary) == 50_000
+    content = bytearray(whole.read_bytes())
+    place = len(content) // 5
+    content[place:] = b"" if damage == "cut" else bytes(range(200)) * 2 + content[place + 400 :]
+    (tmp_path / "some.tgz").write_bytes(content)
+    with pytest.raises(UsageError, match=VERSION):
+        web_runtime(tmp_path / "some.tgz")
 
 
 def test_a_runtime_that_no_page_from_the_disk_can_load_is_refused(tmp_path):

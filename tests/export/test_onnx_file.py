@@ -18,11 +18,17 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.export import onnx_file as module
 from fromnoise.export.int8 import sampler_inputs
+from fromnoise.export.modules import traceable
 from fromnoise.export.onnx_file import onnx_file
 from fromnoise.export.onnx_session import run_onnx
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("cat", "dog")
+# At its last time little of the image is left, so that a rounding of the noise predicted is 20,000 times one of x0.
+COSINE = {
+    **{"net.kind": "basic_unet", "process.kind": "vp", "process.betas": "squaredcos_cap_v2"},
+    "objective.prediction": "eps",
+}
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,7 @@ CLASSES = ("cat", "dog")
             ImageSpec(1, 9, 8),
             {"net.kind": "unet2d", "net.channels": (32, 32), "process.kind": "ve", "objective.prediction": "edm"},
         ),
+        (ImageSpec(1, 8, 8), COSINE),
     ],
 )
 def test_a_denoiser_is_the_models_for_any_batch(spec, changes, made):
@@ -116,6 +123,25 @@ def test_a_file_that_differs_is_refused(made, monkeypatch):
     monkeypatch.setattr(module, "run_onnx", lambda *_: np.float32(7.0))
     with pytest.raises(CheckpointError):
         onnx_file(made(ImageSpec(1, 8, 8)))
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["little noise", "nothing but noise"])
+def test_what_differs_by_more_than_rounding_shows_at_any_time(made, number):
+    given = traceable(made(ImageSpec(1, 8, 8), 0.05, **COSINE), sampler=False)
+    assert given.gain[0] < 1 and given.gain[1] > 1e4
+    with torch.no_grad():
+        right = given.module(**given.resized(3))
+    wrong = right.clone()
+    wrong[number::2] += 0.001 * max(1, given.gain[number])  # as of a network that says 0.001 more
+    assert module.TOLERANCE < given.difference(wrong, right, 3) == pytest.approx(0.001, rel=0.01)
+
+
+def test_results_of_another_shape_or_that_are_not_finite_differ_infinitely(made):
+    given = traceable(made(ImageSpec(1, 8, 8)), sampler=False)
+    right = torch.zeros(3, 1, 8, 8)
+    assert given.difference(right, right, 3) == 0 and given.difference(right + 0.5, right, 1, 2) == 0.5
+    for wrong in (right[:2], right / 0, torch.zeros(())):
+        assert given.difference(wrong, right, 3) == float("inf")
 
 
 def test_dynamic_thresholding_is_refused(made):

@@ -69,6 +69,7 @@ def test_a_plan_is_its_sampler(sampler, process):
         {"sample.guidance_scale": 2.0, "sample.guidance_rescale": 0.7, "sample.clip": True},
         {"sample.guidance_scale": 2.0, "sample.guidance_interval": (0.3, 0.7)},
         {"sample.guidance_scale": 0.0},
+        {"sample.guidance_scale": 0.0, "sample.guidance_rescale": 0.7},
         {"sample.grid": "1,0.7,0.2,0"},
         {"process.prior": "uniform", "process.low": 0.0},
         {"objective.prediction": "velocity"},

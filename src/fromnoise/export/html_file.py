@@ -27,7 +27,7 @@ from fromnoise.common.version import __version__
 from fromnoise.diffusion.prediction import determinant
 from fromnoise.export.inpainting import inpainting_plan
 from fromnoise.export.onnx_file import network_onnx, with_half_weights
-from fromnoise.export.onnx_session import run_onnx
+from fromnoise.export.onnx_session import run_session, session_of
 from fromnoise.export.plan import SamplingPlan, sampling_plan
 from fromnoise.export.runtime import Runtime
 from fromnoise.export.shared_noise import STREAMS, shared_noise
@@ -142,13 +142,13 @@ def _samples(model: TrainedModel, net: nn.Module, seeds: range, labels: Tensor |
 class _OnnxNet(nn.Module):
     def __init__(self, content: bytes, takes_scale: bool) -> None:
         super().__init__()
-        self.content, self.takes_scale = content, takes_scale
+        self.session, self.takes_scale = session_of(content, 1), takes_scale
 
     def forward(self, x: Tensor, code: Tensor, label: Tensor | None) -> Tensor:
         if label is not None and self.takes_scale and label.ndim == 1:
             label = with_guidance(label, torch.ones(len(x)), 0)
         inputs = {"x": x, "code": code, **({} if label is None else {"label": label})}
-        return torch.from_numpy(run_onnx(self.content, inputs))
+        return torch.from_numpy(run_session(self.session, inputs))
 
 
 def _difference(model: TrainedModel, network: bytes) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -27,6 +28,7 @@ from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import joined, with_guidance
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.denoiser import Denoiser
+from fromnoise.diffusion.prediction import determinant
 from fromnoise.export.plan import sampling_plan
 from fromnoise.export.unrolled import UnrolledSampler
 from fromnoise.model.trained_model import TrainedModel
@@ -57,11 +59,16 @@ class OneDenoiser(nn.Module):
 
 @dataclass(frozen=True)
 class Traceable:
-    """module: called by keywords. inputs: two images' worth by name. outputs: the results' names."""
+    """module: called by keywords. inputs: two images' worth by name. outputs: the results' names.
+
+    gain: how far a result moves by 1 of what the network says, for each of the two images; what a file may differ by
+    grows with it, for rounding does.
+    """
 
     module: nn.Module
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
+    gain: tuple[float, float] = (1.0, 1.0)
 
     def shapes(self, batch: Any) -> dict[str, dict[int, Any] | None]:
         """For torch's exporters: the axis of each input that is `batch`."""
@@ -75,6 +82,17 @@ class Traceable:
             name: value.index_select(batch_axis(name) or 0, chosen) if value.ndim else value
             for name, value in self.inputs.items()
         }
+
+    def difference(self, made: Tensor, expected: Tensor, *batches: int) -> float:
+        """The largest of results (N, C, H, W) for `resized` inputs of `batches`, one after the other, in gains above 1.
+
+        Infinite where it is not finite.
+        """
+        if made.shape != expected.shape:
+            return math.inf
+        gain = torch.tensor(self.gain).clamp(min=1)[torch.cat([torch.arange(batch) % 2 for batch in batches])]
+        apart = float(((made - expected).abs().flatten(1).amax(1) / gain).max())
+        return apart if math.isfinite(apart) else math.inf
 
     def shape_texts(self) -> dict[str, str]:
         """Each input's type and shape, such as "float32 (B, 1, 28, 28)"."""
@@ -172,7 +190,9 @@ def _denoiser(model: TrainedModel) -> Traceable:
     inputs |= traced_labels(spec, spec.null_label)
     if spec.guidance_input:
         inputs["guidance_scale"] = torch.tensor([spec.guidance_input.most, 1.0])
-    return Traceable(OneDenoiser(model.denoiser).eval(), inputs, ("x0",))
+    times = t.double()
+    gain = (process.scales(times)[1] / determinant(model.denoiser.prediction, process, times)).abs()
+    return Traceable(OneDenoiser(model.denoiser).eval(), inputs, ("x0",), (float(gain[0]), float(gain[1])))
 
 
 def _sampler(model: TrainedModel) -> Traceable:

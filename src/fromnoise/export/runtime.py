@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,6 @@ def _from_archive(path: Path) -> Runtime | None:
         with tarfile.open(path) as archive:
             parts = [archive.extractfile(f"package/dist/{name}") for name in (SCRIPT, BINARY)]
             script, binary = (part.read() if part else b"" for part in parts)
-    except (KeyError, OSError, tarfile.TarError):
+    except (EOFError, KeyError, OSError, tarfile.TarError, zlib.error):
         return None
     return Runtime(script, binary) if script and binary else None

@@ -126,7 +126,7 @@ class Studio {
     const row = this.about.corruption[byId("amount").value], mine = (this.corrupting = (this.corrupting || 0) + 1);
     const clean = this.frames[this.frames.length - 1].x, noise = this.model.noise(4294967295 - this.drawnWish.seed);
     const noisy = clean.map((value, i) => row.alpha * value + row.sigma * noise[i]);
-    byId("amount-value").value = row.t.toPrecision(2);
+    byId("amount-value").value = (row.t < 10 ? row.t.toPrecision(2) : row.t.toFixed());
     paint(byId("noisy"), this.about, noisy, this.page.words.noisy);
     const guess = await this.model.denoise({ ...row, guided: false }, noisy, this.drawnWish.label, 1);
     if (mine === this.corrupting) paint(byId("guess"), this.about, guess, this.page.words.guess);

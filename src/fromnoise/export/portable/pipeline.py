@@ -90,6 +90,8 @@ class FromNoisePipeline(DiffusionPipeline):
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
         conditional, unconditional = both.chunk(2)
         guided = unconditional + scale * (conditional - unconditional)
+        if scale == 0:  # there is no class whose contrast it could have
+            return self.scheduler.keep_in_range(guided)
         return self.scheduler.keep_in_range(self.scheduler.rescale(guided, conditional))
 
     def _denoise(self, at: dict[str, Any], x: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
