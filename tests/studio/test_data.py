@@ -65,3 +65,16 @@ def test_images_that_are_gone_are_an_error(client_of, tmp_path, tiny_settings):
     shutil.rmtree(tmp_path / "images")
     answer = client_of(tmp_path / "runs").get(place)
     assert answer.status_code == 409 and "images" in answer.json()["error"]
+
+
+def test_classes_come_in_the_order_of_their_labels(client_of, tmp_path, tiny_settings):
+    """An object would put the key "1" before "-1"."""
+    from fromnoise.run import Run
+
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "signs.npz", images=pixels, labels=np.array(["-1", "1"])[np.arange(40) % 2])
+    settings = {**tiny_settings, "train.train_batch_size": 8}
+    run = Run.create(tmp_path / "signs.npz", output_dir=tmp_path / "runs" / "run", settings=settings)
+    client = client_of(tmp_path / "runs")
+    found = client.get(f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}/data").json()
+    assert found["class_names"] == list(run.spec.classes) == ["-1", "1"]

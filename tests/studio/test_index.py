@@ -29,6 +29,17 @@ def test_a_row_is_what_the_run_says(tiny_run, root):
     assert (row["state"], row["done"], row["left"]) == ("finished", 1.0, 0.0)
 
 
+def test_a_validation_far_from_the_end_of_the_log_is_found(root, tmp_path):
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    held = [line for line in folder.read_metrics() if line.get("event") == "validation"]
+    step = {"images": 704, "loss": 0.5, "images_per_second": 1.0, "seconds": 9.0}
+    folder.append_metrics([{"step": 11 + i, **step} for i in range(2000)])
+    assert folder.metrics.stat().st_size > 100_000
+    row = only(RunIndex(tmp_path))
+    assert row["validation"] == held[-1]["loss"] and row["loss"] == 0.5
+
+
 def test_a_run_is_listed_by_itself_and_below(root):
     itself, below = only(RunIndex(root / "digits-tiny")), only(RunIndex(root))
     assert itself["name"] == below["name"] == "digits-tiny" and itself["loss"] == below["loss"]

@@ -64,6 +64,13 @@ def test_a_drawn_image_is_seen_where_the_training_images_are_gone(ask, slide, ti
     assert found.status_code == 200 and found.json()["nearest"] == []
 
 
+def test_it_says_how_many_images_there_are_to_choose_from(ask, slide, tiny_run):
+    drawn = {"source": "drawn", "pixels": b64encode(bytes(16 * 16)).decode()}
+    changes = ({}, {"source": "validation"}, drawn)
+    counts = [ask("look", {**slide, "neighbours": False, **one}).json()["count"] for one in changes]
+    assert counts == [len(tiny_run.data), len(tiny_run.held_out), 0]
+
+
 def test_validation_and_drawn_images(ask, slide, tiny_run):
     held = ask("look", {**slide, "source": "validation", "number": 2, "neighbours": False}).json()
     assert (opened(held["images"]["image"]) == tiny_run.held_out.images[2, 0].numpy()).all() and held["nearest"] == []

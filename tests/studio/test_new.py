@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -74,6 +75,39 @@ def test_a_training_that_cannot_begin_says_why_and_leaves_nothing(studio, tmp_pa
     assert studio.post("/api/new/begin", json={**WISH, "data": "mnist", "name": "nothing"}).status_code == 200
     seen = until(lambda: (found := studio.get("/api/new/begun/nothing").json())["failed"] and found)
     assert "mnist" in "\n".join(seen["lines"]) and not (tmp_path / "runs" / "nothing").exists()
+
+
+def test_more_trainings_than_go_on_at_once_leave_no_folder(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr("fromnoise.studio.trainings.MOST", 0)
+    (tmp_path / "runs").mkdir()
+    answer = studio.post("/api/new/begin", json={**WISH, "name": "mine"})
+    assert answer.status_code == 409 and answer.json()["error"].startswith("0 trainings")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_place_where_no_folder_can_be_made_is_a_sentence(client_of, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    client = client_of(tmp_path / "file" / "runs", known=True)
+    answer = client.post("/api/new/begin", json={**WISH, "name": "mine"}, headers=HEADERS)
+    assert answer.status_code == 409 and str(tmp_path / "file" / "runs" / "mine") in answer.json()["error"]
+    assert (tmp_path / "file").read_text() == "mine"
+    for name in ("one", "two"):  # nor does the queue wait for it
+        waiting = client.post("/api/new/enqueue", json={**WISH, "name": name}, headers=HEADERS)
+        assert waiting.status_code == 200 and waiting.json() == {"waiting": []}
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="such a system follows every link")
+def test_a_log_that_is_a_link_is_not_written_through(client_of, root, tmp_path):
+    shutil.copytree(root / "digits-tiny", tmp_path / "runs" / "run")
+    (tmp_path / "theirs").write_text("theirs")
+    link = tmp_path / "runs" / "run" / "training.log"
+    link.symlink_to(tmp_path / "theirs")
+    client = client_of(tmp_path / "runs", known=True)
+    run = client.get("/api/runs").json()["runs"][0]["id"]
+    answer = client.post(f"/api/runs/{run}/resume", json={}, headers=HEADERS)
+    assert answer.status_code == 409 and "training.log" in answer.json()["error"]
+    assert (tmp_path / "theirs").read_text() == "theirs" and link.is_symlink()
+    assert client.get(f"/api/runs/{run}").json()["row"]["state"] == "finished"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 
 import pytest
+from starlette.requests import Request
 
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import noted
+from fromnoise.studio import live
+from fromnoise.studio.routes.run import _moment
 
 
 @pytest.fixture
@@ -93,3 +97,25 @@ def test_a_run_that_cannot_be_read_says_why(client_of, root, tmp_path):
     (row,) = client.get("/api/runs").json()["runs"]
     answer = client.get(f"/api/runs/{row['id']}")
     assert answer.status_code == 409 and "config.json" in json.loads(answer.content)["error"]
+
+
+def test_a_stream_of_a_run_that_goes_ends(client_of, root, tmp_path, monkeypatch):
+    """It says so once, with an event of its own: an answer that has begun cannot be a 404."""
+    monkeypatch.setattr(live, "_BETWEEN", 0.0)
+    monkeypatch.setattr(live, "_SHARE", 0.0)
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    client = client_of(tmp_path)
+    run = client.get("/api/runs").json()["runs"][0]["id"]
+    request, streams = Request({"type": "http", "app": client.app, "path_params": {"run": run}}), live.Streams()
+    looks = iter([None, None, shutil.rmtree])
+
+    def look():
+        if remove := next(looks):
+            remove(tmp_path / "run")
+        return _moment(request, RunFolder(tmp_path / "run"))
+
+    async def events():
+        return [text async for text in streams.respond("run", look).body_iterator]
+
+    first, last = asyncio.run(events())
+    assert first.startswith("event: run\n") and last == "event: ended\ndata: \n\n" and streams.open == 0

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from fromnoise.studio.replies import to_json
@@ -33,7 +34,8 @@ class Streams:
     def respond(self, name: str, look: Callable[[], dict[str, Any]]) -> StreamingResponse:
         """A stream of events `name`: of the parts that `look` finds those that changed; Refused beyond MOST_STREAMS.
 
-        An event holds `changed`, by name, and `gone`, a list of names.
+        An event holds `changed`, by name, and `gone`, a list of names. An event `ended` is the last one, where what is
+        looked at is not there any more.
         """
         if self.open >= MOST_STREAMS:
             raise Refused(503, f"{MOST_STREAMS} pages are open; close some")
@@ -46,7 +48,11 @@ class Streams:
             said = 0.0
             while not self.closing:
                 began = time.monotonic()
-                found = await run_in_threadpool(look)
+                try:
+                    found = await run_in_threadpool(look)
+                except HTTPException:  # the run was removed or renamed: an answer that has begun cannot be a 404
+                    yield "event: ended\ndata: \n\n"
+                    return
                 took = time.monotonic() - began
                 changed = {key: value for key, value in found.items() if key not in before or before[key] != value}
                 gone = [key for key in before if key not in found]

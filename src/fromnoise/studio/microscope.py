@@ -18,7 +18,7 @@ from fromnoise.figures.encode import png_bytes
 from fromnoise.metrics.nearest_neighbours import nearest
 from fromnoise.model.samples import to_arrays, to_image
 from fromnoise.run.folder import RunFolder
-from fromnoise.studio.pictures import numbers_of, picture
+from fromnoise.studio.pictures import count_of, numbers_of, picture
 from fromnoise.studio.run_data import RunData
 from fromnoise.studio.sampling import Models, Wish, checked, text_of
 from fromnoise.studio.work import Check
@@ -52,7 +52,10 @@ class Slide:
 
 
 def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunData, slide: Slide) -> dict[str, Any]:
-    """{t, alpha, sigma, images, errors, label, nearest}: the image, x_t, both predictions, and how wrong they are."""
+    """{t, alpha, sigma, images, errors, label, count, nearest}: the image, x_t, both predictions, how wrong they are.
+
+    count: how many images there are to choose from.
+    """
     _, model = models.get(folder, wish)
     images, own = picture(model.spec, data, folder, slide.source, slide.number, slide.pixels)
     if not 0 < slide.part <= 1:
@@ -81,6 +84,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
         "images": {key: _png(to_arrays(spec, part)[0]) for key, part in shown.items()}
         | {"noise": _noise(eps), "predicted_noise": _noise(predicted_eps)},
         "errors": errors | {"predicted_noise": float((predicted_eps - eps).square().mean().sqrt())},
+        "count": count_of(data, folder, slide.source),
         "nearest": _neighbours(data, folder, spec.decode(predicted)) if slide.neighbours else [],
         "checkpoint": model.images,
     }

@@ -47,6 +47,15 @@ def picture(
     return found.images[:], None if found.labels is None or not spec.classes else spec.classes[int(found.labels)]
 
 
+def count_of(data: RunData, folder: RunFolder, source: str) -> int:
+    """How many images `picture` can choose from; 0 of drawn ones."""
+    if source == "drawn":
+        return 0
+    run = data.run(folder)
+    images = run.data if source == "training" else run.held_out
+    return 0 if images is None else len(images)
+
+
 def numbers_of(spec: ImageSpec, data: RunData, folder: RunFolder, source: str, number: int) -> dict[str, float]:
     """The known numbers by name of an image that `picture` has found; {} for a drawn one."""
     run = data.run(folder) if spec.conditions and source != "drawn" else None

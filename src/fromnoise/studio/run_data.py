@@ -30,7 +30,8 @@ class RunData:
     def inspection(self, folder: RunFolder) -> dict[str, Any]:
         """What `fromnoise data inspect --json` prints of the images of the run; DataError where they are gone.
 
-        With `training`: how many of them the run trains on, in all and of each class, and `validation`: how many not.
+        With `training`: how many of them the run trains on, in all and of each class, `validation`: how many not, and
+        `class_names` in the order of labels, which the keys of an object do not keep.
         """
         key, run = self._opened(folder)
         if key not in self._found:
@@ -40,6 +41,7 @@ class RunData:
             **self._found[key],
             "training": [len(seen), *seen.label_counts.tolist()],
             "validation": 0 if apart is None else len(apart),
+            "class_names": list(seen.spec.classes),
         }
 
     def figure(self, folder: RunFolder, label: int | None, page: int) -> bytes:

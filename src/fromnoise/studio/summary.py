@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fromnoise.common.durations import parse_duration
@@ -21,7 +22,7 @@ from fromnoise.run.metrics_file import parsed_line
 from fromnoise.run.migrate import migrated
 from fromnoise.run.status import status_of
 
-_TAIL = 16_384  # bytes of metrics.jsonl that are read for a row: some fifty lines
+_TAIL, _TAIL_MOST = 16_384, 1 << 20  # bytes of metrics.jsonl that are read for a row: some fifty lines, or more
 _PREVIEW = re.compile(r"preview-([0-9]{1,19})\.png")
 
 
@@ -40,7 +41,7 @@ def summary(folder: RunFolder) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, FromNoiseError) as error:
         reason = f"{folder.config.name} cannot be read ({reason_of(error)})"
         return {**_EMPTY, **row, "state": "failed", "error": printable(reason)}
-    last = _last_lines(folder)
+    last = _last_lines(folder, {"step", *about.measured})
     step = last.get("step", {})
     row |= {
         "recipe": about.recipe,
@@ -67,6 +68,7 @@ class _About:
     source: str
     budget: float | None
     total: int
+    measured: tuple[str, ...]
 
 
 def _about(folder: RunFolder) -> _About:
@@ -78,7 +80,15 @@ def _about(folder: RunFolder) -> _About:
     budget = train.get("budget")
     total = images or round((epochs or 1.0) * data["count"])
     source = str(settings["data"]["source"])
-    return _About(str(settings["recipe"]), str(name), source, parse_duration(budget) if budget else None, int(total))
+    measured = {"validation": train.get("validations"), "evaluation": train.get("evaluate_every")}
+    return _About(
+        recipe=str(settings["recipe"]),
+        data=str(name),
+        source=source,
+        budget=parse_duration(budget) if budget else None,
+        total=int(total),
+        measured=tuple(kind for kind, wanted in measured.items() if wanted),
+    )
 
 
 _EMPTY: dict[str, Any] = {
@@ -149,17 +159,37 @@ def _changed(folder: RunFolder) -> float:
     return max(times)
 
 
-def _last_lines(folder: RunFolder) -> dict[str, dict[str, Any]]:
-    """The last line of each kind ("step", "validation", ...) among the last bytes of metrics.jsonl."""
+def _last_lines(folder: RunFolder, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    """The last line of each kind ("step", "validation", ...) among the last bytes of metrics.jsonl.
+
+    Validations may lie far apart, so that more of it is read until all `wanted` kinds are found.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    size = _TAIL
+    while size <= _TAIL_MOST:
+        content = _tail(folder.metrics, size)
+        found = _newest(content)
+        if len(content) < size or found.keys() >= wanted:
+            break
+        size *= 4
+    return found
+
+
+def _tail(path: Path, size: int) -> bytes:
+    """The last `size` bytes of a file; nothing of what is no file or cannot be read."""
     try:
-        about = folder.metrics.stat()
+        about = path.stat()
         if not stat.S_ISREG(about.st_mode):  # a pipe would never end
-            return {}
-        with folder.metrics.open("rb", buffering=0) as file:
-            file.seek(max(0, about.st_size - _TAIL))
-            content = file.read(_TAIL)
+            return b""
+        with path.open("rb", buffering=0) as file:
+            file.seek(max(0, about.st_size - size))
+            return file.read(size)
     except OSError:
-        return {}
+        return b""
+
+
+def _newest(content: bytes) -> dict[str, dict[str, Any]]:
+    """The last line of each kind in `content`."""
     found: dict[str, dict[str, Any]] = {}
     for text in reversed(content.splitlines()):
         if b'"event"' not in text and "step" in found:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fromnoise.common.errors import BusyError, UsageError
+from fromnoise.common.errors import BusyError, UsageError, WriteError
+from fromnoise.common.files import reason_of
 from fromnoise.common.text import visible
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import Status, status_of
@@ -43,10 +44,10 @@ class Trainings:
         Raises:
             UsageError: for a name that cannot be a folder's, or is one already.
             BusyError: MOST trainings go on.
+            WriteError: the folder cannot be made.
         """
         with self._lock:
             path = self._free(root, name)
-            path.mkdir(parents=True)
             self._start(path, [*words, "--output_dir", str(path)])
             return path
 
@@ -81,7 +82,7 @@ class Trainings:
             while self._waiting and not any(one.poll() is None for one in self._begun.values()):
                 path = next(iter(self._waiting))
                 words = self._waiting.pop(path)
-                with suppress(UsageError, OSError):  # its folder is there by now, or cannot be: the next one's turn
+                with suppress(UsageError, WriteError):  # its folder is there by now, or cannot be: the next one's turn
                     self.begin(path.parent, path.name, words)
 
     def _free(self, root: Path, name: str) -> Path:
@@ -135,14 +136,24 @@ class Trainings:
     def _start(self, path: Path, words: Sequence[str]) -> None:
         if sum(one.poll() is None for one in self._begun.values()) >= MOST:
             raise BusyError(f"{MOST} trainings of this studio go on already; wait for one, or stop it")
-        with (path / LOG).open("ab") as log:
-            self._begun[path] = subprocess.Popen(
-                [sys.executable, "-m", "fromnoise", "train", *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with open(path / LOG, "ab", opener=_not_by_a_link) as log:
+                self._begun[path] = subprocess.Popen(
+                    [sys.executable, "-m", "fromnoise", "train", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            clear_failed(path)
+            raise WriteError(f"no training can begin in '{path}' ({reason_of(error)}); see to that folder") from error
+
+
+def _not_by_a_link(path: str, flags: int) -> int:
+    """Open the log of a folder, which may be someone else's, only where it lies in it."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _is_training(status: Status, folder: RunFolder) -> bool:

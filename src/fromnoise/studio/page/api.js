@@ -1,5 +1,5 @@
 // What the page asks the server for.
-import { byId } from "./dom.js";
+import { byId, put } from "./dom.js";
 
 /** The answer to a request to `body` as JSON, or to a `file`; an Error with the server's sentence where it refused. */
 export async function ask(path, { signal, body, file } = {}) {
@@ -26,21 +26,23 @@ async function sentence(answer) {
 
 /** Follow a stream of events; `take` gets what changed, by name, and the names that are gone. A hidden page rests. */
 export function follow(path, name, take, signal, words) {
-  let source = null;
+  let source = null, over = false;
   const open = () => {
-    if (source || document.hidden || signal.aborted) return;
+    if (source || over || document.hidden || signal.aborted) return;
     source = new EventSource(path);
     source.addEventListener(name, (event) => {
       const { changed, gone } = JSON.parse(event.data);
       take(changed, gone);
     });
+    source.addEventListener("ended", () => { over = true; close(); say(words.ended); });
     source.onopen = () => { byId("offline").hidden = true; };
     source.onerror = () => {
-      byId("offline").textContent = words.offline;
-      byId("offline").hidden = false;
+      if (over) return;
+      say(words.offline);
       if (source && source.readyState === EventSource.CLOSED) { close(); setTimeout(open, 3000); }
     };
   };
+  const say = (text) => { put(byId("offline"), text); byId("offline").hidden = false; };
   const close = () => { source?.close(); source = null; };
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()), { signal });
   signal.addEventListener("abort", () => { close(); byId("offline").hidden = true; });

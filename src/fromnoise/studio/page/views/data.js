@@ -32,7 +32,7 @@ export function remark({ text, kind, values }, words) {
 class Browser {
   constructor(found, place, words) {
     Object.assign(this, { found, place, words, page: 0 });
-    this.names = Object.keys(found.classes);
+    this.names = found.class_names;  // an object's keys that are numbers would come first
     this.select = h("select", {}, h("option", { value: "-1" }, words.all), ...this.names.map((name, i) => h("option", { value: i }, name)));
     this.select.onchange = () => { this.page = 0; this.draw(); };
     const step = (by) => { this.page += by; this.draw(); };

@@ -27,12 +27,12 @@ async function show(main, context) {
 
 class Scope {
   constructor(about, choices, words, common, place, signal) {
-    Object.assign(this, { about, choices, words, common, place, signal, asked: 0 });
+    Object.assign(this, { about, choices, words, common, place, signal, asked: 0, count: choices.count });
     const field = (name, input, ...more) => h("label", { class: "stack" }, h("span", {}, words.fields[name]), more.length ? h("span", { class: "pair" }, input, ...more) : input);
     const changed = () => this.look(true), slid = () => this.look(false);
-    this.source = h("select", { onchange: () => { this.sort(); changed(); } }, ...Object.entries(words.sources).map(([value, text]) => h("option", { value }, text)));
+    this.source = h("select", { onchange: () => { this.number.value = 0; this.sort(); changed(); } }, ...Object.entries(words.sources).map(([value, text]) => h("option", { value }, text)));
     this.number = h("input", { type: "number", min: "0", value: "0", step: "1", oninput: changed });
-    const another = h("button", { type: "button", onclick: () => { this.number.value = Math.floor(Math.random() * choices.count); changed(); } }, words.another);
+    const another = h("button", { type: "button", onclick: () => { this.number.value = Math.floor(Math.random() * this.count); changed(); } }, words.another);
     this.pad = new Pad(about.shape, words, place, signal, changed);
     this.part = h("input", { type: "range", min: "1", max: "100", value: "50", oninput: slid, onchange: changed });
     this.seed = h("input", { type: "number", min: "0", value: "0", step: "1", oninput: changed });
@@ -78,6 +78,7 @@ class Scope {
   show(found, neighbours) {
     const { words } = this;
     this.said.classList.remove("wrong");
+    this.count = found.count;
     put(this.said, words.equation(number(found.t), number(found.alpha), number(found.sigma), found.label));
     for (const name of SHOWN) {
       this.figures[name].hidden = found.images[name] === undefined;
