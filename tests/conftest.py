@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 
@@ -156,6 +157,24 @@ def browser():
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture
+def third_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """third_write(error): the third file that is written from now on ends with `error`."""
+
+    def end_with(error: BaseException) -> None:
+        real, numbers = Path.write_bytes, count(1)
+
+        def write(path: Path, content: bytes) -> int:
+            if next(numbers) == 3:
+                real(path, content[:10])
+                raise error
+            return real(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", write)
+
+    return end_with
 
 
 @pytest.fixture

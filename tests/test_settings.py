@@ -37,6 +37,7 @@ def test_text_becomes_the_settings_type():
         ({"train.train_batch_size": 0}, r"train\.train_batch_size.*\b0\b.*\b1\b"),
         ({"train.train_batch_size": 1.5}, r"train\.train_batch_size.*1\.5.*int"),
         ({"train.use_ema": 1}, r"train\.use_ema.*\b1\b.*bool"),
+        ({"train.max_grad_norm": 0}, r"train\.max_grad_norm is 0\.0,.*larger"),
     ],
 )
 def test_mistakes_are_named(changes, named):

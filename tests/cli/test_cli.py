@@ -110,6 +110,9 @@ def test_samplers_are_compared_from_the_same_noise(run, capsys):
         (["--trajectory", "--label", "x"], ["'x'"]),
         (["--weights", "raw"], ["--trajectory", "--compare"]),
         (["--compare", "heun", "--grid", "1,0.5,0"], ["1,0.5,0"]),
+        (["--compare", "heun", "--sampler", "ddim"], ["--sampler", "--compare"]),
+        (["--compare", "dpmpp_2m", "--churn", "3"], ["--churn", "--compare"]),
+        (["--compare", "ddim,heun", "--eta", "0"], ["--eta", "--compare"]),
     ],
 )
 def test_mistakes_in_showing(run, capsys, words, named):

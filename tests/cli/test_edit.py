@@ -30,10 +30,10 @@ def in_a_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "words, name, named",
     [
-        (["inpaint", "--image", "seven.png", "--mask", "mask.png"], "inpaint-seven-seeds0-7", ["128 of 256"]),
+        (["inpaint", "--image", "seven.png", "--mask", "mask.png"], "inpaint-seven-mask-seeds0-7", ["128 of 256"]),
         (
             ["inpaint", "--image=7", "--mask=mask.png", "--resample=2", "--seeds", "1,3", "--label=3"],
-            "inpaint-7-resample2-seeds1-3-label3",
+            "inpaint-7-mask-resample2-seeds1-3-label3",
             ["class", "3"],
         ),
         (["img2img", "--image", "7", "--num", "2"], "img2img-7-strength0.6-seeds0-1", ["t = 0.779"]),

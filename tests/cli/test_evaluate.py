@@ -94,6 +94,7 @@ def test_the_old_spelling_of_extended_measures_works(run, capsys):
         (["--samples", "x.npz"], 2, ["--samples", "--reference"]),
         (["--samples", "x.npz", "--reference", "digits", "--steps", "3"], 2, ["--samples", "RUN"]),
         (["--samples", "x.npz", "--reference", "digits"], 3, ["x.npz"]),
+        (["--samples", "x.npz", "--reference", "digits", "--output_dir", "file"], 6, ["file"]),
         (["--samples", "rgb.npz", "--reference", "digits"], 3, ["colour", "data.channels=3"]),
         (["{run}", "--num", "9"], 2, ["9", "at least 10"]),
         (["{run}", "--feature_weights", "x.pth"], 2, ["--feature_weights", "--features"]),
@@ -108,6 +109,7 @@ def test_mistakes(run, words, code, named, capsys):
     colours[..., 0] = 200
     np.savez("rgb.npz", images=colours)
     np.savez("broken.npz", mu=np.zeros(3))
+    Path("file").touch()
     assert main(["evaluate", *(word.replace("{run}", run) for word in words)]) == code
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("fromnoise: ") and all(name in error for name in named), error

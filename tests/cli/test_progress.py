@@ -1,10 +1,12 @@
 """What training prints of its speed and the time left."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 
 from fromnoise.cli.progress import STEPS_BEFORE_PACE, TrainProgress
+from fromnoise.train.losses import StepLoss
 from fromnoise.train.trainer import TrainStep
 
 
@@ -17,3 +19,11 @@ def test_a_last_step_beyond_the_plan_leaves_no_negative_number_of_images(total, 
     out = capsys.readouterr().out
     assert out.count("pace: ") == printed
     assert "-20" not in out
+
+
+def test_a_loss_that_is_not_finite_is_left_out_of_the_one_that_is_shown():
+    progress = TrainProgress(SimpleNamespace(device="cpu"))
+    for number, loss in enumerate([math.nan, 2.0, math.inf, math.nan, 2.0], start=1):
+        step = TrainStep(number, 8 * number, 80, 1e-3, 100.0, (StepLoss(number, 8 * number, loss),))
+        progress.update(step)
+        assert ("loss 2.0000" in progress._words(step)) is (number > 1) and "nan" not in progress._words(step)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import replacing, write_bytes
+from fromnoise.common.files import replacing, write_bytes, write_files
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -27,3 +28,31 @@ def test_an_error_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(WriteError, match=r"file.*No space left.*tidy up"):
         write_bytes(path, b"new", advice="tidy up")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+ENDS = [KeyboardInterrupt(), OSError(28, "No space left on device")]
+
+
+@pytest.mark.parametrize("error", ENDS, ids=["interrupted", "a full disk"])
+@pytest.mark.parametrize("made", [False, True], ids=["written", "made"])
+def test_of_several_files_all_are_there_or_none(
+    tmp_path: Path, third_write: Callable[[BaseException], None], error: BaseException, made: bool
+) -> None:
+    old = write_bytes(tmp_path / "1", b"old")
+
+    def contents() -> Iterator[tuple[Path, bytes]]:
+        for place in (tmp_path / "new" / "0", old, tmp_path / "2", tmp_path / "3"):
+            if made and place.name == "3":
+                raise error
+            yield place, b"new"
+
+    if not made:
+        third_write(error)
+    with pytest.raises((KeyboardInterrupt, WriteError)):
+        write_files(contents())
+    assert list(tmp_path.iterdir()) == [old] and old.read_bytes() == b"old"
+
+
+def test_several_files_take_their_places(tmp_path: Path) -> None:
+    write_files((tmp_path / str(number), bytes([number])) for number in range(3))
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"\0", b"\1", b"\2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,26 @@ def test_edits_keep_an_images_own_number_unless_another_is_asked_for(stroke_run:
     between = stroke_run.edit().interpolate(seeds=[3, 4], num=3)
     alone = stroke_run.sample(seeds=[3])
     assert np.array_equal(between.images[0], alone.images[0])
+
+
+def test_edits_with_other_numbers_have_other_names(stroke_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["edit", str(stroke_run.path), "img2img", "--image", "3", "--num", "1", "--steps", "2"]
+    names = []
+    for given in ([], ["--condition", "slant=-0.5"], ["--condition", "slant=0.5"]):
+        assert main([*words, *given]) == 0
+        names.append(Path(capsys.readouterr().out.splitlines()[-1]))
+    assert len(set(names)) == 3 and all(path.is_file() for path in names)
+
+
+def test_a_number_that_is_needed_and_not_known_is_asked_for(stroke_run: Run, tmp_path: Path) -> None:
+    run = Run(stroke_run.path)
+    plain = replace(run.settings.sample, guidance_scale=1.0)
+    run.settings = replace(run.settings, objective=replace(run.settings.objective, label_dropout=0.0), sample=plain)
+    Image.fromarray(np.zeros((12, 12), np.uint8)).save(tmp_path / "black.png")
+    with pytest.raises(UsageError, match="--condition slant=") as caught:
+        run.edit().img2img(tmp_path / "black.png", num=1)
+    assert "--label" not in str(caught.value)
+    assert len(run.edit().img2img(tmp_path / "black.png", num=1, conditions={"slant": 0.1}).images) == 1
 
 
 def test_an_evaluation_measures_the_numbers_asked_for(stroke_run: Run) -> None:

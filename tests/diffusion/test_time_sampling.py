@@ -6,7 +6,14 @@ import torch
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
 from fromnoise.diffusion.process import VE, Linear
-from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS, DiscreteTimes, LogitNormal, LogNormal
+from fromnoise.diffusion.time_sampling import (
+    TIME_DISTRIBUTIONS,
+    DiscreteTimes,
+    LogitNormal,
+    LogNormal,
+    ShiftedTimes,
+    UniformTimes,
+)
 from fromnoise.diffusion.vp import VPContinuous, VPLinear
 
 
@@ -37,3 +44,26 @@ def test_a_table_needs_a_table():
     for process in (Linear(), VPContinuous(), VE()):
         with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
             DiscreteTimes().check(process)
+
+
+@pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])
+@pytest.mark.parametrize("times", [LogitNormal(mean=0.5), LogNormal(), UniformTimes()], ids=str)
+@pytest.mark.parametrize("process", [Linear(), VPContinuous(), VE()], ids=str)
+def test_shifted_times_have_so_many_times_the_noise_level(process, times, shift):
+    """As far as the process has such levels."""
+
+    def level(t):
+        return (-process.log_snr(t) / 2).exp()
+
+    plain, moved = (one.sample(5000, process, generator(0, "test")) for one in (times, ShiftedTimes(times, shift)))
+    least, most = level(torch.tensor([process.t_min, process.t_max], dtype=torch.float64))
+    torch.testing.assert_close(level(moved), (shift * level(plain)).clamp(least, most), rtol=1e-6, atol=0)
+    assert process.t_min <= moved.min() and moved.max() <= process.t_max and moved.min() > 0
+
+
+def test_entries_of_a_table_are_not_shifted():
+    with pytest.raises(UsageError, match=r"'discrete'.*objective\.time_shift=1"):
+        ShiftedTimes(DiscreteTimes(), 2.0).check(VPLinear())
+    with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
+        ShiftedTimes(DiscreteTimes(), 2.0).check(Linear())
+    ShiftedTimes(UniformTimes(), 2.0).check(VPLinear())

@@ -240,6 +240,23 @@ def test_nothing_is_half_written(editor, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there.png"]
 
 
+def held(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")], ids=["interrupted", "full"])
+def test_a_folder_of_an_edit_that_is_not_finished_is_as_it_was(tiny_run, tmp_path, third_write, error):
+    editor = tiny_run.edit()
+    folder = editor.img2img(7, num=2).save(tmp_path / "folder")
+    before, made = held(folder), editor.img2img(4, num=3)
+    third_write(error)
+    with pytest.raises((KeyboardInterrupt, WriteError)):
+        made.save(folder)
+    assert held(folder) == before
+    after = held(made.save(folder))
+    assert len(after) == 4 and all(after[name] != content for name, content in before.items())
+
+
 def test_of_many_steps_every_nth_frame_is_kept(tiny_run, monkeypatch):
     monkeypatch.setattr("fromnoise.editing.result.MOST_FRAMES", 10)
     made = tiny_run.edit(steps=15).invert(7)

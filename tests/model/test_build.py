@@ -15,6 +15,7 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.multistep import DPMpp
+from fromnoise.diffusion.time_sampling import ShiftedTimes, UniformTimes
 from fromnoise.diffusion.vp import VP, VPContinuous
 from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
 from fromnoise.model.samples import Samples
@@ -107,3 +108,22 @@ def test_only_a_prediction_of_x0_is_bounded():
         with torch.no_grad():
             out = built.predict(x, t)
         assert (float(out.abs().max()) == 1.0) == bounded
+
+
+def test_a_grid_of_written_times_has_its_own_number_of_steps():
+    model = TrainedModel(denoiser(), SampleOptions(steps=20), (1, 1))
+    written = model.with_sampling(grid="1,0.6,0.3,0")
+    assert written.sampling.steps == 3 and written.with_sampling(steps=9).sampling.steps == 3
+    assert build_sampling(written.sampling, denoiser())[2].tolist() == pytest.approx([1, 0.6, 0.3, 0])
+    assert written.with_sampling(grid="auto", steps=7).sampling.steps == 7
+
+
+def test_training_times_are_shifted_where_that_is_set():
+    options = Settings().objective
+    shifted = dataclasses.replace(options, time_sampling="uniform", time_shift=2.0)
+    assert build_objective(shifted, 0.5).times == ShiftedTimes(UniformTimes(), 2.0)
+    assert build_objective(dataclasses.replace(shifted, time_shift=1.0), 0.5).times == UniformTimes()
+    table = {"process.kind": "vp", "objective.time_sampling": "discrete", "net.width": 8}
+    build_denoiser(replaced(Settings(), table), SPEC, 0.5)
+    with pytest.raises(UsageError, match=r"discrete.*objective\.time_shift=1"):
+        build_denoiser(replaced(Settings(), {**table, "objective.time_shift": 2.0}), SPEC, 0.5)

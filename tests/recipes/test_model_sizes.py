@@ -71,6 +71,30 @@ def test_steps_are_of_fewer_images_where_there_would_be_few_of_them_or_memory_wo
         assert one.batch <= whole.batch and 0.6 * whole.learning_rate < one.learning_rate <= whole.learning_rate
 
 
+@pytest.mark.parametrize(("side", "shift"), [(28, 1), (32, 1), (40, 1), (48, 1.5), (64, 2), (256, 8)])
+def test_large_images_are_trained_at_more_noise_on_the_recipes_own_process(side, shift):
+    context = at(180.0, spec=ImageSpec(3, side, side))
+
+    def trained_at(**changes):
+        named = {name.replace("_", ".", 1): value for name, value in changes.items()}
+        return Request("x", "default", named).settings(context, DataOptions("x")).objective.time_shift
+
+    assert trained_at() == recipe("default", context).objective.time_shift == shift
+    assert [trained_at(process_kind=kind) for kind in ("vp", "vp_continuous", "ve")] == [1, 1, 1]
+    assert trained_at(process_prior="uniform") == shift
+    assert trained_at(process_kind="vp", objective_time_shift=3.0) == trained_at(objective_time_shift=3.0) == 3
+
+
+def test_a_run_says_at_which_noise_levels_it_is_trained(tmp_path):
+    said = []
+    for side in (16, 64):
+        np.save(tmp_path / f"{side}.npy", np.random.default_rng(0).integers(0, 256, (40, side, side), np.uint8))
+        settings = {"net.width": 8, "net.depth": 1}
+        run = Run.create(tmp_path / f"{side}.npy", settings=settings, output_dir=tmp_path / str(side))
+        said.append(dict(facts(run))["training times"])
+    assert said == ["logit_normal_high", "logit_normal_high, noise levels times 2"]
+
+
 def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, monkeypatch):
     settings = {"train.budget": "30s"}
     run = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.text import time_words
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.model.samples import noisy_arrays, to_arrays
 from fromnoise.report.run_figures import noise_times, run_figures
@@ -63,3 +64,11 @@ def test_noise_of_many_times_the_images_is_shown_with_its_contrast():
 def test_an_unknown_class_is_named(tiny_run):
     with pytest.raises(UsageError, match="'x'"):
         trajectory_figures(tiny_run.model(), [0], label="x")
+
+
+@pytest.mark.parametrize(
+    ("t", "digits", "words"),
+    [(0.8567, 2, "0.86"), (0.8567, 3, "0.857"), (0.0, 2, "0"), (9.96, 2, "10"), (852.4, 2, "852"), (1000.0, 3, "1000")],
+)
+def test_times_that_are_places_in_a_table_are_whole_numbers(t, digits, words):
+    assert time_words(t, digits) == words

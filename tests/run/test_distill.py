@@ -48,6 +48,7 @@ def test_it_says_what_it_is_of_and_no_place(distilled, tiny_run):
     assert not list(last.glob("follower*"))
     (event,) = [line for line in distilled.folder.read_metrics() if line.get("event") == "trajectories"]
     assert event["count"] == 64 and event["took"] > 0
+    assert not any(line.get("event") == "epoch" for line in distilled.folder.read_metrics())
 
 
 def test_it_moves_towards_the_ends(distilled):
@@ -126,6 +127,15 @@ def test_it_goes_on_with_another_length(half_matched, tiny_run, tmp_path):
     assert Run.distill(tiny_run.path, folder, **longer).train().model().images == 1280
 
 
+def test_without_a_length_it_keeps_its_own(half_matched, tiny_run, tmp_path):
+    folder = tmp_path / "half"
+    shutil.copytree(half_matched.path, folder)
+    settings = Run.distill(tiny_run.path, folder, trajectories=64).settings.train
+    assert (settings.num_images, settings.budget) == (640, None)
+    timed = Run.distill(tiny_run.path, tmp_path / "timed", trajectories=64)
+    assert (timed.settings.train.num_images, timed.settings.train.budget) == (None, "60s")
+
+
 def test_a_bundle_goes_on_in_the_matching(half_matched, distilled, tmp_path):
     packed = half_matched.pack(tmp_path / "half.fromnoise.zip", resumable=True)
     opened = Run.unpack(packed, tmp_path / "unpacked")
@@ -164,10 +174,9 @@ def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):
         Run.distill(tiny_run.path, tiny_run.path)
     with pytest.raises(UsageError, match="another distillation"):
         Run.distill(tiny_run.path, distilled.path, guidance_scale=3.0, **FEW)
-    with pytest.raises(UsageError, match="finished"):
+    with pytest.raises(UsageError, match=r"finished.*--output_dir") as caught:
         Run.distill(tiny_run.path, distilled.path, budget="1m", trajectories=64)
-    with pytest.raises(UsageError, match="neither budget nor num_images"):
-        Run.distill(tiny_run.path, tmp_path / "x", budget=None, trajectories=64)
+    assert "--init" not in str(caught.value), "a run from its weights would not be distilled"
     with pytest.raises(CheckpointError):
         Run.distill(tmp_path / "nowhere")
     assert not (tmp_path / "x").exists()
@@ -274,7 +283,7 @@ def test_training_for_few_steps_distils_what_it_trained(tmp_path, monkeypatch, c
         said = capsys.readouterr().out
         assert ("trained and distilled in" in said) == moved
         assert said.splitlines()[-1] == str(tmp_path / "run-distilled")
-    assert asked == ["60s", "60s"] and Run(tmp_path / "run-distilled").sample(2, steps=1).evaluations == 1
+    assert asked == [None, None] and Run(tmp_path / "run-distilled").sample(2, steps=1).evaluations == 1
 
 
 @pytest.mark.parametrize(("given", "trained"), [("4m", "180s"), ("20", "15s")])

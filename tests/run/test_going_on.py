@@ -16,8 +16,9 @@ import torch
 
 from fromnoise.cli import main
 from fromnoise.common.errors import BusyError, CheckpointError, Interrupted, UsageError
-from fromnoise.run import Run
+from fromnoise.run import Run, opened
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
+from fromnoise.train.hardware import choose_device
 
 FLAGS = ["--set", "net.width=8", "--set", "net.depth=1", "--num_images", "640", "--train_batch_size", "64"]
 
@@ -61,6 +62,13 @@ def test_where_training_begins_is_said(copy: Path, tmp_path: Path, tiny_settings
 
 def test_resume_takes_the_stored_settings(copy: Path, tiny_run: Run) -> None:
     assert weights(Run.resume(copy).train()) == weights(tiny_run)
+
+
+def test_a_run_is_read_on_the_cpu_before_it_goes_on_elsewhere(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(opened, "choose_device", lambda name: asked.append(name) or choose_device("cpu"))
+    Run.resume(copy, device="cuda:1")
+    assert asked == ["cpu", "cuda:1"]
 
 
 @pytest.mark.parametrize("what", ["missing", "empty", "other", "file", "begun"])

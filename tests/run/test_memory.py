@@ -6,8 +6,11 @@ import torch
 
 from fromnoise.cli import main
 from fromnoise.common.errors import MemoryLimitError
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.data.image_data import ArrayData
 from fromnoise.nets.unet import UNet
 from fromnoise.run import Run
+from fromnoise.run.metadata import sigma_data_of
 
 
 @pytest.fixture
@@ -75,3 +78,31 @@ def test_the_command_line_has_a_sentence_for_memory(tiny_run, room, capsys):
     room(0)
     assert main(["sample", str(tiny_run.path), "--num", "2"]) == 2
     assert capsys.readouterr().err.startswith("fromnoise: ")
+
+
+class Watched:
+    """Images that note how many of them are looked at at once."""
+
+    def __init__(self, images):
+        self.images, self.looks = images, []
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, rows):
+        found = self.images[rows]
+        self.looks.append(len(found))
+        return found
+
+
+def test_what_follows_from_many_images_looks_at_few_of_them_at_once(monkeypatch):
+    images = torch.randint(0, 256, (600, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    images[:200] = 0
+    watched, spec = Watched(images), ImageSpec(1, 8, 8)
+    data = ArrayData("noise", "train", watched, None, spec)
+    assert data.flat_share == pytest.approx(float(((images == 0) | (images == 255)).double().mean()))
+    assert max(watched.looks) <= 256
+    watched.looks.clear()
+    monkeypatch.setattr("fromnoise.run.metadata._VALUES", 100 * 64)
+    assert sigma_data_of(data, spec) == pytest.approx(float(spec.encode(images).std()), rel=0.05)
+    assert watched.looks == [100]

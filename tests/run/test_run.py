@@ -176,6 +176,22 @@ def test_samples_are_written_by_their_ending(tiny_run, tmp_path, name):
         samples.save(tmp_path / "s.jpeg")
 
 
+def held(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")], ids=["interrupted", "full"])
+def test_a_folder_of_samples_that_is_not_finished_is_as_it_was(tiny_run, tmp_path, third_write, error):
+    folder = tiny_run.sample(num=2, label="0", steps=1).save(tmp_path / "folder")
+    before, samples = held(folder), tiny_run.sample(num=4, label="0")
+    third_write(error)
+    with pytest.raises((KeyboardInterrupt, WriteError)):
+        samples.save(folder)
+    assert held(folder) == before
+    after = held(samples.save(folder))
+    assert len(after) == 4 and all(after[name] != content for name, content in before.items())
+
+
 def test_show_draws_everything_and_the_report_stands_alone(tiny_run):
     report = tiny_run.show().read_text(encoding="utf-8")
     drawn = {path.stem for path in tiny_run.folder.figures.glob("*.png")}

@@ -9,6 +9,8 @@ from fromnoise.run import Run
 from fromnoise.run.facts import decisions
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.preflight import DryRun
+from fromnoise.run.together import begin_together
+from fromnoise.train.distributed import Group
 
 SETTINGS = {
     "net.width": 8,
@@ -150,3 +152,30 @@ def test_a_dry_run_measures_all_processes_and_writes_nothing(tmp_path, run_proce
 
     assert run_processes(work, 2) == [0, 0]
     assert not (tmp_path / "run").exists()
+
+
+class Noted(Group):
+    """Process 0 of two, and what it does."""
+
+    world = 2
+
+    def __init__(self):
+        self.done = []
+
+    def wait_for(self, seconds):
+        self.done.append(seconds)
+
+
+def test_how_long_to_wait_for_an_answer_holds_while_the_first_process_reads_the_images():
+    group = Noted()
+
+    def read():
+        group.done.append("read")
+        raise DataError("that is enough")
+
+    with pytest.raises(DataError, match="enough"):
+        begin_together(group, read, None, {"train.answer_within": "90s"})
+    assert group.done == [90.0, "read"]
+    with pytest.raises(DataError, match="enough"):  # what is no text, `read` refuses
+        begin_together(group, read, None, {"train.answer_within": 90})
+    assert group.done[2:] == ["read"]

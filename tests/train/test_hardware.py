@@ -1,5 +1,7 @@
 """Device, precision, layout, graph and compilation are chosen by rule, with a reason, or forced."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -33,3 +35,14 @@ def test_layout_graph_and_compile_give_their_reasons_and_can_be_forced():
     with pytest.raises(UsageError, match=r"cuda_graph.*cpu"):
         choose_graph("cpu", "yes")
     assert not choose_compile("cuda").on and choose_compile("cpu", "yes").on
+
+
+def test_one_gpu_by_its_number_is_not_for_several_processes(monkeypatch):
+    group = SimpleNamespace(world=2, local_world=2)
+    monkeypatch.setattr("fromnoise.train.distributed.current", lambda: group)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match=r"cuda:1.*\b2 processes.*--device cuda\b"):
+        choose_device("cuda:1")
+    group.world = group.local_world = 1
+    assert choose_device("cuda:1").name == "cuda:1"

@@ -39,3 +39,4 @@ def test_too_many_in_a_row_are_a_divergence_and_a_finite_one_between_is_not():
     with pytest.raises(DivergedError, match=rf"\b{MAX_SKIPPED_IN_A_ROW} steps.*step 77") as caught:
         reader.read()
     assert caught.value.exit_code == 5 and reader.skipped == 2 * MAX_SKIPPED_IN_A_ROW - 1
+    assert "--learning_rate" in str(caught.value) and "delete" not in str(caught.value)

@@ -113,3 +113,14 @@ def test_a_matrix_without_a_gradient_rests_and_keeps_its_momentum():
     parted[1].weight.grad = whole[1].weight.grad
     optimizers[1].step()
     torch.testing.assert_close(parted[1].weight, whole[1].weight)
+
+
+def test_a_matrix_that_is_no_layers_weight_moves_as_one_that_is():
+    torch.manual_seed(0)
+    layer = nn.Linear(48, 32, bias=False)
+    alone = nn.ParameterList([layer.weight.detach().clone()])
+    gradient = torch.randn(32, 48)
+    for net, weight in ((layer, layer.weight), (alone, alone[0])):
+        weight.grad = gradient.clone()
+        Muon(net, lr=0.01, betas=(0.9, 0.99), weight_decay=0.1).step()
+    assert torch.equal(alone[0], layer.weight)

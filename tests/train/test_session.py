@@ -188,6 +188,7 @@ def test_weights_that_are_not_finite_never_take_the_place_of_a_checkpoint(make_t
     with pytest.raises(DivergedError, match=r"48 images stays") as caught:
         list(session)
     assert caught.value.exit_code == 5 and store.saved == [40, 48]
+    assert f"--resume {store.path}" in str(caught.value) and "--output_dir" not in str(caught.value)
     again = make_trainer(total=160)
     restore_newest(store.checkpoints, again)
     assert again.images == 48 and bool(again.net.layer.weight.isfinite().all())
@@ -213,9 +214,18 @@ def test_a_divergence_leaves_the_last_checkpoint(make_trainer, store, monkeypatc
     steps = Session(trainer, store).steps(StopRequest())
     next(steps)
     monkeypatch.setattr(trainer.batches, "batch", lambda *_: (torch.full((8, 1, 4, 4), math.nan), None))
-    with pytest.raises(DivergedError):
+    with pytest.raises(DivergedError, match="--output_dir") as caught:
         list(steps)
-    assert store.saved == []
+    assert store.saved == [] and "--resume" not in str(caught.value) and "delete" not in str(caught.value)
+
+
+def test_after_a_divergence_training_goes_on_from_the_last_checkpoint(make_trainer, store):
+    trainer = make_trainer(total=800, checkpoint_every="0.000001s")
+    bad_from(trainer, 5)
+    with pytest.raises(DivergedError, match=r"32 images.*--resume .* --learning_rate") as caught:
+        list(Session(trainer, store).steps(StopRequest()))
+    assert store.saved[-1] == 32
+    assert not any(word in str(caught.value) for word in ("delete", "--output_dir"))
 
 
 @pytest.mark.parametrize("step_back", [3600.0, -3600.0])

@@ -114,10 +114,12 @@ def _name(args: argparse.Namespace, seeds: list[int]) -> str:
     parts = [Path(image).stem for image in ([images] if isinstance(images, str) else images[:3])]
     if args.action == "img2img":
         parts.append(f"strength{args.strength:g}")
-    if args.action == "inpaint" and args.resample > 1:
-        parts.append(f"resample{args.resample}")
+    if args.action == "inpaint":
+        parts += [Path(args.mask).stem] if args.mask else []
+        parts += [f"resample{args.resample}"] if args.resample > 1 else []
     if args.action in ("inpaint", "img2img") or getattr(args, "seeds", None):
         parts.append(f"seeds{seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed{seeds[0]}")
     if args.label is not None:
         parts.append(f"label{file_part(args.label)}")
+    parts += [text.replace(":", " to ") for text in args.condition or ()]
     return "-".join([args.action, *(file_part(part[:40]) for part in parts)]) + ".png"

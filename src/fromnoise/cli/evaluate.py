@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fromnoise.cli.flags import (
@@ -75,7 +76,8 @@ def run(args: argparse.Namespace) -> None:
         check_num(positive("num", args.num))
     if args.feature_weights is not None and args.features not in ("inception", "dinov2"):
         raise UsageError("--feature_weights go with --features inception or dinov2 only; leave them out")
-    if targets := [path for path in (args.json, args.save_statistics) if path not in (None, "-")]:
+    written = Path(args.output_dir) / "evaluation.json" if args.output_dir is not None else None
+    if targets := [path for path in (args.json, args.save_statistics, written) if path not in (None, "-")]:
         from fromnoise.common.files import check_writable
 
         for path in targets:

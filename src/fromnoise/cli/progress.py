@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -51,6 +52,8 @@ class TrainProgress:
         self.moved, self.images = True, step.images
         self._say_pace(step)
         for entry in step.read:
+            if not math.isfinite(entry.loss):  # its step was skipped and changed nothing
+                continue
             self._loss = entry.loss if self._loss is None else 0.98 * self._loss + 0.02 * entry.loss
         if self._bar:
             self._bar.update(self._task, total=step.total, completed=step.images, words=self._words(step))

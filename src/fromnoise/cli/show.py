@@ -30,6 +30,11 @@ def run(args: argparse.Namespace) -> None:
     counts = _counts(args.steps) if args.steps else None
     seeds = parse_seeds(args.seeds) if args.seeds else None
     view = {"label": args.label, **model_arguments(args, without="steps")}
+    if args.compare and (
+        given := [f"--{name}" for name in ("sampler", "churn", "eta") if getattr(args, name) is not None]
+    ):
+        verb, them = ("belongs", "it") if len(given) == 1 else ("belong", "them")
+        raise UsageError(f"{' and '.join(given)} {verb} to one sampler, and --compare names several; leave {them} out")
     if not (args.trajectory or args.compare):
         _refuse_sampling_flags(args, bool(sample_settings(args, without="steps")))
 

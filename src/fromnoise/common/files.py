@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,19 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
         WriteError: the place cannot be written; the target is then what it was before.
     """
     target = Path(path)
-    write_files({target: content}, durable=durable, advice=advice)
+    write_files([(target, content)], durable=durable, advice=advice)
     return target
 
 
-def write_files(contents: Mapping[Path, bytes], *, durable: bool = False, advice: str = _ADVICE) -> None:
-    """Write all of `contents`, by their paths, or none of them: each takes its place when all have been written.
+def write_files(contents: Iterable[tuple[Path, bytes]], *, durable: bool = False, advice: str = _ADVICE) -> None:
+    """Write each (path, content), or none of them: each takes its place when all have been written.
 
-    Arguments and errors of `write_bytes`.
+    Arguments and errors of `write_bytes`; an interruption leaves what was there, too.
     """
     target = Path()
     try:
         with ExitStack() as stack:
-            for target, content in contents.items():
+            for target, content in contents:
                 temporary = stack.enter_context(replacing(target))
                 if durable:
                     write_through(temporary, content)

@@ -19,6 +19,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def time_words(t: float, digits: int = 2) -> str:
+    """A time of a process with few digits: `0.86`, and `852` where times are places in a table of 1,000."""
+    return f"{t:.0f}" if t >= 10 else f"{t:.{digits}g}"
+
+
 def in_bytes(number: float) -> str:
     """`640 bytes`, `1.2 MB`, `40 GB`: two digits or three, in powers of 1,000."""
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):

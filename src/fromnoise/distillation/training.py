@@ -42,7 +42,7 @@ class PointBatches:
         least: the earliest time of a point.
     """
 
-    steps_per_epoch = 1  # there are no epochs
+    steps_per_epoch = 2**62  # there are no epochs: none ends
 
     def __init__(self, process: Process, batch_size: int, seed: int, at_noise: float = AT_NOISE) -> None:
         self.process, self.batch_size, self.seed, self.at_noise = process, batch_size, seed, at_noise

@@ -226,6 +226,11 @@ class Editor:
         if not spec.conditioned:
             return None
         if any(one is None for one in own) and not self.model.sees_unlabelled:
+            if not spec.classes:
+                raise UsageError(
+                    "the numbers of an image are not known, and this model was only trained with numbers; give "
+                    f"--condition {spec.conditions[0].name}=VALUE"
+                )
             raise UsageError(
                 "the class of an image is not known, and this model was only trained with classes; give --label"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fromnoise.common.errors import WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import write_bytes, write_files
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.outputs import EDIT_KINDS, output_kind
 from fromnoise.diffusion.process import Process
@@ -102,13 +100,13 @@ class Edit:
         if kind == ".gif":
             return write_bytes(path, gif_bytes([grid(frame.x, side=480) for frame in self.frames]))
         if kind == ".png":
-            _write({strip_beside(path): png_bytes(self.strip()), path: png_bytes(self.figure())})
+            write_files([(strip_beside(path), png_bytes(self.strip())), (path, png_bytes(self.figure()))])
             return path
         files = {
             path / f"{number:03d}-{name.replace(' ', '')}.png": png_bytes(to_image(image), "sample")
             for number, (name, image) in enumerate(zip(self.names, self.images, strict=True))
         }
-        _write({**files, path / "steps.png": png_bytes(self.strip())})
+        write_files([*files.items(), (path / "steps.png", png_bytes(self.strip()))])
         return path
 
     def _round_trip(self) -> Image.Image:
@@ -174,16 +172,3 @@ def _titled_pair(title: str, frames: Sequence[Frame], image: int) -> list[tuple[
     """Two titled rows: one image in each frame, and its x0 prediction there."""
     x, x0 = (np.stack([getattr(frame, name)[image] for frame in frames]) for name in ("x", "x0"))
     return [(title, x), ("x0 prediction", x0)]
-
-
-def _write(files: dict[Path, bytes]) -> None:
-    """All of the files or, where one cannot be written, none that was not there before."""
-    new = [path for path in files if not path.exists()]
-    try:
-        for path, content in files.items():
-            write_bytes(path, content)
-    except WriteError:
-        for path in new:
-            with suppress(OSError):  # it was never made, or its folder is not a folder
-                path.unlink()
-        raise

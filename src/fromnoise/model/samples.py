@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fromnoise.common.errors import UsageError, WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.errors import UsageError
+from fromnoise.common.files import write_bytes, write_files
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.outputs import SAMPLE_KINDS, output_kind
 from fromnoise.common.text import file_part
@@ -81,15 +81,12 @@ class Samples:
         return buffer.getvalue()
 
     def _save_folder(self, path: Path) -> Path:
-        written: list[Path] = []
-        try:
+        def files() -> Iterator[tuple[Path, bytes]]:
             for i, (image, seed) in enumerate(zip(self.images, self.seeds, strict=True)):
                 label = f"-label{self._class(self.labels[i])}" if self.labels is not None else ""
-                written.append(write_bytes(path / f"seed{seed:06d}{label}.png", png_bytes(to_image(image), "sample")))
-        except WriteError:
-            for done in written:  # a full disk: half a set of images is worse than none
-                done.unlink(missing_ok=True)
-            raise
+                yield path / f"seed{seed:06d}{label}.png", png_bytes(to_image(image), "sample")
+
+        write_files(files())  # half a set of images would be worse than none
         return path
 
 

@@ -60,6 +60,10 @@ class TrainedModel:
     distilled: bool = False
     label_rows: Tensor | None = None
 
+    def __post_init__(self) -> None:
+        if written := self.sampling.grid.count(","):  # a grid of written times has its own number of steps
+            object.__setattr__(self, "sampling", dataclasses.replace(self.sampling, steps=written))
+
     @property
     def spec(self) -> ImageSpec:
         """Shape, classes and range of the images."""

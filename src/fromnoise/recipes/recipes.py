@@ -114,7 +114,7 @@ def _for_process(own: Settings, process: ProcessOptions) -> dict[str, Any]:
         without = trajectory_sampling(own.sample)
         normal = process.prior == own.process.prior
         return {} if normal else {f"sample.{name}": value for name, value in vars(without).items()}
-    times = {"objective.time_shift": 1.0}
+    times: dict[str, Any] = {"objective.time_shift": 1.0}
     if process.kind == "ve":
         times |= {"objective.time_sampling": "log_normal"}
     guidance = 1 + min(0.5 * (own.sample.guidance_scale - 1), 0.75)  # at all times, where half is enough, or less

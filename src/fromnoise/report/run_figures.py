@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fromnoise.common.text import time_words
 from fromnoise.data.image_data import ArrayData
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import start_noise
@@ -65,7 +66,7 @@ def one_step_predictions(model: TrainedModel, train: ArrayData) -> Any:
         noisy = process.corrupt(x0, eps, t)
         estimate = model.denoiser(noisy.to(model.device), t, labels)
         shown = noisy_arrays(process, spec, noisy, float(t[0]))
-        titled += [(f"t = {t[0]:.3g}, noisy", shown), ("x0 prediction", to_arrays(spec, estimate.x0))]
+        titled += [(f"t = {time_words(float(t[0]), 3)}, noisy", shown), ("x0 prediction", to_arrays(spec, estimate.x0))]
     return rows(titled, beside=True)
 
 

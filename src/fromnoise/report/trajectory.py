@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.text import time_words
 from fromnoise.diffusion.process import Process
 from fromnoise.diffusion.samplers.loop import Step, start_noise, starting_point
 from fromnoise.figures.animation import gif_bytes
@@ -69,7 +70,7 @@ class Trajectory:
             for place, seed in enumerate(self.seeds)
             for row, title in enumerate(titles)
         ]
-        heads = [f"{i + 1}: t {self.steps[i].s:.2g}" for i in stops]
+        heads = [f"{i + 1}: t {time_words(self.steps[i].s)}" for i in stops]
         return rows(titled, heads, beside=True, scale=scale)
 
     def animation(self) -> bytes:

@@ -124,7 +124,7 @@ def resume(
     folder = folder_kind(path)
     if not folder.exists() or newest_checkpoint(folder) is None:
         raise CheckpointError(f"nothing to resume in {path}: {_contents(folder)}")
-    run = OpenedRun(path)
+    run = OpenedRun(path, device="cpu")
     if few_steps:
         _check_few_steps(run.settings)
     request = Request.read(source or run.settings.data.source, recipe or run.settings.recipe, config_file, changes)

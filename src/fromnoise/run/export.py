@@ -134,7 +134,7 @@ def export_onnx(request: ExportRequest) -> Exported:
         measured += [("file", _sizes(made))]
     rows = [*_rows(model, compared, difference), *measured, *_onnx_rows(made)]
     usage = onnx_usage(model, made, path.name, request.sampler)
-    write_files({path: made.content, card: card_content(request.run, usage, rows, licence=request.licence)})
+    write_files([(path, made.content), (card, card_content(request.run, usage, rows, licence=request.licence))])
     return Exported(path, difference, f"{_part(request)}, opset {made.opset}{words}")
 
 
@@ -157,7 +157,7 @@ def export_torch(request: ExportRequest) -> Exported:
     compared = f"batches of {some(list(map(str, BATCHES)), 3)} with torch.export.load in a process of its own"
     rows = [*_rows(model, compared, difference), *_input_rows(made.inputs), ("torch", torch.__version__)]
     usage = torch_usage(model, made, path.name, request.sampler)
-    write_files({path: made.content, card: card_content(request.run, usage, rows, licence=request.licence)})
+    write_files([(path, made.content), (card, card_content(request.run, usage, rows, licence=request.licence))])
     return Exported(path, difference, f"{_part(request)}, torch.export of torch {torch.__version__}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import FromNoiseError
 from fromnoise.common.options import from_dict
 from fromnoise.common.progress import stay_silent
@@ -48,6 +49,9 @@ def begin_together(
     if group.world == 1:
         return begin()
     group.same({"fromnoise": __version__, "torch": torch.__version__, **requested})
+    answer = requested.get("train.answer_within")
+    if isinstance(answer, str):  # reading the images in process 0 may take as long
+        group.wait_for(group.each(lambda: parse_duration(answer)))
     begun = group.each(lambda: begin() if group.rank == 0 else None)
     about = None if begun is None else (str(begun.folder.path), begun.folder.read_record(), begun.download_seconds)
     found = group.broadcast(about)

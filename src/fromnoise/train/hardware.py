@@ -72,6 +72,11 @@ def choose_device(requested: str = "auto") -> Device:
     if not present[name]:
         raise UsageError(f"device '{requested}' was requested, but torch finds none here; use --device auto or cpu")
     number, there = requested.partition(":")[2], torch.cuda.device_count()
+    if number and group.local_world > 1:
+        raise UsageError(
+            f"device '{requested}' was requested for {group.local_world} processes, but it is one GPU; use --device "
+            "cuda, and each takes its own"
+        )
     if name == "cuda" and number and not (number.isdecimal() and int(number) < there):
         raise UsageError(f"device '{requested}' was requested, but the GPUs here are cuda:0 to cuda:{there - 1}")
     return Device(requested, f"requested; threads: {THREADS.start()}" if name == "cpu" else "requested")

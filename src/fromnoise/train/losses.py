@@ -67,5 +67,5 @@ class LossReader:
         if len(self.streak) >= MAX_SKIPPED_IN_A_ROW:
             raise DivergedError(
                 f"loss or gradient was not finite for {MAX_SKIPPED_IN_A_ROW} steps in a row, up to step {entry.step}; "
-                "lower --learning_rate or use --mixed_precision no, and delete this run or choose another --output_dir"
+                "lower --learning_rate or use --mixed_precision no"
             )

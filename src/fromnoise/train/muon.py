@@ -4,9 +4,9 @@
     W <- (1 - rate decay) W - rate 0.2 sqrt(max(rows, cols)) orthogonal((1 - m) G + m M)
 
 A convolution's kernels (out, in, k, k) are a matrix (out, in k k); a linear layer that makes several vectors at once is
-a matrix for each. The factor makes a step as long as one of Adam's
-(Liu et al. 2025, "Muon is scalable", section 2.2), so that one learning rate serves both: all other parameters (biases,
-embeddings, the layers that touch pixels) are updated by AdamW.
+a matrix for each. The factor makes a step as long as one of Adam's (Liu et al. 2025, "Muon is scalable", section 2.2),
+so that one learning rate serves both: all other parameters (biases, embeddings, and the layers that touch pixels where
+these are fewer than HIDDEN channels, as up to 40 pixels a side) are updated by AdamW.
 
 torch.optim.Muon takes two-dimensional parameters only and cannot skip an update on the device, which is why this one
 exists.
@@ -115,7 +115,7 @@ class Muon(torch.optim.Optimizer):
 
     def _matrices(self, weight: Tensor) -> tuple[int, int, int]:
         """(matrices, rows, cols) that `weight` consists of."""
-        pieces = self._pieces[id(weight)]
+        pieces = self._pieces.get(id(weight), 1)  # a parameter of no layer's `weight` is one matrix
         return pieces, weight.shape[0] // pieces, weight[0].numel()
 
     def _orthogonal_step(self, weights: list[Tensor], group: dict[str, Any]) -> None:

@@ -193,7 +193,10 @@ class Session:
         """`error` with what is left: the record of the batch, and the newest checkpoint."""
         self._note_bad_batch()
         there = list_checkpoints(self.store.checkpoints)
-        left = f"the checkpoint after {int(there[-1].name):,} images stays as it was" if there else "none was saved yet"
+        left = "no checkpoint was saved yet: choose another --output_dir"
+        if there:
+            again = f"`fromnoise train --resume {quoted(self.store.path)} --learning_rate ...`"
+            left = f"the checkpoint after {int(there[-1].name):,} images stays as it was: go on from it with {again}"
         record = f", {FILE} names the batch" if self.bad_step else ""
         return DivergedError(f"{error} ({left}{record})")
 
