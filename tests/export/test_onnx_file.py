@@ -26,7 +26,9 @@ onnx = pytest.importorskip("onnx")
 CLASSES = ("cat", "dog")
 # At its last time little of the image is left, so that a rounding of the noise predicted is 20,000 times one of x0.
 COSINE = {
-    **{"net.kind": "basic_unet", "process.kind": "vp", "process.betas": "squaredcos_cap_v2"},
+    "net.kind": "basic_unet",
+    "process.kind": "vp",
+    "process.betas": "squaredcos_cap_v2",
     "objective.prediction": "eps",
 }
 
