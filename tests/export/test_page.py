@@ -178,6 +178,17 @@ def test_controls_languages_and_colours_work_by_keyboard_and_mouse(page_of, open
     assert said == []
 
 
+def test_a_time_that_is_a_place_in_a_table_is_a_whole_number(made, package, tmp_path, opened, expect):
+    model = made(ImageSpec(1, 8, 8), **{"net.kind": "basic_unet", "process.kind": "vp"})
+    (tmp_path / "table.html").write_bytes(html_file(model, "A page", web_runtime(package)).content)
+    page, said = opened(tmp_path / "table.html")
+    for key, shown in (("Home", "1.0"), ("End", "1000")):
+        page.get_by_label("Amount of noise").focus()
+        page.keyboard.press(key)
+        expect(page.locator("#amount-value")).to_have_text(shown)
+    assert said == []
+
+
 def test_what_is_drawn_by_mouse_is_kept(page_of, opened, expect):
     model, path = page_of("guided")
     page, said = opened(path)

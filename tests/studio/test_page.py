@@ -88,6 +88,16 @@ def test_a_run_that_begins_is_watched_until_it_is_finished(open_page, expect, ro
         shutil.rmtree(folder)
 
 
+def test_a_run_that_goes_while_it_is_watched_is_said_to_be_gone(open_page, expect, hinders, root, tmp_path):
+    shutil.copytree(root / "digits-tiny", root / "another")
+    page = open_page()
+    page.get_by_role("link", name="another").click()
+    page.wait_for_selector(".chart .legend li")
+    (root / "another").rename(tmp_path / "another")
+    expect(page.locator("#offline")).to_contain_text("removed or renamed", timeout=30_000)
+    assert hinders(page) == []
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])

@@ -217,6 +217,26 @@ def test_the_data_are_shown_class_by_class(open_page, of_run, expect, hinders, t
     assert hinders(page) == []
 
 
+def test_classes_are_chosen_in_the_order_of_their_labels(browser, serving_on, tmp_path, expect):
+    """Keys of an object that are numbers would come first."""
+    from fromnoise.run import Run
+
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "signs.npz", images=pixels, labels=np.array(["-1", "1"])[np.arange(40) % 2])
+    settings = {"net.width": 8, "net.depth": 1, "train.train_batch_size": 8}
+    run = Run.create(tmp_path / "signs.npz", output_dir=tmp_path / "runs" / "run", settings=settings)
+    with serving_on(run.path.parent) as served:
+        page = browser.new_page()
+        page.goto(served.address)
+        page.get_by_role("link", name="run", exact=True).click()
+        page.get_by_role("link", name="Data", exact=True).click()
+        choice = page.get_by_role("combobox", name="Class")
+        expect(choice.locator("option")).to_have_text(["all", "-1", "1"], timeout=60_000)
+        choice.select_option(label="1")
+        expect(page.locator(".browser img")).to_have_attribute("src", re.compile("label=1$"))
+        page.close()
+
+
 def test_the_data_are_described_in_chinese(browser, serving_on, tmp_path, expect):
     from fromnoise.run import Run
 
@@ -317,6 +337,23 @@ def test_an_image_lies_under_the_microscope(open_page, of_run, expect, hinders):
     page.get_by_label("Step", exact=True).focus()
     page.keyboard.press("End")
     expect(page.locator(".walk figcaption").first).to_have_text(re.compile("t = 0"))
+
+
+def test_another_image_is_one_of_those_to_choose_from(open_page, of_run, expect, tiny_run):
+    page = open_page()
+    of_run(page)
+    page.evaluate("Math.random = () => 0.999")
+    page.get_by_role("link", name="Microscope").click()
+    page.wait_for_selector(".scope[data-drawn='1']", timeout=60_000)
+    number = page.get_by_role("spinbutton", name="Number")
+    for drawn, source in ((2, tiny_run.data), (4, tiny_run.held_out)):
+        if source is tiny_run.held_out:
+            page.get_by_role("combobox", name="Image").select_option("validation")
+            page.wait_for_selector(".scope[data-drawn='3']", timeout=60_000)
+            expect(number).to_have_value("0")
+        page.get_by_role("button", name="Another").click()
+        page.wait_for_selector(f".scope[data-drawn='{drawn}']", timeout=60_000)
+        expect(number).to_have_value(str(int(0.999 * len(source))))
 
 
 def test_a_tool_is_used(open_page, of_run, expect, hinders):
