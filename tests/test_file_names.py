@@ -40,7 +40,9 @@ def fits(name):
 @pytest.mark.parametrize("name", [*NAMES, "é" * 300, "数" * 90, ""])
 def test_class_and_image_names_in_outputs_are_names_everywhere(name):
     assert fits(sample._name([0, 5], name, None))
-    for action, more in (("invert", {}), ("img2img", {"strength": 0.5})):
+    painted = {"mask": f"{name}.png", "resample": 2}
+    for action, more in (("invert", {}), ("img2img", {"strength": 0.5}), ("inpaint", painted)):
+        more |= {"condition": [f"{name}=1", "slant=0.3"]}
         arguments = argparse.Namespace(action=action, image=f"{name}.png", label=name, seeds=None, **more)
         assert fits(edit._name(arguments, [0, 1]))
     assert len(file_part(name)) <= 60

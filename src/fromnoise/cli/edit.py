@@ -23,6 +23,7 @@ ACTIONS = {
     "interpolate": "make images between two seeds, or between two images",
     "invert": "take images to noise and back, and measure the error",
 }
+_LONGEST = 200  # bytes of a name: file systems take 255
 NEEDED = {"inpaint": ("image", "mask"), "img2img": ("image",), "interpolate": (), "invert": ("image",)}
 _IMAGE = "a file, or the number of a training image"
 _NUM = 8
@@ -122,4 +123,5 @@ def _name(args: argparse.Namespace, seeds: list[int]) -> str:
     if args.label is not None:
         parts.append(f"label{file_part(args.label)}")
     parts += [text.replace(":", " to ") for text in args.condition or ()]
-    return "-".join([args.action, *(file_part(part[:40]) for part in parts)]) + ".png"
+    stem = "-".join([args.action, *(file_part(part[:40]) for part in parts)])
+    return stem.encode()[:_LONGEST].decode(errors="ignore").rstrip(".") + ".png"
