@@ -27,7 +27,7 @@ def training_history(record: TrainingRecord) -> list[Finding]:
 
 def _ok(lines: Sequence[Line]) -> Finding:
     if not lines:
-        return Finding("history", "ok", "Not checked: there is no record of the losses of training.")
+        return Finding("history", "ok", "Not checked: the losses of training were not kept.")
     message = "Every loss was finite, the loss did not rise at the end, and training completed its plan."
     return Finding("history", "ok", f"{message} The last loss was {lines[-1]['loss']:.4g}.")
 

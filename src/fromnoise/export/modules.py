@@ -61,8 +61,8 @@ class OneDenoiser(nn.Module):
 class Traceable:
     """module: called by keywords. inputs: two images' worth by name. outputs: the results' names.
 
-    gain: how far a result moves by 1 of what the network says, for each of the two images; what a file may differ by
-    grows with it, for rounding does.
+    gain: by how much a result changes with the network's output, for each of the two images; the difference that is
+    allowed grows with it, since that of rounding does.
     """
 
     module: nn.Module

@@ -68,7 +68,7 @@ class UnrolledSampler(nn.Module):
         if self.options.guidance_rescale:
             share = _deviation(conditional) / _deviation(x0)
             rescaled = x0 * (1 + self.options.guidance_rescale * (share - 1))
-            x0 = torch.where(guidance_scale == 0, x0, rescaled)  # at 0 there is no class whose contrast it could have
+            x0 = torch.where(guidance_scale == 0, x0, rescaled)  # 0 leaves the class out, and its contrast with it
         return self._in_range(x0)
 
     def _denoise(self, at: Place, x: Tensor, label: Tensor | None) -> Tensor:

@@ -176,7 +176,7 @@ def _last_lines(folder: RunFolder, wanted: set[str]) -> dict[str, dict[str, Any]
 
 
 def _tail(path: Path, size: int) -> bytes:
-    """The last `size` bytes of a file; nothing of what is no file or cannot be read."""
+    """The last `size` bytes of a file; nothing where it cannot be read, or is a pipe or a device."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):  # a pipe would never end

@@ -90,7 +90,7 @@ class FromNoisePipeline(DiffusionPipeline):
         both = self._denoise(at, torch.cat([x, x]), torch.cat([label, null]))
         conditional, unconditional = both.chunk(2)
         guided = unconditional + scale * (conditional - unconditional)
-        if scale == 0:  # there is no class whose contrast it could have
+        if scale == 0:  # which leaves the class out, and its contrast with it
             return self.scheduler.keep_in_range(guided)
         return self.scheduler.keep_in_range(self.scheduler.rescale(guided, conditional))
 
