@@ -56,7 +56,7 @@ def _on_test_row(scores: Scores, row: Scores | None, test: ArrayData | None) -> 
         return
     yield from (note for note in test.notes if "held out" in note)
     if row is None:
-        yield f"{count(len(test), 'test image')}: too few for a test row, so there is no ratio"
+        yield f"{count(len(test), 'test image')}: too few for a test row and a ratio to it"
         return
     if row.count != scores.count:
         yield (
