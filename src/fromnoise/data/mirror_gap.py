@@ -2,7 +2,7 @@
 
     gap = mean_i min_j |mirror(x_i) - x_j| / mean_i min_j |x_i - x_j| - 1,   j another image of the class of i
 
-CIFAR-10's photographs have 0.01, digits on white paper or on grey 0.4 to 1.1, photographs with a digit on each 0.03.
+CIFAR-10's photographs have 0.00, digits on white paper or on grey 0.5 to 1.1, photographs with a digit on each 0.03.
 """
 
 from __future__ import annotations
