@@ -40,10 +40,10 @@ WITH_CODE = [page for page in PAGES if "```python" in page.read_text(encoding="u
 SLOW = {"adding-a-sampler"}  # proves a sampler on every process
 WITHOUT_RESULTS = [page for page in PAGES if "results" not in page.parts]
 READMES = [CHECKOUT / "README.md", CHECKOUT / "README.zh-CN.md", CHECKOUT / "CONTRIBUTING.md"]
-# Flags of pip, build, uv, mkdocs and of scripts/ that pages show.
+# Flags of pip, build, uv, mkdocs and of scripts/ and benchmarks/ that pages show.
 OTHER_PROGRAMS = {
     *("--extra", "--extra-index-url", "--group", "--strict", "--torch-backend", "--wheel", "--write"),
-    *("--data", "--noise", "--repo-type"),
+    *("--data", "--noise", "--repo-type", "--work"),
 }
 
 
