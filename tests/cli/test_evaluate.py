@@ -32,7 +32,7 @@ def test_evaluate_prints_the_rows_and_where_the_report_lies(run, capsys):
     assert any(line.startswith(MEASURES["frechet_distance"]) for line in out)
     assert any(line.startswith("note: ") for line in out)
     (protocol,) = (line for line in out if line.startswith("protocol: "))
-    assert all(value in protocol for value in ("50 ", "digits (train, 1,500)", "2 steps", "seeds 0 to 49"))
+    assert all(value in protocol for value in ("50 ", "digits (train, 1,500)", "churn 3, 2 steps", "seeds 0 to 49"))
     content = json.loads(Path("there.json").read_text())
     assert content["metrics"]["count"] == 50 and content["protocol"]["sampling"]["steps"] == 2
     assert main(["compare", run, run, "--out", "both.html", "--json"]) == 0

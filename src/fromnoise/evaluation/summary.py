@@ -153,8 +153,9 @@ def protocol_line(evaluation: Evaluation) -> str:
         return text
     first, last = sampling["seeds"]
     guidance = guidance_words(sampling["guidance_scale"], sampling.get("guidance_interval"))
+    noise = "".join(f", {name} {sampling[name]:g}" for name in ("eta", "churn") if sampling.get(name))
     return (
-        f"{text}; {sampling['sampler']}, {count(sampling['steps'], 'step')}{guidance and f', {guidance}'} (NFE "
+        f"{text}; {sampling['sampler']}{noise}, {count(sampling['steps'], 'step')}{guidance and f', {guidance}'} (NFE "
         f"{sampling['evaluations']}), seeds {first} to {last}, {sampling['weights']} weights at "
         f"{sampling['checkpoint']:,} images"
     )
