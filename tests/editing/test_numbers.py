@@ -64,3 +64,14 @@ def test_images_of_two_classes_have_none_in_common(editor: Editor) -> None:
 def test_a_number_that_is_asked_for_is_that_of_all(editor: Editor) -> None:
     made = editor.interpolate(images=[0, 1], num=3, conditions={"size": 0.5}).facts
     assert made["classes"] == ["a"] * 3 and made["conditions"] == {"lean": [0.0, 0.5, 1.0], "size": [0.5] * 3}
+
+
+def test_the_classes_of_images_do_not_matter_to_a_model_of_numbers_alone(editor: Editor) -> None:
+    settings = replaced(Settings(), {"net.width": 8, "net.depth": 1, "net.class_conditioning": False})
+    denoiser = build_denoiser(settings, replace(SPEC, classes=()), 0.5).eval()
+    rows = editor.model.label_rows
+    numbers = replace(editor, model=TrainedModel(denoiser, settings.sample, sees_unlabelled=False, label_rows=rows))
+    made = numbers.img2img(2, num=2)
+    assert made.facts["classes"] is None and made.facts["conditions"] == {"lean": [0.5] * 2, "size": [2.0] * 2}
+    assert not any(note.startswith("class") for note in made.notes)
+    assert numbers.interpolate(images=[0, 2], num=3, conditions={"size": 1.0}).facts["classes"] is None

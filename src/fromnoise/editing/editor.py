@@ -299,8 +299,9 @@ class Editor:
         notes: Sequence[str],
     ) -> Edit:
         spec, labels = self.model.spec, sampling.labels
-        classes = [*spec.classes, "none"]
-        used = None if labels is None else [classes[label] for label in classes_of(labels).tolist()]
+        classes, used = [*spec.classes, "none"], None
+        if labels is not None and spec.classes:  # images may have classes that the model does not know
+            used = [classes[label] for label in classes_of(labels).tolist()]
         numbers = by_name(labels, [one.name for one in spec.conditions])
         if numbers:
             plain = {name: [v if v == v else None for v in values] for name, values in numbers.items()}
