@@ -119,3 +119,14 @@ def test_a_stream_of_a_run_that_goes_ends(client_of, root, tmp_path, monkeypatch
 
     first, last = asyncio.run(events())
     assert first.startswith("event: run\n") and last == "event: ended\ndata: \n\n" and streams.open == 0
+
+
+@pytest.mark.parametrize("stream", ["live", "tools/live"])
+def test_a_stream_of_a_run_that_is_not_there_ends_at_once(client, stream):
+    """A page that was hidden follows it again: of a 404 its browser would only say that nothing answers."""
+    answer = client.get(f"/api/runs/0123456789abcdef/{stream}")
+    assert answer.status_code == 200 and answer.text == "event: ended\ndata: \n\n"
+
+
+def test_a_run_that_is_not_there_is_said_to_be_gone(client):
+    assert "removed or renamed" in client.get("/api/runs/0123456789abcdef").json()["error"]

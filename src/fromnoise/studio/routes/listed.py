@@ -18,7 +18,7 @@ def listed_folder(request: Request) -> RunFolder:
     """The folder of the run that the address names; 404 where it is not listed."""
     folder: RunFolder | None = request.app.state.index.folder(request.path_params["run"])
     if folder is None:
-        raise HTTPException(404)
+        raise HTTPException(404, "this run is not there: it was removed or renamed; choose one in the list of runs")
     return folder
 
 

@@ -15,7 +15,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import status_of
 from fromnoise.studio.replies import Json, number
 from fromnoise.studio.resources import resources
-from fromnoise.studio.routes.listed import awaited_folder, listed_file, listed_folder
+from fromnoise.studio.routes.listed import listed_file, listed_folder
 from fromnoise.studio.series import Window
 from fromnoise.studio.summary import previews
 from fromnoise.studio.trainings import last_lines
@@ -43,9 +43,11 @@ def about(request: Request) -> Response:
 
 
 async def live(request: Request) -> Response:
-    """Events `run`: of what changes while a run trains the parts that did."""
-    folder = await awaited_folder(request)
-    answer: Response = request.app.state.streams.respond("run", lambda: _moment(request, folder))
+    """Events `run`: of what changes while a run trains the parts that did; `ended` at once for one that is not there.
+
+    A page that was hidden asks again, and a browser does not tell it of a 404.
+    """
+    answer: Response = request.app.state.streams.respond("run", lambda: _moment(request, listed_folder(request)))
     return answer
 
 

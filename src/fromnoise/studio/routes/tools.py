@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -13,11 +15,14 @@ from fromnoise.studio.tools import EXPORTS, exported
 
 
 async def live(request: Request) -> Response:
-    """Events `tools`: {tools, exports}, of which the parts that changed."""
-    folder, state = await awaited_folder(request), request.app.state
-    answer: Response = state.streams.respond(
-        "tools", lambda: {"tools": state.tools.states(folder), "exports": exported(folder)}
-    )
+    """Events `tools`: {tools, exports}, of which the parts that changed; `ended` where the run is not there."""
+    state = request.app.state
+
+    def look() -> dict[str, Any]:
+        folder = listed_folder(request)
+        return {"tools": state.tools.states(folder), "exports": exported(folder)}
+
+    answer: Response = state.streams.respond("tools", look)
     return answer
 
 
