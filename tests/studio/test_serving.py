@@ -16,6 +16,7 @@ import pytest
 from fromnoise.cli import main
 from fromnoise.studio import serving as module
 from fromnoise.studio.index import RunIndex
+from fromnoise.studio.tools import Tools
 
 SMALL = ["--set", "net.width=8", "--set", "net.depth=1", "--set", "train.validations=0", "--previews", "0"]
 
@@ -141,6 +142,32 @@ def test_beside_a_training_it_is_a_process_of_its_own(tmp_path, monkeypatch, cap
 def test_it_ends_by_itself_where_nobody_looks_and_nothing_trains(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_LINGER", 0.1)
     module.serve(tmp_path, module.Place(port=None), lambda address: None, until_closed=True)
+
+
+def test_a_page_that_follows_no_stream_keeps_it_open(client_of, tmp_path):
+    client = client_of(tmp_path)
+    streams = client.app.state.streams
+    streams._used -= 1000
+    assert streams.idle > 1000 and client.get("/api/open").status_code == 204
+    assert streams.idle < 100
+
+
+def test_a_tool_at_work_keeps_it_open(tmp_path, monkeypatch):
+    state = module.build_app(tmp_path, module.Place().access(8420)).state
+    server = module._Server(module.uvicorn.Config(None), state, until_closed=True)
+    assert not server._works()
+    monkeypatch.setattr(Tools, "at_work", True)
+    assert server._works()
+
+
+def test_every_page_says_that_it_is_open(browser, served):
+    page = browser.new_page()
+    page.clock.install()
+    page.goto(f"{served.address.partition('?')[0]}#/new")
+    page.wait_for_selector("h1")
+    with page.expect_request("**/api/open"):
+        page.clock.fast_forward(21_000)
+    page.close()
 
 
 def test_without_its_extra_nothing_is_begun(tmp_path, monkeypatch, capsys):

@@ -37,8 +37,9 @@ def ended(tools, folder, name, seconds=180):
 
 def test_a_tool_does_what_the_command_does(tools, folder):
     tools.begin(folder, "show")
-    assert tools.states(folder)["diagnose"] is None
+    assert tools.states(folder)["diagnose"] is None and tools.at_work
     state = ended(tools, folder, "show")
+    assert not tools.at_work
     assert state["state"] == "done" and state["lines"][-1] == str(folder.report) and folder.report.is_file()
 
 

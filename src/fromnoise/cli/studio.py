@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
     parser.flag(
         "until_closed",
         action="store_true",
-        help="end a minute after the last page was closed and no run trains any more",
+        help="end two minutes after the last page was closed and no run trains any more",
     )
 
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
 def open_beside(folder: Path) -> None:
     """Open the studio on `folder` as a process of its own, which prints its address here.
 
-    It goes on after the training until a minute after its last page was closed; neither ends the other.
+    It goes on after the training until two minutes after its last page was closed; neither ends the other.
     """
     command = [sys.executable, "-m", "fromnoise", "studio", str(folder), "--until_closed"]
     nothing = subprocess.DEVNULL

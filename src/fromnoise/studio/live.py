@@ -21,15 +21,19 @@ _SILENCE = 15.0
 
 
 class Streams:
-    """The streams that are open. `used` is when one was open last, by `time.monotonic`."""
+    """The streams that are open, and when a page was last heard of, by `time.monotonic`."""
 
     def __init__(self) -> None:
         self.open, self.closing, self._used = 0, False, time.monotonic()
 
     @property
     def idle(self) -> float:
-        """Seconds since the last stream was closed; 0 while one is open."""
+        """Seconds since the last stream was closed or a page said that it is open; 0 while a stream is open."""
         return 0.0 if self.open else time.monotonic() - self._used
+
+    def heard(self) -> None:
+        """A page is open: most views follow no stream, and a hidden page rests."""
+        self._used = time.monotonic()
 
     def respond(self, name: str, look: Callable[[], dict[str, Any]]) -> StreamingResponse:
         """A stream of events `name`: of the parts that `look` finds those that changed; Refused beyond MOST_STREAMS.

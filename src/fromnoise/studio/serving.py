@@ -24,7 +24,7 @@ LEAST_TOKEN = 16
 _TRIED = 100  # ports after the first
 _MOST_CONNECTIONS = 512
 _FIRST_REQUEST = 10.0  # seconds that a connection may take for its first request
-_LINGER = 60.0  # seconds without a page and a training, after which `until_closed` ends
+_LINGER = 120.0  # seconds without a page and work, after which `until_closed` ends: hidden pages speak once a minute
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -92,7 +92,7 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
 
     Arguments:
         announce: gets the address with the token, once it can be opened.
-        until_closed: end also by itself, a minute after the last page was closed and the last run ended its training.
+        until_closed: end also by itself, two minutes after the last page was closed, where nothing is at work.
 
     Raises:
         UsageError, PortError: for a place that cannot be listened on.
@@ -127,13 +127,13 @@ def serve(root: Path, place: Place, announce: Callable[[str], Any], until_closed
 
 
 class _Server(uvicorn.Server):
-    """Announces itself, ends the streams when it ends, and ends by itself where nobody looks and nothing trains."""
+    """Announces itself, ends the streams when it ends, and ends by itself where nobody looks and nothing is at work."""
 
     announce: Callable[[], Any]
 
     def __init__(self, config: uvicorn.Config, state: State, until_closed: bool) -> None:
         super().__init__(config)
-        self.index, self.streams, self.trainings = state.index, state.streams, state.trainings
+        self.index, self.streams, self.trainings, self.tools = state.index, state.streams, state.trainings, state.tools
         self.until_closed = until_closed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -146,14 +146,15 @@ class _Server(uvicorn.Server):
         """Whether to end; asked ten times a second."""
         if counter % 10 == 0:
             self.trainings.advance()
-        if self.until_closed and counter % 50 == 49 and self.streams.idle > _LINGER and not self._trains():
+        if self.until_closed and counter % 50 == 49 and self.streams.idle > _LINGER and not self._works():
             self.should_exit = True
         ending = await super().on_tick(counter)
         self.streams.closing = self.streams.closing or ending or self.should_exit
         return ending
 
-    def _trains(self) -> bool:
-        return bool(self.trainings.waiting) or any(row["state"] == "training" for row in self.index.rows().values())
+    def _works(self) -> bool:
+        waits = bool(self.trainings.waiting) or self.tools.at_work
+        return waits or any(row["state"] == "training" for row in self.index.rows().values())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then the rest."""

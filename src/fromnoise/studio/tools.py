@@ -95,6 +95,11 @@ class Tools:
         works = {name: self._works.get((folder.path, name)) for name in TOOLS}
         return {name: work and work.state() for name, work in works.items()}
 
+    @property
+    def at_work(self) -> bool:
+        """Whether any is running."""
+        return any(work.process.poll() is None for work in list(self._works.values()))
+
     def close(self) -> None:
         """Stop what is at work."""
         for work in self._works.values():

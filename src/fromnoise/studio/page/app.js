@@ -4,6 +4,7 @@ import { RUN_VIEWS, VIEWS } from "./views/table.js";
 import { WORDS } from "./words/shell.js";
 
 const LANGUAGES = { en: "en", zh: "zh-CN" };
+const OPEN = 20_000; // milliseconds after which the page says again that it is open, by which a studio that ends by itself stays
 
 /** What a view gets: words, the address' parts, a signal that ends with the view, and ways to speak and to move. */
 class Page {
@@ -89,3 +90,4 @@ class Page {
 }
 
 new Page();
+setInterval(() => fetch("/api/open").catch(() => {}), OPEN);

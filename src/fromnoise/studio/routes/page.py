@@ -1,4 +1,4 @@
-"""The page itself: the files beside this package, by their listed names."""
+"""The page itself: the files beside this package, by their listed names; and whether it is open."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg"
 def page(request: Request) -> Response:
     """The one page; every view is made by its scripts."""
     return _file(request, "index.html")
+
+
+async def still_open(request: Request) -> Response:
+    """A page that is open says so now and then."""
+    request.app.state.streams.heard()
+    return Response(status_code=204)
 
 
 def part(request: Request) -> Response:
@@ -52,4 +58,4 @@ def _parts() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-ROUTES = [Route("/", page), Route("/page/{name:path}", part)]
+ROUTES = [Route("/", page), Route("/page/{name:path}", part), Route("/api/open", still_open)]
