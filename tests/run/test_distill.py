@@ -163,6 +163,12 @@ def test_it_is_diagnosed(distilled):
     assert not any("guidance" in finding.advice for finding in found.findings)
 
 
+def test_it_is_advised_what_helps_any_run_where_its_samples_are_not_the_cause(distilled, monkeypatch):
+    monkeypatch.setattr("fromnoise.diagnosis.diagnose.too_slow_to_sample", lambda *_: True)
+    (found,) = [finding for finding in distilled.diagnose().findings if finding.name == "samples"]
+    assert "Not checked" in found.message and "fewer --steps" in found.advice
+
+
 def test_what_cannot_be_distilled_is_refused(distilled, tiny_run, tmp_path):
     with pytest.raises(UsageError, match="distilled already"):
         Run.distill(distilled.path, tmp_path / "x")

@@ -59,8 +59,7 @@ def diagnose(models: Mapping[str, TrainedModel], weights: str, record: TrainingR
         findings += [images_seen(record), *_of_network(curves, weights, record)]
         measured = curves.to_json()
     sound = not any(finding.level == "error" for finding in findings)
-    found = _of_samples(model, speed, images, record, sound)
-    findings += map(_of_distilled, found) if model.distilled else found
+    findings += _of_samples(model, speed, images, record, sound)
     about = _about(record, weights, model.sampling, len(images.test.images) if measured else 0)
     return Diagnosis(by_severity(findings), measured, about)
 
@@ -96,10 +95,12 @@ def _of_network(curves: DenoisingCurves, weights: str, record: TrainingRecord) -
     yield overfitting(curves, weights, len(record.images), mirrored=record.settings.data.random_flip)
 
 
-def _of_distilled(finding: Finding) -> Finding:
-    """`finding` of a distilled model's samples, which neither guidance nor more training helps."""
+def _of_quality(model: TrainedModel, finding: Finding) -> Finding:
+    """`finding` on how good samples are; for those of a distilled model neither guidance nor more training helps."""
+    if not model.distilled or not finding.advice or finding.name == "labels":
+        return finding
     advice = "distil its run again into a new --output_dir, with a longer --budget; or sample with more --steps"
-    return replace(finding, advice=advice) if finding.advice else finding
+    return replace(finding, advice=advice)
 
 
 def _of_samples(
@@ -120,6 +121,8 @@ def _of_samples(
         comparison = SampleComparison(samples, record, images.statistics, classifier_features(record))
         steps = step_count(model, comparison, speed, affordable=count > 0)
         yield steps
-        yield from labels_and_samples(comparison, options.guidance_scale, network_is_sound and steps.level != "error")
-    yield sample_colour(samples.images, record.images)
+        sound = network_is_sound and steps.level != "error"
+        found = labels_and_samples(comparison, options.guidance_scale, sound)
+        yield from (_of_quality(model, finding) for finding in found)
+    yield _of_quality(model, sample_colour(samples.images, record.images))
     yield near_duplicates(samples.images, record.images, record.held_out, mirrored=record.settings.data.random_flip)

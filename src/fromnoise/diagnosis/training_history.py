@@ -80,8 +80,8 @@ def _cut(record: TrainingRecord) -> Finding | None:
         f"{reason}: the learning rate had not decayed to its end."
     )
     advice = (
-        "train again with a larger --budget, into a new --output_dir"
+        "begin again with a larger --budget, into a new --output_dir"
         if events
-        else "repeat the same `fromnoise train` command to continue"
+        else "continue with `fromnoise train --resume RUN`, or with the command that began it"
     )
     return Finding("history", "warning", message, advice, {"images": images, "planned": planned})
