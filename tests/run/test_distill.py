@@ -163,6 +163,11 @@ def test_it_is_diagnosed(distilled):
     assert not any("guidance" in finding.advice for finding in found.findings)
 
 
+def test_its_samplers_are_not_compared_with_a_reference_that_it_has_not(distilled):
+    with pytest.raises(UsageError, match="distilled"):
+        distilled.compare_samplers(["euler"], [2])
+
+
 def test_it_is_advised_what_helps_any_run_where_its_samples_are_not_the_cause(distilled, monkeypatch):
     monkeypatch.setattr("fromnoise.diagnosis.diagnose.too_slow_to_sample", lambda *_: True)
     (found,) = [finding for finding in distilled.diagnose().findings if finding.name == "samples"]

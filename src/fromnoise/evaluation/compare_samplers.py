@@ -47,9 +47,14 @@ def compare_samplers(
         The errors, and a figure of the samples above those of the reference.
 
     Raises:
-        UsageError: for a sampler that adds noise, which has no reference to converge to, and for a grid with a fixed
-            number of steps.
+        UsageError: for a distilled model and for a sampler that adds noise, which have no reference to converge to, and
+            for a grid with a fixed number of steps.
     """
+    if model.distilled:
+        raise UsageError(
+            "this model is distilled and predicts where trajectories end, so that more steps converge to no reference; "
+            "compare the samplers of the run that it came from, or evaluate it with --sweep steps=1,2,4"
+        )
     if "," in model.sampling.grid:
         raise UsageError(
             f"grid '{model.sampling.grid}' has one number of steps, but several are compared; give a grid by name"
