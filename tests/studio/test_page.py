@@ -98,6 +98,21 @@ def test_a_run_that_goes_while_it_is_watched_is_said_to_be_gone(open_page, expec
     assert hinders(page) == []
 
 
+def test_a_run_that_goes_while_the_page_is_hidden_is_not_in_the_table_afterwards(open_page, expect, root, tmp_path):
+    shutil.copytree(root / "digits-tiny", root / "another")
+    page = open_page()
+    hide = """(hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    expect(page.get_by_role("link", name="another")).to_be_visible()
+    page.evaluate(hide, True)
+    (root / "another").rename(tmp_path / "another")
+    page.evaluate(hide, False)
+    expect(page.get_by_role("link", name="another")).to_have_count(0, timeout=30_000)
+    expect(page.get_by_role("link", name="digits-tiny")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])

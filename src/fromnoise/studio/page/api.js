@@ -24,18 +24,20 @@ async function sentence(answer) {
   }
 }
 
-/** Follow a stream of events; `take` gets what changed, by name, and the names that are gone. A hidden page rests. */
+/** Follow a stream of events; `take` gets what changed, by name, the names that are gone, and whether that is all there is:
+ * a hidden page rests, and what went meanwhile is not told. */
 export function follow(path, name, take, signal, words) {
-  let source = null, over = false;
+  let source = null, over = false, first = true;
   const open = () => {
     if (source || over || document.hidden || signal.aborted) return;
     source = new EventSource(path);
     source.addEventListener(name, (event) => {
       const { changed, gone } = JSON.parse(event.data);
-      take(changed, gone);
+      take(changed, gone, first);
+      first = false;
     });
     source.addEventListener("ended", () => { over = true; close(); say(words.ended); });
-    source.onopen = () => { byId("offline").hidden = true; };
+    source.onopen = () => { first = true; byId("offline").hidden = true; };
     source.onerror = () => {
       if (over) return;
       say(words.offline);

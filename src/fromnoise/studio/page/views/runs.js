@@ -70,13 +70,13 @@ async function show(main, context) {
   for (const row of first.runs) rows.set(row.id, row);
   draw();
   main.append(await trash(context));
-  follow("/api/runs/live", "runs", (changed, gone) => {
+  follow("/api/runs/live", "runs", (changed, gone, all) => {
     for (const [id, row] of Object.entries(changed)) {
       const before = rows.get(id);
       if (before && before.state !== row.state) context.say(words.became(row.name, words.states[row.state]));
       rows.set(id, row);
     }
-    for (const id of gone) rows.delete(id);
+    for (const id of all ? [...rows.keys()].filter((one) => !(one in changed)) : gone) rows.delete(id);
     draw();
   }, signal, words);
 }
