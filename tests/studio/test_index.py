@@ -102,3 +102,9 @@ def test_a_thousand_runs_are_listed_at_once(root, tmp_path):
     began = time.monotonic()
     assert len(index.rows()) == 1000
     assert time.monotonic() - began < 1, "promised: a second, once they were read"
+
+
+def test_a_run_that_goes_while_it_is_looked_for_is_not_there(tmp_path, monkeypatch):
+    """Another thread looks again between the look that finds a run and the answer."""
+    monkeypatch.setattr(RunIndex, "rows", lambda self: {"0123456789abcdef": {}})
+    assert RunIndex(tmp_path).folder("0123456789abcdef") is None

@@ -57,11 +57,11 @@ class RunIndex:
 
     def folder(self, run: str) -> RunFolder | None:
         """The folder of a listed run; None for an id that is not listed."""
-        with self._lock:
-            known = self._known.get(run)
-            if known is not None:
-                return RunFolder(known.path) if is_run(known.path) else None
-        return RunFolder(self._known[run].path) if run in self.rows() else None
+        known = self._listed(run)
+        if known is None:
+            self.rows()
+            known = self._listed(run)  # another thread may have looked since, and found it gone
+        return RunFolder(known.path) if known is not None and is_run(known.path) else None
 
     def row(self, run: str) -> Row | None:
         """What is known of one run, looked at again; None where it is not there."""
@@ -71,6 +71,10 @@ class RunIndex:
                 self._look(run, known.name, known.path)
                 return self._known[run].row
         return self.rows().get(run)
+
+    def _listed(self, run: str) -> _Known | None:
+        with self._lock:
+            return self._known.get(run)
 
     def _look(self, run: str, name: str, path: Path) -> None:
         """Read the run in `path` again if a file of it has changed, or if it trains."""
