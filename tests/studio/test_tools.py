@@ -56,6 +56,16 @@ def test_a_tool_is_stopped_and_leaves_nothing(tools, folder):
     assert ended(tools, folder, "evaluate-10000", 30)["state"] == "stopped" and not folder.evaluation.exists()
 
 
+def test_what_a_tool_did_goes_with_its_run(tools, folder):
+    shutil.rmtree(folder.checkpoints)
+    tools.begin(folder, "diagnose")
+    ended(tools, folder, "diagnose")
+    moved = folder.path.rename(folder.path.with_name("renamed"))
+    shutil.copytree(moved, folder.path)  # another run under the old name
+    assert tools.states(folder)["diagnose"] is None
+    assert tools.states(RunFolder(moved))["diagnose"]["state"] == "failed"
+
+
 def test_the_page_begins_only_what_is_listed(client_of, folder):
     client = client_of(folder.path.parent, known=True)
     run = client.get("/api/runs").json()["runs"][0]["id"]

@@ -62,16 +62,17 @@ class _Work:
 
 @dataclass
 class Tools:
-    """The commands of all runs, by run and name."""
+    """The commands of all runs, by the run's folder on the disk, whatever it is called by now, and name."""
 
-    _works: dict[tuple[Path, str], _Work] = field(default_factory=dict)
+    _works: dict[tuple[tuple[int, int], str], _Work] = field(default_factory=dict)
     _place: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
     def begin(self, folder: RunFolder, name: str) -> None:
         """Begin a tool of TOOLS; BusyError where it is at work already, or MOST others are."""
         words = choose("tool", name, TOOLS)(str(folder.path))
         running = [key for key, work in self._works.items() if work.process.poll() is None]
-        if (folder.path, name) in running or len(running) >= MOST:
+        key = _identity(folder), name
+        if key in running or len(running) >= MOST:
             raise BusyError(f"{len(running)} such commands are at work already; wait for one, or stop it")
         output = Path(self._place.name) / f"{uuid4().hex}.log"
         with output.open("wb") as file:
@@ -81,18 +82,19 @@ class Tools:
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
-        self._works[folder.path, name] = _Work(process, output, time.monotonic())
+        self._works[key] = _Work(process, output, time.monotonic())
 
     def stop(self, folder: RunFolder, name: str) -> None:
         """Stop a tool, which leaves nothing half written."""
-        work = self._works.get((folder.path, name))
+        work = self._works.get((_identity(folder), name))
         if work is not None and work.process.poll() is None:
             work.stopped = True
             work.process.terminate()
 
     def states(self, folder: RunFolder) -> dict[str, Any]:
         """What each tool of a run does, by name; None where it was not begun here."""
-        works = {name: self._works.get((folder.path, name)) for name in TOOLS}
+        run = _identity(folder)
+        works = {name: self._works.get((run, name)) for name in TOOLS}
         return {name: work and work.state() for name, work in works.items()}
 
     @property
@@ -107,6 +109,15 @@ class Tools:
                 work.process.terminate()
                 work.process.wait()
         self._place.cleanup()
+
+
+def _identity(folder: RunFolder) -> tuple[int, int]:
+    """What a folder keeps when it is renamed, and another under its name has not; (0, 0) of one that is gone."""
+    try:
+        about = folder.path.stat()
+    except OSError:
+        return 0, 0
+    return about.st_dev, about.st_ino
 
 
 def exported(folder: RunFolder) -> dict[str, int]:
