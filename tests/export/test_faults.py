@@ -165,10 +165,17 @@ def test_the_working_folder_is_not_replaced(place, export, quick, tmp_path, monk
 
 
 def test_notes_of_somebody_else_beside_a_file_are_left_alone(export, quick, tmp_path, capsys):
-    (tmp_path / "README.md").write_text("# My own\n")
-    assert export("onnx", tmp_path / "README.onnx") == 2
-    assert "README.md" in capsys.readouterr().err and (tmp_path / "README.md").read_text() == "# My own\n"
-    assert not (tmp_path / "README.onnx").exists()
+    card = tmp_path / "model.onnx.md"
+    card.write_text("# My own\n")
+    assert export("onnx", tmp_path / "model.onnx") == 2
+    assert card.name in capsys.readouterr().err and card.read_text() == "# My own\n"
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_two_files_that_differ_in_their_ending_have_a_card_each(export, quick, tmp_path):
+    assert export("onnx", tmp_path / "model.onnx") == export("torch", tmp_path / "model.pt2") == 0
+    cards = {name: (tmp_path / f"{name}.md").read_text() for name in ("model.onnx", "model.pt2")}
+    assert all(name in card for name, card in cards.items())
 
 
 @pytest.mark.parametrize("kind", NAMES)

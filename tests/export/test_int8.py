@@ -47,7 +47,7 @@ def test_the_change_is_measured_in_samples_of_the_run(run, tmp_path, capsys):
     out = tmp_path / "digits.onnx"
     assert main(["export", str(run), "--to", "onnx", str(out), "--int8", "static", "--num", "16"]) == 0
     said, place = capsys.readouterr().out.splitlines()[-2:]
-    card = (tmp_path / "digits.md").read_text()
+    card = (tmp_path / "digits.onnx.md").read_text()
     assert place == str(out) and "int8 (static)" in said and "MB instead of" in said
     for text in (said, card):
         assert "16 samples" in text and "in float32" in text

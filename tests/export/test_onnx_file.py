@@ -156,7 +156,7 @@ def test_the_cards_example_samples_without_fromnoise(flags, run, tmp_path, capsy
     out = tmp_path / "digits.onnx"
     assert main(["export", str(run), "--to", "onnx", str(out), *flags]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out)
-    code = re.search(r"```python\n(.*?)```", (tmp_path / "digits.md").read_text(), re.S)[1]
+    code = re.search(r"```python\n(.*?)```", (tmp_path / "digits.onnx.md").read_text(), re.S)[1]
     environment = {**os.environ, "PYTHONPATH": ""}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment, capture_output=True)
     with Image.open(tmp_path / "samples.png") as image:

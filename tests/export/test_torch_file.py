@@ -81,7 +81,7 @@ def test_the_cards_example_runs_without_fromnoise(flags, run, tmp_path, capsys):
     out = tmp_path / "digits.pt2"
     assert main(["export", str(run), "--to", "torch", str(out), *flags]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(out)
-    code = re.search(r"```python\n(.*?)```", (tmp_path / "digits.md").read_text(), re.S)[1]
+    code = re.search(r"```python\n(.*?)```", (tmp_path / "digits.pt2.md").read_text(), re.S)[1]
     assert len([line for line in code.splitlines() if line.strip()]) <= 5
     result = "images" if flags else "x0"
     code += f"\nassert {result}.shape == (4, 1, 16, 16) and {result}.isfinite().all() and {result}.std() > 0.01"

@@ -92,8 +92,11 @@ def card_content(
 
 
 def card_beside(path: Path) -> Path:
-    """Where the card of the exported file `path` goes; UsageError where somebody's own text is there."""
-    card = path.with_suffix(".md")
+    """Where the card of the exported file `path` goes; UsageError where somebody's own text is there.
+
+    It keeps the file's ending, so that model.onnx and model.pt2 have a card each.
+    """
+    card = path.with_name(f"{path.name}.md")
     with suppress(OSError):
         if _OURS not in card.read_bytes()[:_HEADER]:
             raise UsageError(

@@ -108,7 +108,7 @@ def export_diffusers(request: ExportRequest) -> Exported:
 
 
 def export_onnx(request: ExportRequest) -> Exported:
-    """Write an .onnx file, and its card beside it with the ending .md.
+    """Write an .onnx file, and its card beside it, the same name with .md behind it.
 
     Raises:
         UsageError: for another ending, a missing library, and for what ONNX cannot hold.
@@ -139,7 +139,7 @@ def export_onnx(request: ExportRequest) -> Exported:
 
 
 def export_torch(request: ExportRequest) -> Exported:
-    """Write a .pt2 file of torch.export, and its card beside it with the ending .md.
+    """Write a .pt2 file of torch.export, and its card beside it, the same name with .md behind it.
 
     Raises:
         UsageError: for another ending, and for a sampler that cannot be unrolled.
