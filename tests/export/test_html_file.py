@@ -42,7 +42,14 @@ def test_the_hash_is_lowbias32():
 
 def test_corruption_runs_from_the_image_to_noise(made):
     rows = corruption_table(made(ImageSpec(1, 8, 8)))
-    assert (rows[0]["t"], rows[-1]["sigma"]) == (0.001, 1.0) and rows[0]["alpha"] == pytest.approx(0.999)
+    assert (rows[0]["t"], rows[-1]["sigma"]) == pytest.approx((0.001, 1.0)) and rows[0]["alpha"] == pytest.approx(0.999)
+
+
+def test_corruption_has_as_much_of_the_image_as_of_noise_on_every_process(made):
+    for process in ("linear", "vp", "ve"):
+        rows = corruption_table(made(ImageSpec(1, 8, 8), **{"process.kind": process, "sample.grid": "auto"}))
+        shares = [row["sigma"] / (row["alpha"] + row["sigma"]) for row in rows]
+        assert np.diff(shares).max() < 0.03 and shares[0] < 0.02 and shares[-1] > 0.98, process
 
 
 def test_a_large_network_is_stored_in_half(made, monkeypatch):

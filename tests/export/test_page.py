@@ -30,6 +30,7 @@ MODELS = {
     "guided": (ImageSpec(1, 9, 12, ("cat", "dog")), GUIDED),
     "fresh-noise": (ImageSpec(3, 8, 8), {"sample.sampler": "ddpm", "sample.clip": True}),
     "uniform": (ImageSpec(1, 8, 8), {"net.kind": "basic_unet", "process.prior": "uniform", "process.low": 0.0}),
+    "ve": (ImageSpec(1, 8, 8), {"process.kind": "ve", "objective.prediction": "edm", "sample.sampler": "unipc_2"}),
 }
 
 
@@ -96,6 +97,16 @@ def test_the_browser_makes_the_models_images(case, page_of, opened):
         np.testing.assert_allclose(noise, shared_noise(seed, len(noise), prior_of(model)), atol=1e-6)
         assert float((greys(model, x) - 255 * expected[seed]).abs().max()) < 2
     assert said == []
+
+
+def test_noise_of_many_times_the_image_is_shown_with_its_contrast(page_of, opened):
+    page, _ = opened(page_of("ve")[1])
+    sizes = page.evaluate("""async () => {
+      const studio = await globalThis.fromnoise;
+      return studio.frames.map((frame) => [frame.t, frame.size]);
+    }""")
+    assert [size for _, size in sizes] == pytest.approx([float(np.hypot(1, t)) for t, _ in sizes])
+    assert sizes[0][1] > 2 and sizes[-1] == [0, 1]
 
 
 def prior_of(model):

@@ -11,9 +11,9 @@ from PIL import Image
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import time_words
-from fromnoise.diffusion.process import VE, Linear
+from fromnoise.diffusion.process import VE, Linear, noise_times
 from fromnoise.model.samples import noisy_arrays, to_arrays
-from fromnoise.report.run_figures import noise_times, run_figures
+from fromnoise.report.run_figures import run_figures
 from fromnoise.report.run_report import FIGURES
 from fromnoise.report.trajectory import ROWS, Trajectory, trajectory_figures
 

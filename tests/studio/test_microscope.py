@@ -13,6 +13,7 @@ from PIL import Image
 from fromnoise.common.errors import DataError
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.metrics.nearest_neighbours import nearest
+from fromnoise.run import Run
 from fromnoise.studio.run_data import RunData
 
 SLIDE = {"source": "training", "number": 7, "pixels": "", "part": 0.5, "seed": 3, "neighbours": True}
@@ -51,6 +52,21 @@ def test_what_is_seen_is_what_the_network_predicts(ask, slide, tiny_run):
     assert np.abs(opened(found["images"]["average"]) - mean).max() <= 0.51
     again = ask("look", slide).json()
     assert (again["images"], again["errors"]) == (found["images"], found["errors"]), "looking changes nothing"
+
+
+def test_where_noise_is_added_half_of_it_is_as_much_as_the_image(client_of, slide, how, tiny_settings, tmp_path):
+    """On VE t reaches 80, and x with it: the middle of the slider is not noise alone, and no x is black and white."""
+    settings = {**tiny_settings, "train.num_images": 64, "process.kind": "ve", "sample.guidance_scale": 1.0}
+    Run.create("digits", output_dir=tmp_path / "run", settings=settings).train()
+    client, headers = client_of(tmp_path, known=True), {"origin": "http://127.0.0.1:8420"}
+    place = f"/api/runs/{client.get('/api/runs').json()['runs'][0]['id']}"
+    found = client.post(f"{place}/look", json=slide, headers=headers).json()
+    assert (found["alpha"], found["sigma"]) == pytest.approx((1, 1))
+    walked = {**how, "seed": 0, "samplers": ["ddim"]}
+    (walk,) = client.post(f"{place}/walk", json=walked, headers=headers).json()["walks"]
+    film = client.post(f"{place}/sample", json={**how, "first": 0, "num": 1, "film": True}, headers=headers).json()
+    for shown in (found["images"]["noisy"], walk["frames"][0]["x"], film["frames"][0]):
+        assert np.isin(opened(shown), (0, 255)).mean() < 0.6
 
 
 def test_a_drawn_image_is_seen_where_the_training_images_are_gone(ask, slide, tiny_run, monkeypatch):

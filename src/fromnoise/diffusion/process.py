@@ -123,6 +123,15 @@ class Process(ABC):
         return high
 
 
+def noise_times(process: Process, shares: Tensor) -> Tensor:
+    """The times (N,) at which sigma / (alpha + sigma) is each of `shares` (N,), 0 to 1: t itself on the linear path.
+
+    Even shares of t would be nearly nothing but noise where t is the noise level and reaches 80.
+    """
+    times = process.time_at_log_snr(2 * (torch.log1p(-shares) - shares.log()))
+    return torch.where(shares == 0, 0.0, times)
+
+
 @dataclass(frozen=True)
 class Linear(Process):
     """A straight mix: x_t = (1 - t) x0 + t eps.

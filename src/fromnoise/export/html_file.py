@@ -25,6 +25,7 @@ from fromnoise.common.errors import CheckpointError, UsageError
 from fromnoise.common.labels import with_guidance
 from fromnoise.common.version import __version__
 from fromnoise.diffusion.prediction import determinant
+from fromnoise.diffusion.process import noise_times
 from fromnoise.export.inpainting import inpainting_plan
 from fromnoise.export.onnx_file import network_onnx, with_half_weights
 from fromnoise.export.onnx_session import run_session, session_of
@@ -37,7 +38,7 @@ from fromnoise.model.trained_model import TrainedModel
 
 MOST_BYTES = 8_000_000
 STEP_COUNTS = (*range(1, 11), 15, 20, 30)
-CORRUPTIONS = 50
+CORRUPTIONS, LEAST_NOISE = 50, 0.001  # rows of its table, and the share of noise in the first
 SCRIPTS = ("noise.js", "sampler.js", "words.js", "view.js", "drawing.js", "completion.js", "main.js")
 EDIT_STEPS = 20  # or more, unless the model samples in more: a step of inpainting that is too long leaves a seam
 CHECKED_SEEDS = 4
@@ -101,8 +102,8 @@ def edit_steps(counts: Iterable[int], own: int) -> int:
 def corruption_table(model: TrainedModel) -> list[dict[str, float]]:
     """Rows from little to all noise: t, alpha and sigma, and how the network's output there becomes x0."""
     process, prediction = model.process, model.denoiser.prediction
-    least = max(process.t_min, process.t_max / 1000)
-    t = torch.linspace(least, process.t_max, CORRUPTIONS, dtype=torch.float64)
+    shares = torch.linspace(LEAST_NOISE, 1, CORRUPTIONS, dtype=torch.float64)
+    t = noise_times(process, shares).clamp(min=process.t_min)
     alpha, sigma = process.scales(t)
     _, q = prediction.row(process, t)
     det = determinant(prediction, process, t)

@@ -28,7 +28,7 @@ from fromnoise.diffusion.samplers.loop import Step, sample
 from fromnoise.model.build import build_sampling, check_sampling
 from fromnoise.model.film import Film
 from fromnoise.model.labels import beyond_training, draw_labels, draw_numbers, label_number, with_asked
-from fromnoise.model.samples import Samples, to_arrays
+from fromnoise.model.samples import Samples, noisy_arrays, to_arrays
 from fromnoise.model.shares import in_shares, parts_of, shared
 from fromnoise.settings import NO_FRESH_NOISE, SampleOptions, SampleSettings
 
@@ -234,7 +234,7 @@ class TrainedModel:
             frames = []
             for step in self.steps(seeds[window], None if labels is None else labels[window]):
                 if keep_steps:
-                    frames.append(to_arrays(self.spec, step.x))
+                    frames.append(noisy_arrays(self.process, self.spec, step.x, step.s))
             pieces.append(to_arrays(self.spec, step.x))
             kept.append(frames)
         together: list[Any] = [np.concatenate(parts) for parts in zip(*kept, strict=True)] if keep_steps else []

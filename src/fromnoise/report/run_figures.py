@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fromnoise.common.text import time_words
 from fromnoise.data.image_data import ArrayData
-from fromnoise.diffusion.process import Process
+from fromnoise.diffusion.process import noise_times
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.figures.encode import FigureLike
 from fromnoise.figures.grid import grid
@@ -68,15 +68,6 @@ def one_step_predictions(model: TrainedModel, train: ArrayData) -> Any:
         shown = noisy_arrays(process, spec, noisy, float(t[0]))
         titled += [(f"t = {time_words(float(t[0]), 3)}, noisy", shown), ("x0 prediction", to_arrays(spec, estimate.x0))]
     return rows(titled, beside=True)
-
-
-def noise_times(process: Process, shares: Tensor) -> Tensor:
-    """The times (N,) at which sigma / (alpha + sigma) is each of `shares` (N,), 0 to 1: t itself on the linear path.
-
-    Even shares of t would be nearly nothing but noise where t is the noise level and reaches 80.
-    """
-    times = process.time_at_log_snr(2 * (torch.log1p(-shares) - shares.log()))
-    return torch.where(shares == 0, 0.0, times)
 
 
 def _labels(model: TrainedModel) -> Tensor | None:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from fromnoise.common.errors import DataError, UsageError
+from fromnoise.diffusion.process import noise_times
 from fromnoise.diffusion.samplers.loop import start_noise, starting_point
 from fromnoise.figures.encode import png_bytes
 from fromnoise.metrics.nearest_neighbours import nearest
-from fromnoise.model.samples import to_arrays, to_image
+from fromnoise.model.samples import noisy_arrays, to_arrays, to_image
 from fromnoise.run.folder import RunFolder
 from fromnoise.studio.pictures import count_of, numbers_of, picture
 from fromnoise.studio.run_data import RunData
@@ -38,7 +39,7 @@ class Slide:
 
     Arguments:
         source: "training" or "validation" with a `number`, or "drawn" with `pixels`: base64 of uint8 (H, W, C).
-        part: of the way from no noise to all, above 0 and at most 1.
+        part: of noise beside the image, sigma / (alpha + sigma), above 0 and at most 1.
         seed: of the noise.
         neighbours: whether to look for the training images nearest to the prediction.
     """
@@ -65,7 +66,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
     known = replace(model, label_rows=None)  # an image's own numbers are meant: one that is not known is not drawn
     label = known.labels([0], name, numbers) if numbers or name is not None else _none(model)
     process, spec = model.process, model.spec
-    t = torch.tensor([process.t_min + slide.part * (process.t_max - process.t_min)], dtype=torch.float64)
+    t = noise_times(process, torch.tensor([slide.part], dtype=torch.float64)).clamp(min=process.t_min)
     x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
     noisy = process.corrupt(x0, eps, t)
     with checked(model, check), torch.inference_mode():
@@ -82,6 +83,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
         "sigma": sigma,
         "label": name,
         "images": {key: _png(to_arrays(spec, part)[0]) for key, part in shown.items()}
+        | {"noisy": _png(noisy_arrays(process, spec, noisy, float(t))[0])}
         | {"noise": _noise(eps), "predicted_noise": _noise(predicted_eps)},
         "errors": errors | {"predicted_noise": float((predicted_eps - eps).square().mean().sqrt())},
         "count": count_of(data, folder, slide.source),
@@ -103,10 +105,10 @@ def walk(
             chosen = model.with_sampling(**{**wish.settings, "sampler": name})
             steps = list(chosen.steps([seed], chosen.labels([seed], **wish.on)))
             noise = starting_point(model.process, start_noise(model.process, model.spec.shape, [seed]), steps[0].t)
-            frames = [{"t": steps[0].t, "x": _png(to_arrays(model.spec, noise)[0]), "x0": None}]
+            frames = [{"t": steps[0].t, "x": _noisy(model, noise, steps[0].t), "x0": None}]
             for step in steps:
-                x, x0 = (_png(to_arrays(model.spec, part)[0]) for part in (step.x, step.estimate.x0))
-                frames.append({"t": step.s, "x": x, "x0": x0})
+                x0 = _png(to_arrays(model.spec, step.estimate.x0)[0])
+                frames.append({"t": step.s, "x": _noisy(model, step.x, step.s), "x0": x0})
             walks.append({"sampler": name, "frames": frames, "evaluations": steps[-1].evaluations})
     return {"walks": walks, "checkpoint": model.images}
 
@@ -154,6 +156,10 @@ def _noise(eps: Tensor) -> str:
     """Noise as grey: none is the middle."""
     unit = (eps[0] / (2 * _SPREAD) + 0.5).clamp(0, 1).mul(255).round().byte()
     return _png(unit.permute(1, 2, 0).numpy())
+
+
+def _noisy(model: TrainedModel, x: Tensor, t: float) -> str:
+    return _png(noisy_arrays(model.process, model.spec, x, t)[0])
 
 
 def _png(array: Any) -> str:

@@ -1,5 +1,5 @@
 // The page: unpack the network, then draw whenever a control changes. A newer request ends an older one.
-import { Model } from "./sampler.js";
+import { Model, sizeAt } from "./sampler.js";
 import { Completion } from "./completion.js";
 import { Page, buttons, byId, paint, places, still } from "./view.js";
 
@@ -92,7 +92,7 @@ class Studio {
     if (!frame) return;
     byId("film-value").value = `${frame.step} / ${this.frames.length}`;
     const name = this.named(this.drawnWish);
-    paint(byId("x"), this.about, frame.x, `${name}. ${this.page.words.x}`);
+    paint(byId("x"), this.about, frame.x, `${name}. ${this.page.words.x}`, frame.size);
     paint(byId("x0"), this.about, frame.x0, `${name}. ${this.page.words.x0}`);
   }
 
@@ -127,7 +127,7 @@ class Studio {
     const clean = this.frames[this.frames.length - 1].x, noise = this.model.noise(4294967295 - this.drawnWish.seed);
     const noisy = clean.map((value, i) => row.alpha * value + row.sigma * noise[i]);
     byId("amount-value").value = (row.t < 10 ? row.t.toPrecision(2) : row.t.toFixed());
-    paint(byId("noisy"), this.about, noisy, this.page.words.noisy);
+    paint(byId("noisy"), this.about, noisy, this.page.words.noisy, sizeAt(row.alpha, row.sigma));
     const guess = await this.model.denoise({ ...row, guided: false }, noisy, this.drawnWish.label, 1);
     if (mine === this.corrupting) paint(byId("guess"), this.about, guess, this.page.words.guess);
   }

@@ -49,9 +49,9 @@ export class Model {
     return labels.map((_, b) => out.subarray(b * this.size, (b + 1) * this.size));
   }
 
-  /** Yields {x, x0, t, step} after each evaluation that ends a step, the image last. */
+  /** Yields {x, x0, t, size, step} after each evaluation that ends a step, the image last; size: of x, see `sizeAt`. */
   async *sample({ seed, label, steps, scale }) {
-    const plan = this.about.plans[steps];
+    const plan = this.about.plans[steps], { alpha, sigma } = this.about.inpainting[steps];
     const noise = this.noise(seed);
     const fresh = plan.fresh_steps.map((_, i) => this.noise(seed + STREAMS * (i + 1)));
     const found = [];
@@ -59,7 +59,8 @@ export class Model {
     for (const [k, at] of plan.evaluations.entries()) {
       found.push(await this.denoise(at, combine(at.x, noise, found, fresh), label, scale));
       while (step < plan.steps && plan.made[step] === k + 1) {
-        yield { x: combine(plan.step_ends[step], noise, found, fresh), x0: found[k], t: plan.times[step + 1], step: ++step };
+        const x = combine(plan.step_ends[step], noise, found, fresh), size = sizeAt(alpha[step + 1], sigma[step + 1]);
+        yield { x, x0: found[k], t: plan.times[step + 1], size, step: ++step };
       }
     }
   }
@@ -103,11 +104,14 @@ export function combine(weights, noise, x0, fresh) {
   return total;
 }
 
-/** The pixels of x as ImageData: grey, RGB or RGBA, clipped as a run's own samples are. */
-export function pixels(about, x) {
+/** By how much x is larger than an image where noise is added to it, as on VE; it is shown scaled down by that. */
+export const sizeAt = (alpha, sigma) => Math.max(1, Math.hypot(alpha, sigma));
+
+/** The pixels of x / size as ImageData: grey, RGB or RGBA, clipped as a run's own samples are. */
+export function pixels(about, x, size = 1) {
   const [channels, height, width] = about.shape, area = height * width;
   const image = new ImageData(width, height);
-  const byte = (v) => Math.round(255 * Math.min(Math.max((v - about.low) / (about.high - about.low), 0), 1));
+  const byte = (v) => Math.round(255 * Math.min(Math.max((v / size - about.low) / (about.high - about.low), 0), 1));
   for (let i = 0; i < area; i++) {
     for (let c = 0; c < 4; c++) {
       const from = channels === 1 ? (c < 3 ? 0 : -1) : c < channels ? c : -1;

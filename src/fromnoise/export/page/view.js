@@ -45,9 +45,9 @@ export class Page {
 /** Whether the reader's system asks for less motion. */
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Draw x on a canvas, and say to screen readers what it shows. */
-export function paint(canvas, about, x, label) {
-  canvas.getContext("2d").putImageData(pixels(about, x), 0, 0);
+/** Draw x / size on a canvas, and say to screen readers what it shows. */
+export function paint(canvas, about, x, label, size = 1) {
+  canvas.getContext("2d").putImageData(pixels(about, x, size), 0, 0);
   canvas.setAttribute("aria-label", label);
 }
 
