@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from fromnoise.common.stored_json import signed
 from fromnoise.run.folder import RunFolder
 
 
@@ -111,6 +113,24 @@ def test_a_run_that_goes_while_the_page_is_hidden_is_not_in_the_table_afterwards
     page.evaluate(hide, False)
     expect(page.get_by_role("link", name="another")).to_have_count(0, timeout=30_000)
     expect(page.get_by_role("link", name="digits-tiny")).to_be_visible()
+
+
+def test_a_comparison_says_where_a_run_is_sampled_in_fewer_steps_than_its_own(open_page, expect, root):
+    folder = RunFolder(root / "long")
+    shutil.copytree(root / "digits-tiny", folder.path)
+    try:
+        record = json.loads(folder.config.read_text())
+        record["settings"]["sample"]["steps"] = 300
+        folder.config.write_text(json.dumps(signed({name: one for name, one in record.items() if name != "sha256"})))
+        page = open_page()
+        page.get_by_role("link", name="Compare").click()
+        page.get_by_label("digits-tiny").check()
+        page.get_by_label("long").check()
+        page.wait_for_selector("[data-drawn='2']", timeout=120_000)
+        expect(page.get_by_text("long is sampled in 250 steps here, and takes 300 itself.")).to_be_visible()
+    finally:
+        page.goto("about:blank")
+        shutil.rmtree(folder.path)
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -75,10 +75,11 @@ class Losses {
 
 /** Samples of the same seeds, each run with its own settings, and a slider between two of them. */
 async function sideBySide(card, chosen, words, signal) {
-  const said = card.querySelector("p"), made = [];
+  const said = card.querySelector("p"), made = [], notes = [];
   for (const [i, row] of chosen.entries()) {
     try {
       const choices = await ask(`/api/runs/${row.id}/playground`, { signal });
+      if (choices.steps > choices.most_steps) notes.push(words.fewer(row.name, choices.most_steps, choices.steps));
       const body = {
         page: `${page}${i}`, checkpoint: "last", weights: choices.ema ? "ema" : "raw", label: [], sampler: choices.sampler, grid: choices.grid, steps: Math.min(choices.steps, choices.most_steps),
         guidance_scale: choices.guidance_scale, guidance_interval: choices.guidance_interval || [], conditions: {}, first: 0, num: SEEDS, film: false,
@@ -89,7 +90,7 @@ async function sideBySide(card, chosen, words, signal) {
       card.append(h("p", { class: "wrong small" }, `${row.name}: ${error.message}`));
     }
   }
-  put(said, words.seeds_help(SEEDS));
+  put(said, [words.seeds_help(SEEDS), ...notes].join(" "));
   if (!made.length) return;
   card.append(new Between(made, words).box);
   card.dataset.drawn = made.length;
