@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from fromnoise.common.stored_json import signed
 from fromnoise.run.folder import RunFolder
@@ -131,6 +132,26 @@ def test_a_comparison_says_where_a_run_is_sampled_in_fewer_steps_than_its_own(op
     finally:
         page.goto("about:blank")
         shutil.rmtree(folder.path)
+
+
+def test_a_name_that_is_suggested_is_free_however_long_that_of_the_images_is(open_page, root):
+    images, runs = root / ("f" * 58), []
+    images.mkdir()
+    for i in range(2):
+        Image.new("L", (8, 8), i).save(images / f"{i}.png")
+    try:
+        page = open_page()
+        for _ in range(2):
+            page.goto(f"{page.url.partition('#')[0]}#/new")
+            page.reload()
+            page.get_by_label("Images").select_option(label=f"./{images.name}")
+            runs.append(root / page.get_by_role("textbox", name="Name").input_value())
+            assert not runs[-1].exists() and len(runs[-1].name) <= 60
+            shutil.copytree(root / "digits-tiny", runs[-1])
+    finally:
+        page.goto("about:blank")
+        for path in {images, *runs}:
+            shutil.rmtree(path)
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -109,10 +109,10 @@ class Form {
     this.budget.onfocus = () => { this.by[0].checked = true; };
     this.epochs.onfocus = () => { this.by[1].checked = true; };
     const suggest = () => {
-      const one = choices.data[this.data.selectedIndex], base = `${one.name.split(/[\\/]/).pop().replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+/, "") || "run"}-${this.recipe.value}`;
+      const one = choices.data[this.data.selectedIndex], base = `${one.name.split(/[\\/]/).pop().replace(/[^A-Za-z0-9_-]+/g, "-").replace(/^-+/, "") || "run"}-${this.recipe.value}`.slice(0, 55); // of 60: room for a number
       let name = base;
       for (let i = 2; this.taken.has(name); i++) name = `${base}-${i}`;
-      this.name.value = name.slice(0, 60);
+      this.name.value = name;
       put(this.about, words.sets[one.key]?.(whole(one.count)) || one.about);
     };
     this.data.onchange = this.recipe.onchange = suggest;
