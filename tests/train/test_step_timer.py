@@ -66,3 +66,14 @@ def test_a_restart_forgets_all_but_the_last_step():
     assert timer.latest == timer.median == 3.0 and timer.steps == 4
     timer.record(1, 1.0)
     assert timer.median == 1.0
+
+
+def test_one_long_step_is_a_pause_and_two_are_a_slow_machine():
+    timer = StepTimer(asynchronous=False)
+    assert timer.lasting == 0.0
+    timer.record(1, 0.1)
+    assert timer.lasting == 0.1
+    timer.record(1, 3600.0)
+    assert timer.lasting == 0.1 and timer.latest == 3600.0
+    timer.record(1, 5.0)
+    assert timer.lasting == 5.0

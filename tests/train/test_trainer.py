@@ -1,6 +1,7 @@
 """The loop: its length, its losses, its averages, and that a resumed run equals an uninterrupted one."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -101,6 +102,22 @@ def test_an_exhausted_budget_ends_the_loop_before_the_next_step(make_trainer):
     assert next(steps).seconds_left == 10.0
     now[0] = 10.2
     assert list(steps) == [] and trainer.step == 1 and not trainer.done
+
+
+def test_a_pause_within_a_step_leaves_the_rest_of_the_budget(make_trainer, monkeypatch):
+    """Such as that of a laptop that slept for longer than what is left then."""
+    now = [0.0]
+    trainer = make_trainer(total=None, budget=Budget(0.0, 1000.0, now=lambda: now[0]))
+    advance = trainer.advance
+
+    def timed(rate):
+        now[0] += 601.0 if trainer.step == 100 else 1.0
+        return advance(rate)
+
+    monkeypatch.setattr(trainer, "advance", timed)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    list(trainer.steps())
+    assert trainer.done and 940 < now[0] < 1000, "the images are planned again, and the rate falls to its end"
 
 
 def test_losses_read_at_a_checkpoint_are_not_timed(make_trainer):

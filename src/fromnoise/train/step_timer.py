@@ -74,6 +74,11 @@ class StepTimer:
         return self._recent[-1] if self._recent else 0.0
 
     @property
+    def lasting(self) -> float:
+        """Seconds per step in the faster of the last two windows: a laptop that slept makes one of them long."""
+        return min(self._recent[-1], self._recent[-2]) if len(self._recent) > 1 else self.latest
+
+    @property
     def median(self) -> float:
         """Seconds per step, the median of the later half: the first steps are slow, and a hiccup is not a trend."""
         recent = list(self._recent)

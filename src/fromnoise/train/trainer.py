@@ -191,7 +191,7 @@ class Trainer:
         Of many processes, by two more: they agree on it in the next step.
         """
         steps = min(2, self.group.world) + self.losses.pending
-        return self.budget is not None and self.budget.exhausted(self.timer.latest * steps)
+        return self.budget is not None and self.budget.exhausted(self.timer.lasting * steps)
 
     def _follow_load(self) -> None:
         """Compute with more or fewer threads where the load of the machine has changed."""
