@@ -128,8 +128,9 @@ def way(kind: str, **how: Any) -> Any:
     return list(editing.img2img(Gaussian(process), x0, seeds=[0], **options))
 
 
-def sampled(times: list[float], process: Any = None, name: str = "ddim") -> Any:
-    return list(sample(Gaussian(process or Linear()), seeds=[0], sampler=SAMPLERS[name], grid=torch.tensor(times)))
+def sampled(times: list[float], process: Any = None, name: str = "ddim", label: Any = None) -> Any:
+    oracle, grid = Gaussian(process or Linear()), torch.tensor(times)
+    return list(sample(oracle, seeds=[0], sampler=SAMPLERS[name], grid=grid, label=label))
 
 
 def statistics(**arrays: Any) -> Any:
@@ -166,6 +167,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     "sampler-mix": lambda: SAMPLERS["mix"].check(VPLinear()),
     "grid-even-on-ve": lambda: grid_named("few_steps", VE()),
     "sample-rising": lambda: sampled([0.0, 1.0]),
+    "sample-times": lambda: sampled([80.0, 1.0, 0.0]),
+    "sample-labels": lambda: sampled([1.0, 0.0], label=torch.arange(3)),
     "sample-prior": lambda: sampled([1.0, 0.0], Linear(Uniform()), "ddpm"),
     "img2img-strength": lambda: way("img2img", strength=1.5),
     "invert-stochastic": lambda: way("invert", sampler="ddpm"),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
+from fromnoise.common.text import count
 from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process
@@ -67,12 +68,24 @@ def sample(
         x: (B, C, H, W) at grid[0], instead of noise.
 
     Raises:
-        UsageError: for a grid that does not fall, and for a stochastic sampler on a prior that is not normal.
+        UsageError: for a grid that does not fall or is of another process, labels or x that are not one for each seed,
+            and a stochastic sampler on a prior that is not normal.
     """
+    process = denoiser.process
     if len(grid) < 2 or not bool((grid[1:] < grid[:-1]).all()):
         raise UsageError("the grid of times must fall strictly and have at least two entries; give it from high to low")
+    if grid[0] > process.t_max or grid[-1] < 0:
+        raise UsageError(
+            f"the grid goes from {float(grid[0]):g} to {float(grid[-1]):g}, but the times of {type(process).__name__} "
+            f"are 0 to {process.t_max:g}; make it for the process of the denoiser"
+        )
+    for name, given in (("label", label), ("x", x)):
+        if given is not None and len(given) != len(seeds):
+            raise UsageError(
+                f"{name} is for {count(len(given), 'sample')}, but seeds for {len(seeds)} are given; give one for each"
+            )
     if x is None:
-        x = starting_point(denoiser.process, start_noise(denoiser.process, denoiser.spec.shape, seeds), float(grid[0]))
+        x = starting_point(process, start_noise(process, denoiser.spec.shape, seeds), float(grid[0]))
     return walk(denoiser, x, seeds=seeds, sampler=sampler, grid=grid, label=label, device=device)
 
 
