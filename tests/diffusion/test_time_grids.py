@@ -98,5 +98,8 @@ def test_pairs_that_make_no_sense_are_refused():
     for grid, process in [(TrailingGrid(), VE()), (LeadingGrid(), Linear()), (FlowMatchEulerGrid(), VPLinear())]:
         with pytest.raises(UsageError, match="choose"):
             grid.check(process)
+    for grid in (TrailingGrid(), LeadingGrid()):
+        with pytest.raises(UsageError, match=f"'{grid.name}'.*'vp'"):
+            grid(VE(), 10)
     with pytest.raises(UsageError, match="at most 1000"):
         TrailingGrid()(VPLinear(), 1001)

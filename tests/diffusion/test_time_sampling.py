@@ -5,6 +5,7 @@ import torch
 
 from fromnoise.common.errors import UsageError
 from fromnoise.common.seeds import generator
+from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.time_sampling import (
     TIME_DISTRIBUTIONS,
@@ -15,6 +16,7 @@ from fromnoise.diffusion.time_sampling import (
     UniformTimes,
 )
 from fromnoise.diffusion.vp import VPContinuous, VPLinear
+from fromnoise.diffusion.weighting import Unit
 
 
 def test_stratified_puts_one_draw_in_each_slice():
@@ -42,8 +44,11 @@ def test_discrete_reaches_both_ends():
 
 def test_a_table_needs_a_table():
     for process in (Linear(), VPContinuous(), VE()):
-        with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
-            DiscreteTimes().check(process)
+        for times in (DiscreteTimes(), ShiftedTimes(DiscreteTimes(), 2.0)):
+            with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
+                times.check(process)
+            with pytest.raises(UsageError, match=r"'discrete'.*'vp'"):
+                Objective(Unit(), times).draw(process, (4, 1, 2, 2), seed=0, step=0)
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.0, 3.0])

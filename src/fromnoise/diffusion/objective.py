@@ -74,7 +74,11 @@ class Objective:
             seed: of the run.
             step: the number of the training step.
             device: where it is drawn; CPU and GPU draw other numbers from the same seed.
+
+        Raises:
+            UsageError: for times that make no sense on `process`.
         """
+        self.times.check(process)
         g = generator(seed, "training noise", step, device=device)
         eps = process.prior.sample(shape, g)
         t = self.times.sample(shape[0], process, g)

@@ -68,6 +68,7 @@ class _TableGrid(TimeGrid):
             raise UsageError(f"grid '{self.name}' stops at entries of a table, so it needs process 'vp'; choose 'auto'")
 
     def _fits(self, process: Process, steps: int) -> None:
+        self.check(process)
         if steps > process.t_max:
             raise UsageError(
                 f"{steps} steps on a table of {process.t_max:g} entries; ask for at most {process.t_max:g}"
