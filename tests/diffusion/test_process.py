@@ -8,6 +8,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fromnoise.common.errors import UsageError
 from fromnoise.diffusion.process import VE, Linear, Normal, Uniform
 from fromnoise.diffusion.vp import VP, VPContinuous, VPCosine, VPLinear, continuous_limit
 from fromnoise.testing.cases import PROCESS_CASES
@@ -114,3 +115,11 @@ def test_processes_are_values():
     assert Linear(Normal()) == Linear(Normal()) != Linear(Uniform())
     assert len(set(PROCESS_CASES.values())) == len(PROCESS_CASES)
     assert "squaredcos_cap_v2" in repr(VPCosine())
+
+
+@pytest.mark.parametrize("kind", [VP, VPContinuous])
+@pytest.mark.parametrize("betas", ["sigmoid", "cosine", "scaled-linear"])
+def test_a_schedule_that_is_not_known_is_refused(kind, betas):
+    """Diffusers has one more than we do."""
+    with pytest.raises(UsageError, match=f"'{betas}'.*linear, scaled_linear, squaredcos_cap_v2"):
+        kind(betas)

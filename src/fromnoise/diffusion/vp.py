@@ -17,15 +17,22 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from fromnoise.common.errors import UsageError, unknown
 from fromnoise.diffusion.process import Normal, Process, to_float64
 
 Betas = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 _S = 0.008  # the cosine's offset: it keeps beta_1 from being tiny
+
+
+def _check_betas(betas: str) -> None:
+    """UsageError for a schedule that is none of Betas, such as one that diffusers has besides."""
+    if betas not in get_args(Betas):
+        raise UsageError(unknown("betas", betas, get_args(Betas)))
 
 
 @lru_cache(maxsize=32)
@@ -65,6 +72,9 @@ class VP(Process):
     zero_terminal_snr: bool = False
     prior = Normal()
     t_min = 1.0
+
+    def __post_init__(self) -> None:
+        _check_betas(self.betas)
 
     @property
     def t_max(self) -> float:  # type: ignore[override]
@@ -120,6 +130,9 @@ class VPContinuous(Process):
     prior = Normal()
     t_min = 1e-3
     t_max = 1.0
+
+    def __post_init__(self) -> None:
+        _check_betas(self.betas)
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(abar) and sqrt(1 - abar)."""
