@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -28,4 +29,12 @@ def test_the_process_began_before_now_and_not_long_ago():
 def test_what_the_process_was_before_does_not_count(monkeypatch):
     """A shell that ends in this command becomes it: Linux then tells when the shell began."""
     monkeypatch.setattr(clock, "_IMPORTED_AT", process_start() + 600)
+    assert process_start() == clock._IMPORTED_AT
+
+
+def test_a_container_whose_uptime_is_its_own_does_not_begin_in_the_future(monkeypatch):
+    """LXC: a time budget would last as many days longer as the host was up before the container."""
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path: "60.00 0.00" if path.name == "uptime" else read(path))
+    monkeypatch.setattr(clock, "_IMPORTED_AT", time.monotonic())
     assert process_start() == clock._IMPORTED_AT

@@ -38,7 +38,8 @@ def process_start() -> float:
 
     Linux reports it (start time in /proc/self/stat, in ticks since boot). Elsewhere it is when this module was first
     imported, a few tenths of a second late; and also where Linux names a time long before that: then the process was
-    something else first, such as a shell whose script ends in this command, or a notebook.
+    something else first, such as a shell whose script ends in this command, or a notebook. So it is where Linux names a
+    later time: in an LXC container the uptime is the container's, and the ticks are those since the host's boot.
     """
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
@@ -46,4 +47,4 @@ def process_start() -> float:
         started = time.monotonic() - uptime + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return _IMPORTED_AT
-    return started if started > _IMPORTED_AT - _SLOWEST_START else _IMPORTED_AT
+    return started if _IMPORTED_AT - _SLOWEST_START < started < _IMPORTED_AT else _IMPORTED_AT
