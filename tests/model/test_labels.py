@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.image_spec import Condition, ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.data import load
-from fromnoise.model.labels import draw_labels, label_number
+from fromnoise.model.labels import beyond_training, draw_labels, label_number
 from fromnoise.model.samples import Samples
 
 
@@ -55,3 +55,11 @@ def test_files_of_samples_name_their_classes(tmp_path: Path) -> None:
     assert names == ["seed000005-labelT-shirt-top.png", "seed000006-label3.png"]
     data = load(str(samples.save(tmp_path / "s.npz")))
     assert data.spec.classes == samples.classes and data.labels is not None and data.labels.tolist() == [1, 0]
+
+
+def test_the_ends_of_a_number_are_not_beyond_training() -> None:
+    """They are kept in float32, where 0.1 is a little more and 0.9 a little less."""
+    least, most = np.float32([0.1, 0.9]).tolist()
+    spec = ImageSpec(1, 8, 8, conditions=(Condition("slant", 0.5, 0.2, least, most),))
+    assert beyond_training({"slant": 0.1}, spec) == beyond_training({"slant": 0.9}, spec) == []
+    assert [bool(beyond_training({"slant": value}, spec)) for value in (0.09, 0.91)] == [True, True]

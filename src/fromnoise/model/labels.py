@@ -6,6 +6,7 @@ import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,7 @@ def beyond_training(asked: Mapping[str, float], spec: ImageSpec) -> list[str]:
         f"{one.name} is {asked[one.name]:g}, but the training images have {one.least:.4g} to {one.most:.4g}: what lies "
         "beyond was not trained"
         for one in spec.conditions
-        if one.name in asked and not one.least <= asked[one.name] <= one.most
+        if one.name in asked and not one.least <= np.float32(asked[one.name]) <= one.most  # as training has it
     ]
 
 
