@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.image_spec import Condition, GuidanceInput, ImageSpec
 from fromnoise.data import DataOptions, load
 from fromnoise.diffusion.objective import Objective
 from fromnoise.diffusion.process import VE, Linear, broadcast_like
@@ -17,6 +17,8 @@ from fromnoise.diffusion.samplers.multistep import DPMpp
 from fromnoise.diffusion.samplers.stochastic import Renoise
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
 from fromnoise.diffusion.weighting import SNR, WEIGHTINGS
+from fromnoise.nets import build_net
+from fromnoise.settings import NetOptions
 from fromnoise.testing import check_dataset, check_network, check_objective, check_process, check_sampler
 
 SPEC = ImageSpec(3, 12, 20, ("a", "b", "c"))
@@ -31,6 +33,14 @@ def test_data_keep_their_promises():
     data = load(DataOptions(source="digits"))
     check_dataset(data)
     check_dataset(replace(data, labels=None, spec=replace(data.spec, classes=())))
+
+
+@pytest.mark.parametrize("kind", ["unet", "dit"])
+@pytest.mark.parametrize("classes", [("a", "b"), ()], ids=["classes", "numbers"])
+def test_networks_that_take_a_guidance_scale_keep_their_promises(kind, classes):
+    numbers = () if classes else (Condition("slant", 0.0, 1.0, -1.0, 1.0),)
+    spec = ImageSpec(1, 8, 8, classes, conditions=numbers, guidance_input=GuidanceInput(3.0))
+    check_network(build_net(NetOptions(kind=kind, width=32, depth=1), spec), spec)
 
 
 # -- samplers with a mistake -------------------------------------------------------------------------------------------

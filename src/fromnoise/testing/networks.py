@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fromnoise.common.image_spec import ImageSpec
+from fromnoise.common.labels import with_guidance
 from fromnoise.data.image_data import ImageData
 from fromnoise.testing.expect import expect, expect_close
 
@@ -74,7 +75,11 @@ def _pixels(*shape: int) -> Tensor:
 
 def _conditions(count: int, spec: ImageSpec) -> tuple[Tensor, Tensor | None]:
     code = torch.tensor([10.0, 500.0, 990.0])[:count]
-    return code, torch.arange(count) % (len(spec.classes) + 1) if spec.classes else None
+    label = torch.arange(count) % (len(spec.classes) + 1) if spec.classes else None
+    if spec.guidance_input is None:
+        return code, label
+    scale = torch.full((count,), spec.guidance_input.most)
+    return code, with_guidance(torch.zeros(count) if label is None else label, scale, len(spec.conditions))
 
 
 def _check_conditioning(net: nn.Module, spec: ImageSpec, name: str, time_conditioning: bool) -> None:
