@@ -118,6 +118,8 @@ def test_a_weaker_model_guides_without_classes():
         weaker.net.weight.fill_(0.25)
         guided = Autoguidance(better, weaker, 2.0)(torch.zeros(1, 1, 4, 4), torch.full((1,), 0.5).double())
     assert guided.x0.unique().tolist() == [0.25 + 2 * 0.75]
+    with pytest.raises(UsageError, match=r"VP\(.*Linear\("):
+        Autoguidance(better, Denoiser(Echo(), VPLinear(), X0(), ImageSpec(1, 4, 4)), 2.0)
 
 
 def test_thresholding_draws_in_what_leaves_the_range():

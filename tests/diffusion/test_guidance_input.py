@@ -12,14 +12,14 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import GuidanceInput, ImageSpec
 from fromnoise.common.labels import classes_of, guidance_of, numbers_of, unconditional, with_guidance
 from fromnoise.diffusion.denoiser import Denoiser, Estimate
-from fromnoise.diffusion.guidance import Autoguidance, ClassifierFreeGuidance, GuidanceAsInput
+from fromnoise.diffusion.guidance import Autoguidance, BoundedNoise, ClassifierFreeGuidance, GuidanceAsInput
 from fromnoise.diffusion.objective import Objective, TrainingNoise, training_loss
 from fromnoise.diffusion.prediction import EDM, X0, Eps, Prediction, V, Velocity
 from fromnoise.diffusion.process import VE, Linear, Normal, Process, broadcast_like
 from fromnoise.diffusion.samplers import SAMPLERS
 from fromnoise.diffusion.samplers.loop import sample
 from fromnoise.diffusion.time_sampling import TIME_DISTRIBUTIONS
-from fromnoise.diffusion.vp import VP, VPContinuous
+from fromnoise.diffusion.vp import VP
 from fromnoise.diffusion.weighting import Unit
 from fromnoise.nets import build_net
 from fromnoise.nets.unet import UNet
@@ -221,7 +221,7 @@ def test_it_samples_as_two_evaluations_do_in_one(name: str):
 
 def test_autoguidance_goes_along():
     inner, xt, t = OracleDenoiser(Linear(Normal())), torch.randn(2, 1, 2, 2), torch.full((2,), 0.5)
-    guide = OracleDenoiser(VPContinuous())
+    guide = BoundedNoise(inner, floor=0.9)  # another model, as far as it goes
     label = torch.tensor([0, 1])
     ways = (kind(Autoguidance(inner, guide, 1.5), 2.0) for kind in (ClassifierFreeGuidance, GuidanceAsInput))
     one, two = (way(xt, t, label).x0 for way in ways)

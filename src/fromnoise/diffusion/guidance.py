@@ -130,11 +130,20 @@ class Autoguidance(DenoiserWrapper):
 
     Needs no classes. scale, any number: 1 is the inner model alone, 0 the guide.
 
+    Raises:
+        UsageError: for a guide on another process, which takes x_t and t for other noise.
+
     References: Karras et al. 2024b, autoguidance, https://arxiv.org/abs/2406.02507
     """
 
     guide: Estimator
     scale: float
+
+    def __post_init__(self) -> None:
+        if self.guide.process != self.process:
+            raise UsageError(
+                f"the guide was trained on {self.guide.process}, but the model on {self.process}; give a guide on that"
+            )
 
     def num_evaluations(self, t: Tensor, label: Tensor | None) -> int:
         """Both models'."""
