@@ -337,3 +337,9 @@ def test_a_dry_run_of_a_distillation_is_refused(distilled, capsys):
 )
 def test_flags_that_do_not_go_together_are_refused(tiny_run, words):
     assert main(["distill", str(tiny_run.path), *words]) == 2
+
+
+def test_a_budget_beside_a_number_of_images_is_refused_from_python(tiny_run, tmp_path):
+    with pytest.raises(UsageError, match="budget and --num_images"):
+        Run.distill(tiny_run.path, tmp_path / "few", budget="1m", num_images=9, trajectories=9)
+    assert not list(tmp_path.iterdir())

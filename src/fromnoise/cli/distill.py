@@ -11,7 +11,6 @@ from fromnoise.cli.flags import add_model_flags, model_arguments, positive
 from fromnoise.cli.launch import command_start
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration
-from fromnoise.common.errors import UsageError
 from fromnoise.common.text import quoted
 from fromnoise.recipes.recipes import DISTILL_BUDGET
 
@@ -35,8 +34,6 @@ def add_arguments(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Distil, and print how long it took and where the new run is."""
-    if args.budget and args.num_images:
-        raise UsageError("--budget and --num_images were both given, but one says how long; leave one out")
     if args.num_images is not None:
         positive("num_images", args.num_images, most=None)  # they are seen in batches
     if args.trajectories is not None:

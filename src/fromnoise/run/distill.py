@@ -47,6 +47,8 @@ def begin_distillation(
     a new one has DISTILL_BUDGET. sampling: settings of the trajectories.
     """
     asked = {name: value for name, value in length.items() if value is not None}
+    if len(asked) > 1:
+        raise UsageError("--budget and --num_images were both given, but one says how long; leave one out")
     length = asked or {"train.budget": DISTILL_BUDGET}
     if length.get("train.budget") is None and trajectories is None:
         raise UsageError("num_images says nothing of the trajectories; give --trajectories N besides, such as 10000")

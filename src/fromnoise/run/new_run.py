@@ -119,12 +119,12 @@ class NewRun(PortableRun):
             sampling: how the trajectories are made, else as `source` samples.
 
         Raises:
-            UsageError: for a run that is not finished, is distilled already, or cannot be distilled.
+            UsageError: for two lengths, and a run that is not finished, is distilled already, or cannot be distilled.
             CheckpointError, WriteError: where it cannot be read, or the folder not be written.
         """
         from fromnoise.run.distill import begin_distillation
 
-        length = {"train.budget": None if num_images else budget, "train.num_images": num_images}
+        length = {"train.budget": budget, "train.num_images": num_images}
         folder = begin_distillation(
             Path(source),
             Path(output_dir) if output_dir else None,
