@@ -160,6 +160,10 @@ class Linear(Process):
         """1000 t, the range that diffusers' networks expect."""
         return 1000 * t
 
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
+        """1 / (1 + e^(log_snr / 2)), at once: each training step of large images asks."""
+        return torch.sigmoid(-to_float64(log_snr) / 2)
+
 
 @dataclass(frozen=True)
 class VE(Process):
@@ -186,6 +190,10 @@ class VE(Process):
     def code(self, t: Tensor) -> Tensor:
         """ln(t) / 4, EDM's noise conditioning."""
         return t.log() / 4
+
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
+        """e^(-log_snr / 2), at most t_max."""
+        return (-to_float64(log_snr) / 2).exp().clamp(max=self.t_max)
 
 
 PRIORS: dict[str, Prior] = {"normal": Normal(), "uniform": Uniform()}
