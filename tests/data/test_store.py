@@ -29,6 +29,7 @@ from fromnoise.data.decode import decode
 from fromnoise.data.inspection import inspect
 from fromnoise.data.loading import splits, unseen
 from fromnoise.data.rows import Rows
+from fromnoise.data.state import state_of
 from fromnoise.data.stored import stores_folder
 from fromnoise.data.stores import import_data
 
@@ -221,6 +222,17 @@ def test_a_store_follows_its_source(change: str, folder: Make, capsys: pytest.Ca
     said = capsys.readouterr().err
     assert "changed" in said and root.name in said
     assert len(list(stores_folder().iterdir())) == 1
+
+
+def test_a_link_that_leads_nowhere_hides_no_change(folder: Make) -> None:
+    root = folder({f"{place}.png": (8, 8, 3) for place in range(10)})
+    (root / "notes").symlink_to(root / "gone")
+    (root / "round").symlink_to(root / "round")
+    before = state_of([root])
+    for place in range(10):
+        (root / f"{place}.png").write_bytes(bytes(place))
+        before, last = state_of([root]), before
+        assert before != last
 
 
 def test_many_images_are_stored_by_themselves(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:

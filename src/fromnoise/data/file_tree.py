@@ -162,13 +162,14 @@ def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], str, bool]]:
         for entry in found:
             if is_junk(entry.name):
                 continue
-            if _is_folder(entry):
+            if is_folder(entry):
                 waiting.append(((*parts, entry.name), entry.path))
             else:
                 yield (*parts, entry.name), entry.path, False
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a link that leads round in a circle

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from fromnoise.data.file_tree import is_junk
+from fromnoise.data.file_tree import is_folder, is_junk
 
 STORE = "fromnoise-store.json"  # in each store: one among the images is not of them
 
@@ -33,13 +33,20 @@ def state_of(paths: Iterable[Path]) -> str:
                     for entry in found:
                         if is_junk(entry.name):
                             continue
-                        if entry.is_dir():
+                        if is_folder(entry):
                             waiting.append(entry.path)
                         else:
-                            total += _digest(entry.path, entry.stat())
-        except OSError as error:  # a link that leads nowhere, or a folder that may not be read
+                            total += _of_file(entry)
+        except OSError as error:  # a folder that may not be read
             total += _digest(f"{path}: {error.errno}", None)
     return f"{total % 2**256:064x}"
+
+
+def _of_file(entry: os.DirEntry[str]) -> int:
+    try:
+        return _digest(entry.path, entry.stat())
+    except OSError as error:  # a link that leads nowhere; the files beside it count all the same
+        return _digest(f"{entry.path}: {error.errno}", None)
 
 
 def _digest(path: str, about: os.stat_result | None) -> int:
