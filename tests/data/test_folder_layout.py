@@ -217,6 +217,13 @@ def test_metadata_gives_the_classes_in_the_root_and_in_splits(
     assert read(half).spec.classes == ("cat", "dog") and read(half, "test").labels is None
 
 
+def test_a_folder_has_its_own_name_beside_a_link_to_it(folder: Folder) -> None:
+    root = folder(files("b", "m"))
+    for link, target in (("a", "m"), ("z", "b"), ("deep", "..")):
+        (root / link).symlink_to(root / target)
+    assert read(root).spec.classes == ("b", "m")
+
+
 def test_metadata_without_labels_leaves_the_folders(folder: Folder) -> None:
     content = lines([{"file_name": "a/0.png", "text": "words"}])
     data = read(folder({**files("a", "b"), "metadata.jsonl": content}))

@@ -10,7 +10,7 @@ import os
 import stat
 import unicodedata
 import zipfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -103,7 +103,7 @@ def _composed(parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def walk_folder(root: Path) -> Tree:
-    """Everything below a folder. Linked folders are followed, but each real folder is entered once."""
+    """Everything below a folder. Linked folders are followed, but each real folder is entered once, by its own name."""
     folders: set[tuple[str, ...]] = set()
     files: list[Found] = []
     for parts, path, is_folder in _walk(root):
@@ -142,7 +142,7 @@ def _above(paths: Iterable[tuple[str, ...]]) -> set[tuple[str, ...]]:
 def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], str, bool]]:
     """(parts, path, whether it is a folder) of all that is below root, folders before what they hold."""
     entered: set[tuple[int, int]] = set()
-    waiting: list[tuple[tuple[str, ...], str]] = [((), os.fspath(root))]
+    waiting: deque[tuple[tuple[str, ...], str]] = deque([((), os.fspath(root))])
     while waiting:
         parts, folder = waiting.pop()
         try:
@@ -163,7 +163,8 @@ def _walk(root: Path) -> Iterator[tuple[tuple[str, ...], str, bool]]:
             if is_junk(entry.name):
                 continue
             if is_folder(entry):
-                waiting.append(((*parts, entry.name), entry.path))
+                # Links come last: a folder that is met under its own name has no other.
+                (waiting.appendleft if entry.is_symlink() else waiting.append)(((*parts, entry.name), entry.path))
             else:
                 yield (*parts, entry.name), entry.path, False
 
