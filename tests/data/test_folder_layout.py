@@ -217,6 +217,12 @@ def test_metadata_gives_the_classes_in_the_root_and_in_splits(
     assert read(half).spec.classes == ("cat", "dog") and read(half, "test").labels is None
 
 
+def test_a_text_of_jsonl_may_hold_what_ends_lines_elsewhere(folder: Folder) -> None:
+    rows = [{"file_name": f"{i}.png", "text": "one\u2028two\x85", "label": "ab"[i % 2]} for i in range(4)]
+    content = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()
+    assert read(folder({**{f"{i}.png": IMAGE for i in range(4)}, "metadata.jsonl": content})).spec.classes == ("a", "b")
+
+
 def test_a_folder_has_its_own_name_beside_a_link_to_it(folder: Folder) -> None:
     root = folder(files("b", "m"))
     for link, target in (("a", "m"), ("z", "b"), ("deep", "..")):

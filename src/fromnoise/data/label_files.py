@@ -108,7 +108,8 @@ def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row]
 
 def _jsonl(entry: Entry, where: str) -> Table:
     rows = []
-    for number, line in enumerate(_text(entry, where).splitlines(), start=1):
+    # Not `splitlines`, which ends a line at characters that JSON's texts may hold.
+    for number, line in enumerate(io.StringIO(_text(entry, where), newline=None), start=1):
         if not line.strip():
             continue
         try:
