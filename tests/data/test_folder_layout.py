@@ -223,6 +223,11 @@ def test_a_text_of_jsonl_may_hold_what_ends_lines_elsewhere(folder: Folder) -> N
     assert read(folder({**{f"{i}.png": IMAGE for i in range(4)}, "metadata.jsonl": content})).spec.classes == ("a", "b")
 
 
+def test_rows_of_commas_alone_are_no_rows(folder: Folder) -> None:
+    content = b"file_name,label\n0.png,a\n,\n1.png,b\n,\n"
+    assert read(folder({**{f"{i}.png": IMAGE for i in range(2)}, "metadata.csv": content})).spec.classes == ("a", "b")
+
+
 def test_a_folder_has_its_own_name_beside_a_link_to_it(folder: Folder) -> None:
     root = folder(files("b", "m"))
     for link, target in (("a", "m"), ("z", "b"), ("deep", "..")):

@@ -125,7 +125,7 @@ def _jsonl(entry: Entry, where: str) -> Table:
 def _csv(entry: Entry, where: str) -> Table:
     reader = csv.DictReader(io.StringIO(_text(entry, where), newline=""), strict=True)
     try:
-        rows = list(reader)
+        rows = [row for row in reader if any(row.values())]  # spreadsheets leave rows of commas alone
     except csv.Error as error:
         raise _damaged(entry, where, f"is not a table ({error}); fix or remove it") from error
     return rows, list(reader.fieldnames or ())
