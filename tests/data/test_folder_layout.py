@@ -12,6 +12,7 @@ import pytest
 
 from fromnoise.common.errors import DataError
 from fromnoise.data import ArrayData, DataOptions, load, splits
+from fromnoise.data.label_files import ordered
 
 Folder = Callable[..., Path]
 IMAGE = (8, 8, 3)
@@ -226,6 +227,12 @@ def test_a_text_of_jsonl_may_hold_what_ends_lines_elsewhere(folder: Folder) -> N
 def test_rows_of_commas_alone_are_no_rows(folder: Folder) -> None:
     content = b"file_name,label\n0.png,a\n,\n1.png,b\n,\n"
     assert read(folder({**{f"{i}.png": IMAGE for i in range(2)}, "metadata.csv": content})).spec.classes == ("a", "b")
+
+
+def test_classes_of_one_number_are_in_one_order() -> None:
+    names = [f"{'0' * zeros}{number}" for number in (2, 1) for zeros in range(9)]
+    for turn in range(len(names)):  # a set keeps the order of its making where hashes meet
+        assert ordered(set(names[turn:] + names[:turn])) == tuple(sorted(names, key=lambda name: (int(name), name)))
 
 
 def test_a_folder_has_its_own_name_beside_a_link_to_it(folder: Folder) -> None:

@@ -62,7 +62,7 @@ def read_labels(tree: Tree, where: str) -> tuple[Labels, tuple[str, ...]]:
 def ordered(classes: set[str]) -> tuple[str, ...]:
     """Class names in label order: numbers by value, words by their letters."""
     numbers = all(name.removeprefix("-").isdecimal() and len(name) < 20 for name in classes)
-    return tuple(sorted(classes, key=int)) if numbers else tuple(sorted(classes))
+    return tuple(sorted(classes, key=lambda name: (int(name), name))) if numbers else tuple(sorted(classes))
 
 
 def labels_of(entries: Sequence[Entry], labels: Labels, where: str) -> list[str] | None:
