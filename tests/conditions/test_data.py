@@ -57,6 +57,14 @@ def test_jsonl_is_read_alike(folder: Path) -> None:
     assert load(folder, conditions="angle,size").fingerprint == wanted.fingerprint
 
 
+def test_the_first_row_of_jsonl_may_lack_a_number(folder: Path) -> None:
+    (folder / "metadata.csv").unlink()
+    rows = [{"file_name": f"{i:02}.png", **({"angle": i} if i else {})} for i in range(30)]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    numbers = load(folder, conditions="angle", holdout=0).conditions[:, 0]
+    assert bool(numbers[0].isnan()) and numbers[1:].tolist() == list(range(1, 30))
+
+
 def test_held_out_images_keep_their_own_numbers(folder: Path) -> None:
     data = load(folder, conditions="size")
     assert data.held_out is not None

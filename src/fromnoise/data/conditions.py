@@ -49,8 +49,8 @@ def read_conditions(tree: Tree, entries: Sequence[Entry], names: Sequence[str], 
     """
     found: dict[Path, list[float]] = {}
     known: list[str] = []
-    for entry, rows in read_tables(tree, where):
-        known += [name for name in next(iter(rows.values()), {}) if name != "file_name" and name not in known]
+    for entry, rows, columns in read_tables(tree, where):
+        known += [name for name in columns if name != "file_name" and name not in known]
         for path, row in rows.items():
             found[path] = [_number(row.get(name), name, entry, where) for name in names]
     if strangers := [name for name in names if name not in known]:

@@ -97,13 +97,16 @@ def _dataset_json(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
     return iter(pairs), ()
 
 
-def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row]]]:
-    """The rows of each metadata.jsonl and metadata.csv by the path of their image; DataError for a damaged file."""
+def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row], list[str]]]:
+    """The rows of each metadata.jsonl and metadata.csv by the path of their image, and the names of its columns.
+
+    Raises DataError for a damaged file.
+    """
     for entry in tree.label_files:
         if entry.full[-1] in _TABLES:
             rows, names = _TABLES[entry.full[-1]](entry, where)
             if "file_name" in names:
-                yield entry, {_joined(entry.full[:-1], row.get("file_name")): row for row in rows}
+                yield entry, {_joined(entry.full[:-1], row.get("file_name")): row for row in rows}, names
 
 
 def _jsonl(entry: Entry, where: str) -> Table:
