@@ -30,6 +30,16 @@ def test_an_error_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.Monke
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize("place", [LONG, f"a/b/{LONG}/c", f"{LONG}/a"])
+def test_a_name_that_no_file_can_have_leaves_nothing(tmp_path: Path, place: str) -> None:
+    with pytest.raises(WriteError, match=r"too long"):
+        write_bytes(tmp_path / place, b"")
+    assert not list(tmp_path.iterdir())
+
+
 ENDS = [KeyboardInterrupt(), OSError(28, "No space left on device")]
 
 

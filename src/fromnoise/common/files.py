@@ -73,10 +73,15 @@ def replacing(target: Path) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):  # it was never made, or its folder cannot be reached: nothing is left behind
             neighbour.unlink()
-        with suppress(OSError):  # folders that are not empty by then resist
-            for folder in made:
-                folder.rmdir()
+        remove_empty(made)
         raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of `folders` that are there and empty, in order."""
+    for folder in folders:
+        with suppress(OSError):  # another one that resists keeps none of the rest
+            folder.rmdir()
 
 
 def write_through(path: Path, content: bytes) -> None:

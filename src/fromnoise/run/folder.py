@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import BusyError, CheckpointError, UsageError, WriteError
-from fromnoise.common.files import write_bytes
+from fromnoise.common.files import remove_empty, write_bytes
 from fromnoise.common.leftovers import sweep
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import read_stored, write_stored
@@ -138,8 +138,7 @@ class RunFolder:
         with suppress(OSError):
             for path in (self.config, self.path / "config.toml", self.initial_weights):
                 path.unlink(missing_ok=True)
-            for folder in made or (self.path,):
-                folder.rmdir()
+        remove_empty(made or (self.path,))
 
     def clear_leftovers(self) -> None:
         """Delete what ended processes left half written. Only for who holds the folder."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from fromnoise.common.errors import UsageError, WriteError
-from fromnoise.common.files import check_writable, exchange
+from fromnoise.common.files import check_writable, exchange, remove_empty
 from fromnoise.common.leftovers import sweep, temporary_name
 
 
@@ -60,9 +60,7 @@ def staged_folder(
     finally:
         for left in (folder, old):
             shutil.rmtree(left, ignore_errors=True)
-        with suppress(OSError):  # folders that are not empty by then resist
-            for parent in made:
-                parent.rmdir()
+        remove_empty(made)
 
 
 def _check_name(path: Path) -> None:
