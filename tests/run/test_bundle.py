@@ -91,6 +91,18 @@ def test_a_bundle_goes_into_a_folder_that_is_not_there_yet_or_leaves_none(
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_is_unpacked_where_a_link_leads(packed: Path, tmp_path: Path, there: bool) -> None:
+    (tmp_path / "disk").mkdir()
+    place = tmp_path / "disk" / "run"
+    if there:
+        place.mkdir()
+    (tmp_path / "link").symlink_to(place)
+    assert Run.unpack(packed, tmp_path / "link").path == tmp_path / "link"
+    assert (tmp_path / "link").is_symlink() and (place / "config.json").is_file()
+    assert {one.name for folder in (tmp_path, place.parent) for one in folder.iterdir()} == {"disk", "link", "run"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a process cannot be killed so there")
 def test_what_a_killed_unpack_left_is_cleared_by_the_next_and_what_a_living_one_writes_is_not(
     packed: Path, tmp_path: Path

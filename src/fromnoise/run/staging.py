@@ -34,6 +34,8 @@ def staged_folder(
 
     Arguments:
         mark: the file by which a folder that is there is known to be ours, so that it may be replaced; None where an
+    Of a link, the place is where it leads.
+
             empty folder alone may be.
         advice: what to do where it cannot be written.
 
@@ -46,6 +48,7 @@ def staged_folder(
     if path.exists() and not ours and not (path.is_dir() and not any(path.iterdir())):
         raise UsageError(f"'{path}' is there and is not an export of fromnoise; give another name, or remove it")
     made = [folder for folder in path.parents if not folder.exists()]
+    path = path.resolve() if path.is_symlink() else path
     folder, old = (path.with_name(temporary_name()) for _ in range(2))
     try:
         folder.mkdir(parents=True)
