@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import replacing, write_bytes, write_files
+from fromnoise.common.files import check_writable, replacing, write_bytes, write_files
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -38,6 +38,16 @@ def test_a_name_that_no_file_can_have_leaves_nothing(tmp_path: Path, place: str)
     with pytest.raises(WriteError, match=r"too long"):
         write_bytes(tmp_path / place, b"")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for place, reason in ((LONG, "too long"), ("file/a", "cannot be written in"), (".", "folder")):
+        with pytest.raises(WriteError, match=reason):
+            check_writable(tmp_path / place)
+    for place in ("file", "a", "a/b"):
+        check_writable(tmp_path / place)
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 ENDS = [KeyboardInterrupt(), OSError(28, "No space left on device")]

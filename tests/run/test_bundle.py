@@ -91,6 +91,14 @@ def test_a_bundle_goes_into_a_folder_that_is_not_there_yet_or_leaves_none(
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
 
 
+def test_a_name_that_no_folder_can_have_leaves_none(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("x" * 300, f"a/{'x' * 300}"):
+        assert main(["unpack", str(packed), "--output_dir", str(tmp_path / place)]) == WriteError.exit_code
+        assert "too long" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_run_is_unpacked_where_a_link_leads(packed: Path, tmp_path: Path, there: bool) -> None:
     (tmp_path / "disk").mkdir()

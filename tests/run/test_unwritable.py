@@ -14,10 +14,12 @@ import pytest
 
 from fromnoise.cli import main
 from fromnoise.common.errors import FromNoiseError, WriteError
+from fromnoise.common.files import check_writable
 from fromnoise.data import load
 from fromnoise.run import Run
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.metrics_file import MetricsFile
+from fromnoise.run.staging import staged_folder, vacant
 from fromnoise.train import checkpoint
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
 
@@ -221,3 +223,17 @@ def test_a_resumed_run_that_cannot_be_written_is_not_sent_elsewhere(theirs: Path
         code = main(["train", "--resume", str(theirs)])
     said = capsys.readouterr().err
     assert code == WriteError.exit_code and "--output_dir" not in said and str(theirs) in said
+
+
+@posix
+def test_a_place_for_a_folder_that_may_not_be_looked_into(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    with as_nobody():
+        for place in (closed, closed / "run", closed / "a" / "run"):
+            with pytest.raises(WriteError, match=r"closed.*--output_dir"):
+                vacant(place)
+            with pytest.raises(WriteError, match=r"closed.*elsewhere"), staged_folder(place, "mark", "go elsewhere"):
+                pass
+            with pytest.raises(WriteError, match="closed"):
+                check_writable(place / "file.json")

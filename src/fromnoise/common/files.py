@@ -129,10 +129,18 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
 def check_writable(path: str | os.PathLike[str]) -> None:
     """WriteError where `write_bytes` to `path` is bound to fail: said before hours of work, not after them."""
-    target = Path(path)
-    near = next(parent for parent in (*target.parents, Path()) if parent.exists())
-    if target.is_dir() or not near.is_dir() or not os.access(near, os.W_OK):
-        reason = "a folder has that name" if target.is_dir() else f"{near} cannot be written in"
+    target, reason = Path(path), ""
+    near = next(parent for parent in (*target.parents, Path()) if os.path.exists(parent))  # noqa: PTH110 - never raises
+    try:
+        if stat.S_ISDIR(target.stat().st_mode):
+            reason = "a folder has that name"
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # a name that is too long, or a place that cannot be looked into
+        reason = error.strerror or type(error).__name__
+    if not reason and not (near.is_dir() and os.access(near, os.W_OK)):
+        reason = f"{near} cannot be written in"
+    if reason:
         raise WriteError(f"cannot write '{target}' ({reason}); {_ADVICE}")
 
 

@@ -64,12 +64,16 @@ def _check_vacant(out: Path, options: DataOptions, place: str) -> None:
     where = quoted(printable(str(out)))
     if os.path.realpath(out).startswith(place + os.sep):
         raise UsageError(f"--out is {where}, a folder within the images themselves; give one beside them")
-    if not out.exists():
+    try:
+        there = {path.name for path in out.iterdir()}
+    except FileNotFoundError:
         return
-    if not out.is_dir():
-        raise UsageError(f"--out is {where}, which is a file; give a folder that is not there yet")
+    except NotADirectoryError:
+        raise UsageError(f"--out is {where}, which is a file; give a folder that is not there yet") from None
+    except OSError as error:
+        raise WriteError(f"--out is {where}, which cannot be looked into ({error.strerror}); give another") from error
     about = read_about(out)
-    if about is None and {path.name for path in out.iterdir()} - {LOCK}:
+    if about is None and there - {LOCK}:
         raise UsageError(f"--out is {where}, which holds something else; give a folder that is not there yet")
     if about is not None and (about["source"] != place or about.get("rules") != rules_of(options)):
         raise UsageError(
