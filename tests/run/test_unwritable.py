@@ -6,14 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fromnoise.cli import main
-from fromnoise.common.errors import FromNoiseError, WriteError
+from fromnoise.common.errors import DataError, FromNoiseError, WriteError
 from fromnoise.common.files import check_writable
 from fromnoise.data import load
 from fromnoise.run import Run
@@ -223,6 +223,28 @@ def test_a_resumed_run_that_cannot_be_written_is_not_sent_elsewhere(theirs: Path
         code = main(["train", "--resume", str(theirs)])
     said = capsys.readouterr().err
     assert code == WriteError.exit_code and "--output_dir" not in said and str(theirs) in said
+
+
+@posix
+def test_places_of_data_that_may_not_be_looked_into_hold_none(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("FROMNOISE_DATA", str(closed / "data"))
+    monkeypatch.setenv("FROMNOISE_CACHE", str(closed / "cache"))
+    for user in (nullcontext(), as_nobody()):  # what is imported for it may be out of nobody's reach
+        with user:
+            codes = [main(["data", "list"]), main(["data", "fetch", "mnist"])]
+            assert codes == [0, DataError.exit_code] and "mnist" in capsys.readouterr().out
+
+
+@posix
+def test_images_that_may_not_be_looked_at_are_not_called_gone(open_folder: Path) -> None:
+    (open_folder / "closed" / "photos").mkdir(parents=True)
+    (open_folder / "closed").chmod(0o700)
+    with as_nobody(), pytest.raises(DataError, match=r"photos may not be read.*allow"):
+        load(open_folder / "closed" / "photos")
 
 
 @posix

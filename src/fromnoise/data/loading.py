@@ -244,7 +244,13 @@ def is_gone(options: DataOptions) -> bool:
     name = options.source
     if name in DATASETS or name.startswith("hf:"):
         return False
-    return not os.path.exists(_path(name))  # noqa: PTH110 - False for names that no file can have
+    try:
+        os.stat(_path(name))  # noqa: PTH116 - a name of any bytes
+    except PermissionError:  # it may be there, which is said when it is read
+        return False
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return True
+    return False
 
 
 def _path(name: str) -> Path:

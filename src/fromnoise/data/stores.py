@@ -84,9 +84,11 @@ def _check_vacant(out: Path, options: DataOptions, place: str) -> None:
 
 def list_stores() -> list[StoreInfo]:
     """All stores in the cache, the one that was used last first."""
-    folder = stores_folder()
-    found = [_info(path) for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    return sorted(found, key=lambda store: -store.used)
+    try:
+        folders = [path for path in stores_folder().iterdir() if path.is_dir()]
+    except OSError:  # there is none, or none that may be looked at
+        folders = []
+    return sorted(map(_info, folders), key=lambda store: -store.used)
 
 
 def _info(path: Path) -> StoreInfo:
