@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import check_writable, replacing, write_bytes, write_files
+from fromnoise.common.files import bytes_in, check_writable, replacing, write_bytes, write_files
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -48,6 +48,12 @@ def test_what_cannot_be_written_is_known_before(tmp_path: Path) -> None:
     for place in ("file", "a", "a/b"):
         check_writable(tmp_path / place)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_goes_while_bytes_are_counted_does_not_count(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a" / "b" / "file", b"12345")
+    (tmp_path / "a" / "gone").symlink_to(tmp_path / "nowhere")
+    assert bytes_in(tmp_path) == 5 and bytes_in(tmp_path / "nowhere") == 0
 
 
 ENDS = [KeyboardInterrupt(), OSError(28, "No space left on device")]

@@ -84,6 +84,16 @@ def remove_empty(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
+def bytes_in(folder: Path) -> int:
+    """Bytes of all files below `folder`, 0 where there is none; what goes while they are counted does not count."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).stat().st_size
+    return total
+
+
 def write_through(path: Path, content: bytes) -> None:
     """Write `content` to `path`, and return when it is on the disk."""
     with path.open("wb") as file:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from fromnoise.common.errors import UsageError, WriteError
+from fromnoise.common.files import bytes_in
 from fromnoise.common.stored_json import read_stored
 from fromnoise.common.text import printable, quoted
 from fromnoise.data.loading import as_ranged, is_deep, place_of, plain_source
@@ -97,14 +98,11 @@ def _info(path: Path) -> StoreInfo:
     for split in ("train", "val", "test"):
         with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
             images[split] = int(read_stored(path / split / MANIFEST)["shape"][0])
-    size, used = 0, 0.0
-    for file in path.rglob("*"):
-        with suppress(OSError):  # it was removed meanwhile
-            size += file.stat().st_size if file.is_file() else 0
+    used = 0.0
     with suppress(OSError):
         used = (path / STORE).stat().st_mtime
     parts = any(path.glob("*.part"))
-    return StoreInfo(path, printable(about["name"]), printable(about["source"]), images, size, used, parts)
+    return StoreInfo(path, printable(about["name"]), printable(about["source"]), images, bytes_in(path), used, parts)
 
 
 def prune_stores() -> list[Path]:

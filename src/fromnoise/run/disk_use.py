@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import WriteError
+from fromnoise.common.files import bytes_in
 from fromnoise.common.text import count, in_bytes
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import TrainOptions
@@ -87,7 +88,7 @@ def disk_use(
         at_once,
         snapshots_after(steps) * size.snapshot,
         options.previews * preview,
-        sum(_size(place) for place in (folder.checkpoints, folder.averages, folder.samples)),
+        sum(bytes_in(place) for place in (folder.checkpoints, folder.averages, folder.samples)),
         shutil.disk_usage(
             next(place for place in (folder.path, *folder.path.absolute().parents) if place.exists())
         ).free,
@@ -97,7 +98,3 @@ def disk_use(
 def disk_use_of(folder: RunFolder, options: TrainOptions, metadata: Mapping[str, Any]) -> DiskUse | None:
     """The same from config.json before anything is measured; None for a run whose config.json holds no sizes."""
     return disk_use(folder, options, StateSize(**metadata["bytes"])) if metadata.get("bytes") else None
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
