@@ -60,3 +60,13 @@ def test_a_folder_that_cannot_be_written_in_is_not_locked(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(WriteError), RunFolder(tmp_path / "file").locked():
         pass
+
+
+def test_a_run_whose_beginning_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fromnoise.run.folder.write_stored", stop)
+    with pytest.raises(KeyboardInterrupt):
+        RunFolder(tmp_path / "a" / "run").create({"recipe": "default"}, {}, initial=b"weights")
+    assert not list(tmp_path.iterdir())

@@ -129,7 +129,7 @@ class RunFolder:
             if initial:
                 write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
             write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
-        except WriteError:
+        except BaseException:  # an interruption leaves no half of a run, either
             self.uncreate(made)
             raise
 
