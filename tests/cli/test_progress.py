@@ -1,6 +1,8 @@
 """What training prints of its speed and the time left."""
 
+import io
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -27,3 +29,18 @@ def test_a_loss_that_is_not_finite_is_left_out_of_the_one_that_is_shown():
         step = TrainStep(number, 8 * number, 80, 1e-3, 100.0, (StepLoss(number, 8 * number, loss),))
         progress.update(step)
         assert ("loss 2.0000" in progress._words(step)) is (number > 1) and "nan" not in progress._words(step)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_printed_beside_the_bar_goes_where_standard_output_does(terminal, monkeypatch):
+    class Stream(io.StringIO):
+        def __init__(self, terminal):
+            super().__init__()
+            self.isatty = lambda: terminal
+
+    out, err = Stream(terminal), Stream(True)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    with TrainProgress(SimpleNamespace(device="cpu")):
+        print("starting from scratch")
+    assert ("starting" in out.getvalue(), "starting" in err.getvalue()) == (not terminal, terminal)

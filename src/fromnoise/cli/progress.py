@@ -36,7 +36,9 @@ class TrainProgress:
             from rich.progress import BarColumn, Progress, TextColumn
 
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[words]}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            # What is printed meanwhile goes above the bar, but to a file or a pipe where it was sent there.
+            above = sys.stdout.isatty()
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=above)
             self._task = self._bar.add_task("training", total=None, words="")
             self._bar.start()
         return self
