@@ -50,3 +50,9 @@ def test_damaged_results_are_left_out():
 def test_commands_quote_names_for_the_shell():
     assert "&#39;runs/a b&#39;" in html() and "--label &#39;it&#39;&#34;&#39;&#34;&#39;s a dog&#39;" in html()
     assert "--label" not in html(metadata={**METADATA, "spec": {"classes": []}})
+
+
+def test_the_page_of_the_folder_one_stands_in_has_its_name(tmp_path, monkeypatch):
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path / "digits")
+    assert "<title>digits" in html(path=Path()) and "<title>digits" in html(path=Path("../digits"))

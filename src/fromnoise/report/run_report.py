@@ -89,7 +89,7 @@ def run_page(contents: RunContents) -> str:
     there = f"{data['count']:,} images, " if data["count"] else ""
     lead = f"The recipe `{recipe}` on {data['name']}: {there}{data['about']}."
     versions = ", ".join(f"{name} {version}" for name, version in contents.metadata["versions"].items())
-    return page(contents.path.name, lead, sections, f"Made by {versions}.")
+    return page(contents.path.resolve().name, lead, sections, f"Made by {versions}.")
 
 
 _NEXT = "These commands need the run folder alone. The command that started the run also continues it."
