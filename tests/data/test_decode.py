@@ -47,6 +47,15 @@ def test_sixteen_bit_grey_is_divided_by_257_and_rounded(encoded: Callable[..., b
     assert len(picture.remarks) == 1 and "16-bit grey" in picture.remarks[0] and "8 bits" in picture.remarks[0]
 
 
+@pytest.mark.parametrize("depth", [1, 257])
+def test_a_tiff_may_say_that_0_is_white(encoded: Callable[..., bytes], depth: int) -> None:
+    values = RAMP.astype(np.uint8 if depth == 1 else np.uint16) * depth
+    black = struct.pack("<HHIH", 262, 3, 1, 1)  # PhotometricInterpretation: 0 is black
+    content = encoded(Image.fromarray(values), "TIFF")
+    assert content.count(black) == 1 and (read(content).pixels[..., 0] == RAMP).all()
+    assert (read(content.replace(black, black[:-2] + b"\0\0")).pixels[..., 0] == 255 - RAMP).all()
+
+
 def test_sixteen_bit_colour_keeps_its_upper_bits() -> None:
     values = np.random.default_rng(0).integers(0, 65536, (16, 16, 3)).astype(">u2")
     picture = read(png(16, 16, 16, 2, b"".join(b"\0" + row.tobytes() for row in values)))

@@ -3,7 +3,8 @@
 | mode as stored              | becomes | how                                                            |
 |-----------------------------|---------|----------------------------------------------------------------|
 | 1, L                        | grey    | 1-bit as 0 and 255                                             |
-| I;16, I (16-bit values)     | grey    | v / 257, rounded; a plain conversion would clip at 255          |
+| I;16, I (16-bit values)     | grey    | v / 257, rounded; a plain conversion would clip at 255; then    |
+|                             |         | inverted where a TIFF says that 0 is white                      |
 | LA, La, LA with 16 bits     | grey    | with alpha                                                     |
 | P                           | RGB     | grey if every visible pixel is; alpha from transparency        |
 | RGB, RGBA, RGBa, RGBX, PA   | RGB     | with alpha, a transparent colour (tRNS) too                    |
@@ -21,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fromnoise.data.metadata import turned_late
 from fromnoise.data.open_image import FORMATS, MAX_PIXELS, BadImage, opened, pillow_guard
@@ -159,7 +160,8 @@ def _loaded(image: Image.Image, values: ValueRange | None) -> tuple[Image.Image,
         return _colour_16(image, packing, values)
     image.load()
     if mode in (*_GREY_16, "F"):
-        return _deep_grey(image, 4095 if packing == "I;12" else 65535, values)
+        deep, stored, said = _deep_grey(image, 4095 if packing == "I;12" else 65535, values)
+        return ImageOps.invert(deep) if _white_is_zero(image) else deep, stored, said
     if mode in ("P", "PA"):
         image, said = _palette(image)
     elif mode in _CONVERSIONS:
@@ -177,6 +179,11 @@ def _loaded(image: Image.Image, values: ValueRange | None) -> tuple[Image.Image,
     said += _clipped(stored, values)
     tables = [list(range(256)) if band == "A" else values.table() for band in image.getbands()]
     return image.point([level for table in tables for level in table]), stored, said
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether 0 is white, as a TIFF may say: Pillow sees to it where there are 8 bits or fewer."""
+    return image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]
 
 
 def _clipped(stored: Stored, values: ValueRange) -> list[str]:
