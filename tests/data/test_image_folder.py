@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import re
 import sys
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 
 from fromnoise.common.errors import DataError
-from fromnoise.data import DataOptions, describe, load, splits
+from fromnoise.data import DataOptions, describe, file_tree, load, splits
 
 Folder = Callable[..., Path]
 IMAGE = (8, 8, 3)
@@ -196,6 +198,23 @@ def test_a_truncated_jpeg_is_found_although_its_header_is_good(folder: Folder, e
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     root = folder({"a.png": (64, 64, 3), "b.jpg": encoded(noise, "JPEG")[:2000]})
     assert "b.jpg" in failure(root) and "a.png" not in failure(root)
+
+
+def test_a_disk_that_gives_no_more_of_a_file_names_it(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, encoded: Callable[..., bytes]
+) -> None:
+    class Failing(io.FileIO):
+        def readinto(self, buffer: object) -> int:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        read = readall = readinto  # type: ignore[assignment]
+
+    root = folder({"1.png": (8, 8, 3), "2.png": (8, 8, 3), "worn.png": (8, 8, 3)})
+    plain = file_tree._open_file
+    monkeypatch.setattr(file_tree, "_open_file", lambda path: (Failing if "worn" in path else plain)(path))
+    with pytest.raises(DataError, match=r"worn\.png.*Input/output error.*--on_bad_image skip"):
+        load(str(root), holdout=0)
+    assert len(load(str(root), holdout=0, on_bad_image="skip")) == 2
 
 
 def test_nothing_left_after_skipping_is_an_error(folder: Folder) -> None:

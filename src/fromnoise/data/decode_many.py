@@ -241,13 +241,20 @@ def _attempt(item: Item, use: Callable[[BinaryIO], T]) -> T | _Bad:
     except Exception as error:  # a damaged .zip member raises what its compression happens to raise
         if lacks_memory(error):
             raise MemoryError(item.name) from error
-        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return _Bad(item.name, printable(text))
+        return _Bad(item.name, _reason(error))
     try:
         with file:
             return use(file)
     except BadImage as error:
         return _Bad(item.name, str(error))
+    except OSError as error:  # of a disk or a network that gives no more of it
+        if lacks_memory(error):
+            raise MemoryError(item.name) from error
+        return _Bad(item.name, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return printable(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 def _nothing(where: str, bad: dict[int, _Bad]) -> DataError:
