@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ import safetensors.torch
 import torch
 
 from fromnoise.cli import main
-from fromnoise.common.errors import CheckpointError, DataError, UsageError
+from fromnoise.common.errors import CheckpointError, DataError, UsageError, WriteError
 from fromnoise.data.loading import load
 from fromnoise.diffusion.samplers.loop import starting_point
 from fromnoise.diffusion.time_grids import grid_named
@@ -276,6 +277,18 @@ def test_a_checkpoint_of_a_training_is_its_averaged_network(stock, tmp_path):
     runs = Run(done.path), Run.from_diffusers(stock, tmp_path / "2", steps=5)
     averaged, plain = (run.model().denoiser.net.unet.conv_in.bias for run in runs)
     torch.testing.assert_close(averaged, 0.9 * plain)
+
+
+def test_a_full_place_for_temporary_files_is_said(stock, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise shutil.Error([("one", "two", os.strerror(errno.ENOSPC))])
+
+    shutil.copytree(stock, tmp_path / "it")
+    shutil.copytree(stock / "unet", tmp_path / "it/checkpoint-5/unet")
+    monkeypatch.setattr(shutil, "copytree", full)
+    words = ["import", str(tmp_path / "it/checkpoint-5"), "--output_dir", str(tmp_path / "run")]
+    assert main(words) == WriteError.exit_code
+    assert "TMPDIR" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.fixture(scope="module")

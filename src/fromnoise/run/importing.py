@@ -19,7 +19,7 @@ from typing import Any
 
 from safetensors.torch import save
 
-from fromnoise.common.errors import CheckpointError, DataError, UsageError, choose
+from fromnoise.common.errors import CheckpointError, DataError, UsageError, WriteError, choose
 from fromnoise.common.files import read_regular
 from fromnoise.common.options import replaced, to_dict
 from fromnoise.common.progress import report_progress
@@ -143,10 +143,16 @@ def _whole(path: Path) -> Iterator[tuple[Path, str]]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch)
-        shutil.copy(above / "model_index.json", whole)
-        shutil.copytree(networks[0], whole / "unet")
-        if (above / "scheduler").is_dir():
-            shutil.copytree(above / "scheduler", whole / "scheduler")
+        try:
+            shutil.copy(above / "model_index.json", whole)
+            shutil.copytree(networks[0], whole / "unet")
+            if (above / "scheduler").is_dir():
+                shutil.copytree(above / "scheduler", whole / "scheduler")
+        except OSError as error:
+            reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+            raise WriteError(
+                f"{printable(str(path))} cannot be copied to {scratch} ({reason}); set TMPDIR to a folder with space"
+            ) from error
         yield whole, f"the network is {path.name}/{networks[0].name}, the scheduler that of the pipeline above it"
 
 
