@@ -272,6 +272,12 @@ def test_config_toml_says_what_was_asked_and_can_be_given_back(tmp_path, tiny_se
     assert Run.create("digits", output_dir=tmp_path / "a", **asked).settings == first.settings
 
 
+def test_what_a_config_starts_from_is_a_path(tmp_path):
+    (tmp_path / "mine.toml").write_text("init = 3\n")
+    with pytest.raises(UsageError, match=r"init is 3.*path"):
+        Run.create("digits", output_dir=tmp_path / "r", config_file=tmp_path / "mine.toml")
+
+
 def test_somebodys_config_is_not_written_over(tmp_path):
     own = tmp_path / "exp" / "config.toml"
     own.parent.mkdir()

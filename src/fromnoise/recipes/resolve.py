@@ -44,6 +44,8 @@ class Request:
         tables = read_toml(config_file) if config_file else {}
         tables.pop("recipe", None)
         init = init or tables.get("init")
+        if init is not None and not isinstance(init, str):
+            raise UsageError(f'init is {repr(init)[:60]}, but expected the path of a run; write init = "RUN"')
         tables.pop("init", None)
         for place in filter(None, (source, init)):
             if any("\ud800" <= letter <= "\udfff" for letter in str(place)):
