@@ -272,6 +272,19 @@ def test_config_toml_says_what_was_asked_and_can_be_given_back(tmp_path, tiny_se
     assert Run.create("digits", output_dir=tmp_path / "a", **asked).settings == first.settings
 
 
+def test_the_images_are_named_once(tmp_path, tiny_settings):
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (80, 8, 8), dtype=np.uint8))
+    (tmp_path / "other.toml").write_text('[data]\nsource = "digits"\n', encoding="utf-8-sig")  # as Windows writes it
+    run = Run.create(
+        tmp_path / "a.npz", output_dir=tmp_path / "r", config_file=tmp_path / "other.toml", settings=tiny_settings
+    )
+    named = tomllib.loads((run.path / "config.toml").read_text())["data"]["source"]
+    assert named == run.settings.data.source == str(tmp_path / "a.npz")
+    with pytest.raises(UsageError, match=r"mnist.*digits"):
+        Run.create("digits", output_dir=tmp_path / "s", settings={"data.source": "mnist"})
+    assert not (tmp_path / "s").exists()
+
+
 def test_what_a_config_starts_from_is_a_path(tmp_path):
     (tmp_path / "mine.toml").write_text("init = 3\n")
     with pytest.raises(UsageError, match=r"init is 3.*path"):

@@ -51,7 +51,13 @@ class Request:
             if any("\ud800" <= letter <= "\udfff" for letter in str(place)):
                 raise UsageError(f"{printable(place)} is not valid UTF-8, as config.json has to be; rename it")
         from_dict(Settings(), tables)  # refuses unknown sections and settings
+        if settings.get("data.source", source) != source:
+            raise UsageError(
+                f"data.source is set to '{printable(str(settings['data.source']))}', but the images are "
+                f"'{printable(source)}'; name them once, as DATA"
+            )
         flat = {f"{section}.{key}": value for section, values in tables.items() for key, value in values.items()}
+        flat.pop("data.source", None)  # a run's config.toml has that of its own images
         return Request(source, recipe, {**flat, **settings}, init)
 
     def facts(self) -> dict[str, Any]:
@@ -159,7 +165,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():  # a device may never end
             raise OSError("it is not a file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"cannot read the config file {path}: {error}; give a TOML file with tables such as [train]"
