@@ -368,6 +368,9 @@ def test_a_folder_that_one_stands_in_is_trained_on_twice(tmp_path, tiny_settings
     settings = {**tiny_settings, "train.num_images": 64, "train.train_batch_size": 32}
     with pytest.raises(UsageError, match="output_dir"):
         Run.create(".", output_dir=place, settings=settings)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="output_dir"):
+        Run.create("~/photos", output_dir=place, settings=settings)
     run = Run.create(".", settings=settings).train()
     run.sample(4).save(place / "samples")
     again = Run.create(".", settings=settings)

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.text import some
-from fromnoise.data.download import available
+from fromnoise.data.download import available, expanded
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import is_gone, load
 from fromnoise.data.registry import DATASETS
@@ -190,7 +190,8 @@ def _contents(folder: RunFolder) -> str:
 
 def _is_data(path: Path, options: DataOptions) -> bool:
     """Whether a run at `path` would be the folder that its images come from."""
-    return options.source not in DATASETS and not is_gone(options) and path.resolve() == Path(options.source).resolve()
+    known = options.source in DATASETS or is_gone(options)
+    return not known and path.resolve() == expanded(options.source).resolve()
 
 
 def _timed_load(options: DataOptions) -> tuple[ArrayData, float]:
