@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fromnoise.cli import main
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
@@ -135,6 +136,17 @@ def test_a_bundle_holds_no_place_of_this_machine_and_no_optimizer(run: Run, pack
     assert not [name for name in held if "optimizer" in name or "ema-" in name or "averages" in name]
     with zipfile.ZipFile(packed) as archive:
         assert all(info.external_attr >> 16 == stat.S_IFREG | 0o644 for info in archive.infolist())
+
+
+def test_images_called_like_a_data_set_stay_images_of_a_file(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    (tmp_path / "digits").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "digits" / f"{number}.png")
+    few = {**SETTINGS, "train.num_images": 8, "train.previews": 0}
+    made = Run.create(tmp_path / "digits", output_dir=tmp_path / "run", settings=few).train()
+    config = json.loads(members(made.pack(tmp_path / "run.zip"))["config.json"])
+    assert config["settings"]["data"]["source"] == "./digits"
 
 
 @pytest.mark.parametrize("resumable", [False, True])

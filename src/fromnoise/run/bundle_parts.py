@@ -74,7 +74,13 @@ def _places(run: OpenedRun) -> dict[str, str]:
     found += [one for one in ((run.metadata.get("init") or {}).get("from"), request.get("init")) if one]
     found = [form for one in found for form in (one, os.path.abspath(os.path.expanduser(one)))]  # noqa: PTH100, PTH111
     paths = {one for one in found if os.sep in one.rstrip(os.sep) and Path(one).name}
-    return {one: Path(one).name for one in sorted(paths, key=len, reverse=True)}
+    return {one: _bare(one) for one in sorted(paths, key=len, reverse=True)}
+
+
+def _bare(place: str) -> str:
+    """The last name of a place, so that it is not taken for a data set that has it too."""
+    name = Path(place).name
+    return f"./{name}" if name in DATASETS else name
 
 
 def _cleaned(value: Any, places: Mapping[str, str]) -> Any:
