@@ -9,6 +9,7 @@ import pytest
 
 from fromnoise.common import cpus
 from fromnoise.common.cpus import Load, LoadMeter, quota, usable
+from fromnoise.common.free_memory import limit_left
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,27 @@ def test_a_quota_of_version_1(tmp_path: Path, mount: str, place: str) -> None:
     found = quota(tmp_path)
     assert found is not None and found.cpus == 1.5 and found.seconds() == 3
     assert usable(tmp_path) == 1, "two threads would be paused a quarter of the time"
+
+
+@pytest.mark.parametrize(
+    ("place", "limit", "used", "cached"),
+    [
+        ("", "max", "current", "inactive_file"),
+        ("user/job/", "max", "current", "inactive_file"),
+        ("memory/", "limit_in_bytes", "usage_in_bytes", "total_inactive_file"),
+        ("memory/docker/abc/", "limit_in_bytes", "usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_a_memory_limit_of_our_cgroup_or_around_it(
+    tmp_path: Path, place: str, limit: str, used: str, cached: str
+) -> None:
+    put(tmp_path, "proc/self/cgroup", "5:memory:/docker/abc\n0::/user/job\n")
+    assert limit_left(tmp_path) is None
+    put(tmp_path, "sys/fs/cgroup/user/memory.max", "max\n")
+    put(tmp_path, f"sys/fs/cgroup/{place}memory.{limit}", "1000\n")
+    put(tmp_path, f"sys/fs/cgroup/{place}memory.{used}", "700\n")
+    put(tmp_path, f"sys/fs/cgroup/{place}memory.stat", f"anon 400\n{cached} 50\n")
+    assert limit_left(tmp_path) == 350
 
 
 @pytest.mark.parametrize("content", ["-1\n", "", "many\n"])

@@ -59,20 +59,20 @@ def usable(root: Path = Path("/")) -> int:
 
 
 def _quotas_v2(root: Path) -> Iterator[Quota]:
-    for folder in _cgroup_folders(root, "", ("", "unified")):
+    for folder in cgroup_folders(root, "", ("", "unified")):
         match _numbers(folder / "cpu.max"):
             case [allowed, period] if allowed < math.inf:
                 yield Quota(allowed / period, folder / "cpu.stat", 1e-6)
 
 
 def _quotas_v1(root: Path) -> Iterator[Quota]:
-    for folder in _cgroup_folders(root, "cpu", ("cpu", "cpu,cpuacct")):
+    for folder in cgroup_folders(root, "cpu", ("cpu", "cpu,cpuacct")):
         match _numbers(folder / "cpu.cfs_quota_us"), _numbers(folder / "cpu.cfs_period_us"):
             case [allowed], [period] if allowed > 0:
                 yield Quota(allowed / period, folder / "cpuacct.usage", 1e-9)
 
 
-def _cgroup_folders(root: Path, controller: str, mounts: tuple[str, ...]) -> Iterator[Path]:
+def cgroup_folders(root: Path, controller: str, mounts: tuple[str, ...]) -> Iterator[Path]:
     """The folder of this process's cgroup, then those around it; a container sees only its own, as the top."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

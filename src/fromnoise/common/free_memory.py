@@ -6,12 +6,12 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-_GROUP = Path("/sys/fs/cgroup")
+from fromnoise.common.cpus import cgroup_folders
 
 
 def free_memory() -> int | None:
     """Bytes that can still be allocated; None where no system says."""
-    return min((free for free in (_machine(), _container(), _process()) if free is not None), default=None)
+    return min((free for free in (_machine(), limit_left(), _process()) if free is not None), default=None)
 
 
 def _machine() -> int | None:
@@ -22,12 +22,22 @@ def _machine() -> int | None:
     return None
 
 
-def _container() -> int | None:
-    """What the control group's limit leaves, beside cached files that would be given up."""
-    with suppress(OSError, ValueError):  # no group, or "max"
-        limit, used = (int((_GROUP / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
-        stat = dict(line.split() for line in (_GROUP / "memory.stat").read_text(encoding="ascii").splitlines())
-        return max(0, limit - used + int(stat.get("inactive_file", 0)))
+def limit_left(root: Path = Path("/")) -> int | None:
+    """What the memory limits of this process's cgroup and those around it, version 1 or 2, leave; None without one.
+
+    Cached files that would be given up count as free. root: where proc and sys are.
+    """
+    found = [_left(folder, "max", "current", "inactive_file") for folder in cgroup_folders(root, "", ("", "unified"))]
+    names = ("limit_in_bytes", "usage_in_bytes", "total_inactive_file")
+    found += [_left(folder, *names) for folder in cgroup_folders(root, "memory", ("memory",))]
+    return min((left for left in found if left is not None), default=None)
+
+
+def _left(folder: Path, limit: str, used: str, cached: str) -> int | None:
+    with suppress(OSError, ValueError):  # not there, or "max"
+        most, now = (int((folder / f"memory.{name}").read_text(encoding="ascii")) for name in (limit, used))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        return max(0, most - now + int(stat.get(cached, 0)))
     return None
 
 
