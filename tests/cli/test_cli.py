@@ -41,6 +41,12 @@ def test_train_says_what_it_does_and_where_the_run_lies(capsys, tmp_path):
     assert "finished" in capsys.readouterr().out
 
 
+def test_what_is_said_of_the_images_is_how_they_are_read_now(capsys):
+    for store, on_disk in (("always", True), ("never", False)):
+        assert main(["train", "digits", *TINY, "--output_dir", "r", "--set", f"data.store={store}"]) == 0
+        assert ("lie on the disk" in capsys.readouterr().out) == on_disk
+
+
 def test_a_budget_that_is_over_at_once_is_said_and_another_time_limit_is_not(capsys):
     words = ["train", "digits", "--set", "net.width=8", "--output_dir"]
     assert main([*words, "short", "--budget", "0.01s"]) == 2

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     training = _opened(Run, args, changes)
     if current().rank:
         return _follow(training, max_time)
-    for note in training.metadata["data"]["notes"]:
+    for note in training.data.notes:  # of how they were read now, and not when the run was begun
         print(note)
     for name, value in decisions(training):
         print(f"{name}: {value}")
