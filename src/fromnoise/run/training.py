@@ -180,7 +180,7 @@ def load_start(folder: RunFolder, metadata: Mapping[str, Any], model: TrainedMod
 
 def where_it_goes_on(trainer: Trainer) -> str:
     if trainer.done:
-        return f"finished: all {trainer.images:,} planned images were seen"
+        return f"finished: {trainer.images:,} images were seen"
     return f"going on at {trainer.images:,}" + (f" of {trainer.total:,} images" if trainer.total else " images")
 
 
