@@ -224,6 +224,15 @@ def test_a_text_of_jsonl_may_hold_what_ends_lines_elsewhere(folder: Folder) -> N
     assert read(folder({**{f"{i}.png": IMAGE for i in range(4)}, "metadata.jsonl": content})).spec.classes == ("a", "b")
 
 
+def test_a_file_with_two_classes_is_refused(folder: Folder) -> None:
+    rows = "file_name,label\n0.png,a\n1.png,b\n./0.png,{}\n"
+    images: dict[str, object] = {f"{i}.png": IMAGE for i in range(2)}
+    assert read(folder({**images, "metadata.csv": rows.format("a").encode()}, "same")).spec.classes == ("a", "b")
+    other = folder({**images, "metadata.csv": rows.format("b").encode()}, "other")
+    assert "1 file" in (said := refusal(other)) and "0.png" in said and "1.png" not in said
+    assert read(other, classes="none").labels is None
+
+
 def test_rows_of_commas_alone_are_no_rows(folder: Folder) -> None:
     content = b"file_name,label\n0.png,a\n,\n1.png,b\n,\n"
     assert read(folder({**{f"{i}.png": IMAGE for i in range(2)}, "metadata.csv": content})).spec.classes == ("a", "b")

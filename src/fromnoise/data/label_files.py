@@ -35,7 +35,8 @@ Rows = Iterator[tuple[Any, Any]] | None  # None: the images have no classes
 def read_labels(tree: Tree, where: str) -> tuple[Labels, tuple[str, ...]]:
     """The class (None for none) of each image that a label file names, by its path below the root, and notes.
 
-    Raises DataError for a damaged label file and for one that names files which are not there.
+    Raises DataError for a damaged label file, and for one that names files which are not there, or a file twice with
+    different classes.
     """
     labels: Labels = {}
     notes: tuple[str, ...] = ()
@@ -47,7 +48,11 @@ def read_labels(tree: Tree, where: str) -> tuple[Labels, tuple[str, ...]]:
             folder = entry.full[:-1]
             labels |= {e.full: None for e in tree.entries if e.full[: len(folder)] == folder}
             continue
-        own = {_joined(entry.full[:-1], name): _class(value, entry, where) for name, value in rows}
+        pairs = [(_joined(entry.full[:-1], name), _class(value, entry, where)) for name, value in rows]
+        own = dict(pairs)
+        if several := list(dict.fromkeys(path for path, label in pairs if label != own[path])):
+            what = f"gives {count(len(several), 'file')} more than one class ({_shown(several)}); leave one of them"
+            raise _damaged(entry, where, what + ", or read all without classes by --set data.classes=none")
         if missing := [path for path in own if path not in there]:
             what = (
                 f"names {count(len(missing), 'file')} that is not there"
