@@ -152,6 +152,15 @@ def test_hostile_zip_members_are_only_names(folder: Folder, tmp_path: Path, enco
     assert not (tmp_path.parent.parent / "escape").exists()
 
 
+def test_folders_in_a_zip_of_windows_are_no_files(tmp_path: Path, encoded: Callable[..., bytes]) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("cat\\", b"")
+        for number in range(4):
+            archive.writestr(f"{('cat', 'dog')[number % 2]}\\{number}.png", encoded(Image.new("L", (8, 8), number)))
+    data = load(str(tmp_path / "a.zip"), holdout=0)
+    assert data.spec.classes == ("cat", "dog") and not any("not an image" in note for note in data.notes)
+
+
 def test_broken_zips_are_data_errors(folder: Folder, tmp_path: Path) -> None:
     text = tmp_path / "text.zip"
     text.write_bytes(b"not a zip")

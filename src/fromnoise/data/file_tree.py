@@ -194,9 +194,10 @@ def walk_zip(archive: zipfile.ZipFile, where: str) -> Tree:
         parts = _composed(raw)
         if not parts or any(is_junk(part) for part in parts):
             continue
-        above = parts if info.is_dir() else parts[:-1]
+        is_dir = name.endswith(("/", "\\"))  # the latter of some programs on Windows
+        above = parts if is_dir else parts[:-1]
         folders.update(above[:depth] for depth in range(1, len(above) + 1))
-        if not info.is_dir():
+        if not is_dir:
             files[raw] = Found(parts, partial(_open_member, archive, info), partial(_start_of_member, archive, info))
     tree = _tree(list(files.values()), folders, where)
     return replace(tree, notes=notes + tree.notes)
