@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fromnoise.cli import main
-from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.errors import CheckpointError, DataError, UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.export import html_file as module
 from fromnoise.export.html_file import corruption_table, html_file
@@ -82,6 +82,14 @@ def test_a_title_is_text_and_not_markup(made):
 def test_dynamic_thresholding_is_refused(made):
     with pytest.raises(UsageError, match="threshold"):
         html_file(made(ImageSpec(1, 8, 8), **{"sample.threshold": 0.9}), "page", NOTHING)
+
+
+def test_a_runtime_that_cannot_be_had_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("FROMNOISE_OFFLINE", "1")
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path))
+    with pytest.raises(DataError, match=rf"(?s)--runtime.*:\n.*  {SCRIPT}\n.*  {BINARY}$") as caught:
+        web_runtime()
+    assert "digits" not in str(caught.value)
 
 
 def test_a_runtime_that_is_none_is_refused(tmp_path):

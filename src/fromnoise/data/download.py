@@ -104,26 +104,29 @@ def fetch(name: str) -> dict[str, Path]:
 
 def obtain(name: str, dataset: Dataset) -> dict[str, Path]:
     """`fetch` for a data set that need not be in the catalogue."""
-    return obtain_files(name, dataset.files, dataset.mirrors)
+    return obtain_files(name, dataset.files, dataset.mirrors, "use digits, which needs no download")
 
 
-def obtain_files(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) -> dict[str, Path]:
-    """The path of each of `files` by its name, from this machine or downloaded into the folder `name` of the cache."""
+def obtain_files(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str], instead: str) -> dict[str, Path]:
+    """The path of each of `files` by its name, from this machine or downloaded into the folder `name` of the cache.
+
+    instead: what else would do, for the error where they cannot be had.
+    """
     found = {file.name: find(name, file) for file in files}
     missing = [file for file in files if found[file.name] is None]
     if missing:
-        _download(name, missing, mirrors)
+        _download(name, missing, mirrors, instead)
     return {file.name: found[file.name] or cache_dir() / name / file.name for file in files}
 
 
-def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) -> None:
+def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str], instead: str) -> None:
     folder = cache_dir() / name
     if offline():
-        raise _missing(name, files, folder, "FROMNOISE_OFFLINE is set")
+        raise _missing(name, files, folder, "FROMNOISE_OFFLINE is set", instead)
     alive = answering([mirror + files[0].name for mirror in mirrors])
     if not alive:
         hosts = ", ".join(urlsplit(mirror).netloc for mirror in mirrors)
-        raise _missing(name, files, folder, f"none of its mirrors is reachable ({hosts})")
+        raise _missing(name, files, folder, f"none of its mirrors is reachable ({hosts})", instead)
     bases = [url.removesuffix(files[0].name) for url in alive]
     for place, file in enumerate(files):
         reasons = []
@@ -134,16 +137,17 @@ def _download(name: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) ->
             except _Failed as error:
                 reasons.append(f"{urlsplit(base).netloc}: {error}")
         else:
-            raise _missing(name, files[place:], folder, f"no mirror gave {file.name} ({'; '.join(reasons)})")
+            why = f"no mirror gave {file.name} ({'; '.join(reasons)})"
+            raise _missing(name, files[place:], folder, why, instead)
 
 
-def _missing(name: str, files: Sequence[RemoteFile], folder: Path, why: str) -> DataError:
+def _missing(name: str, files: Sequence[RemoteFile], folder: Path, why: str, instead: str) -> DataError:
     """The error that lists what to fetch by hand: files with their hashes, as `sha256sum` writes them."""
     listed = "".join(f"\n  {file.sha256}  {file.name}" for file in files)
     these = "this file" if len(files) == 1 else f"these {len(files)} files"
     return DataError(
         f"{name} lacks {count(len(files), 'file')} on this machine and cannot be downloaded: {why}; put {these} "
-        f"(SHA-256 in front) in {printable(str(folder))}, or use digits, which needs no download:{listed}"
+        f"(SHA-256 in front) in {printable(str(folder))}, or {instead}:{listed}"
     )
 
 

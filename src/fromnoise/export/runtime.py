@@ -8,7 +8,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fromnoise.common.errors import DataError, UsageError
+from fromnoise.common.errors import UsageError
 from fromnoise.data.download import obtain_files
 from fromnoise.data.registry import RemoteFile
 
@@ -41,10 +41,8 @@ def web_runtime(path: Path | None = None) -> Runtime:
         DataError: where it has to be downloaded and cannot be.
     """
     if path is None:
-        try:
-            files = obtain_files(f"onnxruntime-web-{VERSION}", _FILES, _MIRRORS)
-        except DataError as error:
-            raise DataError(f"{error}; or give --runtime with the npm package onnxruntime-web {VERSION}") from error
+        instead = f"give --runtime with the npm package onnxruntime-web {VERSION}"
+        files = obtain_files(f"onnxruntime-web-{VERSION}", _FILES, _MIRRORS, instead)
         return Runtime(files[SCRIPT].read_bytes(), files[BINARY].read_bytes())
     found = _from_archive(path) if path.is_file() else _from_folder(path)
     if found is None:
