@@ -2,6 +2,7 @@
 
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from fromnoise.common.errors import CheckpointError, Interrupted
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.report.training_curves import training_curves
 from fromnoise.run import Run
-from fromnoise.run.training import QuickEvaluator
+from fromnoise.run.training import QuickEvaluator, where_it_goes_on
 from fromnoise.train import budget, session
 from fromnoise.train.best_checkpoint import Score, best_score
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
@@ -226,3 +227,8 @@ def test_validation_losses_of_runs_made_before_are_drawn():
     """Their events have the former name."""
     lines = [{"step": 1, "images": 8, "loss": 1.0}, {"event": "heldout", "images": 8, "loss": 0.5}]
     assert training_curves(lines)["loss"].axes[0].lines[-1].get_ydata().tolist() == [0.5]
+
+
+def test_a_run_that_its_budget_ended_is_not_said_to_have_followed_its_plan():
+    said = where_it_goes_on(SimpleNamespace(done=True, images=7000, total=7000))
+    assert "7,000" in said and "finished" in said and "plan" not in said
