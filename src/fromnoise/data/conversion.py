@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,61 +11,40 @@ from numpy.typing import NDArray
 from fromnoise.common.text import count
 from fromnoise.data.area import Area, blocks
 from fromnoise.data.channels import NAMES, all_grey, grey_note, shows_grey, with_channels
-from fromnoise.data.resize import Resize, choose_resize, resized, without_hidden_colours
-from fromnoise.data.value_range import ValueRange, array_levels
+from fromnoise.data.resize import choose_resize, resized, without_hidden_colours
+from fromnoise.data.value_range import array_levels
 from fromnoise.settings import DataOptions
 
 
-@dataclass(frozen=True)
-class Conversion:
-    """What is done to images (N, H, W, C) of an array.
+def converted(images: NDArray[Any], options: DataOptions, area: Area) -> tuple[NDArray[np.uint8], str, tuple[str, ...]]:
+    """(the images, the name of the range they were read as, what to say of them).
 
-    levels: the values of black and white, None where they are 0 and 255. channels: wanted ones, None for those that
-    there are. resize: None for the size that they have. read_as: the name of the range. in_range, of_size: what to say.
+    Arguments:
+        images: (N, H, W, C) of an array; they are given back themselves where nothing is to be done to them.
+        area: where they go else.
     """
-
-    levels: ValueRange | None
-    channels: int | None
-    resize: Resize | None
-    read_as: str
-    in_range: tuple[str, ...]
-    of_size: tuple[str, ...]
-
-    @staticmethod
-    def of(images: NDArray[Any], options: DataOptions) -> Conversion:
-        """That of all of `images`, by the data options."""
-        number, height, width, _ = images.shape
-        levels, read_as, in_range = array_levels(images, options.range)
-        resize, of_size = choose_resize(Counter({(height, width): number}), options)
-        same = (resize.height, resize.width) == (height, width)
-        return Conversion(levels, options.channels, None if same else resize, read_as, in_range, of_size)
-
-    def applied(self, images: NDArray[Any], area: Area) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """The converted images, in `area` unless they are to stay as they are, and what to say of them."""
-        number, height, width, channels = images.shape
-        goal = self.channels or channels
-        if self._nothing(images):
-            said = grey_note(images) if self.channels is None else ()
-            return images, self.in_range + said + self.of_size
-        shape = (self.resize.height, self.resize.width) if self.resize else (height, width)
-        area.open(number, shape[0], shape[1], goal)
-        grey = self.channels is None and channels >= 3
-        for block in blocks(images):
-            plain = without_hidden_colours(
-                self.levels.grey_levels(block) if self.levels else np.ascontiguousarray(block)
-            )
-            grey = grey and all(shows_grey(image) for image in plain)
-            if goal != channels:
-                rows = plain.reshape(-1, width, channels)
-                plain = with_channels(rows, goal).reshape(*plain.shape[:3], goal)
-            area.append(resized(plain, self.resize) if self.resize else plain)
-        said = all_grey(channels) if grey else ()
+    number, height, width, channels = images.shape
+    levels, read_as, in_range = array_levels(images, options.range)
+    resize, of_size = choose_resize(Counter({(height, width): number}), options)
+    same_size, goal = (resize.height, resize.width) == (height, width), options.channels or channels
+    if levels is None and same_size and goal == channels and not _hides_colours(images):
+        said = grey_note(images) if options.channels is None else ()
+        return images, read_as, in_range + said + of_size
+    area.open(number, resize.height, resize.width, goal)
+    grey = options.channels is None and channels >= 3
+    for block in blocks(images):
+        plain = without_hidden_colours(levels.grey_levels(block) if levels else np.ascontiguousarray(block))
+        grey = grey and all(shows_grey(image) for image in plain)
         if goal != channels:
-            said = (f"converted: {count(number, 'image')} of {NAMES[channels]} to {NAMES[goal]}",)
-        return area.taken(), self.in_range + said + self.of_size
+            rows = plain.reshape(-1, width, channels)
+            plain = with_channels(rows, goal).reshape(*plain.shape[:3], goal)
+        area.append(plain if same_size else resized(plain, resize))
+    said = all_grey(channels) if grey else ()
+    if goal != channels:
+        said = (f"converted: {count(number, 'image')} of {NAMES[channels]} to {NAMES[goal]}",)
+    return area.taken(), read_as, in_range + said + of_size
 
-    def _nothing(self, images: NDArray[Any]) -> bool:
-        """Whether the images are as they should be."""
-        if self.levels or self.resize or self.channels not in (None, images.shape[-1]):
-            return False
-        return images.shape[-1] != 4 or all(without_hidden_colours(block) is block for block in blocks(images))
+
+def _hides_colours(images: NDArray[Any]) -> bool:
+    """Whether there are colours where the images are fully transparent."""
+    return images.shape[-1] == 4 and any(without_hidden_colours(block) is not block for block in blocks(images))

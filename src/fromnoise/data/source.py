@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fromnoise.common.errors import DataError
 from fromnoise.common.text import hw, printable
 from fromnoise.data.area import Area, Memory
-from fromnoise.data.conversion import Conversion
+from fromnoise.data.conversion import converted
 from fromnoise.settings import DataOptions
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -81,10 +81,9 @@ def from_arrays(
     if options.classes == "none":
         labels, classes = None, ()
     number, height, width, channels = images.shape
-    conversion = Conversion.of(images, options)
-    found, said = conversion.applied(images, area or Memory())
+    found, read_as, said = converted(images, options, area or Memory())
     modes, sizes = {MODES[channels]: number}, {hw(height, width): number}
-    return SourceImages(found, labels, classes, notes + said, modes, sizes, range=conversion.read_as)
+    return SourceImages(found, labels, classes, notes + said, modes, sizes, range=read_as)
 
 
 def named_values(values: NDArray[Any]) -> tuple[str, ...]:
