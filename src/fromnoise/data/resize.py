@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median_low
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -91,13 +92,8 @@ def choose_resize(sizes: Mapping[tuple[int, int], int], options: DataOptions) ->
 
 def _usual_side(sizes: Mapping[tuple[int, int], int]) -> int:
     """The median short side, to a multiple of 4 (networks halve their images twice), from 8 to 64."""
-    sides = sorted((min(size), number) for size, number in sizes.items())
-    half, seen = (sum(number for _, number in sides) + 1) // 2, 0
-    for side, number in sides:
-        seen += number
-        if seen >= half:
-            return min(max(8, (side + 2) // 4 * 4), OTHERWISE)
-    return OTHERWISE
+    side = median_low(min(size) for size, number in sizes.items() for _ in range(number))
+    return min(max(8, (side + 2) // 4 * 4), OTHERWISE)
 
 
 def _sentences(sizes: Mapping[tuple[int, int], int], resize: Resize, options: DataOptions) -> tuple[str, ...]:
