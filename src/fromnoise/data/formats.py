@@ -61,16 +61,10 @@ def heif_installed() -> bool:
 
 def left_aside(suffixes: Mapping[str, int]) -> tuple[str, ...]:
     """What to say of files that are not read: pictures by their format and the way to read them, and the others."""
-    pictures: Counter[str] = Counter()
-    others: dict[str, int] = {}
-    for suffix, number in sorted(suffixes.items()):
-        if suffix in _NAMES:
-            pictures[_NAMES[suffix]] += number
-        else:
-            others[suffix] = number
+    others = {suffix: number for suffix, number in sorted(suffixes.items()) if suffix not in _NAMES}
     notes: tuple[str, ...] = ()
-    if pictures:
-        notes = (f"left aside, as they cannot be read here: {listed(pictures)}",)
+    if pictures := unread_pictures(suffixes):
+        notes = (f"left aside, as they cannot be read here: {pictures}",)
     if others:
         kinds = some([f"{printable(suffix)} {number:,}" for suffix, number in others.items()])
         total = sum(others.values())
@@ -85,11 +79,8 @@ def unread_pictures(suffixes: Mapping[str, int]) -> str:
     for suffix, number in suffixes.items():
         if suffix in _NAMES:
             pictures[_NAMES[suffix]] += number
-    return listed(pictures) if pictures else ""
-
-
-def listed(pictures: Mapping[str, int]) -> str:
-    """Pictures by format, most first, and what makes them readable."""
+    if not pictures:
+        return ""
     ordered = sorted(pictures.items(), key=lambda item: (-item[1], item[0]))
     named = some([count(number, f"{name} image") for name, number in ordered])
     advice = HEIF_ADVICE if "HEIC" in pictures and not heif_installed() else ""
