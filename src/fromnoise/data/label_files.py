@@ -54,12 +54,8 @@ def read_labels(tree: Tree, where: str) -> tuple[Labels, tuple[str, ...]]:
             what = f"gives {count(len(several), 'file')} more than one class ({_shown(several)}); leave one of them"
             raise _damaged(entry, where, what + ", or read all without classes by --set data.classes=none")
         if missing := [path for path in own if path not in there]:
-            what = (
-                f"names {count(len(missing), 'file')} that is not there"
-                if len(missing) == 1
-                else (f"names {count(len(missing), 'file')} that are not there")
-            )
-            raise _damaged(entry, where, f"{what} ({_shown(missing)}); add what is missing, or remove its rows")
+            what = f"{count(len(missing), 'file')} that {'is' if len(missing) == 1 else 'are'} not there"
+            raise _damaged(entry, where, f"names {what} ({_shown(missing)}); add what is missing, or remove its rows")
         labels |= own
     return labels, notes
 
