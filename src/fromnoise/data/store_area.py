@@ -33,16 +33,15 @@ from fromnoise.data.mapped import map_pixels
 SHARE = 0.5  # of the memory that is free: images that take more are put on the disk
 BLOCK_BYTES = 2**25  # about so much has one digest
 JOURNAL, SPARE = "journal.json", "spare"
-_ADVICE = "free some there, or let FROMNOISE_CACHE name a folder on another disk"
 
 
 class Folder:
     """An area in `folder`, which only the process that holds its lock may write to.
 
-    After `taken`, `digests` holds the SHA-256 of each `block` images.
+    After `taken`, `digests` holds the SHA-256 of each `block` images. advice: what to do where the disk is full.
     """
 
-    def __init__(self, folder: Path, advice: str = _ADVICE) -> None:
+    def __init__(self, folder: Path, advice: str) -> None:
         self.folder, self._advice = folder, advice
         self._file: BinaryIO | None = None
         self._kept: dict[str, Any] | None = None

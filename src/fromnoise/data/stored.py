@@ -63,6 +63,7 @@ class Stored:
     def __init__(self, found: Source, place: str, options: DataOptions, out: Path | None = None) -> None:
         self.name = found.name
         self._found, self._place, self._options, self._out = found, place, options, out
+        self._advice = _ADVICE_OUT if out else _ADVICE
 
     def splits(self) -> tuple[str, ...]:
         """Those of the source."""
@@ -100,7 +101,7 @@ class Stored:
         if about is None or about["state"] != self._state:
             why = "is damaged" if about is None else "was made before its source changed"
             report_progress(f"the store of {self.name} {why}, so it is made again")
-            with suppress(WriteError), self._locked(folder):
+            with suppress(WriteError, OSError), self._locked(folder):
                 if read_about(folder) == about:  # no other process has made it again meanwhile
                     _clear(folder)
             return None
@@ -142,7 +143,7 @@ class Stored:
                 if _exists(folder / split / MANIFEST):
                     raise _Ready
                 self._begin(folder, part, options)
-                return Folder(part, _ADVICE_OUT if self._out else _ADVICE)
+                return Folder(part, self._advice)
 
             area = Undecided(part, enter, always=always, begun=_exists(part))
             try:
@@ -167,7 +168,7 @@ class Stored:
         """Write what the store is made from."""
         doing = "going on with" if _exists(part) else "making"
         report_progress(f"{doing} the store of {self.name} ({part.stem}) in {printable(str(folder))}")
-        with self._writing(folder):
+        with _writing(folder, self._advice):
             about = {
                 "format": _RULES,
                 "name": self.name,
@@ -189,7 +190,7 @@ class Stored:
                     area.append(block)
                     advance(len(block))
         area.finish()
-        with self._writing(goal):
+        with _writing(goal, self._advice):
             write_split(area, found, planes)
             area.folder.replace(goal)
 
@@ -199,7 +200,7 @@ class Stored:
         from filelock import FileLock, Timeout
 
         lock, blocking = FileLock(folder / LOCK), False
-        with self._writing(folder):
+        with _writing(folder, self._advice):
             while not lock.is_locked:
                 folder.mkdir(parents=True, exist_ok=True)
                 try:
@@ -218,18 +219,13 @@ class Stored:
                     folder.rmdir()
             lock.release()
 
-    @contextmanager
-    def _writing(self, folder: Path) -> Iterator[None]:
-        with _writing(folder, _ADVICE_OUT if self._out else _ADVICE):
-            yield
-
 
 class _Ready(Exception):
     """Another process has made the store meanwhile."""
 
 
 @contextmanager
-def _writing(folder: Path, advice: str = _ADVICE) -> Iterator[None]:
+def _writing(folder: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -266,8 +262,7 @@ def _tidy(folder: Path, part: Path) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove all but the lock, the description first: without it, nothing of the rest is used."""
-    with _writing(folder):
-        (folder / STORE).unlink(missing_ok=True)
-        for path in folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
+    (folder / STORE).unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
