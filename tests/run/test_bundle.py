@@ -344,7 +344,7 @@ def test_no_space_leaves_nothing(run: Run, packed: Path, tmp_path: Path, monkeyp
         patch.setattr(bundle, "write_through", full)
         refused(tmp_path / "b.zip", tmp_path, WriteError.exit_code)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+        patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
         refused(tmp_path / "b.zip", tmp_path, WriteError.exit_code)
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
     assert main(["pack", str(run.path), str(tmp_path / "c.zip")]) == WriteError.exit_code

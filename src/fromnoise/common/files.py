@@ -6,6 +6,7 @@ import ctypes
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -159,3 +160,9 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{Path(error.filename).name}: {error.strerror}" if error.filename else error.strerror
     return str(error)
+
+
+def disk_free(folder: Path) -> int:
+    """Bytes that are free on the disk of `folder`, or of the nearest folder above it that exists."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return shutil.disk_usage(there).free

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import sync_folder
+from fromnoise.common.files import disk_free, sync_folder
 from fromnoise.common.free_memory import free_memory
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import read_stored, write_stored
@@ -252,13 +252,6 @@ def too_large(size: int) -> bool:
     """
     free, processes = free_memory(), os.environ.get("LOCAL_WORLD_SIZE", "1")
     return free is not None and size * (int(processes) if processes.isdecimal() else 1) > SHARE * free
-
-
-def disk_free(folder: Path) -> int:
-    """Bytes that are free on the disk of `folder`, or of the nearest folder above it that exists."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def allocate(path: Path, size: int) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
-from fromnoise.common.files import check_writable, replacing, write_through
+from fromnoise.common.files import check_writable, disk_free, replacing, write_through
 from fromnoise.common.stored_json import parse_object
 from fromnoise.common.text import count, file_part, in_bytes, printable
 from fromnoise.common.version import __version__
@@ -201,8 +200,7 @@ def _check_run(staged: Path, file: Path) -> None:
 
 
 def _check_space(file: Path, target: Path) -> None:
-    near = next(place for place in target.absolute().parents if place.exists())
-    size, free = file.stat().st_size, shutil.disk_usage(near).free
+    size, free = file.stat().st_size, disk_free(target)
     if size > free:
         raise WriteError(
             f"'{file}' unpacks to {in_bytes(size)}, but only {in_bytes(free)} are free for {target}; free some space, "

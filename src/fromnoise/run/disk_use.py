@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import WriteError
-from fromnoise.common.files import bytes_in
+from fromnoise.common.files import bytes_in, disk_free
 from fromnoise.common.text import count, in_bytes
 from fromnoise.run.folder import RunFolder
 from fromnoise.settings import TrainOptions
@@ -89,9 +88,7 @@ def disk_use(
         snapshots_after(steps) * size.snapshot,
         options.previews * preview,
         sum(bytes_in(place) for place in (folder.checkpoints, folder.averages, folder.samples)),
-        shutil.disk_usage(
-            next(place for place in (folder.path, *folder.path.absolute().parents) if place.exists())
-        ).free,
+        disk_free(folder.path),
     )
 
 
