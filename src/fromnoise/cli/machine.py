@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fromnoise.common.errors import FromNoiseError
 from fromnoise.common.files import check_writable
+from fromnoise.common.text import count, first_line, in_bytes
 
 LEAST_FREE = 2**30  # bytes; a run of small images with its checkpoints stays below this
 _OURS = ("dev", "docs")  # extras for working on fromnoise itself
@@ -71,7 +72,7 @@ def _torch() -> Fact:
     except (ImportError, OSError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             return Fact("torch", "missing", False, f"install it: {_INSTALL} torch")
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         advice = f"install it again: {_INSTALL} --force-reinstall torch"
         return Fact("torch", f"cannot be imported: {reason}", False, advice)
 
@@ -180,7 +181,6 @@ def _data() -> list[Fact]:
 
 def _stores() -> list[Fact]:
     """The stores of decoded images, where there are any."""
-    from fromnoise.common.text import count, in_bytes
     from fromnoise.data.stores import list_stores
 
     stores = list_stores()

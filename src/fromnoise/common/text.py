@@ -52,6 +52,11 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else _escape(c) for c in visible(name))
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says first; its kind where it says nothing."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
 def visible(text: str) -> str:
     """`text` whose characters all show: what controls a terminal or the direction of writing is written as an escape.
 

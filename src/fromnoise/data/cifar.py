@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.text import count, printable
+from fromnoise.common.text import count, first_line, printable
 from fromnoise.data.area import Area
 from fromnoise.data.registry import DATASETS
 from fromnoise.data.source import SourceImages, from_arrays
@@ -46,8 +46,8 @@ class Cifar:
         try:
             files = self._from_folder(split) if self._path.is_dir() else self._from_archive(split)
         except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
-            text = (str(error).splitlines() or [type(error).__name__])[0]  # tarfile lists all that it tried
-            raise self._damaged(f"cannot be read ({printable(text).rstrip(':')})") from error
+            text = first_line(error).rstrip(":")  # tarfile lists all that it tried
+            raise self._damaged(f"cannot be read ({text})") from error
         if not files:
             raise self._damaged(f"holds no {_MEMBERS[split].pattern} of the binary version".replace("\\", ""))
         for name, content in files.items():

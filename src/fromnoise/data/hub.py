@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
-from fromnoise.common.text import printable, some
+from fromnoise.common.text import first_line, printable, some
 from fromnoise.data.area import Area
 from fromnoise.data.decode_many import read_items
 from fromnoise.data.download import offline, within_reach
@@ -123,8 +123,8 @@ class Hub:
         try:
             return question(known)
         except Exception as error:  # the library raises a great many types, all of them about this data set
-            text = printable((str(error).splitlines() or [type(error).__name__])[0])
-            raise DataError(f"{self._source} cannot be loaded: {text}; check its name on {home}") from error
+            why = first_line(error)
+            raise DataError(f"{self._source} cannot be loaded: {why}; check its name on {home}") from error
 
     def _columns(self, table: Any) -> tuple[str, str | None]:
         """The names of the image column and of the class label column, if any."""

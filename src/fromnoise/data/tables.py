@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fromnoise.common.errors import DataError
-from fromnoise.common.text import printable
+from fromnoise.common.text import first_line, printable
 from fromnoise.data.hub import Hub, library
 from fromnoise.data.state import state_of
 
@@ -64,5 +64,4 @@ class Tables(Hub):
         try:
             return question(known)
         except Exception as error:  # the library raises a great many types, all of them about these files
-            text = printable((str(error).splitlines() or [type(error).__name__])[0])
-            raise DataError(f"{self._source} cannot be loaded: {text}; replace what is broken") from error
+            raise DataError(f"{self._source} cannot be loaded: {first_line(error)}; replace what is broken") from error

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import DataError
 from fromnoise.common.extras import extra
 from fromnoise.common.memory import BatchLimit
+from fromnoise.common.text import first_line
 from fromnoise.data.download import offline, within_reach
 from fromnoise.data.rows import Pixels
 from fromnoise.metrics.features import Features
@@ -63,7 +64,7 @@ def dinov2(weights: str | Path | None = None) -> Features:
         net = Dinov2Model.from_pretrained(source, local_files_only=at_hand, use_safetensors=True).eval()
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise DataError(
-            f"DINOv2 could not be read from {source} ({str(error).splitlines()[0]}); give --feature_weights FOLDER "
+            f"DINOv2 could not be read from {source} ({first_line(error)}); give --feature_weights FOLDER "
             f"with the files of {NAME}, or measure in the features 'domain', which need no download"
         ) from error
     about = "DINOv2, a self-supervised network of photographs"

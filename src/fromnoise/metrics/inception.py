@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.extras import extra
 from fromnoise.common.memory import BatchLimit
+from fromnoise.common.text import first_line
 from fromnoise.data.download import expanded, offline, within_reach
 from fromnoise.data.rows import Pixels
 from fromnoise.metrics.features import Features
@@ -82,7 +83,7 @@ def _builder() -> Callable[..., nn.Module]:
             from torch_fidelity import FeatureExtractorInceptionV3
     except RuntimeError as error:
         raise UsageError(
-            f"torch-fidelity is installed but cannot be loaded ({str(error).splitlines()[0]}); install the torchvision "
+            f"torch-fidelity is installed but cannot be loaded ({first_line(error)}); install the torchvision "
             f"that goes with torch {torch.__version__}"
         ) from error
     return FeatureExtractorInceptionV3  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from fromnoise.common.errors import DataError, UsageError, WriteError
 from fromnoise.common.extras import extra
-from fromnoise.common.text import printable
+from fromnoise.common.text import first_line, printable
 from fromnoise.data.download import offline
 from fromnoise.run.diffusers_source import MARK
 from fromnoise.run.weights_files import PATTERNS, STEM
@@ -41,8 +41,9 @@ def downloaded(name: str) -> Path:
                 break
         return folder
     except Exception as error:  # the library raises a great many types, all of them about this model
+        why = first_line(error)[:200]
         raise DataError(
-            f"{printable(name)} cannot be fetched from the Hub: {_first_line(error)}; check its name and the network"
+            f"{printable(name)} cannot be fetched from the Hub: {why}; check its name and the network"
         ) from error
 
 
@@ -111,11 +112,7 @@ def _ask(name: str, question: Callable[[], T]) -> T:
                 f"the Hub does not let you write {name}; give a name of yours, and a token that may write"
             ) from error
         home = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-        raise WriteError(f"cannot upload {name} to {home} ({_first_line(error)}); try again later") from error
-
-
-def _first_line(error: Exception) -> str:
-    return printable((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
+        raise WriteError(f"cannot upload {name} to {home} ({first_line(error)[:200]}); try again later") from error
 
 
 def _library(purpose: str) -> Any:

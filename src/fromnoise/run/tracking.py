@@ -18,7 +18,7 @@ from fromnoise.common.errors import FromNoiseError, WriteError
 from fromnoise.common.options import all_settings
 from fromnoise.common.progress import report_progress
 from fromnoise.common.stored_json import write_stored
-from fromnoise.common.text import quoted
+from fromnoise.common.text import first_line, quoted
 from fromnoise.report.trackers import REWRITTEN, TRACKERS, TrackedRun, check_tracker, kind_of, row_of
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.metrics_file import MetricsFile
@@ -95,7 +95,7 @@ def report_run(folder: RunFolder, settings: Settings, name: str) -> str:
         except FromNoiseError:
             raise
         except Exception as error:  # of a library: any
-            raise WriteError(f"{name} failed ({_reason(error)}); try again when that is put right") from error
+            raise WriteError(f"{name} failed ({first_line(error)[:200]}); try again when that is put right") from error
     return report.tracker.where
 
 
@@ -127,15 +127,11 @@ def _follow(folder: RunFolder, settings: Settings, name: str, done: threading.Ev
                 report.update()
             report.close()
     except (Exception, SystemExit) as error:
-        report_progress(f"warning: {name} failed ({_reason(error)}) and gets no more; {_later(folder, name)}")
+        report_progress(f"warning: {name} failed ({first_line(error)[:200]}) and gets no more; {_later(folder, name)}")
 
 
 def _later(folder: RunFolder, name: str) -> str:
     return f"nothing is lost: `fromnoise show {quoted(folder.path)} --report_to {name}` reports it later"
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _setting(settings: Settings, name: str) -> Any:
