@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,15 @@ def write_stored(
     """Write `content` and its checksum to `path` as JSON; see `write_json`."""
     more = {} if advice is None else {"advice": advice}
     return write_json(path, signed(content), durable=durable, **more)
+
+
+def finite(value: Any) -> Any:
+    """`value` with None for NaN and infinity, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def signed(content: Mapping[str, Any]) -> dict[str, Any]:

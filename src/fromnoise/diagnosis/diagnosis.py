@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fromnoise.common.stored_json import finite
 from fromnoise.common.text import count
 from fromnoise.common.version import __version__
 from fromnoise.diagnosis.finding import LEVELS, Finding
@@ -45,8 +45,7 @@ class Diagnosis:
             "findings": [finding.to_json() for finding in self.findings],
             "curves": self.curves,
         }
-        finite: dict[str, Any] = _finite(content)
-        return finite
+        return dict(finite(content))
 
     def figure(self) -> Figure | None:
         """Error against the strength of the noise, both on logarithmic axes; None without curves."""
@@ -101,12 +100,3 @@ def _block(finding: Finding) -> list[str]:
             finding.advice, _WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
         )
     return block
-
-
-def _finite(value: Any) -> Any:
-    """`value` with None for NaN and infinity, which JSON does not know."""
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,6 +16,7 @@ from typing import Any
 
 from fromnoise.common.errors import CheckpointError, WriteError
 from fromnoise.common.files import read_regular, write_bytes
+from fromnoise.common.stored_json import finite
 
 Line = dict[str, Any]
 _ADVICE = "free some space, or allow writing there"
@@ -45,7 +46,7 @@ class MetricsFile:
 
     def append(self, lines: Sequence[Line]) -> None:
         """Add `lines`, all of them or none; WriteError where that cannot be."""
-        content = "".join(json.dumps(_written(line)) + "\n" for line in lines).encode()
+        content = "".join(json.dumps(finite(line)) + "\n" for line in lines).encode()
         try:
             with self.path.open("a+b") as file:
                 before = file.seek(0, os.SEEK_END)
@@ -107,17 +108,8 @@ def parsed_line(text: bytes) -> Line | None:
         return None
 
 
-def _written(value: Any) -> Any:
-    """`value` with null for a number that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _written(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_written(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _read(value: Any) -> Any:
-    """What `_written` was given, but for infinity, which comes back as NaN."""
+    """What `finite` was given, but for infinity, which comes back as NaN."""
     if isinstance(value, list):
         return [_read(one) for one in value]
     return math.nan if value is None else value

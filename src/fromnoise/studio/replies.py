@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fromnoise.common.stored_json import finite
 from fromnoise.studio.security import Refused
 
 
@@ -25,15 +26,7 @@ class Json(Response):
 
 def to_json(content: Any) -> str:
     """`content` as JSON in one line."""
-    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 async def read_fields(request: Request, fields: Mapping[str, type]) -> dict[str, Any]:
