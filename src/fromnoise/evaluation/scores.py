@@ -5,6 +5,7 @@ The images may be samples, or real images themselves: the reference rows come fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -88,10 +89,7 @@ class Scores:
     @staticmethod
     def from_json(fields: dict[str, Any]) -> Scores:
         """The inverse of `to_json`; ValueError where a part is missing or not a number."""
-        fields = {
-            ("class_accuracy" if name == "label_agreement" else name): v for name, v in fields.items()
-        }  # schema 1
-        fields = {"frechet_infinite_stderr": None, **fields}  # which earlier evaluations lack
+        fields = {"frechet_infinite_stderr": None, **renamed(fields)}  # which earlier evaluations lack
         if missing := [name for name in Scores.__dataclass_fields__ if name not in fields and name not in _LATER]:
             raise ValueError(f"{', '.join(missing[:3])} {'is' if len(missing) == 1 else 'are'} missing")
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
@@ -102,6 +100,11 @@ class Scores:
             if not all(is_number(part) or (part is None and key in _OPTIONAL) for part in parts):
                 raise ValueError(f"{key} is {value!r}")
         return Scores(**values)
+
+
+def renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of schema 1 with the names of today."""
+    return {("class_accuracy" if name == "label_agreement" else name): value for name, value in fields.items()}
 
 
 _SEVERAL = {"frechet_interval", "classes", "mean", "std", "spectrum", "spectrum_colour"}

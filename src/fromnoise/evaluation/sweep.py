@@ -19,7 +19,7 @@ from fromnoise.data.image_data import ArrayData
 from fromnoise.evaluation.limits import FEWEST, check_count, check_num
 from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.samples import draw_samples
-from fromnoise.evaluation.scores import QuickScores, quick_scores
+from fromnoise.evaluation.scores import QuickScores, quick_scores, renamed
 from fromnoise.evaluation.summary import format_number
 from fromnoise.figures.curves import lines
 from fromnoise.model.shares import by_turns, shared
@@ -73,19 +73,14 @@ class Sweep:
         try:
             if content["schema"] not in (1, SCHEMA):
                 raise ValueError(f"schema {content['schema']} is not {SCHEMA}")
-            points = tuple(SweepPoint(**_renamed(point)) for point in content["points"])
-            floor = None if content["floor"] is None else QuickScores(**_renamed(content["floor"]))
+            points = tuple(SweepPoint(**renamed(point)) for point in content["points"])
+            floor = None if content["floor"] is None else QuickScores(**renamed(content["floor"]))
             known = content.get("floor_count", content["count"])  # older ones do not say
             swept = Sweep(content["count"], content["checkpoint"], points, floor, known)
             _ = f"{swept.count:,}", sweep_table(swept)  # what cannot be shown is damaged
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise DataError(f"the sweep cannot be read ({error}); make it again") from error
         return swept
-
-
-def _renamed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of schema 1 with the names of today."""
-    return {("class_accuracy" if name == "label_agreement" else name): value for name, value in fields.items()}
 
 
 def parse_axes(words: Sequence[str]) -> dict[str, list[Any]]:
