@@ -23,7 +23,7 @@ from torch import Tensor
 from fromnoise.common.seeds import generator
 from fromnoise.data import DataOptions, load
 from fromnoise.data.image_data import ArrayData
-from fromnoise.evaluation.reference import Reference, build_reference, subset
+from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.scores import Scores, score
 from fromnoise.metrics.memorization import Baseline, measure_baseline
 
@@ -77,19 +77,19 @@ def brightness(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
 def fewer_classes(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """Images of `strength` classes only; `data` holds enough of them."""
     assert data.labels is not None
-    return subset(data, torch.nonzero(data.labels < strength)[:COUNT, 0])
+    return data.subset(torch.nonzero(data.labels < strength)[:COUNT, 0])
 
 
 def repeats(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """A share of the images replaced by repeats of the others."""
     kept = max(1, round(COUNT * (1 - strength)))
-    return subset(data, torch.arange(COUNT) % kept)
+    return data.subset(torch.arange(COUNT) % kept)
 
 
 def copies(data: ArrayData, train: ArrayData, strength: float) -> ArrayData:
     """A share of the images replaced by training images."""
     number = round(COUNT * strength)
-    stolen, kept = subset(train, torch.arange(number)), subset(data, torch.arange(number, COUNT))
+    stolen, kept = train.subset(torch.arange(number)), data.subset(torch.arange(number, COUNT))
     assert stolen.labels is not None and kept.labels is not None
     labels = torch.cat([stolen.labels, kept.labels])
     return ArrayData(data.name, "", torch.cat([_pixels(stolen), _pixels(kept)]), labels, data.spec)
@@ -129,7 +129,7 @@ class Bench:
 
     def __init__(self, source: str) -> None:
         train, self.test = load(DataOptions(source)), load(DataOptions(source), "test")
-        self.train = subset(train, torch.randperm(len(train), generator=generator(0, "damage"))[:TRAIN])
+        self.train = train.subset(torch.randperm(len(train), generator=generator(0, "damage"))[:TRAIN])
         whole = build_reference(train)
         self.reference = Reference(self.train, whole.features, whole.pixels, whole.classifier)
         embedded = whole.features.of(self.test.images)
@@ -138,7 +138,7 @@ class Bench:
 
     def unharmed(self, draw: int) -> ArrayData:
         """800 test images, others for each draw."""
-        return subset(self.test, self.order[draw * COUNT : (draw + 1) * COUNT])
+        return self.test.subset(self.order[draw * COUNT : (draw + 1) * COUNT])
 
     def score(self, pictures: ArrayData) -> Scores:
         """The Scores of `pictures` as if they were samples."""
@@ -148,7 +148,7 @@ class Bench:
     def harmed(self, name: str, strength: float) -> Scores:
         """The Scores after the damage `name`; fewer classes need to choose from all test images."""
         harm = DAMAGES[name][0]
-        source = subset(self.test, self.order) if harm is fewer_classes else self.unharmed(0)
+        source = self.test.subset(self.order) if harm is fewer_classes else self.unharmed(0)
         return self.score(harm(source, self.train, strength))
 
 

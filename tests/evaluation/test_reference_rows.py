@@ -10,7 +10,7 @@ import torch
 from fromnoise.common.stored_json import signed, verified
 from fromnoise.data import DataOptions, load
 from fromnoise.evaluation import reference_rows as rows_module
-from fromnoise.evaluation.reference import Reference, build_reference, subset
+from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.reference_rows import reference_rows
 from fromnoise.evaluation.scores import quick_scores, score
 from fromnoise.metrics.classifier import Classifier
@@ -136,7 +136,7 @@ def test_a_part_of_the_reference_needs_no_new_features(reference, monkeypatch):
     part = reference.subset(torch.arange(0, 1500, 3))
     monkeypatch.setattr(Features, "of", property(lambda self: pytest.fail("embedded again")), raising=False)
     assert torch.equal(part.embedded, whole[::3]) and len(part.data) == 500
-    assert torch.equal(part.data.images, subset(reference.data, torch.arange(0, 1500, 3)).images)
+    assert torch.equal(part.data.images, reference.data.subset(torch.arange(0, 1500, 3)).images)
 
 
 def test_the_noise_takes_no_memory_before_it_is_measured(reference, test, tmp_path, monkeypatch):

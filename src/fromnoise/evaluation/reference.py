@@ -90,11 +90,6 @@ class Reference:
         return part
 
 
-def subset(data: ArrayData, indices: Tensor) -> ArrayData:
-    """The images at `indices` (N,) alone."""
-    return data.subset(indices)
-
-
 def build_reference(
     train: ArrayData, features: str = "auto", feature_weights: str | Path | None = None, mirrored: bool = False
 ) -> Reference:
