@@ -6,7 +6,6 @@ import contextlib
 import linecache
 import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -15,7 +14,7 @@ from typing import Any, NoReturn
 from fromnoise.chapter.cells import SCRIPT, Cell
 from fromnoise.chapter.record import Shown, versions
 from fromnoise.common.errors import Interrupted
-from fromnoise.common.heard_signals import heard
+from fromnoise.common.heard_signals import handled, heard
 from fromnoise.report.html import Section, page, write_page
 
 
@@ -94,14 +93,5 @@ def stopped_by_signals() -> Iterator[None]:
         message = "stopped; what is trained is kept, so run the same command again to go on"
         raise Interrupted(message, 128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled(heard((signal.SIGINT, signal.SIGTERM)), stop):
         yield
-        return
-    before = heard((signal.SIGINT, signal.SIGTERM))
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -25,7 +25,7 @@ from types import FrameType
 from fromnoise.common.cpus import usable
 from fromnoise.common.durations import process_start
 from fromnoise.common.errors import ProcessError, UsageError
-from fromnoise.common.heard_signals import heard
+from fromnoise.common.heard_signals import handled, heard
 from fromnoise.common.progress import report_progress
 
 FOLDER, STARTED = "FROMNOISE_LAUNCHED", "FROMNOISE_STARTED"
@@ -134,14 +134,10 @@ def _forwarding(torchrun: subprocess.Popen[bytes], folder: Path) -> Iterator[lis
         if len(signals) > 1 or not _signal(number, folder):
             torchrun.send_signal(number)
 
-    before = heard(_FORWARDED)
-    for number in before:
-        signal.signal(number, forward)
     try:
-        yield signals
+        with handled(heard(_FORWARDED), forward):
+            yield signals
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if torchrun.poll() is None:
             torchrun.terminate()
             torchrun.wait()

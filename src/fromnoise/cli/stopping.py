@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from fromnoise.common.heard_signals import heard
+from fromnoise.common.heard_signals import handled, heard, put_back
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
@@ -26,19 +25,11 @@ class Stopped(KeyboardInterrupt):
 def stopped_by_signals() -> Iterator[None]:
     """Stopped at the first signal; a second one ends the process at once. Signals that are ignored stay so."""
 
+    before = heard(NUMBERS)
+
     def stop(number: int, frame: FrameType | None) -> NoReturn:
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
+        put_back(dict.fromkeys(before, signal.SIG_DFL))
         raise Stopped(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled(before, stop):
         yield
-        return
-    before = heard(NUMBERS)
-    for each in before:
-        signal.signal(each, stop)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from fromnoise.common.heard_signals import heard
+from fromnoise.common.heard_signals import handled, heard, put_back
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -28,25 +27,13 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """A request that the first SIGINT or SIGTERM sets; a second one acts as it always does.
 
-    Outside the main thread Python allows no handlers, and the request stays unset.
+    Outside the main thread the request stays unset.
     """
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    before = heard(EXIT_CODES)
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    request, before = StopRequest(), heard(EXIT_CODES)
 
     def handle(number: int, frame: FrameType | None) -> None:
         request.received = signal.Signals(number)
-        restore()
+        put_back(before)
 
-    for number in before:
-        signal.signal(number, handle)
-    try:
+    with handled(before, handle):
         yield request
-    finally:
-        restore()
