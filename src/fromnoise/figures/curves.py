@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 7.2, 4.1
+_TITLE = "Training loss"
 _MOST_LABELLED_EPOCHS = 12
+_SMOOTHED_FROM = 20  # losses, of which the running mean is drawn too
 _SAMPLES_SIDE = 740
 _SHARP = POINTS_PER_INCH * SHARPNESS
 
@@ -29,9 +31,7 @@ def loss_curve(
     images_seen: ArrayLike,
     losses: ArrayLike,
     *,
-    smooth: bool = True,
     y_max: float | None = None,
-    title: str = "Training loss",
     x_label: str = "images seen",
     epoch_marks: Sequence[float] = (),
     validation: tuple[ArrayLike, ArrayLike] | None = None,
@@ -40,7 +40,6 @@ def loss_curve(
 
     Arguments:
         images_seen, losses: (N,); values that are not finite are left out.
-        smooth: draw the running mean.
         y_max: the top of the axis, which starts at 0; found from what follows the first steps when not given.
         epoch_marks: where epochs end, in units of images_seen.
         validation: images seen and loss on validation images, (M,) and (M,), drawn as points and their line.
@@ -51,14 +50,14 @@ def loss_curve(
     figure = style.new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_subplot()
     if validation is None or not np.size(validation[0]):
-        _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
+        _draw_loss(axes, images_seen, losses, y_max, _TITLE, x_label, epoch_marks)
         return style.settled(figure)
     seen, values = _pair(*validation, "validation")
     if y_max is None:  # a rise at the end must be seen, the first steep fall need not
         late = values[len(values) // 2 :]
         y_max = max(sensible_top(losses), 1.1 * float(np.max(late[np.isfinite(late)], initial=0.0)))
-    _draw_loss(axes, images_seen, losses, smooth, y_max, title, x_label, epoch_marks)
-    training = axes.lines[1 if smooth and np.size(losses) >= 20 else 0]
+    _draw_loss(axes, images_seen, losses, y_max, _TITLE, x_label, epoch_marks)
+    training = axes.lines[1 if np.size(losses) >= _SMOOTHED_FROM else 0]
     # The last point lies on the edge, and is drawn whole where no other would be drawn outside.
     inside = bool((values <= y_max).all() and (seen <= axes.get_xlim()[1]).all())
     drawing: dict[str, Any] = {
@@ -69,7 +68,7 @@ def loss_curve(
     }
     (line,) = axes.plot(seen, values, color=style.COLOURS[1], clip_on=not inside, zorder=3, **drawing)
     pad = style.legend_above(figure, axes, [training, line], ["training", "validation"])
-    style.dress(axes, title=title, x_label=x_label, y_label="loss", pad=pad)
+    style.dress(axes, title=_TITLE, x_label=x_label, y_label="loss", pad=pad)
     return style.settled(figure)
 
 
@@ -78,10 +77,7 @@ def loss_and_samples(
     images: Images,
     *,
     y_max: float | None = None,
-    smooth: bool = True,
     invert: bool = False,
-    titles: tuple[str, str] = ("Loss", "Samples"),
-    x_label: str = "step",
 ) -> Figure:
     """The loss by step beside a grid of samples, the chapter's figure for its second network.
 
@@ -98,11 +94,11 @@ def loss_and_samples(
     figure = style.new_figure(width, height)
     figure.set_layout_engine("none")
     axes = figure.add_axes((left / width, below / height, plot / width, tall / height))
-    _draw_loss(axes, np.arange(1, np.size(losses) + 1), losses, smooth, y_max, titles[0], x_label, ())
+    _draw_loss(axes, np.arange(1, np.size(losses) + 1), losses, y_max, "Loss", "step", ())
     place = ((left + plot + between) / width, (below + tall - high) / height, wide / width, high / height)
     shown = figure.add_axes(place)
     shown.imshow(drawn, interpolation="nearest", aspect="auto")
-    shown.set_title(style.literal(titles[1]), loc="left", fontsize=style.TITLE, color=style.INK, pad=10)
+    shown.set_title("Samples", loc="left", fontsize=style.TITLE, color=style.INK, pad=10)
     shown.set_axis_off()
     return figure
 
@@ -157,7 +153,6 @@ def _draw_loss(
     axes: Axes,
     x: ArrayLike,
     y: ArrayLike,
-    smooth: bool,
     y_max: float | None,
     title: str,
     x_label: str,
@@ -167,7 +162,7 @@ def _draw_loss(
     style.dress(axes, title=title, x_label=x_label, y_label="loss")
     top = sensible_top(ys) if y_max is None else y_max
     blue = style.COLOURS[0]
-    smooth = smooth and len(ys) >= 20
+    smooth = len(ys) >= _SMOOTHED_FROM
     raw: dict[str, Any] = {"alpha": 0.28, "linewidth": 0.7} if smooth else {"linewidth": 1.2}
     axes.plot(*thinned(xs, ys), color=blue, marker="o" if len(ys) == 1 else None, **raw)
     if smooth:

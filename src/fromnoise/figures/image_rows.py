@@ -20,6 +20,7 @@ _BETWEEN_GROUPS = 16
 _BELOW_TITLE = 7
 _WIDEST_TITLE = 190
 _LARGEST_STRIP_TILE = 96
+_STRIP_TITLES = ("x (model input)", "model prediction")
 _STRIPS_SIDE = 920  # two strips beside each other may be a little wider than other figures
 _BETWEEN_COLUMNS = 26
 _HEADING = text.line_height(text.TITLE_SIZE) + 7
@@ -32,7 +33,6 @@ def rows(
     column_titles: Sequence[str] | None = None,
     *,
     scale: int | None = None,
-    gap: int | None = None,
     invert: bool = False,
     beside: bool = False,
 ) -> Image.Image:
@@ -41,13 +41,13 @@ def rows(
     Arguments:
         titled: (title, images) of each row; an empty title joins the row to the one above it.
         column_titles: N short headings above the images.
-        scale, gap, invert: as for `grid`; the width is brought to about 600 to 900 pixels.
+        scale, invert: as for `grid`; the width is brought to about 600 to 900 pixels.
         beside: titles to the left of their rows (good for many rows) instead of above.
 
     Raises:
         UsageError: when rows differ in number or size of images.
     """
-    plan = _planned(titled, column_titles, scale, gap, beside)
+    plan = _planned(titled, column_titles, scale, beside)
     spots, height = _spots(plan)
     mode = mode_of(*(images for _, images in titled))
     canvas = Image.new(mode, (plan.width, height), "white")
@@ -95,9 +95,7 @@ class _Spot:
     tiles: int
 
 
-def _planned(
-    titled: TitledRows, column_titles: Sequence[str] | None, scale: int | None, gap: int | None, beside: bool
-) -> _Plan:
+def _planned(titled: TitledRows, column_titles: Sequence[str] | None, scale: int | None, beside: bool) -> _Plan:
     count, height, width = _shared_shape(titled)
     if column_titles is not None and len(column_titles) != count:
         raise UsageError(f"{len(column_titles)} column titles for {count} columns; give one for each")
@@ -107,7 +105,7 @@ def _planned(
 
     s = chosen_scale(scale, side, max(height, width), largest_tile=_LARGEST_TILE)
     w, h = scaled(width, s), scaled(height, s)
-    gap = gutter(max(w, h)) if gap is None else max(0, gap)
+    gap = gutter(max(w, h))
     space = _WIDEST_TITLE if beside else max(count * (w + gap), 400)
     titles = [text.wrap(title, text.TITLE_SIZE, space) if title else [] for title, _ in titled]
     words = max(text.width(line, text.TITLE_SIZE) for lines in titles for line in [*lines, ""])
@@ -151,7 +149,6 @@ def _shared_shape(titled: TitledRows) -> tuple[int, int, int]:
 def two_columns(
     left: Sequence[Images],
     right: Sequence[Images],
-    titles: tuple[str, str] = ("x (model input)", "model prediction"),
     *,
     scale: int | None = None,
     invert: bool = False,
@@ -160,7 +157,6 @@ def two_columns(
 
     Arguments:
         left, right: one strip per step, each uint8 (N, H, W, C) of one shape.
-        titles: above the two columns.
         scale, invert: as for `grid`.
 
     Raises:
@@ -175,13 +171,13 @@ def two_columns(
     w, h = scaled(width, s), scaled(height, s)
     gap = gutter(max(w, h)) - 1
     numbers = text.width(str(len(left)), text.SMALL_SIZE) + 10
-    strip = max(count * (w + gap) - gap, *(text.width(text.clean(t), text.TITLE_SIZE) for t in titles))
+    strip = max(count * (w + gap) - gap, *(text.width(title, text.TITLE_SIZE) for title in _STRIP_TITLES))
     starts = (_MARGIN + numbers, _MARGIN + numbers + strip + _BETWEEN_COLUMNS)
     mode = mode_of(*left, *right)
     size = (starts[1] + strip + _MARGIN, _MARGIN + _HEADING + len(left) * (h + gap) - gap + _MARGIN)
     canvas = Image.new(mode, size, "white")
-    for x0, title, column in zip(starts, titles, (left, right), strict=True):
-        text.write(canvas, (x0, _MARGIN), text.clean(title), text.TITLE_SIZE, grey=text.INK, anchor="la")
+    for x0, title, column in zip(starts, _STRIP_TITLES, (left, right), strict=True):
+        text.write(canvas, (x0, _MARGIN), title, text.TITLE_SIZE, grey=text.INK, anchor="la")
         for row, images in enumerate(column):
             for i, tile in enumerate(tiles(images, s, mode=mode, invert=invert)):
                 canvas.paste(tile, (x0 + i * (w + gap), _MARGIN + _HEADING + row * (h + gap)))
