@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fromnoise.common.errors import DataError, FromNoiseError, UsageError
+from fromnoise.common.errors import FromNoiseError, UsageError
 from fromnoise.common.options import from_dict
 from fromnoise.evaluation.evaluation import Evaluation
 from fromnoise.evaluation.protocol import comparable, flat
@@ -25,7 +25,7 @@ def comparison(folders: Sequence[RunFolder]) -> dict[str, Any]:
         try:
             content = folder.read_json(folder.evaluation)
             evaluations.append(None if content is None else Evaluation.from_json(content, folder.evaluation.name))
-        except (DataError, FromNoiseError) as error:
+        except FromNoiseError as error:
             evaluations.append(None)
             notes.append(f"{folder.path.name}: {error}")
     notes += _protocol_notes(folders, evaluations)

@@ -25,7 +25,6 @@ from fromnoise.studio.sampling import Models, Wish, checked, text_of
 from fromnoise.studio.work import Check
 
 if TYPE_CHECKING:
-    from fromnoise.data.image_data import ArrayData
     from fromnoise.model.trained_model import TrainedModel
 
 NEAREST = 6
@@ -70,7 +69,7 @@ def look(models: Models, folder: RunFolder, wish: Wish, check: Check, data: RunD
     x0, eps = spec.encode(images), start_noise(process, spec.shape, [slide.seed])
     noisy = process.corrupt(x0, eps, t)
     with checked(model, check), torch.inference_mode():
-        found = model.denoiser(noisy.to(model.device), t, _on(model, label))
+        found = model.denoiser(noisy.to(model.device), t, None if label is None else label.to(model.device))
     predicted, predicted_eps = found.x0.cpu(), found.eps.cpu()
     alpha, sigma = (float(value) for value in process.scales(t))
     average = _average(data, folder, spec)
@@ -118,10 +117,6 @@ def _none(model: TrainedModel) -> Tensor | None:
     return torch.tensor([model.spec.null_label]) if model.spec.conditioned and model.sees_unlabelled else None
 
 
-def _on(model: TrainedModel, label: Tensor | None) -> Tensor | None:
-    return None if label is None else label.to(model.device)
-
-
 def _average(data: RunData, folder: RunFolder, spec: Any) -> Tensor | None:
     """The mean training image, which is the best prediction from nothing but noise."""
     mean = data.mean(folder)
@@ -134,18 +129,14 @@ def _neighbours(data: RunData, folder: RunFolder, images: Tensor) -> list[dict[s
         training = data.run(folder).data
     except DataError:
         return []
-    return _nearest(training, images)
-
-
-def _nearest(data: ArrayData, images: Tensor) -> list[dict[str, Any]]:
-    distances, places = nearest(images, data, min(NEAREST, len(data)))
-    found = data.subset(places[0])
+    distances, places = nearest(images, training, min(NEAREST, len(training)))
+    found = training.subset(places[0])
     pixels, labels = found.images[:], found.labels
     return [
         {
             "number": int(place),
             "distance": float(distance),
-            "label": None if labels is None else data.spec.classes[int(labels[i])],
+            "label": None if labels is None else training.spec.classes[int(labels[i])],
             "image": _png(pixels[i].permute(1, 2, 0).numpy()),
         }
         for i, (place, distance) in enumerate(zip(places[0], distances[0]))
