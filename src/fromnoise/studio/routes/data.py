@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, number
-from fromnoise.studio.routes.listed import awaited_folder
+from fromnoise.studio.routes.listed import RUN, awaited_folder
 
 if TYPE_CHECKING:
     from fromnoise.studio.run_data import RunData
@@ -50,5 +50,4 @@ def images_of(request: Request) -> RunData:
     return found
 
 
-_RUN = "/api/runs/{run:str}"
-ROUTES = [Route(f"{_RUN}/data", about), Route(f"{_RUN}/data/images", images)]
+ROUTES = [Route(f"{RUN}/data", about), Route(f"{RUN}/data/images", images)]

@@ -11,6 +11,9 @@ from starlette.requests import Request
 from fromnoise.common.files import read_regular
 from fromnoise.run.folder import RunFolder
 
+RUN = "/api/runs/{run:str}"
+"""The address of a run, which `listed_folder` reads."""
+
 MOST_FILE_BYTES = 64_000_000
 
 

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from fromnoise.studio.replies import read_fields
 from fromnoise.studio.routes.data import images_of
+from fromnoise.studio.routes.listed import RUN
 from fromnoise.studio.routes.painting import check_source
 from fromnoise.studio.routes.playground import HOW, done, seeds
 from fromnoise.studio.security import Refused
@@ -56,5 +57,4 @@ async def walk(request: Request) -> Response:
     return await done(request, wanted, work)
 
 
-_RUN = "/api/runs/{run:str}"
-ROUTES = [Route(f"{_RUN}/look", look, methods=["POST"]), Route(f"{_RUN}/walk", walk, methods=["POST"])]
+ROUTES = [Route(f"{RUN}/look", look, methods=["POST"]), Route(f"{RUN}/walk", walk, methods=["POST"])]

@@ -20,7 +20,7 @@ from fromnoise.common.text import printable
 from fromnoise.studio.folders import image_folders
 from fromnoise.studio.index import is_run, run_id
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import RUN, listed_folder
 from fromnoise.studio.trainings import clear_failed, last_lines
 
 _FIELDS: dict[str, type] = {"data": str, "recipe": str, "budget": str, "epochs": float, "seed": int}
@@ -172,7 +172,6 @@ def _sources(request: Request) -> dict[str, str]:
     return {run: row["source"] for run, row in index.rows().items() if row["source"]}
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
     Route("/api/new", choices),
     Route("/api/new/estimate", estimate, methods=["POST"]),
@@ -181,6 +180,6 @@ ROUTES = [
     Route("/api/new/enqueue", enqueue, methods=["POST"]),
     Route("/api/new/leave", leave, methods=["POST"]),
     Route("/api/new/begun/{name:str}", begun),
-    Route(f"{_RUN}/stop", stop, methods=["POST"]),
-    Route(f"{_RUN}/resume", resume, methods=["POST"]),
+    Route(f"{RUN}/stop", stop, methods=["POST"]),
+    Route(f"{RUN}/resume", resume, methods=["POST"]),
 ]

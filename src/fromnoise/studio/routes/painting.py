@@ -11,7 +11,7 @@ from starlette.routing import Route
 from fromnoise.common.errors import DataError
 from fromnoise.studio.replies import Json, number, read_fields
 from fromnoise.studio.routes.data import images_of, in_turn
-from fromnoise.studio.routes.listed import awaited_folder
+from fromnoise.studio.routes.listed import RUN, awaited_folder
 from fromnoise.studio.routes.playground import HOW, done, seeds
 from fromnoise.studio.security import Refused
 
@@ -73,9 +73,8 @@ def check_source(source: str) -> None:
         raise Refused(400, "source is not training, validation or drawn")
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
-    Route(f"{_RUN}/image", image),
-    Route(f"{_RUN}/image", take, methods=["POST"]),
-    Route(f"{_RUN}/inpaint", inpaint, methods=["POST"]),
+    Route(f"{RUN}/image", image),
+    Route(f"{RUN}/image", take, methods=["POST"]),
+    Route(f"{RUN}/inpaint", inpaint, methods=["POST"]),
 ]

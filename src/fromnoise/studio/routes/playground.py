@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import RUN, listed_folder
 from fromnoise.studio.security import Refused
 from fromnoise.studio.work import Check
 
@@ -95,10 +95,9 @@ def seeds(first: int, num: int) -> list[int]:
     return list(range(first, first + num))
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
-    Route(f"{_RUN}/playground", choices),
-    Route(f"{_RUN}/sample", sample, methods=["POST"]),
-    Route(f"{_RUN}/interpolate", interpolate, methods=["POST"]),
-    Route(f"{_RUN}/vary", vary, methods=["POST"]),
+    Route(f"{RUN}/playground", choices),
+    Route(f"{RUN}/sample", sample, methods=["POST"]),
+    Route(f"{RUN}/interpolate", interpolate, methods=["POST"]),
+    Route(f"{RUN}/vary", vary, methods=["POST"]),
 ]

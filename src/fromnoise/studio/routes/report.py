@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import RUN, listed_folder
 
 
 def report(request: Request) -> Response:
@@ -17,4 +17,4 @@ def report(request: Request) -> Response:
     return Response(report_page(OpenedRun(listed_folder(request))), media_type="text/html")
 
 
-ROUTES = [Route("/api/runs/{run:str}/report", report)]
+ROUTES = [Route(f"{RUN}/report", report)]

@@ -15,7 +15,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import status_of
 from fromnoise.studio.replies import Json, number
 from fromnoise.studio.resources import resources
-from fromnoise.studio.routes.listed import listed_file, listed_folder
+from fromnoise.studio.routes.listed import RUN, listed_file, listed_folder
 from fromnoise.studio.series import Window
 from fromnoise.studio.summary import previews
 from fromnoise.studio.trainings import last_lines
@@ -95,10 +95,9 @@ def _checkpoints(folder: RunFolder) -> list[int]:
     return sorted(int(path.name) for path in folder.checkpoints.iterdir() if re.fullmatch("[0-9]{8,18}", path.name))
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
-    Route(_RUN, about),
-    Route(f"{_RUN}/live", live),
-    Route(f"{_RUN}/curves", curves),
-    Route(f"{_RUN}/previews/{{images:int}}", preview),
+    Route(RUN, about),
+    Route(f"{RUN}/live", live),
+    Route(f"{RUN}/curves", curves),
+    Route(f"{RUN}/previews/{{images:int}}", preview),
 ]

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import awaited_folder, check_inside, listed_folder
+from fromnoise.studio.routes.listed import RUN, awaited_folder, check_inside, listed_folder
 from fromnoise.studio.tools import EXPORTS, exported
 
 
@@ -50,10 +50,9 @@ def export(request: Request) -> Response:
     return FileResponse(path, media_type="application/octet-stream", filename=name)
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
-    Route(f"{_RUN}/tools/live", live),
-    Route(f"{_RUN}/tools/begin", begin, methods=["POST"]),
-    Route(f"{_RUN}/tools/stop", stop, methods=["POST"]),
-    Route(f"{_RUN}/exports/{{name:str}}", export),
+    Route(f"{RUN}/tools/live", live),
+    Route(f"{RUN}/tools/begin", begin, methods=["POST"]),
+    Route(f"{RUN}/tools/stop", stop, methods=["POST"]),
+    Route(f"{RUN}/exports/{{name:str}}", export),
 ]

@@ -12,7 +12,7 @@ from fromnoise.run.folder import RunFolder
 from fromnoise.studio import trash
 from fromnoise.studio.index import run_id
 from fromnoise.studio.replies import Json, read_fields
-from fromnoise.studio.routes.listed import listed_folder
+from fromnoise.studio.routes.listed import RUN, listed_folder
 
 
 def listing(request: Request) -> Response:
@@ -49,10 +49,9 @@ def _idle(request: Request) -> RunFolder:
     return folder
 
 
-_RUN = "/api/runs/{run:str}"
 ROUTES = [
     Route("/api/trash", listing),
     Route("/api/trash/restore", restore, methods=["POST"]),
-    Route(f"{_RUN}/rename", rename, methods=["POST"]),
-    Route(f"{_RUN}/delete", delete, methods=["POST"]),
+    Route(f"{RUN}/rename", rename, methods=["POST"]),
+    Route(f"{RUN}/delete", delete, methods=["POST"]),
 ]
