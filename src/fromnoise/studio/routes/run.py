@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -19,6 +18,7 @@ from fromnoise.studio.routes.listed import RUN, listed_file, listed_folder
 from fromnoise.studio.series import Window
 from fromnoise.studio.summary import previews
 from fromnoise.studio.trainings import last_lines
+from fromnoise.train.checkpoint_files import list_checkpoints
 
 _MOST_POINTS = 2000
 
@@ -84,15 +84,8 @@ def _moment(request: Request, folder: RunFolder) -> dict[str, Any]:
         "previews": previews(folder),
         "lines": list(status.lines) or last_lines(folder.path),
         "resources": resources(folder, status) if row["state"] == "training" else None,
-        "checkpoints": _checkpoints(folder),
+        "checkpoints": [int(path.name) for path in list_checkpoints(folder.checkpoints)],
     }
-
-
-def _checkpoints(folder: RunFolder) -> list[int]:
-    """Images seen at each checkpoint."""
-    if not folder.checkpoints.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.checkpoints.iterdir() if re.fullmatch("[0-9]{8,18}", path.name))
 
 
 ROUTES = [
