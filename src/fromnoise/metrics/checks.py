@@ -1,10 +1,11 @@
-"""Checks of feature matrices that all metrics share, and slices to work on them piece by piece."""
+"""What all metrics share: checks of what they are given, the digest of a network, and slices to work piece by piece."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.threads import following_load
@@ -34,6 +35,14 @@ def alike(first: int, second: int) -> None:
             f"one set has {first} features per image and the other {second}, so they lie in different spaces; "
             "embed both with the same network"
         )
+
+
+def hash_of(net: nn.Module) -> str:
+    """SHA-256 over names and values of all weights, as 64 hex digits."""
+    digest = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

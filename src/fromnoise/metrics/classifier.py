@@ -7,7 +7,6 @@ It shares nothing with the models that are measured with it. How it is trained: 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import cast
 
@@ -19,6 +18,7 @@ from fromnoise.common.errors import DataError
 from fromnoise.common.memory import BatchLimit
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.rows import Pixels
+from fromnoise.metrics.checks import hash_of
 
 FEATURES = 128
 WIDTHS = (16, 32, 64)
@@ -74,12 +74,8 @@ class Classifier(nn.Module):
 
     @property
     def weight_hash(self) -> str:
-        """SHA-256 over names and values of all weights: equal only for the same classifier."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """`hash_of` the weights: equal only for the same classifier."""
+        return hash_of(self)
 
     def _embed(self, images: Tensor) -> Tensor:
         x = images.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from fromnoise.common.errors import DataError
 from fromnoise.common.extras import extra
@@ -23,6 +23,7 @@ from fromnoise.common.memory import BatchLimit
 from fromnoise.common.text import first_line
 from fromnoise.data.download import offline, within_reach
 from fromnoise.data.rows import Pixels
+from fromnoise.metrics.checks import hash_of
 from fromnoise.metrics.features import Features
 from fromnoise.metrics.inception import rgb
 
@@ -69,15 +70,8 @@ def dinov2(weights: str | Path | None = None) -> Features:
         ) from error
     about = "DINOv2, a self-supervised network of photographs"
     return Features(
-        "dinov2", about, net.config.hidden_size, recipe_hash(), _hash(net), lambda images: _features(net, images)
+        "dinov2", about, net.config.hidden_size, recipe_hash(), hash_of(net)[:16], lambda images: _features(net, images)
     )
-
-
-def _hash(net: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from fromnoise.common.memory import BatchLimit
 from fromnoise.common.text import first_line
 from fromnoise.data.download import expanded, offline, within_reach
 from fromnoise.data.rows import Pixels
+from fromnoise.metrics.checks import hash_of
 from fromnoise.metrics.features import Features
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -74,7 +75,7 @@ def inception(weights: str | Path | None = None) -> Features:
     except RuntimeError as error:  # names or shapes that do not fit
         raise DataError(f"{path} has other weights than torch-fidelity's Inception; give {FILE} from {URL}") from error
     about = "Inception, trained on photographs (ImageNet)"
-    return Features("inception", about, DIM, recipe_hash(), _hash(net), lambda images: _features(net, images))
+    return Features("inception", about, DIM, recipe_hash(), hash_of(net)[:16], lambda images: _features(net, images))
 
 
 def _builder() -> Callable[..., nn.Module]:
@@ -127,15 +128,6 @@ def _check(path: Path) -> None:
         raise DataError(f"{path} cannot be read as weights, or is damaged; give {FILE} from {URL}") from error
     if not sound:
         raise DataError(f"{path} does not hold weights; give {FILE} from {URL}")
-
-
-def _hash(net: nn.Module) -> str:
-    """Sixteen hex digits over names and values of all weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(net.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 @torch.no_grad()
