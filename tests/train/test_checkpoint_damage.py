@@ -16,7 +16,8 @@ from fromnoise.common.errors import CheckpointError, FromNoiseError
 from fromnoise.train import posthoc_ema
 from fromnoise.train.checkpoint import NewerFormatError, read_state, restore_newest, restore_trainer, save_checkpoint
 from fromnoise.train.checkpoint_files import list_checkpoints, newest_usable, read_checkpoint
-from fromnoise.train.posthoc_ema import list_snapshots, reconstruct
+from fromnoise.train.posthoc_ema import reconstruct
+from fromnoise.train.snapshot_manifest import list_snapshots
 
 DAMAGES = 300
 

@@ -15,9 +15,10 @@ from fromnoise.train.averages import POSTHOC_LENGTHS
 from fromnoise.train.checkpoint import average_file, restore_trainer, save_checkpoint
 from fromnoise.train.checkpoint_files import read_checkpoint
 from fromnoise.train.ema import Ema
-from fromnoise.train.posthoc_ema import coefficients, inner_product, list_snapshots, prune_after, reconstruct
+from fromnoise.train.posthoc_ema import coefficients, inner_product, prune_after, reconstruct
+from fromnoise.train.snapshot_manifest import FIRST_SPACING, MAX_SNAPSHOTS, list_snapshots
 
-STEPS = 40 * posthoc_ema.FIRST_SPACING
+STEPS = 40 * FIRST_SPACING
 FAR = STEPS * 8  # images
 
 
@@ -76,9 +77,7 @@ def test_a_chosen_length_is_the_average_computed_directly(tmp_path, length, allo
 def test_the_moments_are_even_and_few():
     for step in (1, 31, 32, 768, 769, 1535, 1536, 100_000):
         gap = posthoc_ema.spacing(step)
-        assert step // gap <= posthoc_ema.MAX_SNAPSHOTS and (
-            step < 769 or step // gap >= posthoc_ema.MAX_SNAPSHOTS // 2
-        )
+        assert step // gap <= MAX_SNAPSHOTS and (step < 769 or step // gap >= MAX_SNAPSHOTS // 2)
     # Whatever is wanted later was written at its time, and was not deleted before.
     for later in range(1, 5000):
         gap = posthoc_ema.spacing(later)

@@ -40,8 +40,6 @@ from fromnoise.common.files import write_bytes
 from fromnoise.train.averages import POSTHOC_LENGTHS
 from fromnoise.train.checkpoint import average_file, load_weights, read_state
 from fromnoise.train.ema import power_for
-from fromnoise.train.snapshot_manifest import FIRST_SPACING as FIRST_SPACING
-from fromnoise.train.snapshot_manifest import MAX_SNAPSHOTS as MAX_SNAPSHOTS
 from fromnoise.train.snapshot_manifest import (
     AveragesError,
     manifest_or_files,
@@ -50,7 +48,6 @@ from fromnoise.train.snapshot_manifest import (
     spacing,
     write_manifest,
 )
-from fromnoise.train.snapshot_manifest import list_snapshots as list_snapshots
 from fromnoise.train.trainer import Trainer
 
 SHORTEST, LONGEST = 0.01, 0.28  # lengths that can be requested
