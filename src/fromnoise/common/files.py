@@ -138,6 +138,19 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     return path.read_bytes()
 
 
+def tail(path: Path, size: int) -> bytes:
+    """The last `size` bytes of a file; nothing where it cannot be read, or is a pipe or a device."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):  # a pipe would never end
+            return b""
+        with path.open("rb", buffering=0) as file:
+            file.seek(max(0, about.st_size - size))
+            return file.read(size)
+    except OSError:
+        return b""
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """WriteError where `write_bytes` to `path` is bound to fail: said before hours of work, not after them."""
     target, reason = Path(path), ""

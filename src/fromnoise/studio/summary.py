@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fromnoise.common.durations import parse_duration
 from fromnoise.common.errors import FromNoiseError
-from fromnoise.common.files import read_regular, reason_of
+from fromnoise.common.files import read_regular, reason_of, tail
 from fromnoise.common.stored_json import MOST_BYTES, parse_object, verified
 from fromnoise.common.text import printable
 from fromnoise.run.folder import RunFolder
@@ -167,25 +165,12 @@ def _last_lines(folder: RunFolder, wanted: set[str]) -> dict[str, dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
     size = _TAIL
     while size <= _TAIL_MOST:
-        content = _tail(folder.metrics, size)
+        content = tail(folder.metrics, size)
         found = _newest(content)
         if len(content) < size or found.keys() >= wanted:
             break
         size *= 4
     return found
-
-
-def _tail(path: Path, size: int) -> bytes:
-    """The last `size` bytes of a file; nothing where it cannot be read, or is a pipe or a device."""
-    try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # a pipe would never end
-            return b""
-        with path.open("rb", buffering=0) as file:
-            file.seek(max(0, about.st_size - size))
-            return file.read(size)
-    except OSError:
-        return b""
 
 
 def _newest(content: bytes) -> dict[str, dict[str, Any]]:

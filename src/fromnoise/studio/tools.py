@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from fromnoise.common.errors import BusyError, choose
+from fromnoise.common.files import tail
 from fromnoise.common.text import visible
 from fromnoise.run.folder import RunFolder
 
@@ -54,10 +55,7 @@ class _Work:
         return {"state": name, "seconds": round((self.ended or time.monotonic()) - self.began), "lines": self._lines()}
 
     def _lines(self) -> list[str]:
-        with self.output.open("rb") as file:
-            file.seek(max(0, self.output.stat().st_size - _LAST_BYTES))
-            content = file.read()
-        return visible(content.decode("utf-8", "replace")).splitlines()[-_LAST_LINES:]
+        return visible(tail(self.output, _LAST_BYTES).decode("utf-8", "replace")).splitlines()[-_LAST_LINES:]
 
 
 @dataclass

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fromnoise.common.errors import BusyError, UsageError, WriteError
-from fromnoise.common.files import reason_of
+from fromnoise.common.files import reason_of, tail
 from fromnoise.common.text import visible
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import Status, status_of
@@ -169,12 +169,8 @@ def _is_training(status: Status, folder: RunFolder) -> bool:
 def last_lines(path: Path) -> list[str]:
     """The last lines of the training.log in `path`."""
     with suppress(OSError):
-        place = path / LOG
-        if place.is_file() and not place.is_symlink():
-            with place.open("rb") as file:
-                file.seek(max(0, place.stat().st_size - _LAST_BYTES))
-                text = visible(file.read().decode("utf-8", "replace"))
-            return text.splitlines()[-_LAST_LINES:]
+        if not (path / LOG).is_symlink():
+            return visible(tail(path / LOG, _LAST_BYTES).decode("utf-8", "replace")).splitlines()[-_LAST_LINES:]
     return []
 
 
