@@ -44,9 +44,9 @@ class Cost:
         return Cost(*(a + along * (b - a) for a, b in zip(here, there, strict=True)))
 
 
-def counted(recipe: str, batch: int, channels: int, side: int, precision: str = "bf16") -> Cost:
+def counted(recipe: str, batch: int, channels: int, side: int) -> Cost:
     """The cost of one training step of `recipe`."""
-    settings = {"train.mixed_precision": precision, "train.train_batch_size": batch}
+    settings = {"train.mixed_precision": "bf16", "train.train_batch_size": batch}
     step = stepper(engine(random_images(batch, channels, side), recipe, settings, "cpu"))
     with Traffic() as traffic:
         flop = flops_per_image(step) * batch

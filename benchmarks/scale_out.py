@@ -20,7 +20,6 @@ import copy
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ SHARED_STATE = {
 }
 GPUS = (1, 8, 64, 1024)
 MACHINE = 8  # GPUs in one
+MEMORY = 80e9  # bytes of a GPU
 PEAK = 989e12  # dense bf16 multiplications and additions a second: an H100's or H200's
 ASSUMED = {
     "share of the peak": 0.3,  # of a large network's arithmetic
@@ -216,10 +216,11 @@ def failures_table(size: float) -> str:
     return table(["GPUs", "failures a day", "days between", "save every", "lost to both"], rows)
 
 
-def sharding_table(memory: float = 80e9, share: float = 0.5) -> str:
-    """The parameters from which on the state of a training takes `share` of a GPU's memory."""
-    rows = [[name, str(state), f"{share * memory / state / 1e9:.2g} billion"] for name, state in SHARED_STATE.items()]
-    return table(["training", "bytes a parameter", f"parameters in {share * memory / 1e9:.0f} GB"], rows)
+def sharding_table() -> str:
+    """The parameters from which on the state of a training takes half of a GPU's memory."""
+    half = MEMORY / 2
+    rows = [[name, str(state), f"{half / state / 1e9:.2g} billion"] for name, state in SHARED_STATE.items()]
+    return table(["training", "bytes a parameter", f"parameters in {half / 1e9:.0f} GB"], rows)
 
 
 def noise_table(found: dict[str, Any]) -> str:
@@ -252,7 +253,7 @@ def filled(page: str) -> str:
     return re.sub(r"<!-- table: ([a-z -]+) -->.*?<!-- end -->", one, page, flags=re.DOTALL)
 
 
-def measure_noise(data: str, recipe: str, stops: Sequence[int] = IMAGES_AT) -> dict[str, Any]:
+def measure_noise(data: str, recipe: str) -> dict[str, Any]:
     """tr(covariance of an image's gradient) / |mean gradient|^2 at the averaged weights: the "simple" noise scale.
 
     References: McCandlish et al. 2018, https://arxiv.org/abs/1812.06162
@@ -263,7 +264,7 @@ def measure_noise(data: str, recipe: str, stops: Sequence[int] = IMAGES_AT) -> d
 
     trainer = engine(load(DataOptions(data)), recipe, {"train.mixed_precision": "no"}, "cpu")
     step, points = stepper(trainer), []
-    for images in stops:
+    for images in IMAGES_AT:
         while trainer.images < images:
             step()
         moving = copy.deepcopy(trainer.net.state_dict())
