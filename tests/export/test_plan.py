@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -91,7 +92,7 @@ def test_guidance_acts_in_its_interval_alone():
 
 def test_a_plan_is_plain_numbers():
     plan = sampling_plan(model_of(**{"sample.sampler": "ddpm"}).sampling, model_of().denoiser)
-    content = json.loads(json.dumps(plan.to_json()))
+    content = json.loads(json.dumps(asdict(plan)))
     assert content["fresh_steps"] == list(plan.fresh_steps) and len(content["evaluations"]) == plan.steps == 5
 
 

@@ -17,10 +17,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.errors import CheckpointError
 from fromnoise.common.extras import extra
 from fromnoise.export.network_source import network_source
-from fromnoise.export.plan import sampling_plan
+from fromnoise.export.plan import sampling_plans
 from fromnoise.export.stock import StockPipeline, stock_pipeline
 from fromnoise.model.build import net_options
 from fromnoise.model.trained_model import TrainedModel
@@ -112,17 +112,9 @@ def _own_files(
 def sampler_config(model: TrainedModel, version: str) -> dict[str, Any]:
     """scheduler/scheduler_config.json of a folder with its own code: the sampler's tables and settings."""
     own, spec = model.sampling, model.spec
-    fixed = len(own.grid.split(",")) > 1  # times that were written out one by one
-    counts = sorted({own.steps} if fixed else {*STEP_COUNTS, own.steps})
     plans = {}
-    for steps in counts:
-        try:
-            plan = sampling_plan(own, model.denoiser, steps)
-        except UsageError:
-            if steps == own.steps:
-                raise
-            continue  # a table with fewer entries than steps
-        content = plan.to_json()
+    for steps, plan in sampling_plans(own, model.denoiser, STEP_COUNTS).items():
+        content = asdict(plan)
         kept = {name: content[name] for name in ("fresh_steps", "evaluations")}
         plans[str(steps)] = {**kept, "sample": asdict(plan.sample)}
     return {

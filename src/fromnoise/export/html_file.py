@@ -29,7 +29,7 @@ from fromnoise.diffusion.process import noise_times
 from fromnoise.export.inpainting import inpainting_plan
 from fromnoise.export.onnx_file import network_onnx, with_half_weights
 from fromnoise.export.onnx_session import run_session, session_of
-from fromnoise.export.plan import SamplingPlan, sampling_plan
+from fromnoise.export.plan import sampling_plan, sampling_plans
 from fromnoise.export.runtime import Runtime
 from fromnoise.export.shared_noise import STREAMS, shared_noise
 from fromnoise.export.unrolled import UnrolledSampler
@@ -78,20 +78,6 @@ def html_file(model: TrainedModel, title: str, runtime: Runtime) -> HtmlFile:
             f"at most {TOLERANCE:g} was expected; nothing was written"
         )
     return HtmlFile(page, difference, half)
-
-
-def plans(model: TrainedModel) -> dict[int, SamplingPlan]:
-    """The plans that the page offers, by their number of steps."""
-    own = model.sampling
-    fixed = len(own.grid.split(",")) > 1
-    found: dict[int, SamplingPlan] = {}
-    for steps in sorted({own.steps} if fixed else {*STEP_COUNTS, own.steps}):
-        try:
-            found[steps] = sampling_plan(own, model.denoiser, steps)
-        except UsageError:
-            if steps == own.steps:
-                raise
-    return found
 
 
 def edit_steps(counts: Iterable[int], own: int) -> int:
@@ -173,7 +159,8 @@ def _rounded(model: TrainedModel) -> TrainedModel:
 
 def about(model: TrainedModel, title: str) -> dict[str, Any]:
     """What the page's JavaScript knows of the model."""
-    spec, own, offered = model.spec, model.sampling, plans(model)
+    spec, own = model.spec, model.sampling
+    offered = sampling_plans(own, model.denoiser, STEP_COUNTS)
     return {
         "title": title,
         "version": __version__,

@@ -11,9 +11,9 @@ Nothing is derived again for this: the sampler itself runs once, on vectors of w
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,10 +73,6 @@ class SamplingPlan:
         """The image at the end."""
         return self.step_ends[-1]
 
-    def to_json(self) -> dict[str, Any]:
-        """A plain dict of numbers and lists."""
-        return asdict(self)
-
 
 def sampling_plan(options: SampleOptions, denoiser: Denoiser, steps: int | None = None) -> SamplingPlan:
     """The plan of the sampler, grid, steps and guidance interval that `options` name, for `denoiser`.
@@ -91,6 +87,22 @@ def sampling_plan(options: SampleOptions, denoiser: Denoiser, steps: int | None 
     """
     options, estimator, grid = prepared(options, denoiser, steps)
     return Recorder(denoiser, estimator, grid).record(options)
+
+
+def sampling_plans(options: SampleOptions, denoiser: Denoiser, counts: Iterable[int]) -> dict[int, SamplingPlan]:
+    """`sampling_plan` of the options' own number of steps and, but for times written out one by one, of `counts`.
+
+    Left out are numbers of steps that the process has too few times for.
+    """
+    fixed = len(options.grid.split(",")) > 1
+    found: dict[int, SamplingPlan] = {}
+    for steps in sorted({options.steps} if fixed else {*counts, options.steps}):
+        try:
+            found[steps] = sampling_plan(options, denoiser, steps)
+        except UsageError:
+            if steps == options.steps:
+                raise
+    return found
 
 
 def prepared(options: SampleOptions, denoiser: Denoiser, steps: int | None) -> tuple[SampleOptions, Estimator, Tensor]:
