@@ -87,7 +87,7 @@ def in_unit_range(x: Tensor, low: float, high: float) -> Tensor:
     return ((x.float() - low) / (high - low)).clamp(0, 1)
 
 
-def run_check(script: str, folder: Path, inputs: Mapping[str, Any], **environment: str) -> Tensor:
+def run_check(script: str, folder: Path, inputs: Mapping[str, Any]) -> Tensor:
     """The images that `script` of this package makes of `inputs` with the export in `folder`, in a fresh process.
 
     Raises:
@@ -104,15 +104,8 @@ def run_check(script: str, folder: Path, inputs: Mapping[str, Any], **environmen
                 "folder with space"
             ) from error
         done = subprocess.run(
-            [
-                sys.executable,
-                "-I",
-                str(Path(__file__).parent / "portable" / script),
-                str(folder),
-                str(given),
-                str(made),
-            ],
-            env={**os.environ, "HF_MODULES_CACHE": scratch, "HF_HUB_OFFLINE": "1", **environment},
+            [sys.executable, "-I", Path(__file__).parent / "portable" / script, folder, given, made],
+            env={**os.environ, "HF_MODULES_CACHE": scratch, "HF_HUB_OFFLINE": "1"},
             capture_output=True,
             text=True,
             check=False,
