@@ -150,10 +150,8 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _fetch(args: argparse.Namespace) -> None:
-    from fromnoise.common.errors import choose
-    from fromnoise.data import DATASETS, fetch
+    from fromnoise.data import fetch
 
-    choose("data set", args.name, DATASETS)
     for path in fetch(args.name).values():
         if not args.quiet:
             print(path)
