@@ -41,11 +41,10 @@ class InitialWeights:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a network took over. scratch: names of what starts from scratch; share: of the numbers that were taken."""
+    """What a network took over: how many tensors, and the names of those that start from scratch."""
 
     taken: int
     scratch: tuple[str, ...]
-    share: float
 
     def __str__(self) -> str:
         rest = f"; from scratch: {some(self.scratch, 6)}" if self.scratch else ""
@@ -102,4 +101,4 @@ def fit(net: nn.Module, initial: InitialWeights) -> Fitted:
             "leave out what was set of net, or start without --init"
         )
     net.load_state_dict({**own, **fitting})
-    return Fitted(len(fitting), scratch, share)
+    return Fitted(len(fitting), scratch)
