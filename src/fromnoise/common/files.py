@@ -16,10 +16,10 @@ from typing import Any
 from fromnoise.common.errors import WriteError
 from fromnoise.common.leftovers import temporary_name
 
-_ADVICE = "choose a file in a folder you may write to"
+ADVICE = "choose a file in a folder you may write to"
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = False, advice: str = _ADVICE) -> Path:
+def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool = False, advice: str = ADVICE) -> Path:
     """Write `content` to `path` at once; missing parent folders are created. Returns the path.
 
     Arguments:
@@ -34,7 +34,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, durable: bool =
     return target
 
 
-def write_files(contents: Iterable[tuple[Path, bytes]], *, durable: bool = False, advice: str = _ADVICE) -> None:
+def write_files(contents: Iterable[tuple[Path, bytes]], *, durable: bool = False, advice: str = ADVICE) -> None:
     """Write each (path, content), or none of them: each takes its place when all have been written.
 
     Arguments and errors of `write_bytes`; an interruption leaves what was there, too.
@@ -53,7 +53,7 @@ def write_files(contents: Iterable[tuple[Path, bytes]], *, durable: bool = False
         raise WriteError(f"cannot write '{target}' ({reason}); {advice}") from error
 
 
-def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = False, advice: str = _ADVICE) -> Path:
+def write_json(path: str | os.PathLike[str], content: Any, *, durable: bool = False, advice: str = ADVICE) -> Path:
     """Write `content` to `path` as indented JSON; arguments, result and errors of `write_bytes`."""
     return write_bytes(path, json.dumps(content, indent=1).encode(), durable=durable, advice=advice)
 
@@ -165,7 +165,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     if not reason and not (near.is_dir() and os.access(near, os.W_OK)):
         reason = f"{near} cannot be written in"
     if reason:
-        raise WriteError(f"cannot write '{target}' ({reason}); {_ADVICE}")
+        raise WriteError(f"cannot write '{target}' ({reason}); {ADVICE}")
 
 
 def reason_of(error: Exception) -> str:

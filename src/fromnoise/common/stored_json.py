@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fromnoise.common.files import read_regular, write_json
+from fromnoise.common.files import ADVICE, read_regular, write_json
 
 CHECKSUM = "sha256"
 MOST_BYTES = 64_000_000
@@ -32,11 +32,10 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def write_stored(
-    path: str | os.PathLike[str], content: Mapping[str, Any], *, durable: bool = False, advice: str | None = None
+    path: str | os.PathLike[str], content: Mapping[str, Any], *, durable: bool = False, advice: str = ADVICE
 ) -> Path:
     """Write `content` and its checksum to `path` as JSON; see `write_json`."""
-    more = {} if advice is None else {"advice": advice}
-    return write_json(path, signed(content), durable=durable, **more)
+    return write_json(path, signed(content), durable=durable, advice=advice)
 
 
 def finite(value: Any) -> Any:

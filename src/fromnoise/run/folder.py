@@ -125,7 +125,7 @@ class RunFolder:
         place = self.path / "config.toml"
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            _write(place, to_toml(requested))
+            write_bytes(place, to_toml(requested).encode(), advice=_ADVICE)
             if initial:
                 write_bytes(self.initial_weights, initial, durable=True, advice=_ADVICE)
             write_stored(self.config, {"format": FORMAT, **record}, durable=True, advice=_ADVICE)
@@ -271,7 +271,3 @@ def _toml_value(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     raise TypeError(f"{value!r} cannot be written as TOML")
-
-
-def _write(path: Path, text: str) -> None:
-    write_bytes(path, text.encode(), advice=_ADVICE)
