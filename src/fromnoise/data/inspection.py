@@ -114,10 +114,10 @@ def inspect(options: DataOptions) -> Inspection:
     )
 
 
-def sample_grid(data: ArrayData, number: int = _SHOWN) -> tuple[Tensor, Tensor | None]:
-    """`number` images (or all, if there are fewer) and their labels: the first of a fixed shuffle."""
+def sample_grid(data: ArrayData) -> tuple[Tensor, Tensor | None]:
+    """Some images, or all if they are few, and their labels: the first of a fixed shuffle."""
     order = torch.randperm(len(data), generator=generator(0, "inspect"))
-    some = data.subset(order[:number])
+    some = data.subset(order[:_SHOWN])
     return some.images[:], some.labels
 
 

@@ -130,8 +130,7 @@ class UNet2D(nn.Module):
     def forward(self, x: Tensor, code: Tensor | None = None, label: Tensor | None = None) -> Tensor:
         """(B, C, H, W) of any size -> the same shape; code (B,) is the timestep, label class and numbers or None."""
         height, width = x.shape[-2:]
-        unconditional = code is None or not self.time_conditioning
-        timestep = torch.zeros(x.shape[0], device=x.device) if unconditional or code is None else code
+        timestep = torch.zeros(x.shape[0], device=x.device) if code is None or not self.time_conditioning else code
         given = self._class_labels(x, label)
         out = self.unet(pad_to_multiple(x, self.multiple), timestep, class_labels=given, return_dict=False)[0]
         return cast(Tensor, out[..., :height, :width])
