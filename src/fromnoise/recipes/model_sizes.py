@@ -83,6 +83,7 @@ SPEEDUP = {"bf16": 2.6, "cuda": 800.0}  # over two cores in float32: a CPU with 
 FOLD_PIXELS = 64**2  # pixels beyond which a network folds them, and costs little more
 LARGE_IMAGES = 40  # pixels a side beyond which a network needs twice the channels, more noise, and photographs guidance
 USUAL_SIDE = 32  # pixels a side of the images whose noise levels the larger ones are compared with
+MOST_SHIFT = 2.0  # of noise levels: at 64 and at 96 pixels three times was worse than twice
 SMALL_DATASET = 2000  # images below which a larger network would overfit
 SMALL_IMAGES = 28**2  # pixels below which drawings want less guidance: so few are settled sooner
 MIRRORED_FROM = 100  # times that each photograph is seen, beyond which a network memorises them
@@ -150,7 +151,7 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
     guidance = _guidance(seen, context, large)
     learning_rate = rate * (batch / full) ** LR_BATCH_POWER
     mirrored = context.symmetric and seen > MIRRORED_FROM * context.count
-    shift = round(side / USUAL_SIDE, 2) if large else 1.0
+    shift = min(round(side / USUAL_SIDE, 2), MOST_SHIFT) if large else 1.0
     return ModelSize(name, width, guidance, min(batch, context.count), learning_rate, reason, mirrored, shift)
 
 
