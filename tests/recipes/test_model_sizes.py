@@ -102,9 +102,9 @@ def test_a_run_says_its_size_and_goes_on_elsewhere_as_it_was_begun(tmp_path, mon
     assert said.startswith("small: 24 channels") and "batch size 64" in said
     bf16 = choose_precision("cpu").autocast is not None
     digits = load(DataOptions("digits"))
-    flat, gap = digits.flat_share, digits.mirror_gap
-    context = {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16, "flat_share": flat, "mirror_gap": gap}
-    assert run.metadata["context"] == context and 0.3 < flat < 0.5
+    looks = {name: getattr(digits, name) for name in ("flat_share", "mirror_gap", "class_agreement")}
+    context = {"device": "cpu", "seconds": 30.0, "planned": None, "bf16": bf16, **looks}
+    assert run.metadata["context"] == context and 0.3 < digits.flat_share < 0.5
     monkeypatch.setattr("fromnoise.run.create.kind_of_device", lambda name: "cuda")
     again = Run.create("digits", settings=settings, output_dir=tmp_path / "r", device="cpu")
     assert again.settings == run.settings
@@ -136,6 +136,27 @@ def test_what_will_have_seen_more_is_guided_less():
         Request("digits", "default", {"train.mixed_precision": name}).context(digits).bf16 for name in ("no", "bf16")
     ]
     assert asked == [False, True]
+
+
+def test_photographs_whose_classes_are_told_apart_by_a_look_are_guided_less():
+    usual = replace(at(planned=70_000, spec=ImageSpec(3, 64, 64, ("a", "b"))), flat_share=0.02)
+    whole = choose_size(usual).guidance - 1
+    shares = [(choose_size(replace(usual, class_agreement=a)).guidance - 1) / whole for a in (-0.1, 0.5, 0.75, 1.0)]
+    assert shares == pytest.approx([1, 1, 0.5, 0.25], abs=0.01)
+    drawn = [choose_size(at(planned=70_000)), choose_size(replace(at(planned=70_000), class_agreement=0.9))]
+    assert drawn[0].guidance == drawn[1].guidance, "the rule for drawings was found on such"
+
+
+def test_a_run_says_that_it_is_guided_less_and_why(tmp_path):
+    shades = (
+        np.random.default_rng(0).integers(0, 60, (200, 16, 16), np.uint8)
+        + np.arange(200, dtype=np.uint8)[:, None, None] % 2 * 150
+    )
+    np.savez(tmp_path / "shades.npz", images=shades + 20, labels=np.arange(200) % 2)
+    settings = {"net.width": 8, "net.depth": 1}
+    run = Run.create(tmp_path / "shades.npz", settings=settings, output_dir=tmp_path / "r")
+    assert run.metadata["context"]["class_agreement"] == 1
+    assert "less guidance, as nearest images agree on the class: 1.00, 1 if always" in dict(facts(run))["sampling"]
 
 
 def test_images_are_drawings_where_much_of_them_is_plain_paper(tmp_path):

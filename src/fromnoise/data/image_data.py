@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import joined
+from fromnoise.data.class_agreement import agreement_of_classes
 from fromnoise.data.mirror_gap import gap_of_mirrored
 from fromnoise.data.remembered import remembered
 from fromnoise.data.rows import Pixels, Rows, take
@@ -111,6 +112,11 @@ class ArrayData:
     def mirror_gap(self) -> float | None:
         """How much farther from the others mirrored images are than the images themselves; see `mirror_gap`."""
         return gap_of_mirrored(self.images, self.labels)
+
+    @cached_property
+    def class_agreement(self) -> float | None:
+        """How often an image's nearest other one is of its class: 0 as by chance, 1 always; None without classes."""
+        return agreement_of_classes(self.images, self.labels)
 
     @cached_property
     def label_counts(self) -> Tensor:

@@ -24,10 +24,8 @@ def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
         images: uint8 (N, C, H, W).
         labels: classes (N,), or None.
     """
-    chosen = _spread(len(images), _OTHERS)
-    size = (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))
-    small = torch.cat([F.adaptive_avg_pool2d(images[part].float().cpu(), size) for part in chosen.split(_PART)])
-    asked = _spread(len(small), _IMAGES)
+    chosen, small = averaged_down(images)
+    asked = spread(len(small), _IMAGES)
     apart = torch.eye(len(small), dtype=torch.bool)[asked]
     if labels is not None:
         classes = labels.cpu()[chosen]
@@ -42,7 +40,14 @@ def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
     return float(mirrored[known].mean()) / mean - 1 if mean else None
 
 
-def _spread(total: int, most: int) -> Tensor:
+def averaged_down(images: Pixels) -> tuple[Tensor, Tensor]:
+    """Places (n,) of up to 2,048 images, and float32 (n, C, h, w) of them, at most SIDE pixels high and wide."""
+    chosen = spread(len(images), _OTHERS)
+    size = (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))
+    return chosen, torch.cat([F.adaptive_avg_pool2d(images[part].float().cpu(), size) for part in chosen.split(_PART)])
+
+
+def spread(total: int, most: int) -> Tensor:
     """Up to `most` places below `total`, evenly spread: images of folders lie there class by class."""
     count = min(total, most)
     return torch.arange(count) * total // count

@@ -89,8 +89,15 @@ class Request:
         train = replaced(Settings(), changes).train
         fast = device == "cpu" and choose_precision(device).autocast is not None
         bf16 = fast and choose_precision(device, train.mixed_precision).autocast is not None
-        flat, gap = data.flat_share, data.mirror_gap
-        context = TrainingContext(data.spec, len(data), device, bf16=bf16, flat_share=flat, mirror_gap=gap)
+        context = TrainingContext(
+            data.spec,
+            len(data),
+            device,
+            bf16=bf16,
+            flat_share=data.flat_share,
+            mirror_gap=data.mirror_gap,
+            class_agreement=data.class_agreement,
+        )
         if train.num_images is not None:
             return replace(context, planned=train.num_images)
         if train.num_epochs is not None:

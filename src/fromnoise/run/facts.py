@@ -152,8 +152,12 @@ def _kind_of_images(run: OpenedRun) -> str:
     decided = size_of(run.settings.recipe, context_of(run.metadata)) is not None and "flat_share" in context
     if not decided or run.metadata.get("distilled"):
         return ""
-    kind = "drawings" if context_of(run.metadata).drawings else "photographs"
-    return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white)"
+    went_by = context_of(run.metadata)
+    kind = "drawings" if went_by.drawings else "photographs"
+    told = ""
+    if not went_by.drawings and went_by.share_of_guidance < 1:
+        told = f"; less guidance, as nearest images agree on the class: {went_by.class_agreement:.2f}, 1 if always"
+    return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white{told})"
 
 
 def _times(objective: ObjectiveOptions) -> str:

@@ -27,7 +27,7 @@ from fromnoise.train.state_size import StateSize, state_size
 
 ROWS = 2048
 _VALUES = 2**26  # of images whose deviation is taken, by which memory is bounded
-_CONTEXT = ("device", "seconds", "planned", "bf16", "flat_share", "mirror_gap")
+_CONTEXT = ("device", "seconds", "planned", "bf16", "flat_share", "mirror_gap", "class_agreement")
 
 
 def new_metadata(settings: Settings, images: ArrayData, context: TrainingContext) -> dict[str, Any]:

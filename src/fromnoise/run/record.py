@@ -132,12 +132,13 @@ def _context(context: Any) -> dict[str, Any]:
         "bf16": _truth,
         "flat_share": lambda name, value: _number(name, value, least=0),
         "mirror_gap": lambda name, value: _number(name, value, least=-1),
+        "class_agreement": lambda name, value: _number(name, value),
     }
     found = {}
     for name, value in _mapping("context", context).items():
         if name not in kinds:
             raise ValueError(f"context has an unknown part {name[:40]!r}")
-        optional = name in ("seconds", "planned", "mirror_gap") and value is None
+        optional = name in ("seconds", "planned", "mirror_gap", "class_agreement") and value is None
         found[name] = None if optional else kinds[name](f"context.{name}", value)
     return found
 
