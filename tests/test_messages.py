@@ -281,7 +281,7 @@ def fill() -> None:
     files = {"file": b"", "notes.txt": b"words", "notes.png": b"words", "1.png": png, "photos.zip": b"no zip"}
     files |= {"broken.toml": b"[train\n", "flat.toml": b"train = 3\n", "mine/config.toml": b"# mine\n", "idx/x": b""}
     files |= {"texts/a.txt": b"", "one/1.png": png, "broken/1.png": b"", "broken/2.jpg": b"words"}
-    files |= {"notes.md": b"", "unreadable/1.psd": b"", "unreadable/2.jxl": b"", "unreadable/3.jxl": b""}
+    files |= {"notes.onnx.md": b"", "unreadable/1.psd": b"", "unreadable/2.jxl": b"", "unreadable/3.jxl": b""}
     files |= {"classes/a/1.png": png, "classes/a/2.png": png, "classes/b/1.png": b"", "damaged.npz": b"PK"}
     files |= {"cut/config.json": b'{"format": 1}', "idx/train-images-idx3-ubyte": b"<html>"}
     files |= {f"kinds/{name}.png": png for name in ("train/a/1", "train/b/1", "test/a/1", "test/z/1")}

@@ -41,7 +41,8 @@ def test_train_says_what_it_does_and_where_the_run_lies(capsys, tmp_path):
     assert "finished" in capsys.readouterr().out
 
 
-def test_what_is_said_of_the_images_is_how_they_are_read_now(capsys):
+def test_what_is_said_of_the_images_is_how_they_are_read_now(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))  # a store would be read by every later test
     for store, on_disk in (("always", True), ("never", False)):
         assert main(["train", "digits", *TINY, "--output_dir", "r", "--set", f"data.store={store}"]) == 0
         assert ("lie on the disk" in capsys.readouterr().out) == on_disk

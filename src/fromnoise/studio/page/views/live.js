@@ -108,10 +108,10 @@ class Curves {
       h("label", { class: "field" }, words.smoothing, smooth));
   }
 
-  /** Load soon: at most once in REST milliseconds. */
+  /** Load soon: at most once in REST milliseconds. Of a run that went meanwhile the stream tells. */
   soon() {
     if (this.timer) return;
-    this.timer = setTimeout(() => { this.timer = null; this.load(); }, REST);
+    this.timer = setTimeout(() => { this.timer = null; this.load().catch(() => {}); }, REST);
   }
 
   async load() {
