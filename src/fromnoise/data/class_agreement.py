@@ -13,22 +13,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fromnoise.data.mirror_gap import averaged_down, spread
-from fromnoise.data.rows import Pixels
+from fromnoise.data.mirror_gap import Averaged, spread
 
 _IMAGES = 512
 
 
-def agreement_of_classes(images: Pixels, labels: Tensor | None) -> float | None:
+def agreement_of_classes(averaged: Averaged, labels: Tensor | None) -> float | None:
     """The agreement of up to 512 images with up to 2,048, at most 1; None where there are not two classes.
 
-    Arguments:
-        images: uint8 (N, C, H, W).
-        labels: classes (N,), or None.
+    labels: classes (N,) of all images, or None.
     """
     if labels is None:
         return None
-    chosen, small = averaged_down(images)
+    chosen, small = averaged
     asked, flat = spread(len(small), _IMAGES), small.flatten(1)
     distances = torch.cdist(flat[asked], flat)
     distances[torch.arange(len(asked)), asked] = float("inf")

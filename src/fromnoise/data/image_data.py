@@ -14,7 +14,7 @@ from torch import Tensor
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.labels import joined
 from fromnoise.data.class_agreement import agreement_of_classes
-from fromnoise.data.mirror_gap import gap_of_mirrored
+from fromnoise.data.mirror_gap import Averaged, averaged_down, gap_of_mirrored
 from fromnoise.data.remembered import remembered
 from fromnoise.data.rows import Pixels, Rows, take
 
@@ -109,14 +109,18 @@ class ArrayData:
         return flat / (len(chosen) * math.prod(self.spec.shape))
 
     @cached_property
+    def _averaged(self) -> Averaged:
+        return averaged_down(self.images)
+
+    @cached_property
     def mirror_gap(self) -> float | None:
         """How much farther from the others mirrored images are than the images themselves; see `mirror_gap`."""
-        return gap_of_mirrored(self.images, self.labels)
+        return gap_of_mirrored(self._averaged, self.labels)
 
     @cached_property
     def class_agreement(self) -> float | None:
         """How often an image's nearest other one is of its class: 0 as by chance, 1 always; None without classes."""
-        return agreement_of_classes(self.images, self.labels)
+        return agreement_of_classes(self._averaged, self.labels)
 
     @cached_property
     def label_counts(self) -> Tensor:

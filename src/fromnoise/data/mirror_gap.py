@@ -7,6 +7,8 @@ CIFAR-10's photographs have 0.00, digits on white paper or on grey 0.5 to 1.1, p
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,14 +19,19 @@ SIDE = 16  # pixels that images are averaged down to: what has a side has it at 
 _IMAGES, _OTHERS, _PART = 512, 2048, 256
 
 
-def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
+class Averaged(NamedTuple):
+    """Images averaged down: their places (n,) among all, and float32 (n, C, h, w) of at most SIDE pixels a side."""
+
+    places: Tensor
+    small: Tensor
+
+
+def gap_of_mirrored(averaged: Averaged, labels: Tensor | None) -> float | None:
     """The gap for up to 512 images among up to 2,048; None where no image has another of its class.
 
-    Arguments:
-        images: uint8 (N, C, H, W).
-        labels: classes (N,), or None.
+    labels: classes (N,) of all images, or None.
     """
-    chosen, small = averaged_down(images)
+    chosen, small = averaged
     asked = spread(len(small), _IMAGES)
     apart = torch.eye(len(small), dtype=torch.bool)[asked]
     if labels is not None:
@@ -40,11 +47,12 @@ def gap_of_mirrored(images: Pixels, labels: Tensor | None) -> float | None:
     return float(mirrored[known].mean()) / mean - 1 if mean else None
 
 
-def averaged_down(images: Pixels) -> tuple[Tensor, Tensor]:
-    """Places (n,) of up to 2,048 images, and float32 (n, C, h, w) of them, at most SIDE pixels high and wide."""
+def averaged_down(images: Pixels) -> Averaged:
+    """Up to 2,048 of `images`, uint8 (N, C, H, W), evenly spread."""
     chosen = spread(len(images), _OTHERS)
     size = (min(SIDE, images.shape[2]), min(SIDE, images.shape[3]))
-    return chosen, torch.cat([F.adaptive_avg_pool2d(images[part].float().cpu(), size) for part in chosen.split(_PART)])
+    parts = [F.adaptive_avg_pool2d(images[part].float().cpu(), size) for part in chosen.split(_PART)]
+    return Averaged(chosen, torch.cat(parts))
 
 
 def spread(total: int, most: int) -> Tensor:
