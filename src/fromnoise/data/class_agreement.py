@@ -1,8 +1,8 @@
-"""How easily classes are told apart by a look: how often an image's nearest other one is of its own class.
+"""How easily classes are distinguished by a look: how often an image's nearest other one is of its own class.
 
     agreement = (a - e) / (1 - e),   a = mean_i [class(argmin_j |x_i - x_j|) = class(i)],   e = sum_c share_c^2
 
-j is another image than i, and e what chance has: 0 where the nearest images tell nothing, 1 where they tell the class.
+j is another image than i, and e what chance has: 0 where nearest images are of any class, 1 where they are of the same.
 CIFAR-10's photographs have 0.15, as animals and vehicles 0.5, crops of 22 photographs 0.84, MNIST 0.90, digits 0.99.
 
 References: Cohen 1960, a coefficient of agreement for nominal scales, https://doi.org/10.1177/001316446002000104

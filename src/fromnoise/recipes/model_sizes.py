@@ -169,7 +169,7 @@ def choose_size(context: TrainingContext, requested: str = "auto") -> ModelSize:
 def _guidance(seen: float, context: TrainingContext, large: bool) -> float:
     """The guidance scale of a network that will have seen so many images; small drawings count for more.
 
-    Classes of photographs that are easily told apart want less of it.
+    Classes of photographs that are easily distinguished want less of it.
     """
     if not context.drawings:
         whole = (LARGE_PHOTOGRAPH_GUIDANCE if large else PHOTOGRAPH_GUIDANCE).scale(seen)

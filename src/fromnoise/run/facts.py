@@ -154,10 +154,10 @@ def _kind_of_images(run: OpenedRun) -> str:
         return ""
     went_by = context_of(run.metadata)
     kind = "drawings" if went_by.drawings else "photographs"
-    told = ""
+    less = ""
     if not went_by.drawings and went_by.share_of_guidance < 1:
-        told = f"; less guidance, as nearest images agree on the class: {went_by.class_agreement:.2f}, 1 if always"
-    return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white{told})"
+        less = f"; less guidance, as nearest images agree on the class: {went_by.class_agreement:.2f}, 1 if always"
+    return f" ({kind}: {context['flat_share']:.0%} of the values are exactly black or white{less})"
 
 
 def _times(objective: ObjectiveOptions) -> str:
