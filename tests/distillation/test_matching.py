@@ -17,7 +17,7 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.time_sampling import UniformTimes
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.diffusion.weighting import Unit
-from fromnoise.distillation import matching, training
+from fromnoise.distillation import matching, training, trajectories
 from fromnoise.distillation.matching import EvenLevels, Follower, MatchingUpdate
 from fromnoise.distillation.training import PointBatches, PointTrainer
 from fromnoise.distillation.trajectories import Trajectories
@@ -60,11 +60,11 @@ def normal_model(mean: float, std: float) -> TrainedModel:
 def begun(teacher: TrainedModel, student: Denoiser, options: TrainOptions = OPTIONS, images: int | None = 128 * 300):
     """A trainer of `student` that matches from its first step on."""
     oracle, process = Gaussian(Linear()), teacher.process
-    stops = torch.tensor([1.0, 0.5, 0.0], dtype=torch.float64)
+    stops = torch.tensor([0.5, 0.0], dtype=torch.float64)
     noise = torch.randn(512, *oracle.spec.shape, generator=torch.Generator().manual_seed(0))
     points = PointBatches(process, 128, seed=0)
-    ends = torch.stack([noise, 0.5 * noise, 0 * noise], dim=1)
-    points.trajectories = Trajectories(ends, stops, None, 0.0)
+    ends = torch.stack([noise, 0 * noise, 0.5 * noise, 0 * noise], dim=1)
+    points.trajectories = Trajectories(ends, 1.0, stops, None, 0.0)
     return PointTrainer(student, points, options, images, None, teacher=(teacher, OBJECTIVE), matched=1.0)
 
 
@@ -138,7 +138,7 @@ class Labelled(nn.Module):
 
 def test_the_teacher_is_guided_at_the_times_of_its_guidance_each_by_itself(monkeypatch):
     """x0 = own + (w - 1) (own - none) inside of the interval, own outside, whatever else is in the batch."""
-    monkeypatch.setattr(matching, "GUIDED", 0.5)
+    monkeypatch.setattr(trajectories, "GUIDED", 0.5)
     spec = ImageSpec(1, 2, 2, classes=("a", "b"))
     denoiser = Denoiser(Labelled(), Linear(), X0(), spec)
     sampling = SampleOptions(

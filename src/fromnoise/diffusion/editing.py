@@ -14,7 +14,6 @@ on seeds[i] and its own x0, mask and label alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from fromnoise.diffusion.denoiser import Estimate, Estimator
 from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.samplers.base import Sampler
 from fromnoise.diffusion.samplers.loop import Step, fresh_noise, start_noise, starting_point, walk
+from fromnoise.diffusion.time_grids import last_steps
 
 _NEARLY_PARALLEL = 1e-4  # the sine of the angle below which a great circle is treated as a straight line
 
@@ -61,19 +61,13 @@ def img2img(
         raise UsageError(
             f"strength is {strength:g}, but it is a share of the way to noise, above 0 and at most 1; give one such"
         )
-    process, rest = denoiser.process, _last_steps(grid, strength)
+    process, rest = denoiser.process, last_steps(grid, strength)
     noise = start_noise(process, denoiser.spec.shape, seeds)
     if len(rest) == len(grid):
         x = starting_point(process, noise, float(grid[0]))
     else:
         x = process.corrupt(x0.to("cpu"), noise, rest[:1].repeat(len(noise)))
     return walk(denoiser, x, seeds=seeds, sampler=sampler, grid=rest, label=label, device=device)
-
-
-def _last_steps(grid: Tensor, share: float) -> Tensor:
-    """The end of `grid` that holds `share` of its steps, at least one."""
-    steps = len(grid) - 1
-    return grid[steps - max(1, math.floor(share * steps + 1e-9)) :]
 
 
 def invert(

@@ -7,6 +7,7 @@ clean image), EDM's 80 and 0.002 stand for it. The first stop is t_max all the s
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -30,6 +31,12 @@ class TimeGrid(ABC):
 
     def check(self, process: Process) -> None:
         """Raise UsageError where this grid makes no sense on `process`."""
+
+
+def last_steps(grid: Tensor, share: float) -> Tensor:
+    """The end of `grid` that holds `share` of its steps, at least one."""
+    steps = len(grid) - 1
+    return grid[steps - max(1, math.floor(share * steps + 1e-9)) :]
 
 
 class _EvenInTime(TimeGrid):

@@ -28,6 +28,7 @@ from fromnoise.diffusion.objective import LossTerms, Objective, TrainingNoise, o
 from fromnoise.diffusion.prediction import solve_x0_eps
 from fromnoise.diffusion.process import Process, broadcast_like
 from fromnoise.diffusion.time_sampling import TimeDistribution
+from fromnoise.distillation.trajectories import less_guided
 from fromnoise.model.build import build_sampling
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import TrainOptions
@@ -38,7 +39,6 @@ from fromnoise.train.update import UpdateStep
 END_WEIGHT = 0.05  # of the distance to the trajectory's end, beside the matching
 FOLLOWING = 2  # steps of the follower for each of the student
 STUDENT_RATE, FOLLOWER_RATE = 0.6, 4.0  # of the run's learning rate
-GUIDED = 0.5  # of what the teacher's guidance adds: samples of one step have less variety than trajectories
 LEAST_ERROR = 0.01  # what d is divided by, at least
 
 
@@ -134,8 +134,7 @@ class MatchingUpdate(UpdateStep):
         super().__init__(denoiser, objective, optimizer, options.train_batch_size, options.max_grad_norm)
         self.follower, self.step, self.first = follower, 0, denoiser.process.t_max
         self._student, self._seed, self._times = denoiser, options.seed, EvenLevels()
-        scale = 1 + GUIDED * (teacher.sampling.guidance_scale - 1)
-        wanted = replace(teacher.sampling, guidance_scale=scale)
+        wanted = less_guided(teacher.sampling)
         self._teacher, _, _ = build_sampling(wanted, teacher.denoiser)
         self._interval = wanted.guidance_interval
         self._noise: TrainingNoise | None = None

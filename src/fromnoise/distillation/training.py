@@ -57,25 +57,26 @@ class PointBatches:
     def pairs(self, step: int, at_noise: float | None = None) -> tuple[Tensor, Tensor | None, TrainingNoise]:
         """The ends (B, C, H, W) of a step's trajectories, labels (B,) or None, noise and times of the points.
 
-        A point lies at pure noise, by the chance `at_noise`, or at a random place between two random neighbours of the
-        stops.
+        A point is pure noise, by the chance `at_noise`, or lies at a random place between two random neighbours of the
+        stops of a second trajectory.
         """
         found = self.trajectories
         assert found is not None
         draw = generator(self.seed, "points of trajectories", step)
         rows = torch.randint(len(found), (self.batch_size,), generator=draw)
         stops, least = found.stops, self.least
-        place = torch.randint(int((found.stops > least).sum()), (self.batch_size,), generator=draw)
+        place = torch.randint(int((stops > least).sum()), (self.batch_size,), generator=draw)
         share = torch.rand(self.batch_size, generator=draw, dtype=torch.float64)
         begins = torch.rand(self.batch_size, generator=draw) < (self.at_noise if at_noise is None else at_noise)
-        place, share = torch.where(begins, 0, place), torch.where(begins, 0.0, share)
         t, s = stops[place], stops[place + 1]
         u = t + share * (s.clamp(min=least) - t)
-        xt, xs, x0 = (found.points[rows, i].float() for i in (place, place + 1, torch.full_like(place, -1)))
-        xu = between(self.process, xt, xs, t, s, u)
+        noise, sample, xt, xs, end = (found.points[rows, i].float() for i in (0, 1, place + 2, place + 3, -1))
+        xu, begins_at = between(self.process, xt, xs, t, s, u), begins[:, None, None, None]
+        xu, x0 = torch.where(begins_at, noise, xu), torch.where(begins_at, sample, end)
+        u = torch.where(begins, found.first, u)
         kept = torch.zeros(self.batch_size, dtype=torch.bool)
-        noise = TrainingNoise(implied_noise(self.process, xu, x0, u), u, kept)
-        return x0, None if found.labels is None else found.labels[rows], noise
+        pairs = TrainingNoise(implied_noise(self.process, xu, x0, u), u, kept)
+        return x0, None if found.labels is None else found.labels[rows], pairs
 
 
 class PointTrainer(Trainer):
@@ -151,7 +152,7 @@ class PointTrainer(Trainer):
             assert self._teacher and self.follower and self.points.trajectories
             parts = (self.denoiser, self.objective, self.optimizer, self.options)
             update = MatchingUpdate(*parts, self._teacher[0], self.follower)
-            update.micro_batch, update.first = self.update.micro_batch, float(self.points.trajectories.stops[0])
+            update.micro_batch, update.first = self.update.micro_batch, self.points.trajectories.first
             self.update = update
             self.timer.restart()
         return self.update

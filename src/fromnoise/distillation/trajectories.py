@@ -1,17 +1,22 @@
-"""Trajectories of a trained model, from noise to samples, and the file that keeps them while a network learns them.
+"""What few steps are learned from: ends of a trained model's trajectories, and the file that keeps them meanwhile.
 
-points         float16 (N, stops, C, H, W), mapped into memory
+One step begins at pure noise, and ends where the model's trajectory from there does. Later steps begin at a sample that
+is noised again, which guidance has shaped already: where it acts in full once more, samples become too alike. So from a
+sample that is noised a second trajectory goes to its own end, with a part of what guidance adds.
+
+points         float16 (N, 2 + stops, C, H, W), mapped into memory: noise, its sample, and the second trajectory
 labels.npy     the labels (N, ...) of a model that is conditioned on classes or numbers
-manifest.json  {"count": N, "stops": [...], "shape": [...], "seconds": ...}, written last: what has it is whole
+manifest.json  {"count": N, "first": t, "stops": [...], "shape": [...], ...}, written last: what has it is whole
 
 References: Hu et al. 2025, CMT, https://arxiv.org/abs/2509.24526
+    Meng et al. 2022, SDEdit, https://arxiv.org/abs/2108.01073
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +25,28 @@ from torch import Tensor
 
 from fromnoise.common.errors import WriteError
 from fromnoise.common.stored_json import read_stored, write_stored
-from fromnoise.diffusion.samplers.loop import start_noise
-from fromnoise.diffusion.time_grids import grid_named
+from fromnoise.diffusion.samplers.loop import start_noise, starting_point, walk
+from fromnoise.diffusion.time_grids import grid_named, last_steps
+from fromnoise.model.build import build_sampling
 from fromnoise.model.trained_model import TrainedModel
+from fromnoise.settings import SampleOptions
 
 FIRST_SEED = 3_000_000_000  # of the trajectories: far from the seeds that people sample and measure with
-MOST_STOPS = 8  # kept of a trajectory's points, both ends among them
+SECOND_SEED = 3_600_000_000  # of the noise that samples are noised with
+MOST_STOPS = 8  # kept of a second trajectory's points, both ends among them
+AGAIN = 0.7  # share of the steps, the last ones, that a second trajectory takes: from where four steps begin the second
+GUIDED = 0.5  # of what guidance adds, in second trajectories and in what samples of one step are matched to
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Points in float16, (N, stops, C, H, W), at the times `stops`, with labels (N,) or None.
+    """Points in float16, (N, 2 + stops, C, H, W), with labels (N,) or None: noise, its sample, second trajectories.
 
-    stops: float64, falling from pure noise to 0. seconds: that it took to make them.
+    first: the time of the noise. stops: float64, falling from where a sample is noised to, to 0. seconds: that it took.
     """
 
     points: Tensor
+    first: float
     stops: Tensor
     labels: Tensor | None
     seconds: float
@@ -44,41 +55,54 @@ class Trajectories:
         return len(self.points)
 
 
-def kept_stops(model: TrainedModel) -> list[int]:
-    """Which points of its trajectories are kept: all of a few steps, some evenly spread ones of many."""
-    options = model.sampling
-    last = len(grid_named(options.grid, model.process)(model.process, options.steps)) - 1
-    number = min(last + 1, MOST_STOPS)
-    return [round(i * last / (number - 1)) for i in range(number)]
+def less_guided(sampling: SampleOptions) -> SampleOptions:
+    """`sampling` with a part of what guidance adds."""
+    return replace(sampling, guidance_scale=1 + GUIDED * (sampling.guidance_scale - 1))
 
 
-def trajectory_points(model: TrainedModel, seeds: Sequence[int], labels: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The trajectories from `seeds` with `labels` (N,) or None, as `model.sample` takes them.
+def kept_points(model: TrainedModel) -> int:
+    """How many images are kept for each that `model` makes."""
+    grid = grid_named(model.sampling.grid, model.process)(model.process, model.sampling.steps)
+    return 2 + len(_kept(last_steps(grid, AGAIN)))
 
-    Returns (points float32 (N, stops, C, H, W) on the CPU, stops): the noise at its first time, and what is kept.
+
+def trajectory_points(model: TrainedModel, seeds: Sequence[int], labels: Tensor | None) -> tuple[Tensor, float, Tensor]:
+    """The trajectories from `seeds` with `labels` (N,) or None, as `model.sample` takes them, and the second ones.
+
+    Returns (points float32 (N, 2 + stops, C, H, W) on the CPU, first, stops), as `Trajectories` has them.
     """
-    noise = start_noise(model.process, model.spec.shape, seeds)
-    steps = list(model.steps(seeds, labels))
-    times = [steps[0].t, *(step.s for step in steps)]
-    _, sigma = model.process.scales(torch.tensor(times[:1], dtype=torch.float64))
-    points, kept = [noise * float(sigma), *(step.x.cpu() for step in steps)], kept_stops(model)
-    return torch.stack([points[i] for i in kept], dim=1), torch.tensor([times[i] for i in kept], dtype=torch.float64)
+    process, shape, steps = model.process, model.spec.shape, list(model.steps(seeds, labels))
+    first, sample = steps[0].t, steps[-1].x.cpu()
+    noise = starting_point(process, start_noise(process, shape, seeds), first)
+    estimator, sampler, grid = build_sampling(less_guided(model.sampling), model.denoiser, model.guide_denoiser())
+    grid, again = last_steps(grid, AGAIN), [SECOND_SEED + seed - FIRST_SEED for seed in seeds]
+    noised = process.corrupt(sample, start_noise(process, shape, again), grid[:1].repeat(len(again)))
+    second = walk(estimator, noised, seeds=again, sampler=sampler, grid=grid, label=labels, device=model.device)
+    points, kept = [noised, *(step.x.cpu() for step in second)], _kept(grid)
+    return torch.stack([noise, sample, *(points[i] for i in kept)], dim=1), first, grid[kept]
+
+
+def _kept(grid: Tensor) -> list[int]:
+    """Which points of a second trajectory are kept: all of a few steps, some evenly spread ones of many."""
+    number = min(len(grid), MOST_STOPS)
+    return [round(i * (len(grid) - 1) / (number - 1)) for i in range(number)]
 
 
 def stored_trajectories(folder: Path) -> Trajectories | None:
     """Those that `folder` keeps, None where there are none that are whole."""
     try:
         about = read_stored(folder / "manifest.json")
-        shape = (int(about["count"]), len(about["stops"]), *(int(side) for side in about["shape"]))
+        shape = (int(about["count"]), 2 + len(about["stops"]), *(int(side) for side in about["shape"]))
         points = np.memmap(folder / "points", dtype=np.float16, mode="c", shape=shape)
         labels = np.load(folder / "labels.npy", allow_pickle=False) if about["labels"] else None
+        first, seconds = float(about["first"]), float(about["seconds"])
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
     if labels is not None and len(labels) != len(points):
         return None
     stops = torch.tensor(about["stops"], dtype=torch.float64)
     kept = None if labels is None else torch.from_numpy(labels)
-    return Trajectories(torch.from_numpy(points), stops, kept, float(about["seconds"]))
+    return Trajectories(torch.from_numpy(points), first, stops, kept, seconds)
 
 
 def make_trajectories(
@@ -99,7 +123,7 @@ def make_trajectories(
     Raises:
         WriteError: they cannot be written.
     """
-    began, count, stops = time.monotonic(), 0, torch.zeros(0)
+    began, count, first, stops = time.monotonic(), 0, 0.0, torch.zeros(0)
     labels: list[Tensor] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +132,7 @@ def make_trajectories(
                 check(count)
                 seeds = range(FIRST_SEED + count, FIRST_SEED + min(most, count + model.sampling.batch_size))
                 label = model.labels(seeds)
-                points, stops = trajectory_points(model, seeds, label)
+                points, first, stops = trajectory_points(model, seeds, label)
                 file.write(points.half().contiguous().numpy().tobytes())
                 labels += [] if label is None else [label]
                 count += len(seeds)
@@ -118,6 +142,7 @@ def make_trajectories(
         raise WriteError(f"cannot write {folder} ({error.strerror or error}); free some space") from error
     about = {
         "count": count,
+        "first": first,
         "stops": stops.tolist(),
         "shape": list(model.spec.shape),
         "labels": bool(labels),

@@ -19,7 +19,7 @@ from fromnoise.common.text import in_bytes
 from fromnoise.common.threads import THREADS
 from fromnoise.diffusion.objective import Objective
 from fromnoise.distillation.training import PointBatches, PointTrainer
-from fromnoise.distillation.trajectories import Trajectories, kept_stops, make_trajectories, stored_trajectories
+from fromnoise.distillation.trajectories import Trajectories, kept_points, make_trajectories, stored_trajectories
 from fromnoise.model.build import build_objective
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.run.folder import RunFolder
@@ -108,7 +108,7 @@ def _trajectories(
     budget, count = trainer.budget, metadata["distilled"]["trajectories"]
     if there := stored_trajectories(folder.trajectories):
         return there
-    most = _affordable(folder, math.prod(teacher.spec.shape) * len(kept_stops(teacher)), count)
+    most = _affordable(folder, math.prod(teacher.spec.shape) * kept_points(teacher), count)
 
     def enough(made: int) -> bool:
         if budget is None or count is not None:
