@@ -17,7 +17,7 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.time_sampling import UniformTimes
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.diffusion.weighting import Unit
-from fromnoise.distillation import matching, training, trajectories
+from fromnoise.distillation import matching, training
 from fromnoise.distillation.matching import EvenLevels, Follower, MatchingUpdate
 from fromnoise.distillation.training import PointBatches, PointTrainer
 from fromnoise.distillation.trajectories import Trajectories
@@ -138,7 +138,7 @@ class Labelled(nn.Module):
 
 def test_the_teacher_is_guided_at_the_times_of_its_guidance_each_by_itself(monkeypatch):
     """x0 = own + (w - 1) (own - none) inside of the interval, own outside, whatever else is in the batch."""
-    monkeypatch.setattr(trajectories, "GUIDED", 0.5)
+    monkeypatch.setattr(matching, "GUIDED", 0.5)
     spec = ImageSpec(1, 2, 2, classes=("a", "b"))
     denoiser = Denoiser(Labelled(), Linear(), X0(), spec)
     sampling = SampleOptions(

@@ -39,6 +39,7 @@ from fromnoise.train.update import UpdateStep
 END_WEIGHT = 0.05  # of the distance to the trajectory's end, beside the matching
 FOLLOWING = 2  # steps of the follower for each of the student
 STUDENT_RATE, FOLLOWER_RATE = 0.6, 4.0  # of the run's learning rate
+GUIDED = 0.3  # of what the teacher's guidance adds: what is matched to classes for long becomes too like them
 LEAST_ERROR = 0.01  # what d is divided by, at least
 
 
@@ -134,7 +135,7 @@ class MatchingUpdate(UpdateStep):
         super().__init__(denoiser, objective, optimizer, options.train_batch_size, options.max_grad_norm)
         self.follower, self.step, self.first = follower, 0, denoiser.process.t_max
         self._student, self._seed, self._times = denoiser, options.seed, EvenLevels()
-        wanted = less_guided(teacher.sampling)
+        wanted = less_guided(teacher.sampling, GUIDED)
         self._teacher, _, _ = build_sampling(wanted, teacher.denoiser)
         self._interval = wanted.guidance_interval
         self._noise: TrainingNoise | None = None

@@ -35,7 +35,7 @@ FIRST_SEED = 3_000_000_000  # of the trajectories: far from the seeds that peopl
 SECOND_SEED = 3_600_000_000  # of the noise that samples are noised with
 MOST_STOPS = 8  # kept of a second trajectory's points, both ends among them
 AGAIN = 0.7  # share of the steps, the last ones, that a second trajectory takes: from where four steps begin the second
-GUIDED = 0.5  # of what guidance adds, in second trajectories and in what samples of one step are matched to
+GUIDED = 0.5  # of what guidance adds, in second trajectories
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Trajectories:
         return len(self.points)
 
 
-def less_guided(sampling: SampleOptions) -> SampleOptions:
-    """`sampling` with a part of what guidance adds."""
-    return replace(sampling, guidance_scale=1 + GUIDED * (sampling.guidance_scale - 1))
+def less_guided(sampling: SampleOptions, share: float) -> SampleOptions:
+    """`sampling` with a `share` of what guidance adds."""
+    return replace(sampling, guidance_scale=1 + share * (sampling.guidance_scale - 1))
 
 
 def kept_points(model: TrainedModel) -> int:
@@ -74,7 +74,8 @@ def trajectory_points(model: TrainedModel, seeds: Sequence[int], labels: Tensor 
     process, shape, steps = model.process, model.spec.shape, list(model.steps(seeds, labels))
     first, sample = steps[0].t, steps[-1].x.cpu()
     noise = starting_point(process, start_noise(process, shape, seeds), first)
-    estimator, sampler, grid = build_sampling(less_guided(model.sampling), model.denoiser, model.guide_denoiser())
+    less = less_guided(model.sampling, GUIDED)
+    estimator, sampler, grid = build_sampling(less, model.denoiser, model.guide_denoiser())
     grid, again = last_steps(grid, AGAIN), [SECOND_SEED + seed - FIRST_SEED for seed in seeds]
     noised = process.corrupt(sample, start_noise(process, shape, again), grid[:1].repeat(len(again)))
     second = walk(estimator, noised, seeds=again, sampler=sampler, grid=grid, label=labels, device=model.device)
