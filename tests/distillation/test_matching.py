@@ -60,7 +60,7 @@ def normal_model(mean: float, std: float) -> TrainedModel:
 def begun(teacher: TrainedModel, student: Denoiser, options: TrainOptions = OPTIONS, images: int | None = 128 * 300):
     """A trainer of `student` that matches from its first step on."""
     oracle, process = Gaussian(Linear()), teacher.process
-    stops = torch.tensor([0.5, 0.0], dtype=torch.float64)
+    stops = torch.tensor([0.5, 0.0], dtype=torch.float64).repeat(512, 1)
     noise = torch.randn(512, *oracle.spec.shape, generator=torch.Generator().manual_seed(0))
     points = PointBatches(process, 128, seed=0)
     ends = torch.stack([noise, 0 * noise, 0.5 * noise, 0 * noise], dim=1)

@@ -10,14 +10,14 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.samplers import SAMPLERS
 from fromnoise.diffusion.samplers.base import EstimateFn
 from fromnoise.diffusion.samplers.loop import sample
-from fromnoise.diffusion.time_grids import LevelGrid, ShiftedGrid, grid_named, last_steps
+from fromnoise.diffusion.time_grids import LevelGrid, ShiftedGrid
 from fromnoise.diffusion.time_sampling import UniformTimes
 from fromnoise.diffusion.vp import VPLinear
 from fromnoise.diffusion.weighting import Unit
 from fromnoise.distillation.training import PointBatches, PointTrainer
-from fromnoise.distillation.trajectories import AGAIN, Trajectories
+from fromnoise.distillation.trajectories import Trajectories, second_grid
 from fromnoise.metrics.frechet import frechet_distance, statistics
-from fromnoise.settings import TrainOptions
+from fromnoise.settings import SampleOptions, TrainOptions
 from fromnoise.testing import EndPoint, Gaussian
 from fromnoise.testing.networks import Affine
 
@@ -25,16 +25,20 @@ COUNT = 512
 
 
 def exact(oracle: Gaussian, grid: str = "uniform", steps: int = 60, seed: int = 0) -> Trajectories:
-    """Trajectories along the exact flow, and second ones from their noised ends."""
+    """Trajectories along the exact flow, and second ones from their ends, noised to four levels."""
     process = oracle.process
-    stops = last_steps(grid_named(grid, process)(process, steps), AGAIN)
     draw = torch.Generator().manual_seed(seed)
     noise, other = (torch.randn(COUNT, *oracle.spec.shape, generator=draw) for _ in range(2))
     begin = noise * oracle.scales(process.t_max)[1]
     end = oracle.flow(begin, process.t_max, 0.0)
-    noised = process.corrupt(end, other, stops[:1].repeat(COUNT))
-    points = [begin, end, *(oracle.flow(noised, float(stops[0]), float(stop)) for stop in stops)]
-    return Trajectories(torch.stack(points, dim=1), process.t_max, stops, None, 0.0)
+    found, times = [], []
+    for part, level in zip(torch.arange(COUNT).chunk(4), (0.8, 0.65, 0.4, 0.2), strict=True):
+        stops = second_grid(process, SampleOptions(grid=grid, steps=steps), level)
+        noised = process.corrupt(end[part], other[part], stops[:1].repeat(len(part)))
+        found.append(torch.stack([oracle.flow(noised, float(stops[0]), float(stop)) for stop in stops], dim=1))
+        times.append(stops.repeat(len(part), 1))
+    points = torch.cat([torch.stack([begin, end], dim=1), torch.cat(found)], dim=1)
+    return Trajectories(points, process.t_max, torch.cat(times), None, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,9 @@ def test_batches_ask_for_what_a_perfect_consistency_model_predicts(process, grid
     torch.testing.assert_close(x0, wanted, rtol=0, atol=0.01)
     begins = noise.t == process.t_max
     assert 100 < int(begins.sum()) < 156 and noise.t.min() >= max(batches.least, process.t_min)
-    assert torch.unique(noise.t).numel() > 90  # others lie anywhere between
+    starts = torch.isin(noise.t, batches.trajectories.stops[:, 0])
+    assert 40 < int(starts.sum()) < 90 and torch.unique(noise.t[starts]).numel() == 4
+    assert torch.unique(noise.t).numel() > 40  # others lie anywhere between
     assert label is None and not noise.drop_label.any() and batches.images_before(3) == 768
     again, other = batches.pairs(3), batches.pairs(4)
     assert torch.equal(again[0], x0) and not torch.equal(other[2].t, noise.t)
@@ -101,7 +107,7 @@ def test_the_grid_of_a_tuned_recipe_needs_no_more_than_its_own_stops():
     """Three straight pieces of a curved flow: an end is named for every point, and pure noise is among them."""
     oracle, batches = Gaussian(Linear()), PointBatches(Linear(), 64, seed=0, at_noise=1.0)
     found = exact(oracle, "few_steps", 5)
-    assert found.stops.tolist() == ShiftedGrid(2.0, 1.4)(Linear(), 5).tolist()[2:]
+    assert found.stops.shape == (COUNT, len(ShiftedGrid(2.0, 1.4)(Linear(), 5)) - 2)
     batches.trajectories = found
     x0, _, noise = batches.pairs(0)
     assert bool((noise.t == 1).all()) and float((noise.eps - oracle.flow(x0, 0.0, 1.0)).abs().max()) < 1e-4

@@ -1,23 +1,32 @@
 """Trajectories are those of sampling, seed for seed, and come back from the disk as they were."""
 
+import itertools
+
 import pytest
 import torch
 
 from fromnoise.diffusion.editing import img2img
+from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.diffusion.time_grids import last_steps
+from fromnoise.diffusion.vp import VPLinear
 from fromnoise.distillation.trajectories import (
     AGAIN,
     FIRST_SEED,
+    HIGHEST,
+    LOWEST,
     MOST_STOPS,
     SECOND_SEED,
     kept_points,
     make_trajectories,
+    second_grid,
+    second_level,
     stored_trajectories,
     trajectory_points,
 )
 from fromnoise.model.build import build_sampling
 from fromnoise.model.samples import to_arrays
+from fromnoise.settings import SampleOptions
 
 
 @pytest.fixture
@@ -27,7 +36,7 @@ def model(tiny_run):
 
 def test_they_end_where_sample_ends_from_the_same_seeds(model):
     samples = model.sample(seeds=range(5, 13))
-    points, first, stops = trajectory_points(model, range(5, 13), torch.tensor(samples.labels))
+    points, first, stops = trajectory_points(model, range(5, 13), torch.tensor(samples.labels), 0.5)
     assert first == 1 and points.shape[1] == kept_points(model) == 2 + len(stops)
     assert (to_arrays(model.spec, points[:, 1]) == samples.images).all()
     noise = start_noise(model.process, model.spec.shape, range(5, 13))
@@ -35,25 +44,47 @@ def test_they_end_where_sample_ends_from_the_same_seeds(model):
 
 
 def test_second_ones_begin_at_the_samples_under_other_noise_and_are_guided_less(model):
-    """With the half of 2 - 1 that guidance adds, as img2img with that guidance walks from the same noise."""
+    """With the half of 2 - 1 that guidance adds, as img2img with that guidance walks from the same noise and level."""
     seeds, labels = range(FIRST_SEED, FIRST_SEED + 4), torch.tensor([0, 1, 2, 3])
-    points, _, stops = trajectory_points(model, seeds, labels)
     estimator, sampler, grid = build_sampling(model.with_sampling(guidance_scale=1.5).sampling, model.denoiser)
+    alpha, sigma = model.process.scales(last_steps(grid, AGAIN)[0])
+    points, _, stops = trajectory_points(model, seeds, labels, float(sigma / (alpha + sigma)))
     again = range(SECOND_SEED, SECOND_SEED + 4)
     edited = img2img(estimator, points[:, 1], strength=AGAIN, seeds=again, sampler=sampler, grid=grid, label=labels)
-    assert torch.equal(stops, last_steps(grid, AGAIN)) and stops[-1] == 0 and 0.7 < stops[0] < 1
+    torch.testing.assert_close(stops, last_steps(grid, AGAIN), rtol=0, atol=1e-12)
     for i, step in enumerate(edited, 3):
-        assert torch.equal(points[:, i], step.x)
+        torch.testing.assert_close(points[:, i], step.x, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("process", "grid"),
+    [(Linear(), "few_steps"), (VPLinear(), "trailing"), (VE(), "karras")],
+    ids=["linear", "vp", "ve"],
+)
+@pytest.mark.parametrize("steps", [1, 3, 50])
+def test_second_ones_fall_from_the_level_that_is_asked_for(process, grid, steps):
+    for level in (LOWEST, 0.5, HIGHEST):
+        stops = second_grid(process, SampleOptions(grid=grid, steps=steps), level)
+        alpha, sigma = process.scales(stops[0])
+        assert float(sigma / (alpha + sigma)) == pytest.approx(level)
+        assert bool((stops.diff() < 0).all()) and stops[-1] == 0 and stops[-2] >= process.t_min * (1 - 1e-9)
+
+
+def test_batches_begin_second_ones_at_levels_that_lie_evenly():
+    for count in (3, 10, 50):
+        levels = sorted([LOWEST, HIGHEST, *(second_level(batch) for batch in range(count))])
+        gaps = [high - low for low, high in itertools.pairwise(levels)]
+        assert levels[0] == LOWEST and levels[-1] == HIGHEST and max(gaps) < 2 * (HIGHEST - LOWEST) / count
 
 
 def test_of_many_steps_some_are_kept(model):
-    points, _, stops = trajectory_points(model.with_sampling(steps=50), [3], model.labels([3]))
+    points, _, stops = trajectory_points(model.with_sampling(steps=50), [3], model.labels([3]), 0.5)
     assert points.shape[1] == 2 + MOST_STOPS and stops[-1] == 0 and (stops.diff() < 0).all()
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_second_one_has_a_step_at_least(model, steps):
-    points, _, stops = trajectory_points(model.with_sampling(steps=steps), [3], model.labels([3]))
+    points, _, stops = trajectory_points(model.with_sampling(steps=steps), [3], model.labels([3]), 0.5)
     assert points.shape[1] == 4 and len(stops) == 2 and bool(points.isfinite().all())
 
 
@@ -61,11 +92,15 @@ def test_the_disk_keeps_them(model, tmp_path):
     seen = []
     made = make_trajectories(model, tmp_path / "kept", most=11, check=seen.append)
     seeds = range(FIRST_SEED + 8, FIRST_SEED + 11)
-    wanted, first, stops = trajectory_points(model, seeds, model.labels(seeds))
+    wanted, first, stops = trajectory_points(model, seeds, model.labels(seeds), second_level(1))
     assert len(made) == 11 and seen == [0, 8] and made.points.dtype == torch.float16
     assert torch.equal(made.points[8:], wanted.half()) and torch.equal(made.labels[8:], model.labels(seeds))
     again = stored_trajectories(tmp_path / "kept")
-    assert torch.equal(again.points, made.points) and torch.equal(again.stops, stops) and again.first == first
+    assert (
+        torch.equal(again.points, made.points)
+        and torch.equal(again.stops[8:], stops.repeat(3, 1))
+        and again.first == first
+    )
     assert again.seconds == made.seconds > 0
 
 

@@ -27,6 +27,7 @@ from fromnoise.train.budget import Budget
 from fromnoise.train.trainer import Companion, Trainer
 
 AT_NOISE = 0.5  # share of a batch that begins at pure noise, from where the end is hardest to see
+AT_START = 0.5  # share of the others that lie where a second trajectory begins, as later steps do
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
 MATCHED = 0.3  # share of the points, the last ones, that are seen while samples are matched
 MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
@@ -57,19 +58,21 @@ class PointBatches:
     def pairs(self, step: int, at_noise: float | None = None) -> tuple[Tensor, Tensor | None, TrainingNoise]:
         """The ends (B, C, H, W) of a step's trajectories, labels (B,) or None, noise and times of the points.
 
-        A point is pure noise, by the chance `at_noise`, or lies at a random place between two random neighbours of the
-        stops of a second trajectory.
+        A point is pure noise, by the chance `at_noise`, or of a second trajectory: where it begins, by the chance
+        AT_START, or at a random place between two random neighbours of its stops.
         """
         found = self.trajectories
         assert found is not None
         draw = generator(self.seed, "points of trajectories", step)
         rows = torch.randint(len(found), (self.batch_size,), generator=draw)
-        stops, least = found.stops, self.least
-        place = torch.randint(int((stops > least).sum()), (self.batch_size,), generator=draw)
+        stops = found.stops[rows]
+        place = torch.rand(self.batch_size, generator=draw, dtype=torch.float64)
         share = torch.rand(self.batch_size, generator=draw, dtype=torch.float64)
+        moves = torch.rand(self.batch_size, generator=draw) >= AT_START
         begins = torch.rand(self.batch_size, generator=draw) < (self.at_noise if at_noise is None else at_noise)
-        t, s = stops[place], stops[place + 1]
-        u = t + share * (s.clamp(min=least) - t)
+        place = (moves * place * (stops > self.least).sum(1)).long()
+        t, s = (stops.gather(1, next_to[:, None])[:, 0] for next_to in (place, place + 1))
+        u = t + moves * share * (s.clamp(min=self.least) - t)
         noise, sample, xt, xs, end = (found.points[rows, i].float() for i in (0, 1, place + 2, place + 3, -1))
         xu, begins_at = between(self.process, xt, xs, t, s, u), begins[:, None, None, None]
         xu, x0 = torch.where(begins_at, noise, xu), torch.where(begins_at, sample, end)

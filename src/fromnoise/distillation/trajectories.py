@@ -2,11 +2,13 @@
 
 One step begins at pure noise, and ends where the model's trajectory from there does. Later steps begin at a sample that
 is noised again, which guidance has shaped already: where it acts in full once more, samples become too alike. So from a
-sample that is noised a second trajectory goes to its own end, with a part of what guidance adds.
+sample that is noised a second trajectory goes to its own end, with a part of what guidance adds. How much it is noised
+is another level for each batch, since later steps of any number begin there.
 
 points         float16 (N, 2 + stops, C, H, W), mapped into memory: noise, its sample, and the second trajectory
+stops.npy      float64 (N, stops): the times of the second trajectories' points
 labels.npy     the labels (N, ...) of a model that is conditioned on classes or numbers
-manifest.json  {"count": N, "first": t, "stops": [...], "shape": [...], ...}, written last: what has it is whole
+manifest.json  {"count": N, "first": t, "stops": number, "shape": [...], ...}, written last: what has it is whole
 
 References: Hu et al. 2025, CMT, https://arxiv.org/abs/2509.24526
     Meng et al. 2022, SDEdit, https://arxiv.org/abs/2108.01073
@@ -14,6 +16,7 @@ References: Hu et al. 2025, CMT, https://arxiv.org/abs/2509.24526
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +28,7 @@ from torch import Tensor
 
 from fromnoise.common.errors import WriteError
 from fromnoise.common.stored_json import read_stored, write_stored
+from fromnoise.diffusion.process import Process, noise_times
 from fromnoise.diffusion.samplers.loop import start_noise, starting_point, walk
 from fromnoise.diffusion.time_grids import grid_named, last_steps
 from fromnoise.model.build import build_sampling
@@ -34,7 +38,9 @@ from fromnoise.settings import SampleOptions
 FIRST_SEED = 3_000_000_000  # of the trajectories: far from the seeds that people sample and measure with
 SECOND_SEED = 3_600_000_000  # of the noise that samples are noised with
 MOST_STOPS = 8  # kept of a second trajectory's points, both ends among them
-AGAIN = 0.7  # share of the steps, the last ones, that a second trajectory takes: from where four steps begin the second
+AGAIN = 0.7  # share of the steps, the last ones, that a second trajectory takes
+LOWEST, HIGHEST = 0.5, 0.95  # noise levels, sigma / (alpha + sigma), between which they begin
+GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples, less their whole part, are evenly spread however many there are
 GUIDED = 0.5  # of what guidance adds, in second trajectories
 
 
@@ -42,7 +48,8 @@ GUIDED = 0.5  # of what guidance adds, in second trajectories
 class Trajectories:
     """Points in float16, (N, 2 + stops, C, H, W), with labels (N,) or None: noise, its sample, second trajectories.
 
-    first: the time of the noise. stops: float64, falling from where a sample is noised to, to 0. seconds: that it took.
+    first: the time of the noise. stops: float64 (N, stops), falling from where a sample is noised to, to 0. seconds:
+    that it took.
     """
 
     points: Tensor
@@ -66,17 +73,36 @@ def kept_points(model: TrainedModel) -> int:
     return 2 + len(_kept(last_steps(grid, AGAIN)))
 
 
-def trajectory_points(model: TrainedModel, seeds: Sequence[int], labels: Tensor | None) -> tuple[Tensor, float, Tensor]:
+def second_level(batch: int) -> float:
+    """The noise level at which the second trajectories of a batch, counted from 0, begin."""
+    return LOWEST + (HIGHEST - LOWEST) * (GOLDEN * (batch + 1) % 1)
+
+
+def second_grid(process: Process, sampling: SampleOptions, level: float) -> Tensor:
+    """The last steps of `sampling`, their noise levels drawn out or together so that the first is `level`."""
+    grid = last_steps(grid_named(sampling.grid, process)(process, sampling.steps), AGAIN)
+    alpha, sigma = process.scales(torch.cat([grid[:-1], torch.tensor([process.t_min], dtype=grid.dtype)]))
+    levels = sigma / (alpha + sigma)
+    least = levels[-1]
+    times = noise_times(process, least + (levels - least) * (level - least) / (levels[0] - least))
+    return torch.cat([times[:-1], grid[-1:]])
+
+
+def trajectory_points(
+    model: TrainedModel, seeds: Sequence[int], labels: Tensor | None, level: float
+) -> tuple[Tensor, float, Tensor]:
     """The trajectories from `seeds` with `labels` (N,) or None, as `model.sample` takes them, and the second ones.
 
-    Returns (points float32 (N, 2 + stops, C, H, W) on the CPU, first, stops), as `Trajectories` has them.
+    Arguments:
+        level: noise level at which the second ones begin.
+
+    Returns (points float32 (N, 2 + stops, C, H, W) on the CPU, first, stops (stops,)), as `Trajectories` has them.
     """
     process, shape, steps = model.process, model.spec.shape, list(model.steps(seeds, labels))
     first, sample = steps[0].t, steps[-1].x.cpu()
     noise = starting_point(process, start_noise(process, shape, seeds), first)
-    less = less_guided(model.sampling, GUIDED)
-    estimator, sampler, grid = build_sampling(less, model.denoiser, model.guide_denoiser())
-    grid, again = last_steps(grid, AGAIN), [SECOND_SEED + seed - FIRST_SEED for seed in seeds]
+    estimator, sampler, _ = build_sampling(less_guided(model.sampling, GUIDED), model.denoiser, model.guide_denoiser())
+    grid, again = second_grid(process, model.sampling, level), [SECOND_SEED + seed - FIRST_SEED for seed in seeds]
     noised = process.corrupt(sample, start_noise(process, shape, again), grid[:1].repeat(len(again)))
     second = walk(estimator, noised, seeds=again, sampler=sampler, grid=grid, label=labels, device=model.device)
     points, kept = [noised, *(step.x.cpu() for step in second)], _kept(grid)
@@ -93,17 +119,17 @@ def stored_trajectories(folder: Path) -> Trajectories | None:
     """Those that `folder` keeps, None where there are none that are whole."""
     try:
         about = read_stored(folder / "manifest.json")
-        shape = (int(about["count"]), 2 + len(about["stops"]), *(int(side) for side in about["shape"]))
+        shape = (int(about["count"]), 2 + int(about["stops"]), *(int(side) for side in about["shape"]))
         points = np.memmap(folder / "points", dtype=np.float16, mode="c", shape=shape)
+        stops = np.load(folder / "stops.npy", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False) if about["labels"] else None
         first, seconds = float(about["first"]), float(about["seconds"])
     except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
-    if labels is not None and len(labels) != len(points):
+    if stops.shape != (*shape[:1], shape[1] - 2) or (labels is not None and len(labels) != len(points)):
         return None
-    stops = torch.tensor(about["stops"], dtype=torch.float64)
     kept = None if labels is None else torch.from_numpy(labels)
-    return Trajectories(torch.from_numpy(points), first, stops, kept, seconds)
+    return Trajectories(torch.from_numpy(points), first, torch.from_numpy(stops), kept, seconds)
 
 
 def make_trajectories(
@@ -124,8 +150,9 @@ def make_trajectories(
     Raises:
         WriteError: they cannot be written.
     """
-    began, count, first, stops = time.monotonic(), 0, 0.0, torch.zeros(0)
+    began, count, first = time.monotonic(), 0, 0.0
     labels: list[Tensor] = []
+    stops: list[Tensor] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "points").open("wb") as file:
@@ -133,10 +160,12 @@ def make_trajectories(
                 check(count)
                 seeds = range(FIRST_SEED + count, FIRST_SEED + min(most, count + model.sampling.batch_size))
                 label = model.labels(seeds)
-                points, first, stops = trajectory_points(model, seeds, label)
+                points, first, times = trajectory_points(model, seeds, label, second_level(len(stops)))
                 file.write(points.half().contiguous().numpy().tobytes())
+                stops.append(times.expand(len(seeds), -1))
                 labels += [] if label is None else [label]
                 count += len(seeds)
+        np.save(folder / "stops.npy", torch.cat(stops).numpy(), allow_pickle=False)
         if labels:
             np.save(folder / "labels.npy", torch.cat(labels).numpy(), allow_pickle=False)
     except OSError as error:
@@ -144,7 +173,7 @@ def make_trajectories(
     about = {
         "count": count,
         "first": first,
-        "stops": stops.tolist(),
+        "stops": stops[0].shape[1],
         "shape": list(model.spec.shape),
         "labels": bool(labels),
         "seconds": time.monotonic() - began,
