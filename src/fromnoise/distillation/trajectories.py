@@ -151,8 +151,7 @@ def make_trajectories(
         WriteError: they cannot be written.
     """
     began, count, first = time.monotonic(), 0, 0.0
-    labels: list[Tensor] = []
-    stops: list[Tensor] = []
+    labels, stops = list[Tensor](), list[Tensor]()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "points").open("wb") as file:
