@@ -54,6 +54,15 @@ def test_log_snr_steps_are_equal(process):
     torch.testing.assert_close(log_snr.diff(), log_snr.diff()[:1].expand(18), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("process", [Linear(), VPLinear()], ids=["linear", "vp"])
+def test_a_distilled_model_noises_its_first_image_by_half_at_most_and_evenly(process):
+    for steps, wanted in ((1, []), (2, [1 / 2]), (3, [1 / 2, 1 / 4]), (4, [1 / 2, 1 / 3, 1 / 6])):
+        first, *times, last = GRIDS["levels"](process, steps)
+        shares = [float(sigma / (alpha + sigma)) for alpha, sigma in map(process.scales, times)]
+        assert float(first) == process.t_max and float(last) == 0
+        assert shares == pytest.approx(wanted, abs=0.01)  # the process's own ends are not quite noise and image
+
+
 def test_a_shift_multiplies_the_levels_of_a_straight_path():
     plain, bent = (ShiftedGrid(shift)(Linear(), 10)[1:-1] for shift in (1.0, 3.0))
     torch.testing.assert_close(bent / (1 - bent), 3 * plain / (1 - plain))

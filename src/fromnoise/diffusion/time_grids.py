@@ -202,20 +202,24 @@ class ShiftedGrid(_EvenInTime):
 
 @dataclass(frozen=True)
 class LevelGrid(TimeGrid):
-    """The uniform grid of a straight path, by its noise levels, on any process: few steps of a distilled model.
+    """Pure noise, then even noise levels of a straight path from a half down, on any process: for a distilled model.
+
+    Its first step decides the image as far as it can be; what later ones noise more than by half is decided anew.
 
     References: Song et al. 2023, consistency models, https://arxiv.org/abs/2303.01469
     """
 
     def __call__(self, process: Process, steps: int) -> Tensor:
-        """fine + 1 / ((1 - u) / u + 1 / (coarse - fine)) for u = (n - i) / n, between the levels of t_max and t_min."""
-        u = torch.arange(steps, 0, -1, dtype=torch.float64) / steps
+        """t_max, then fine + 1 / ((1 - u) / u + 1 / (coarse - fine)) for u = (n - i) / (2 (n - 1)), then 0.
+
+        coarse and fine are the levels of t_max and t_min.
+        """
+        u = torch.arange(steps - 1, 0, -1, dtype=torch.float64) / (2 * max(1, steps - 1))
         ends = torch.tensor([process.t_max, process.t_min], dtype=torch.float64)
         coarse, fine = (-process.log_snr(ends) / 2).exp()
         levels = fine + 1 / ((1 - u) / u + 1 / (coarse - fine))
-        times = process.time_at_log_snr(-2 * levels.log())  # an infinite level is t_max
-        times[0] = process.t_max
-        return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+        times = process.time_at_log_snr(-2 * levels.log())
+        return torch.cat([ends[:1], times, torch.zeros(1, dtype=torch.float64)])
 
 
 @dataclass(frozen=True)
