@@ -54,8 +54,8 @@ def measured(model: Any, num: int, reference: Any, steps: int) -> dict[str, floa
 
 def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int) -> Any:
     """The model that `run` becomes by `changes` of the verb."""
+    from fromnoise.distillation import trajectories as made_as
     from fromnoise.distillation.training import AT_NOISE, HUBER, MATCHED, PointBatches, PointTrainer
-    from fromnoise.distillation.trajectories import make_trajectories, stored_trajectories
     from fromnoise.model.build import build_objective
     from fromnoise.run.distill import of_trajectories, student_settings
 
@@ -68,9 +68,10 @@ def trial(run: Any, changes: dict[str, Any], images: int, kept: Path, seed: int)
     options = replace(settings.train, **{**changes, **whole}, seed=seed)
     points = PointBatches(model.process, options.train_batch_size, seed, at_noise)
     weights = b"".join(file.read_bytes() for file in sorted(run.checkpoint().glob("*.safetensors")))
-    of = hashlib.sha256(weights + repr(model.sampling).encode()).hexdigest()[:12]  # those of another run are not ours
+    constants = {name: value for name, value in vars(made_as).items() if name.isupper()}
+    of = hashlib.sha256(weights + repr((model.sampling, constants)).encode()).hexdigest()[:12]  # no others are ours
     folder = kept / f"{of}-{count}"
-    points.trajectories = stored_trajectories(folder) or make_trajectories(model, folder, most=count)
+    points.trajectories = made_as.stored_trajectories(folder) or made_as.make_trajectories(model, folder, most=count)
     teacher = model.with_net(copy.deepcopy(model.denoiser.net)), build_objective(settings.objective, sigma_data)
     trainer = PointTrainer(model.denoiser, points, options, images, None, huber, teacher=teacher, matched=matched)
     for _ in trainer.steps():

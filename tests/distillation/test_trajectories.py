@@ -10,6 +10,7 @@ from fromnoise.diffusion.process import VE, Linear
 from fromnoise.diffusion.samplers.loop import start_noise
 from fromnoise.diffusion.time_grids import last_steps
 from fromnoise.diffusion.vp import VPLinear
+from fromnoise.distillation import trajectories
 from fromnoise.distillation.trajectories import (
     AGAIN,
     FIRST_SEED,
@@ -17,6 +18,7 @@ from fromnoise.distillation.trajectories import (
     LOWEST,
     MOST_STOPS,
     SECOND_SEED,
+    TOGETHER,
     kept_points,
     make_trajectories,
     second_grid,
@@ -58,10 +60,10 @@ def test_second_ones_begin_at_the_samples_under_other_noise_and_are_guided_less(
 
 @pytest.mark.parametrize(
     ("process", "grid"),
-    [(Linear(), "few_steps"), (VPLinear(), "trailing"), (VE(), "karras")],
-    ids=["linear", "vp", "ve"],
+    [(Linear(), "few_steps"), (VPLinear(), "trailing"), (VPLinear(), "karras"), (VE(), "karras")],
+    ids=["linear", "vp", "vp karras", "ve"],
 )
-@pytest.mark.parametrize("steps", [1, 3, 50])
+@pytest.mark.parametrize("steps", [1, 2, 3, 50])
 def test_second_ones_fall_from_the_level_that_is_asked_for(process, grid, steps):
     for level in (LOWEST, 0.5, HIGHEST):
         stops = second_grid(process, SampleOptions(grid=grid, steps=steps), level)
@@ -70,9 +72,17 @@ def test_second_ones_fall_from_the_level_that_is_asked_for(process, grid, steps)
         assert bool((stops.diff() < 0).all()) and stops[-1] == 0 and stops[-2] >= process.t_min * (1 - 1e-9)
 
 
+def test_second_ones_begin_below_the_noise_of_a_process_that_has_less():
+    process = VPLinear(steps=250)
+    alpha, sigma = process.scales(torch.tensor(process.t_max))
+    assert float(sigma / (alpha + sigma)) < 0.8, "this case is about the levels between it and HIGHEST"
+    stops = second_grid(process, SampleOptions(grid="karras", steps=20), HIGHEST)
+    assert stops[0] < process.t_max and bool((stops.diff() < 0).all())
+
+
 def test_batches_begin_second_ones_at_levels_that_lie_evenly():
     for count in (3, 10, 50):
-        levels = sorted([LOWEST, HIGHEST, *(second_level(batch) for batch in range(count))])
+        levels = sorted([LOWEST, HIGHEST, *(second_level(TOGETHER * batch) for batch in range(count))])
         gaps = [high - low for low, high in itertools.pairwise(levels)]
         assert levels[0] == LOWEST and levels[-1] == HIGHEST and max(gaps) < 2 * (HIGHEST - LOWEST) / count
 
@@ -92,7 +102,7 @@ def test_the_disk_keeps_them(model, tmp_path):
     seen = []
     made = make_trajectories(model, tmp_path / "kept", most=11, check=seen.append)
     seeds = range(FIRST_SEED + 8, FIRST_SEED + 11)
-    wanted, first, stops = trajectory_points(model, seeds, model.labels(seeds), second_level(1))
+    wanted, first, stops = trajectory_points(model, seeds, model.labels(seeds), second_level(8))
     assert len(made) == 11 and seen == [0, 8] and made.points.dtype == torch.float16
     assert torch.equal(made.points[8:], wanted.half()) and torch.equal(made.labels[8:], model.labels(seeds))
     again = stored_trajectories(tmp_path / "kept")
@@ -114,3 +124,12 @@ def test_what_is_not_whole_is_not_used(model, tmp_path):
 
 def test_time_ends_them_but_not_before_the_first(model, tmp_path):
     assert len(make_trajectories(model, tmp_path, most=80, enough=lambda made: True)) == 8
+
+
+def test_how_many_are_made_at_once_does_not_change_them(model, monkeypatch, tmp_path):
+    monkeypatch.setattr(trajectories, "TOGETHER", 8)
+    wanted = make_trajectories(model.with_sampling(batch_size=8), tmp_path / "8", most=16)
+    for size in (3, 64):
+        made = make_trajectories(model.with_sampling(batch_size=size), tmp_path / str(size), most=16)
+        assert torch.equal(made.stops, wanted.stops) and len(made.stops.unique(dim=0)) == 2
+        torch.testing.assert_close(made.points, wanted.points, rtol=0, atol=2e-3)

@@ -27,7 +27,7 @@ from fromnoise.train.budget import Budget
 from fromnoise.train.trainer import Companion, Trainer
 
 AT_NOISE = 0.5  # share of a batch that begins at pure noise, from where the end is hardest to see
-AT_START = 0.5  # share of the others that lie where a second trajectory begins, as later steps do
+AT_START = 0.5  # share of the others that lie where a second trajectory begins, as a second step does
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
 MATCHED = 0.3  # share of the points, the last ones, that are seen while samples are matched
 MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
@@ -56,7 +56,7 @@ class PointBatches:
         return step * self.batch_size
 
     def pairs(self, step: int, at_noise: float | None = None) -> tuple[Tensor, Tensor | None, TrainingNoise]:
-        """The ends (B, C, H, W) of a step's trajectories, labels (B,) or None, noise and times of the points.
+        """The ends (B, C, H, W) of a step's trajectories, labels (B, ...) or None, noise and times of the points.
 
         A point is pure noise, by the chance `at_noise`, or of a second trajectory: where it begins, by the chance
         AT_START, or at a random place between two random neighbours of its stops.

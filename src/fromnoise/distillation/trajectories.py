@@ -3,7 +3,7 @@
 One step begins at pure noise, and ends where the model's trajectory from there does. Later steps begin at a sample that
 is noised again, which guidance has shaped already: where it acts in full once more, samples become too alike. So from a
 sample that is noised a second trajectory goes to its own end, with a part of what guidance adds. How much it is noised
-is another level for each batch, since later steps of any number begin there.
+is another level for each batch, a half at least, at which the second step begins; what begins there passes all below.
 
 points         float16 (N, 2 + stops, C, H, W), mapped into memory: noise, its sample, and the second trajectory
 stops.npy      float64 (N, stops): the times of the second trajectories' points
@@ -39,14 +39,16 @@ FIRST_SEED = 3_000_000_000  # of the trajectories: far from the seeds that peopl
 SECOND_SEED = 3_600_000_000  # of the noise that samples are noised with
 MOST_STOPS = 8  # kept of a second trajectory's points, both ends among them
 AGAIN = 0.7  # share of the steps, the last ones, that a second trajectory takes
+TOGETHER = 256  # trajectories, made at once at most, that begin the second at one level
 LOWEST, HIGHEST = 0.5, 0.95  # noise levels, sigma / (alpha + sigma), between which they begin
+BELOW = 0.98  # of the level of pure noise, at most
 GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples, less their whole part, are evenly spread however many there are
 GUIDED = 0.5  # of what guidance adds, in second trajectories
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Points in float16, (N, 2 + stops, C, H, W), with labels (N,) or None: noise, its sample, second trajectories.
+    """Points in float16, (N, 2 + stops, C, H, W), with labels (N, ...) or None: noise, its sample, second ones.
 
     first: the time of the noise. stops: float64 (N, stops), falling from where a sample is noised to, to 0. seconds:
     that it took.
@@ -73,25 +75,30 @@ def kept_points(model: TrainedModel) -> int:
     return 2 + len(_kept(last_steps(grid, AGAIN)))
 
 
-def second_level(batch: int) -> float:
-    """The noise level at which the second trajectories of a batch, counted from 0, begin."""
-    return LOWEST + (HIGHEST - LOWEST) * (GOLDEN * (batch + 1) % 1)
+def second_level(count: int) -> float:
+    """The noise level at which the second one of a trajectory begins that `count` others were made before."""
+    return LOWEST + (HIGHEST - LOWEST) * (GOLDEN * (count // TOGETHER + 1) % 1)
 
 
 def second_grid(process: Process, sampling: SampleOptions, level: float) -> Tensor:
-    """The last steps of `sampling`, their noise levels drawn out or together so that the first is `level`."""
+    """The last steps of `sampling`, their noise levels drawn out or together so that the first is `level`.
+
+    A process whose levels end near it or below begins a little below its pure noise.
+    """
     grid = last_steps(grid_named(sampling.grid, process)(process, sampling.steps), AGAIN)
-    alpha, sigma = process.scales(torch.cat([grid[:-1], torch.tensor([process.t_min], dtype=grid.dtype)]))
-    levels = sigma / (alpha + sigma)
-    least = levels[-1]
-    times = noise_times(process, least + (levels - least) * (level - least) / (levels[0] - least))
-    return torch.cat([times[:-1], grid[-1:]])
+    ends = torch.tensor([process.t_max, process.t_min], dtype=grid.dtype)
+    alpha, sigma = process.scales(torch.cat([ends, grid[:-1]]))
+    (most, least), levels = (sigma / (alpha + sigma)).split([2, len(grid) - 1])
+    level = min(level, BELOW * float(most))
+    above = levels - least
+    shares = above / above[0] if len(above) > 1 else torch.ones_like(above)  # one step may begin at the least level
+    return torch.cat([noise_times(process, least + shares * (level - least)), grid[-1:]])
 
 
 def trajectory_points(
     model: TrainedModel, seeds: Sequence[int], labels: Tensor | None, level: float
 ) -> tuple[Tensor, float, Tensor]:
-    """The trajectories from `seeds` with `labels` (N,) or None, as `model.sample` takes them, and the second ones.
+    """The trajectories from `seeds` with `labels` (N, ...) or None, as `model.sample` takes them, and the second ones.
 
     Arguments:
         level: noise level at which the second ones begin.
@@ -113,6 +120,11 @@ def _kept(grid: Tensor) -> list[int]:
     """Which points of a second trajectory are kept: all of a few steps, some evenly spread ones of many."""
     number = min(len(grid), MOST_STOPS)
     return [round(i * (len(grid) - 1) / (number - 1)) for i in range(number)]
+
+
+def _batch(count: int, most: int, size: int) -> range:
+    """The seeds of up to `size` trajectories after the first `count`, all of which begin the second at one level."""
+    return range(FIRST_SEED + count, FIRST_SEED + min(most, count + size, count - count % TOGETHER + TOGETHER))
 
 
 def stored_trajectories(folder: Path) -> Trajectories | None:
@@ -157,9 +169,9 @@ def make_trajectories(
         with (folder / "points").open("wb") as file:
             while count < most and not (count and enough(count)):
                 check(count)
-                seeds = range(FIRST_SEED + count, FIRST_SEED + min(most, count + model.sampling.batch_size))
+                seeds = _batch(count, most, model.sampling.batch_size)
                 label = model.labels(seeds)
-                points, first, times = trajectory_points(model, seeds, label, second_level(len(stops)))
+                points, first, times = trajectory_points(model, seeds, label, second_level(count))
                 file.write(points.half().contiguous().numpy().tobytes())
                 stops.append(times.expand(len(seeds), -1))
                 labels += [] if label is None else [label]
