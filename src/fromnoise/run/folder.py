@@ -28,7 +28,7 @@ from fromnoise.run.record import read_record
 from fromnoise.train.checkpoint_files import sweep_checkpoints
 
 _ADVICE = "choose another --output_dir"
-_LOOK = 0.1  # seconds: more than `fromnoise.run.status` holds a lock to see whether it is free
+_LOOK = 0.5  # seconds: many times what `fromnoise.run.status` holds a lock to see whether it is free
 
 
 @dataclass(frozen=True)
@@ -236,7 +236,7 @@ class RunFolder:
 
         lock = FileLock(self.path / ("run.lock" if work == "train" else f"{work}.lock"))
         try:
-            lock.acquire(timeout=_LOOK, poll_interval=_LOOK / 5)
+            lock.acquire(timeout=_LOOK, poll_interval=_LOOK / 50)
         except Timeout as error:
             raise BusyError(
                 f"another process is at work in {self.path} ({work}); wait for it"
