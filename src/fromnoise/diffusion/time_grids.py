@@ -204,7 +204,7 @@ class ShiftedGrid(_EvenInTime):
 class LevelGrid(TimeGrid):
     """Pure noise, then even noise levels of a straight path from a half down, on any process: for a distilled model.
 
-    Its first step is the best one; a later one that noised by more than half would make the image anew.
+    Only its first step was matched to the images; later ones noise by half at most, and so keep what that made.
 
     References: Song et al. 2023, consistency models, https://arxiv.org/abs/2303.01469
     """
