@@ -15,7 +15,7 @@ from fromnoise.run import Run, distilling
 from fromnoise.run.checkpoints import newest_state
 from fromnoise.train.checkpoint_files import list_checkpoints
 
-FEW = {"budget": None, "num_images": 640, "trajectories": 64}
+FEW = {"budget": None, "num_images": 1280, "trajectories": 64}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_it_says_what_it_is_of_and_no_place(distilled, tiny_run):
     assert str(tiny_run.path.parent) not in (distilled.path / "config.json").read_text()
     page = distilled.show().read_text()
     assert (
-        "distilled from" in page and "64 trajectories" in page and "after 448 most, where samples are matched" in page
+        "distilled from" in page and "64 trajectories" in page and "after 896 most, where samples are matched" in page
     )
     (last,) = list_checkpoints(distilled.folder.checkpoints)
     assert not list(last.glob("follower*"))
@@ -94,7 +94,7 @@ def test_it_goes_on_in_the_matching_to_the_same_weights(half_matched, distilled,
     shutil.copytree(half_matched.path, folder)
     (checkpoint,) = list_checkpoints(folder / "checkpoints")
     files = {path.name: path for path in checkpoint.iterdir()}
-    assert json.loads(files["state.json"].read_text())["more"] == {"matching_from": 448}
+    assert json.loads(files["state.json"].read_text())["more"] == {"matching_from": 896}
     there = load_file(files["follower.safetensors"])
     teacher = load_file(folder / "init.safetensors")
     assert set(there) == set(teacher) and not all(torch.equal(there[name], teacher[name]) for name in there)
@@ -123,15 +123,15 @@ def test_a_checkpoint_with_a_follower_is_not_for_who_knows_of_none(half_matched,
 def test_it_goes_on_with_another_length(half_matched, tiny_run, tmp_path):
     folder = tmp_path / "half"
     shutil.copytree(half_matched.path, folder)
-    longer = {**FEW, "num_images": 1280}
-    assert Run.distill(tiny_run.path, folder, **longer).train().model().images == 1280
+    longer = {**FEW, "num_images": 2560}
+    assert Run.distill(tiny_run.path, folder, **longer).train().model().images == 2560
 
 
 def test_without_a_length_it_keeps_its_own(half_matched, tiny_run, tmp_path):
     folder = tmp_path / "half"
     shutil.copytree(half_matched.path, folder)
     settings = Run.distill(tiny_run.path, folder, trajectories=64).settings.train
-    assert (settings.num_images, settings.budget) == (640, None)
+    assert (settings.num_images, settings.budget) == (1280, None)
     timed = Run.distill(tiny_run.path, tmp_path / "timed", trajectories=64)
     assert (timed.settings.train.num_images, timed.settings.train.budget) == (None, "60s")
 

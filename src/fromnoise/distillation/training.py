@@ -31,7 +31,7 @@ AT_START = 0.5  # share of the others that lie where a second trajectory begins,
 LEAST_LEVEL = 0.1  # noise level below which the point is the end, nearly, and float16 would blur the noise between
 MATCHED = 0.3  # share of the points, the last ones, that are seen while samples are matched
 MATCHED_AT_NOISE = 0.8  # share of a batch that begins at pure noise then
-MATCHED_COST = 4.5  # of a point then, where one before costs 1, on a CPU; elsewhere a plan is corrected when it begins
+MATCHED_COST = 3.2  # of a point then, where one before costs 1, on a CPU; elsewhere a plan is corrected when it begins
 HUBER = 0.05  # c of the loss, in the unit of the network's output
 
 

@@ -27,7 +27,7 @@ from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import SampleOptions, Settings, TrainOptions
 from fromnoise.train.state_size import state_size
 
-BATCH, LEARNING_RATE = 64, 7e-3
+BATCH, LEARNING_RATE = 128, 7e-3
 STEPS = 2  # of sampling, where no others are asked for
 
 
@@ -144,7 +144,7 @@ def student_settings(own: Settings, length: Mapping[str, Any]) -> Settings:
         optimizer="muon",
         learning_rate=own.train.learning_rate if own.train.optimizer == "muon" else LEARNING_RATE,
         lr_schedule="linear",
-        lr_warmup_images=50 * BATCH,
+        lr_warmup_images=25 * BATCH,
         momentum=TrainOptions.momentum,
         adam_beta2=0.95,
         weight_decay=0.1,
