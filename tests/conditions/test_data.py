@@ -57,6 +57,24 @@ def test_jsonl_is_read_alike(folder: Path) -> None:
     assert load(folder, conditions="angle,size").fingerprint == wanted.fingerprint
 
 
+def test_a_file_without_a_number_leaves_that_of_another(folder: Path) -> None:
+    wanted = load(folder, conditions="angle,size").conditions
+    rows = [{"file_name": "00.png", "text": "a word"}, {"file_name": "01.png", "angle": None}]
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    torch.testing.assert_close(load(folder, conditions="angle,size").conditions, wanted, equal_nan=True)
+
+
+def test_two_numbers_for_an_image_are_refused_and_one_twice_is_not(folder: Path) -> None:
+    with (folder / "metadata.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(["05.png", "b", 0.5, ""])
+    assert load(folder, conditions="angle", holdout=0).conditions[5] == 0.5
+    with (folder / "metadata.csv").open("a", newline="") as file:
+        csv.writer(file).writerow(["05.png", "b", 0.7, 5])
+    words = r"metadata.csv in .* gives 05.png two numbers in the column angle \(0.5 and 0.7\); leave one of them"
+    with pytest.raises(DataError, match=words):
+        load(folder, conditions="angle")
+
+
 def test_the_first_row_of_jsonl_may_lack_a_number(folder: Path) -> None:
     (folder / "metadata.csv").unlink()
     rows = [{"file_name": f"{i:02}.png", **({"angle": i} if i else {})} for i in range(30)]

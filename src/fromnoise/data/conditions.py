@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from fromnoise.common.errors import DataError, UsageError
 from fromnoise.common.image_spec import Condition
 from fromnoise.common.text import count, printable, some
 from fromnoise.data.file_tree import Entry, Tree
-from fromnoise.data.label_files import Path, read_tables
+from fromnoise.data.label_files import Path, Row, read_tables
 
 Numbers = Mapping[str, NDArray[np.float32]]
 """Values (N,) by name."""
@@ -45,23 +45,42 @@ def condition_names(text: str | None) -> tuple[str, ...]:
 def read_conditions(tree: Tree, entries: Sequence[Entry], names: Sequence[str], where: str) -> Numbers:
     """The numbers of each of `entries` from the columns `names` of the tree's metadata files, NaN for none.
 
-    Raises DataError for a column that no file has, and for a value that cannot be read as a number.
+    Of several files that give an image a number, the last by its path counts.
+
+    Raises DataError for a column that no file has, for a value that cannot be read as a number, and for a file that
+    gives an image two.
     """
-    found: dict[Path, list[float]] = {}
+    found: dict[tuple[Path, str], float] = {}
     known: list[str] = []
     for entry, rows, columns in read_tables(tree, where):
         known += [name for name in columns if name != "file_name" and name not in known]
-        for path, row in rows.items():
-            found[path] = [_number(row.get(name), name, entry, where) for name in names]
+        found |= _given(rows, [name for name in names if name in columns], entry, where)
     if strangers := [name for name in names if name not in known]:
         there = some([printable(str(name)) for name in known]) or "none"
         raise DataError(
             f"{where} has no column {printable(strangers[0])} in its metadata.csv or metadata.jsonl (columns beside "
             f"file_name: {there}); add it, or name another with --conditions"
         )
-    unknown = [math.nan] * len(names)
-    table = np.array([found.get(entry.full, unknown) for entry in entries], dtype=np.float32)
-    return {name: table[:, place] for place, name in enumerate(names)}
+    return {
+        name: np.array([found.get((entry.full, name), math.nan) for entry in entries], dtype=np.float32)
+        for name in names
+    }
+
+
+def _given(
+    rows: Iterable[tuple[Path, Row]], names: Sequence[str], entry: Entry, where: str
+) -> dict[tuple[Path, str], float]:
+    """The numbers that the rows of one file give, by image and name; DataError where they give an image two."""
+    given: dict[tuple[Path, str], float] = {}
+    for path, row in rows:
+        for name in names:
+            number = _number(row.get(name), name, entry, where)
+            if not math.isnan(number) and given.setdefault((path, name), number) != number:
+                raise DataError(
+                    f"{printable('/'.join(entry.full))} in {where} gives {printable('/'.join(path))} two numbers in "
+                    f"the column {printable(name)} ({given[path, name]:g} and {number:g}); leave one of them"
+                )
+    return given
 
 
 def _number(value: Any, name: str, entry: Entry, where: str) -> float:

@@ -98,8 +98,8 @@ def _dataset_json(entry: Entry, where: str) -> tuple[Rows, tuple[str, ...]]:
     return iter(pairs), ()
 
 
-def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row], list[str]]]:
-    """The rows of each metadata.jsonl and metadata.csv by the path of their image, and the names of its columns.
+def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, list[tuple[Path, Row]], list[str]]]:
+    """The rows of each metadata.jsonl and metadata.csv with the path of their image, and the names of its columns.
 
     Raises DataError for a damaged file.
     """
@@ -107,7 +107,7 @@ def read_tables(tree: Tree, where: str) -> Iterator[tuple[Entry, dict[Path, Row]
         if entry.full[-1] in _TABLES:
             rows, names = _TABLES[entry.full[-1]](entry, where)
             if "file_name" in names:
-                yield entry, {_joined(entry.full[:-1], row.get("file_name")): row for row in rows}, names
+                yield entry, [(_joined(entry.full[:-1], row.get("file_name")), row) for row in rows], names
 
 
 def _jsonl(entry: Entry, where: str) -> Table:
