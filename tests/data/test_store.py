@@ -224,6 +224,16 @@ def test_a_store_follows_its_source(change: str, folder: Make, capsys: pytest.Ca
     assert len(list(stores_folder().iterdir())) == 1
 
 
+def test_another_spelling_of_a_folder_has_the_same_store(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder({f"{place}.png": (8, 8, 3) for place in range(10)})
+    before = stored(root)
+    (root.parent / "link").symlink_to(root)
+    no_decoding(monkeypatch)
+    monkeypatch.chdir(root)
+    for spelled in (".", f"../{root.name}", root.parent / "link"):
+        assert stored(spelled).fingerprint == before.fingerprint
+
+
 def test_a_link_that_leads_nowhere_hides_no_change(folder: Make) -> None:
     root = folder({f"{place}.png": (8, 8, 3) for place in range(10)})
     (root / "notes").symlink_to(root / "gone")
@@ -411,6 +421,25 @@ def test_a_folder_with_something_else_is_not_imported_into(classes: Path, tmp_pa
     with pytest.raises(UsageError, match="pictures"):
         import_data(DataOptions(str(classes)), classes)
     assert load(out).fingerprint == load(str(classes)).fingerprint
+
+
+def test_without_room_on_the_disk_all_passes_stay_in_memory(
+    folder: Make, encoded: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second pass, of another range, asks for a place again."""
+    root = folder(dark(encoded))
+    plain = load(str(root), store="never").fingerprint
+    monkeypatch.setattr(store_area, "disk_free", lambda _: 100)
+    monkeypatch.setattr(store_area, "free_memory", lambda: 24 * 8 * 8 + 10)
+    assert load(str(root)).fingerprint == plain
+
+
+def test_an_import_of_two_ranges_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep.npz"
+    np.savez(path, x_train=noise(9, 8, 8, kind=np.uint16), x_test=noise(9, 8, 8, kind=np.uint16) // 32)
+    out = import_data(DataOptions(str(path)), tmp_path / "store")
+    before = load(str(out)).fingerprint
+    assert load(str(import_data(DataOptions(str(path)), tmp_path / "store"))).fingerprint == before
 
 
 def test_a_full_disk_leaves_nothing(classes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

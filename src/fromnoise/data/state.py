@@ -19,7 +19,7 @@ def state_of(paths: Iterable[Path]) -> str:
     to be held and sorted.
     """
     total = 0
-    waiting = [os.fspath(path) for path in paths]
+    waiting = [os.path.realpath(path) for path in paths]  # however they are spelled: digests are of whole paths
     entered: set[tuple[int, int]] = set()
     while waiting:
         path = waiting.pop()

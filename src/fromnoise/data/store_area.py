@@ -197,12 +197,13 @@ class Undecided:
     def __init__(self, folder: Path, enter: Callable[[], Folder], *, always: bool, begun: bool) -> None:
         self._folder, self._enter, self._always, self._begun = folder, enter, always, begun
         self.disk: Folder | None = None
+        self._refused = False  # for want of room on the disk
         self._memory = Memory()
 
     def open(self, number: int, height: int, width: int, channels: int) -> None:
         """Begin where there is room."""
         size = number * height * width * channels
-        if self.disk or self._always or too_large(size):
+        if not self._refused and (self.disk or self._always or too_large(size)):
             try:
                 self.to_disk().open(number, height, width, channels)
                 return
@@ -210,7 +211,7 @@ class Undecided:
                 free = free_memory()
                 if self._always or (free is not None and size > free):
                     raise
-                self.disk = None
+                self.disk, self._refused = None, True
                 report_progress(f"{error}; for now all images are held in memory")
         self._memory.open(number, height, width, channels)
 

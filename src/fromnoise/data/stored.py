@@ -35,7 +35,8 @@ from fromnoise.data.store_files import MANIFEST, Damaged, read_split, write_spli
 from fromnoise.settings import DataOptions
 
 LOCK = "import.lock"
-_RULES = 1  # by which pictures become pixels: orientation, transparency, ranges; another number with other pixels
+_FORMAT = 1  # of a store's files
+_PIXELS = 2  # by which pictures become pixels and rows numbers: another one where these change, for stores in the cache
 _ADVICE = "free some there, or let FROMNOISE_CACHE name a folder on another disk"
 _ADVICE_OUT = "free some there, or give --out on another disk"
 
@@ -90,7 +91,7 @@ class Stored:
     def _folder(self, options: DataOptions) -> Path:
         if self._out:
             return self._out
-        key = hashlib.sha256(json.dumps([self._place, rules_of(options), _RULES]).encode()).hexdigest()[:16]
+        key = hashlib.sha256(json.dumps([self._place, rules_of(options), _PIXELS]).encode()).hexdigest()[:16]
         return stores_folder() / f"{file_part(self.name)}-{key}"
 
     def _about(self, folder: Path) -> dict[str, Any] | None:
@@ -170,11 +171,11 @@ class Stored:
         report_progress(f"{doing} the store of {self.name} ({part.stem}) in {printable(str(folder))}")
         with _writing(folder, self._advice):
             about = {
-                "format": _RULES,
+                "format": _FORMAT,
                 "name": self.name,
                 "source": self._place,
                 "state": self._state,
-                "rules": rules_of(options),
+                "rules": rules_of(self._options if self._out else options),
                 "splits": list(self._found.splits()),
             }
             write_stored(folder / STORE, about, durable=True)
@@ -239,7 +240,7 @@ def read_about(folder: Path) -> dict[str, Any] | None:
         about = read_stored(folder / STORE)
         known = set(about["splits"]) <= {"train", "test", "val"} and "train" in about["splits"]
         texts = all(isinstance(about[name], str) for name in ("name", "source", "state"))
-        return about if about["format"] == _RULES and known and texts else None
+        return about if about["format"] == _FORMAT and known and texts else None
     return None
 
 
