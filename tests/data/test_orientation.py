@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from fromnoise.data import load
 from fromnoise.data.decode import decode, peek
@@ -39,6 +40,18 @@ def test_a_picture_is_turned_once_in_every_format(kind: str, turn: int) -> None:
     found = decode(io.BytesIO(content), Resize(height, width))
     assert (found.pixels == upright).all()
     assert ("image turned upright by EXIF" in found.remarks) == (turn != 1)
+
+
+def test_the_size_of_a_png_is_read_without_its_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(self: PngImageFile) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(PngImageFile, "load", loaded)
+    for turn, size in ((1, (24, 36)), (6, (36, 24))):
+        assert peek(io.BytesIO(turned(turn, "PNG"))) == size
+    file = io.BytesIO()
+    Image.fromarray(CORNER).save(file, "PNG")
+    assert peek(file) == (24, 36)
 
 
 @pytest.mark.parametrize("kind", [b"eXIf", b"iTXt"])

@@ -125,7 +125,7 @@ def _decoded(image: Image.Image, resize: Resize, values: ValueRange | None) -> D
 def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 (upright) to 8; 1 as well when the EXIF block itself is damaged."""
     try:
-        turn = image.getexif().get(0x0112, 1)
+        turn = Image.Image.getexif(image).get(0x0112, 1)  # PNG's own would decode the pixels first
     except Exception:  # damaged metadata beside good pixels should not lose them
         return 1
     return turn if isinstance(turn, int) and turn in _UPRIGHT else 1
