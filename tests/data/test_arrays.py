@@ -212,6 +212,8 @@ def test_npz_that_cannot_be_used_says_why(tmp_path: Path) -> None:
         ({"pictures": IMAGES}, ("pictures", "images")),
         ({"images": IMAGES.astype(np.float32) * 9}, ("float32", "0 to 1071", "data.range")),
         ({"images": IMAGES.astype(np.float32) - 300}, ("-300", "data.range")),
+        ({"images": IMAGES / IMAGES.max() * 1.02}, ("0 to 1.02", "data.range")),
+        ({"images": IMAGES / IMAGES.max() * 10}, ("0 to 10", "data.range")),
         ({"images": np.where(IMAGES > 9, np.nan, 1.0)}, ("not finite",)),
         ({"images": IMAGES.astype(np.int8) - 100}, ("int8", "-100")),
         ({"images": IMAGES.astype(complex)}, ("complex",)),

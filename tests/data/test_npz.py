@@ -83,6 +83,20 @@ def test_shapes_and_types(tmp_path: Path, stored: np.ndarray, wanted: np.ndarray
     assert np.abs(found.astype(int) - wanted).max() <= (stored.dtype == np.float16)
 
 
+def test_names_of_classes_without_labels_are_said_to_be_left_aside(tmp_path: Path) -> None:
+    data = read(npz(tmp_path, images=COLOUR, classes=LABELS))
+    assert not data.spec.classes and "arrays left aside: classes" in data.notes
+    assert not any("aside" in note for note in read(npz(tmp_path, images=COLOUR, labels=LABELS)).notes)
+
+
+def test_floats_beyond_the_memory_are_refused_with_the_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fromnoise.data.array_images.free_memory", lambda: COLOUR.size - 1)
+    for images in (COLOUR / 255, COLOUR.astype(np.int64), COLOUR > 127):
+        with pytest.raises(DataError, match=r"free memory; --set data\.range=LOW-HIGH"):
+            read(npz(tmp_path, images=images))
+    assert len(read(npz(tmp_path, images=COLOUR / 255), range="0-1")) == len(COLOUR)
+
+
 @pytest.mark.parametrize(
     ("labels", "classes"),
     [

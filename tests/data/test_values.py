@@ -123,6 +123,21 @@ def test_a_test_split_of_another_range_is_read_by_that_of_the_first(tmp_path: Pa
             assert abs(float(found.images[:].float().mean()) - 127) < 20
 
 
+@pytest.mark.parametrize(("kind", "opaque"), [(np.uint8, 255), (np.uint16, 65535)])
+def test_alpha_of_arrays_has_its_own_range(tmp_path: Path, kind: type, opaque: int) -> None:
+    colours = np.stack([noise(20, i, 3) for i in range(3)])
+    alpha = np.full((3, 16, 16, 1), opaque * 0.5)
+    alpha[0] = opaque
+    colours[1, 0, 0], alpha[1, 0, 0] = 200, 0  # what is hidden does not count
+    path = tmp_path / "clear.npz"
+    np.savez(path, images=np.concatenate([colours, alpha], axis=-1).astype(kind))
+    for setting, read_as in (("auto", "0-20"), ("0-40", "0-40")):
+        data = load(str(path), range=setting)
+        assert data.range == read_as and not any("clipped" in note for note in data.notes)
+        assert int(data.images[:, :3].max()) == (255 if setting == "auto" else 128)
+        assert sorted(data.images[:, 3].unique().tolist()) in ([0, 127, 255], [0, 128, 255])
+
+
 def test_what_is_not_finite_is_refused_with_a_range_too(tmp_path: Path) -> None:
     images = np.zeros((3, 8, 8), dtype=np.float32)
     images[1, 2, 3] = np.nan

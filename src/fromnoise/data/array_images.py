@@ -16,6 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fromnoise.common.free_memory import free_memory
+from fromnoise.common.text import in_bytes
+from fromnoise.data.value_range import DARK
+
 CHANNELS = (1, 3, 4)
 _ROWS = 64  # images converted at once: no second array of another type is needed
 _NARROWEST = 4  # pixels; a side of 3 is the channels
@@ -37,6 +41,7 @@ def as_images(array: NDArray[Any], *, ranged: bool) -> tuple[NDArray[Any], tuple
         if array.dtype.kind == "f":
             _check_finite(images, float(images.min()), float(images.max()))
         return images, notes
+    _check_fits(images)
     if array.dtype == np.bool_:
         return images.view(np.uint8) * np.uint8(255), notes
     low, high = float(images.min()), float(images.max())
@@ -48,7 +53,8 @@ def as_images(array: NDArray[Any], *, ranged: bool) -> tuple[NDArray[Any], tuple
     return images.astype(np.uint8 if high <= 255 else np.uint16), notes
 
 
-_EXPECTED = "but expected 0 to 255, or 0 to 1; --set data.range=LOW-HIGH gives the values of black and white"
+_ADVICE = "; --set data.range=LOW-HIGH gives the values of black and white"
+_EXPECTED = f"but expected 0 to 255, or 0 to 1{_ADVICE}"
 
 
 def _channels_last(array: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
@@ -68,6 +74,16 @@ def _check_finite(images: NDArray[Any], low: float, high: float) -> None:
         raise NotImages(f"of type {images.dtype} with values that are not finite")
 
 
+def _check_fits(images: NDArray[Any]) -> None:
+    """NotImages where there is no memory for a copy of a byte for each value."""
+    free = free_memory()
+    if free is not None and images.size > free:
+        raise NotImages(
+            f"of type {images.dtype}, of which {in_bytes(images.size)} would be made in {in_bytes(free)} of free "
+            "memory; --set data.range=LOW-HIGH, the values of black and white, makes them on the disk"
+        )
+
+
 def _from_floats(images: NDArray[Any], low: float, high: float) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     _check_finite(images, low, high)
     if low >= 0 and high <= 1:
@@ -75,8 +91,17 @@ def _from_floats(images: NDArray[Any], low: float, high: float) -> tuple[NDArray
     if -1 <= low < 0 and high <= 1 and (low < -0.5 or high > 0.5):
         return _mapped(images, lambda x: (x + 1) * 127.5), ("values -1..1 became 0..255",)
     if low >= 0 and high <= 255:
+        if high <= DARK and not _whole(images):  # 0..1.02 would become black and nearly black
+            narrow = f"with values {low:.4g} to {high:.4g}, which are neither 0 to 1 nor most of 0 to 255"
+            raise NotImages(f"of type {images.dtype} {narrow}{_ADVICE}")
         return _mapped(images, lambda x: x), ()
     raise NotImages(f"of type {images.dtype} with values {low:.4g} to {high:.4g}, {_EXPECTED}")
+
+
+def _whole(images: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers."""
+    parts = (images[start : start + _ROWS] for start in range(0, len(images), _ROWS))
+    return all(bool((np.rint(part) == part).all()) for part in parts)
 
 
 def _mapped(images: NDArray[Any], rule: Callable[[NDArray[Any]], NDArray[Any]]) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from fromnoise.common.text import count
 from fromnoise.data.area import Area, blocks
 from fromnoise.data.channels import NAMES, all_grey, grey_note, shows_grey, with_channels
 from fromnoise.data.resize import choose_resize, resized, without_hidden_colours
-from fromnoise.data.value_range import array_levels
+from fromnoise.data.value_range import ValueRange, array_levels, colours
 from fromnoise.settings import DataOptions
 
 
@@ -33,7 +33,7 @@ def converted(images: NDArray[Any], options: DataOptions, area: Area) -> tuple[N
     area.open(number, resize.height, resize.width, goal)
     grey = options.channels is None and channels >= 3
     for block in blocks(images):
-        plain = without_hidden_colours(levels.grey_levels(block) if levels else np.ascontiguousarray(block))
+        plain = without_hidden_colours(_levelled(levels, block) if levels else np.ascontiguousarray(block))
         grey = grey and all(shows_grey(image) for image in plain)
         if goal != channels:
             rows = plain.reshape(-1, width, channels)
@@ -43,6 +43,14 @@ def converted(images: NDArray[Any], options: DataOptions, area: Area) -> tuple[N
     if goal != channels:
         said = (f"converted: {count(number, 'image')} of {NAMES[channels]} to {NAMES[goal]}",)
     return area.taken(), read_as, in_range + said + of_size
+
+
+def _levelled(levels: ValueRange, block: NDArray[Any]) -> NDArray[np.uint8]:
+    """The grey levels of images, whose alpha is read by all that its type can hold."""
+    found = levels.grey_levels(block)
+    for channel in range(colours(block), block.shape[-1]):
+        found[..., channel] = ValueRange(0, np.iinfo(block.dtype).max).grey_levels(block[..., channel])
+    return found
 
 
 def _hides_colours(images: NDArray[Any]) -> bool:

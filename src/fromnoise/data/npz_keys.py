@@ -43,7 +43,8 @@ def find_keys(names: Sequence[str]) -> tuple[dict[str, Keys], list[str]]:
     used = {key for keys in found.values() for key in (keys.images, keys.labels)}
     if "test" not in found and "val" in found:
         found["test"] = found.pop("val")
-    return found, [name for name in names if name not in used and name not in _BESIDE]
+    beside = _BESIDE if any(keys.labels for keys in found.values()) else _BESIDE - {*NAMES}  # names of no labels
+    return found, [name for name in names if name not in used and name not in beside]
 
 
 def find_numbers(names: Sequence[str], images: str, wanted: Sequence[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fromnoise.common.errors import UsageError
+from fromnoise.data.area import blocks
 from fromnoise.data.mapped import identity, is_mapped
 from fromnoise.data.remembered import remembered
 
@@ -134,7 +135,7 @@ def array_levels(values: NDArray[Any], setting: str) -> tuple[ValueRange | None,
         UsageError: for a range that the type cannot hold.
     """
     chosen, whole = parse_range(setting), values.dtype in (np.uint8, np.uint16)
-    stored = Stored(*_extremes(values), float(np.iinfo(values.dtype).max) if whole else np.inf)
+    stored = Stored(*_extremes(values, colours(values)), float(np.iinfo(values.dtype).max) if whole else np.inf)
     if chosen is not None and stored.top == 255 < chosen.high:
         raise UsageError(past_eight_bits(setting))
     if chosen is None and setting == "auto":
@@ -149,13 +150,23 @@ def array_levels(values: NDArray[Any], setting: str) -> tuple[ValueRange | None,
     return chosen or ValueRange(0, stored.top), read_as, said
 
 
-def _extremes(values: NDArray[Any]) -> tuple[float, float]:
-    """The lowest and the highest of all values."""
+def colours(values: NDArray[Any]) -> int:
+    """How many of the channels (N, H, W, C) the range is of: alpha of whole numbers has that of its type."""
+    return 3 if values.shape[-1] == 4 and values.dtype in (np.uint8, np.uint16) else values.shape[-1]
+
+
+def _extremes(values: NDArray[Any], channels: int) -> tuple[float, float]:
+    """The lowest and the highest of all values of the first `channels`, of those that alpha does not hide."""
 
     def seen() -> str:
-        return f"{float(values.min())!r} {float(values.max())!r}"
+        if channels == values.shape[-1]:
+            return f"{float(values.min())!r} {float(values.max())!r}"
+        parts = [block[..., :channels][block[..., -1] > 0] for block in blocks(values)]
+        ends = [(float(part.min()), float(part.max())) for part in parts if part.size] or [(0.0, 0.0)]
+        return f"{min(low for low, _ in ends)!r} {max(high for _, high in ends)!r}"
 
-    low, high = (remembered(identity(values), "extremes", seen) if is_mapped(values) else seen()).split()
+    what = "extremes" if channels == values.shape[-1] else "extremes of colours"
+    low, high = (remembered(identity(values), what, seen) if is_mapped(values) else seen()).split()
     return float(low), float(high)
 
 
