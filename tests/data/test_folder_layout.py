@@ -251,6 +251,13 @@ def test_a_folder_has_its_own_name_beside_a_link_to_it(folder: Folder) -> None:
     assert read(root).spec.classes == ("b", "m")
 
 
+def test_a_picture_that_links_to_itself_is_named(folder: Folder) -> None:
+    root = folder(files("a", "b"))
+    (root / "loop.png").symlink_to(root / "loop.png")
+    with pytest.raises(DataError, match=r"loop\.png"):
+        read(root, classes="none")
+
+
 def test_metadata_without_labels_leaves_the_folders(folder: Folder) -> None:
     content = lines([{"file_name": "a/0.png", "text": "words"}])
     data = read(folder({**files("a", "b"), "metadata.jsonl": content}))

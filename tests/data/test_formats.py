@@ -105,6 +105,14 @@ def test_metadata_that_is_refused_loses_no_pixels(name: str) -> None:
         assert (found.pixels == decode(io.BytesIO(plain), Resize(16, 16)).pixels).all()
 
 
+def test_an_avif_that_pillow_cannot_read_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = file("AVIF")
+    monkeypatch.delitem(Image.OPEN, "AVIF")
+    for use in (peek, lambda given: decode(given, Resize(16, 16))):
+        with pytest.raises(BadImage, match="AVIF image, which this version of Pillow cannot read; update Pillow"):
+            use(io.BytesIO(content))
+
+
 def test_damaged_pixels_are_refused_all_the_same() -> None:
     png = file()
     broken = png.replace(b"IDAT", b"IDAT\xff\xff", 1)

@@ -283,9 +283,9 @@ def _from_folder(path: Path, options: DataOptions) -> Source:
     if (path / STORE).is_file():
         return StoreSource(path)
     with os.scandir(path) as names:  # there may be a million, so none is kept of those that tell
-        some_image = any(is_readable(Path(entry.name).suffix.lower()) and entry.is_file() for entry in names)
+        some_image = any(is_readable(Path(entry.name).suffix.lower()) and _is_file(entry.path) for entry in names)
     if not some_image:
-        files = [file for file in path.iterdir() if file.is_file()]
+        files = [file for file in path.iterdir() if _is_file(file)]
         pairs = find_pairs(files)
         if pairs:
             return Idx(printable(path.resolve().name), pairs)
@@ -294,6 +294,11 @@ def _from_folder(path: Path, options: DataOptions) -> Source:
         if holds_tables(path):
             return Tables(path)
     return ImageFolder(path, options)
+
+
+def _is_file(path: str | Path) -> bool:
+    """Whether it is a file; False also for a link that leads round in a circle, where a DirEntry raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def _from_file(path: Path, options: DataOptions) -> Source:

@@ -129,6 +129,8 @@ def _other(file: BinaryIO) -> str:
     """What is said of content that is of no format in the list."""
     file.seek(0)
     head = file.read(512)
+    if head[4:8] == b"ftyp" and (b"avif" in head[8:32] or b"avis" in head[8:32]) and "AVIF" not in Image.OPEN:
+        return "it is an AVIF image, which this version of Pillow cannot read; update Pillow, or convert it to PNG"
     for name, marks in _FOREIGN.items():
         if head.startswith(marks) or (name == "SVG" and b"<svg" in head):
             return f"it is a {name} picture, which cannot be read here; convert it to PNG"
