@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fromnoise.common.stored_json import signed, verified
-from fromnoise.data import DataOptions, load
+from fromnoise.data import ArrayData, DataOptions, load
 from fromnoise.evaluation import reference_rows as rows_module
 from fromnoise.evaluation.reference import Reference, build_reference
 from fromnoise.evaluation.reference_rows import reference_rows
@@ -109,6 +109,16 @@ def test_another_count_or_space_has_rows_of_its_own(reference, test, tmp_path):
 def test_a_folder_that_cannot_be_written_only_costs_time(reference, test, tmp_path):
     (tmp_path / "file").write_text("")
     assert reference_rows(reference, test, 50, tmp_path / "file").rows["test"].count == 50
+
+
+def test_copies_are_searched_among_test_images_of_all_classes(reference, train, test, tmp_path, monkeypatch):
+    """Files are often sorted by class: here those that are copies come first."""
+    monkeypatch.setattr(rows_module, "SEARCHED", 100)
+    copied = train.subset(torch.arange(100))
+    images = torch.cat([copied.images, test.images[:100]])
+    both = ArrayData("digits", "test", images, torch.cat([copied.labels, test.labels[:100]]), test.spec)
+    found = reference_rows(reference, both, 1000, tmp_path).rows["test"]
+    assert 0.3 < found.copy_rate < 0.7
 
 
 def test_without_test_images_there_is_neither_test_row_nor_copy_rate(reference, tmp_path):

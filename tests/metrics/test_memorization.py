@@ -137,6 +137,12 @@ def test_duplicates_are_counted(baseline):
     assert measured(same, replace(baseline, duplicate_below=0.0)).duplicate_rate == 1
 
 
+def test_of_many_samples_those_searched_for_duplicates_are_chosen_at_random():
+    samples = torch.cat([noise(2000, 8), noise(1, 9).expand(2000, -1, -1, -1)])  # sorted, as files are by class
+    whole = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=4000)
+    assert measured(samples, whole).duplicate_rate == pytest.approx(0.5, abs=0.05)
+
+
 def test_duplicates_are_held_against_equally_many_training_images(baseline):
     few = measure_baseline(TRAIN, TRAIN_FEATURES, None, None, count=50)
     assert few.count == 50 and few.duplicate_below > baseline.duplicate_below  # fewer images lie farther apart

@@ -38,7 +38,7 @@ from fromnoise.evaluation.scores import Scores, score
 from fromnoise.metrics.memorization import Baseline, baseline_for_count, measure_baseline
 
 SEARCHED = 2000
-_MEASURED = 2  # another number with other measures in a row: rows kept by an earlier version are measured again
+_MEASURED = 3  # another number with other measures in a row: rows kept by an earlier version are measured again
 _MOST_BYTES = 256_000_000
 _FEWEST_HALF = 6  # images that precision and recall can be measured with
 
@@ -97,8 +97,11 @@ def _measured(reference: Reference, test: ArrayData | None, count: int) -> Refer
 def _part_of_test(
     data: ArrayData | None, embedded: Tensor | None, count: int
 ) -> tuple[ArrayData | None, Tensor | None]:
-    """Up to `count` of the test images, always the same ones, and their features."""
-    if data is None or embedded is None or count >= len(data):
+    """Up to `count` of the test images, always the same ones, and their features.
+
+    In a random order, since copies are searched among the first of them, and files are often sorted by class.
+    """
+    if data is None or embedded is None:
         return data, embedded
     chosen = torch.randperm(len(data), generator=generator(0, "some test images"))[:count]
     return data.subset(chosen), embedded[chosen]

@@ -129,7 +129,8 @@ def memorization(
     """Copies and duplicates among samples; see the module for the rule.
 
     Arguments:
-        samples: uint8 (N, C, H, W); of more samples than training images, only as many are searched for duplicates.
+        samples: uint8 (N, C, H, W); of more samples than training images, only as many are searched for duplicates,
+            at random.
         features, train_features: of the samples (N, d) and of the training images (M, d).
         baseline: of `measure_baseline`, for as many samples.
 
@@ -151,7 +152,8 @@ def memorization(
     pairs, indices = nearest(samples, train, k=2, mirrored=baseline.mirrored)
     fresh = baseline.test_rate is not None
     feature_pairs = nearest_features(features, train_features, k=2)[0] if fresh else None
-    others = _nearest_other(samples[: baseline.count], train)
+    searched = torch.randperm(len(samples), generator=generator(0, "searched for duplicates"))[: baseline.count]
+    others = _nearest_other(samples[searched] if baseline.count < len(samples) else samples, train)
     return Memorization(
         copy_rate=float(copies(pairs, baseline.copy_below).double().mean()) if fresh else None,
         test_rate=baseline.test_rate,
