@@ -53,6 +53,18 @@ def test_tiling_and_back_is_the_identity(shape):
     assert rows.shape[1] <= 1024 and torch.equal(tiling.images(rows), x)
 
 
+def test_the_filter_of_tiles_learns_from_all_places():
+    """Only the right half of the images varies, and they are so many that not all tiles are kept."""
+    process, levels = Linear(), choose_levels(Linear(), 0.5)
+    known = torch.zeros(20_000, 1, 16, 80)
+    known[:, :, :, 32:] = torch.randn(20_000, 1, 1, 1, generator=generator(0, "brightness"))
+    few = levels.times[-1].repeat(64)
+    alpha, sigma = process.scales(few[:1])
+    x0 = known[:64]
+    xt = float(alpha) * x0 + float(sigma) * torch.randn(x0.shape, generator=generator(0, "noise"))
+    assert float((linear_filter(process, known)(xt, few, None) - x0).square().mean()) < 0.01
+
+
 def test_levels_of_a_table_are_its_entries():
     levels = choose_levels(VPLinear(), 0.5)
     assert torch.equal(levels.times, levels.times.round()) and len(levels.times) >= 8

@@ -385,6 +385,11 @@ def test_samples_that_a_weak_classifier_is_confident_of(trained, comparison, wha
     assert found.numbers["kernel_distance"] > found.numbers["mean_image_kernel_distance"] / 2 > 1
 
 
+def test_samples_have_the_classes_of_the_training(trained):
+    model = replace(trained.model(), label_counts=(30, 10, *[0] * 8))
+    assert make_samples(model, 8).labels.tolist().count(0) == 6
+
+
 def test_samples_of_another_colour(trained):
     images = choose_images(trained.data, 64).images.float()
     pale = sample_colour((0.5 * images + 64).byte(), trained.data)

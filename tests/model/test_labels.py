@@ -10,7 +10,7 @@ from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import Condition, ImageSpec
 from fromnoise.common.seeds import generator
 from fromnoise.data import load
-from fromnoise.model.labels import beyond_training, draw_labels, label_number
+from fromnoise.model.labels import beyond_training, draw_labels, label_number, spread_labels
 from fromnoise.model.samples import Samples
 
 
@@ -19,6 +19,15 @@ def test_labels_have_the_training_sets_frequencies():
     shares = labels.bincount(minlength=4) / 2000
     # Four standard deviations of a share of 2,000 draws are at most 0.045.
     torch.testing.assert_close(shares, torch.tensor([0.1, 0.3, 0.0, 0.6]), rtol=0, atol=0.045)
+
+
+def test_spread_labels_are_as_often_as_the_training_has_them_and_evenly_spread():
+    assert spread_labels(10, [5, 5, 5]).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    labels = spread_labels(1000, [100, 300, 0, 600])
+    assert labels.bincount(minlength=4).tolist() == [100, 300, 0, 600]
+    for n in range(1, 1000):
+        counts = labels[:n].bincount(minlength=4).double()
+        assert float((counts - n * torch.tensor([0.1, 0.3, 0.0, 0.6])).abs().max()) < 1
 
 
 def test_a_label_follows_from_its_seed_alone():

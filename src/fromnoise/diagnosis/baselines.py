@@ -56,8 +56,8 @@ def linear_filter(process: Process, x0: Tensor) -> X0Prediction:
     Images of more than 1,024 values are filtered in tiles of 16x16 pixels, whose statistics are shared.
     """
     tiling = _Tiling((x0.shape[1], x0.shape[2], x0.shape[3]))
-    rows = tiling.rows(x0)
-    rows = rows[:: max(1, -(-len(rows) // _MOST_TILES))].double()
+    tiles = len(x0) * len(tiling.rows(x0[:1]))
+    rows = tiling.rows(x0[:: max(1, -(-tiles // _MOST_TILES))]).double()  # fewer images, of which all tiles
     mean = rows.mean(0)
     variances, axes = torch.linalg.eigh((rows - mean).T @ (rows - mean) / len(rows))
     variances, axes, mean = variances.clamp(min=0).float(), axes.float(), mean.float()

@@ -1,6 +1,6 @@
 """Denoising error by noise level: the same images and the same noise for everything that predicts x0.
 
-    error = mean over pixels of (x0 - prediction)^2 / variance of the data    0 is perfect, 1 is that of the mean image
+    error = mean over pixels of (x0 - prediction)^2 / variance of the data    0 is perfect, 1 is that of their mean grey
 
 Levels are equally spaced in ln SNR. The noise is from 1/20 to 20 times as strong as the image (standard deviations,
 at equal brightness), as far as the process reaches: with less there is nothing to remove, with more nothing to see.

@@ -14,6 +14,7 @@ from fromnoise.diagnosis.images import MEASURED, LabelledImages, choose_images
 from fromnoise.diagnosis.training_record import TrainingRecord
 from fromnoise.metrics.features import Features, domain
 from fromnoise.metrics.kid import KernelDistance, kernel_distance
+from fromnoise.model.labels import spread_labels
 from fromnoise.model.trained_model import TrainedModel
 
 FEWEST_IMAGES = 4  # training images that a kernel distance can be taken from
@@ -73,8 +74,8 @@ def classifier_features(record: TrainingRecord) -> Features:
 
 
 def make_samples(model: TrainedModel, count: int) -> LabelledImages:
-    """`count` samples from the first seeds, every class that there were images of equally often."""
-    trained = torch.tensor(model.label_counts or [1] * len(model.spec.classes)).nonzero()[:, 0]
-    chosen = trained[torch.arange(count) % len(trained)] if model.spec.classes else None
+    """`count` samples from the first seeds, each class as often as there were images of it."""
+    classes = model.spec.classes
+    chosen = spread_labels(count, model.label_counts or [1] * len(classes)) if classes else None
     images = model.sample_labelled(list(range(count)), model.completed(range(count), chosen)).images
     return LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), chosen)

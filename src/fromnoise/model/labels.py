@@ -22,6 +22,15 @@ def draw_labels(seeds: Sequence[int], counts: Sequence[int]) -> Tensor:
     return torch.cat([torch.multinomial(share, 1, generator=generator(0, "label", seed)) for seed in seeds])
 
 
+def spread_labels(number: int, counts: Sequence[int]) -> Tensor:
+    """`number` labels as often as `counts` has them, each as evenly spread as it can be; int64 (number,).
+
+    The j-th of a class, from 0, comes by its quotient count / (2 j + 1), the largest first (Sainte-Lague).
+    """
+    quotients = torch.tensor(counts, dtype=torch.float64) / (2 * torch.arange(number)[:, None] + 1)
+    return quotients.flatten().argsort(descending=True, stable=True)[:number] % len(counts)
+
+
 def draw_numbers(seeds: Sequence[int], classes: Tensor | None, rows: Tensor) -> Tensor:
     """The numbers of a training image for each seed, drawn from that seed alone; float32 (N, K).
 

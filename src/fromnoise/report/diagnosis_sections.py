@@ -9,8 +9,8 @@ from fromnoise.report.html import Section
 
 _CAPTION = (
     "The one-step error of the network, beside the best linear filter and the posterior mean over training images. It "
-    "has learned where it is below both; 1 is the error of the mean image. The one-step predictions show the same in "
-    "images."
+    "has learned where it is below both; 1 is the error of one even grey, the images' mean. The one-step predictions "
+    "show the same in images."
 )
 
 
