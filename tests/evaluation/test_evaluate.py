@@ -162,6 +162,11 @@ def test_a_sweep_that_cannot_be_is_refused_before_any_work(run, words, named):
         run.sweep(parse_axes(words), 40)
 
 
+def test_steps_of_a_grid_that_has_its_own_are_refused(run):
+    with pytest.raises(UsageError, match=r"steps is 5, but grid '1,0\.6,0\.3,0' has 3"):
+        run.sweep(parse_axes(["steps=3,5"]), 40, grid="1,0.6,0.3,0")
+
+
 def test_images_from_a_file_are_measured_as_samples_are(run, evaluation, tmp_path):
     samples = run.sample(60)
     path = samples.save(tmp_path / "samples.npz")

@@ -17,7 +17,14 @@ from fromnoise.diffusion.samplers.ddim import DDIM
 from fromnoise.diffusion.samplers.multistep import DPMpp
 from fromnoise.diffusion.time_sampling import ShiftedTimes, UniformTimes
 from fromnoise.diffusion.vp import VP, VPContinuous
-from fromnoise.model.build import build_denoiser, build_objective, build_sampler, build_sampling, model_spec
+from fromnoise.model.build import (
+    build_denoiser,
+    build_objective,
+    build_sampler,
+    build_sampling,
+    check_sampling,
+    model_spec,
+)
 from fromnoise.model.samples import Samples
 from fromnoise.model.trained_model import TrainedModel
 from fromnoise.settings import ProcessOptions, SampleOptions, Settings
@@ -65,6 +72,14 @@ def test_guidance_pulls_in_its_interval_only():
     label = torch.tensor([1])
     costs = [guided.num_evaluations(torch.tensor([t], dtype=torch.float64), label) for t in (0.1, 0.2, 0.6, 0.7)]
     assert costs == [1, 2, 2, 1]
+
+
+def test_an_interval_below_the_least_time_is_refused():
+    process = build_process(ProcessOptions(kind="vp"))
+    for interval in ((0.2, 0.7), (1000.5, 2000.0)):
+        with pytest.raises(UsageError, match="the times of this process are 1 to 1000, so that it would never act"):
+            check_sampling(SampleOptions(guidance_interval=interval), process, SPEC)
+    check_sampling(SampleOptions(guidance_interval=(0.2, 1.0)), process, SPEC)
 
 
 def test_eta_and_churn_reach_their_samplers_alone():

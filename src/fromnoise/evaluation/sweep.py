@@ -149,7 +149,13 @@ def _plans(
         chosen = dict(zip(axes, values, strict=True))
         model = models[chosen[WEIGHTS]] if WEIGHTS in chosen else next(iter(models.values()))
         changes: Any = {name: value for name, value in {**settings, **chosen}.items() if name != WEIGHTS}
-        plans.append((chosen, model.with_sampling(**changes)))
+        plan = model.with_sampling(**changes)
+        if chosen.get("steps", plan.sampling.steps) != plan.sampling.steps:
+            raise UsageError(
+                f"steps is {chosen['steps']}, but grid '{plan.sampling.grid}' has {plan.sampling.steps} steps of its "
+                "own; leave steps out, or give a grid by name"
+            )
+        plans.append((chosen, plan))
     return plans
 
 

@@ -141,10 +141,10 @@ def check_sampling(options: SampleOptions, process: Process, spec: ImageSpec) ->
         raise UsageError(
             f"guidance_interval is {list(interval)}, but two times are needed, the lower first; give [0.1, 0.8]"
         )
-    if interval is not None and (interval[0] > process.t_max or interval[1] < 0):
+    if interval is not None and (interval[0] > process.t_max or interval[1] < process.t_min):
         raise UsageError(
-            f"guidance_interval is {list(interval)}, but the times of this process are 0 to {process.t_max:g}, so that "
-            "it would never act; give times among these"
+            f"guidance_interval is {list(interval)}, but the times of this process are {process.t_min:g} to "
+            f"{process.t_max:g}, so that it would never act; give times among these"
         )
     check_guidance_input(options.guidance_scale, interval, options.guidance_rescale, spec)
 
