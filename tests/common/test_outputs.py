@@ -32,7 +32,7 @@ def test_names_and_their_kinds(name, kind):
     assert output_kind(name, SAMPLE_KINDS, "samples") == kind
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "name.with.dot", "a.pt", "a.pngg"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG", "name.with.dot", "a.pt", "a.pngg", "a.mp4"])
 def test_another_kind_of_file_is_refused_with_the_endings(name):
     with pytest.raises(UsageError, match=r"\.png.*\.gif.*\.npz"):
         output_kind(name, SAMPLE_KINDS, "samples")

@@ -82,7 +82,20 @@ def test_the_command_line_samples_and_films(stroke_run: Run, tmp_path: Path) -> 
     for out in (png, gif):
         main(["sample", folder, "--condition", "slant=-0.5:0.5", "--num", "2", "--frames", "3", "--out", str(out)])
     with Image.open(gif) as moved, Image.open(png) as sheet:
-        assert moved.n_frames == 4 and sheet.width > sheet.height  # there and back; three values of two seeds
+        first = moved.convert("L").tobytes()
+        assert moved.n_frames == 5 and sheet.width > sheet.height  # three values of two seeds
+        moved.seek(4)
+        assert moved.info["duration"] > 300 and first == moved.convert("L").tobytes()  # there and back, and a rest
+
+
+def test_a_film_into_a_folder_is_refused_before_it_is_sampled(
+    stroke_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Run, "film", lambda *_, **__: pytest.fail("sampled"))
+    for name in ("films", "films/", "film.mp4"):
+        words = ["sample", str(stroke_run.path), "--condition", "slant=-0.5:0.5", "--out", f"{tmp_path}/{name}"]
+        assert main(words) == 2 and ".gif" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

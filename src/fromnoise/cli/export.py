@@ -11,6 +11,7 @@ from typing import get_args
 from fromnoise.cli.flags import add_model_flags, model_arguments, sample_settings
 from fromnoise.cli.parser import Parser
 from fromnoise.common.errors import UsageError, choose
+from fromnoise.common.outputs import UNROLLED
 from fromnoise.settings import SamplerName
 
 FORMATS = {
@@ -31,8 +32,6 @@ PLACES = {
     "hub": "OWNER/NAME",
 }
 """For each format a PATH, as an example."""
-
-UNROLLED = ("onnx", "torch")  # which hold the denoiser, or with --sampler all of sampling
 
 
 def add_arguments(parser: Parser) -> None:
@@ -94,6 +93,8 @@ def _check_flags(args: argparse.Namespace, kind: str) -> None:
     ):
         if value and kind != its:
             raise UsageError(f"--{flag} was given with --to {kind}, but it is for {its}; leave it out")
+    if kind == "html" and args.license != "other":
+        raise UsageError("--license was given with --to html, which has no model card; leave it out")
     if args.sampler == "" and kind not in UNROLLED:
         raise UsageError(
             f"--sampler was given without a name, which is for {' and '.join(UNROLLED)}; --to {kind} holds the run's "

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> None:
     seeds = parse_seeds(args.seeds) if args.seeds else list(range(positive("num", number)))
     arguments = {**model_arguments(args), "label": args.label, "conditions": values}
     kind = output_kind(args.out, FILM_KINDS if films else SAMPLE_KINDS, "samples") if args.out else ".png"
+    if films and not kind:
+        raise UsageError(f"a film cannot be written as a folder ({args.out}); give a {', '.join(FILM_KINDS)}")
 
     with shared_work(args) as group:
         from fromnoise.run import Run

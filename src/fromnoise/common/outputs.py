@@ -11,6 +11,8 @@ from fromnoise.common.errors import UsageError, WriteError
 SAMPLE_KINDS = (".png", ".gif", ".npz")
 FILM_KINDS = (".png", ".gif", ".npz")  # not a folder
 EDIT_KINDS = (".png", ".gif")
+UNROLLED = ("onnx", "torch")  # exports which hold the denoiser, or on request all of sampling
+_ALSO_FILES = (".mp4", ".m4v", ".3gp", ".jp2", ".h5", ".bz2", ".7z")  # whose endings are not of letters alone
 
 
 def output_kind(path: str | os.PathLike[str], kinds: Sequence[str], what: str) -> str:
@@ -31,7 +33,8 @@ def output_kind(path: str | os.PathLike[str], kinds: Sequence[str], what: str) -
     if not folder and suffix in kinds:
         return suffix
     # os.path answers False for names that no file can have, where Path raises.
-    if not folder and suffix[1:].isalpha() and not os.path.isdir(text):  # noqa: PTH112
+    is_ending = suffix[1:].isalpha() or suffix in _ALSO_FILES
+    if not folder and is_ending and not os.path.isdir(text):  # noqa: PTH112
         raise UsageError(
             f"cannot write {what} as '{Path(text).suffix}'; give a {', '.join(kinds)} or a folder's name, which may "
             "have such an ending with / behind it"

@@ -50,7 +50,7 @@ class Film:
             return save(grid(images, columns=len(self.frames), captions=captions), path)
         if kind == ".gif":
             there = [grid(frame.images) for frame in self.frames]
-            return animate([*there, *there[-2:0:-1]], path, hold=_HOLD)
+            return animate([*there, *there[-2::-1]], path, hold=_HOLD)
         if kind == ".npz":
             buffer = io.BytesIO()
             seeds = np.array(self.frames[0].seeds, dtype=np.int64)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
+from fromnoise.common.errors import UsageError
+from fromnoise.common.outputs import UNROLLED
 from fromnoise.run.opened import OpenedRun
 from fromnoise.settings import SampleSettings
 
@@ -60,6 +62,8 @@ class PortableRun(OpenedRun):
         write = choose("export format", kind, EXPORTS)
         if int8 is not None:
             _check_int8(int8, num)
+        own = {"half": half, "int8": int8, "whole_sampler": whole_sampler, "runtime": runtime, "private": private}
+        _check_together(kind, [name for name, value in own.items() if value], list(settings))
         model = self.model(checkpoint, weights, **settings)
         place = None if runtime is None else Path(runtime)
         return write(ExportRequest(self, model, Path(path), licence, whole_sampler, half, int8, num, place, private))
@@ -85,6 +89,23 @@ class PortableRun(OpenedRun):
         from fromnoise.run.tracking import report_run
 
         return report_run(self.folder, self.settings, name)
+
+
+_FOR = {"half": ("onnx",), "int8": ("onnx",), "whole_sampler": UNROLLED, "runtime": ("html",), "private": ("hub",)}
+
+
+def _check_together(kind: str, given: list[str], settings: list[str]) -> None:
+    """UsageError for arguments of another format, and for those that do not go together."""
+    for name in given:
+        if kind not in _FOR[name]:
+            raise UsageError(f"{name} was given with {kind}, but it is for {' and '.join(_FOR[name])}; leave it out")
+    if "half" in given and "int8" in given:
+        raise UsageError("half and int8 were given, but a file has one of them; leave one out")
+    if kind in UNROLLED and settings and not {"whole_sampler", "int8"} & set(given):
+        raise UsageError(
+            f"{', '.join(settings)} with {kind} alone, which holds one evaluation of the denoiser and no sampling; "
+            "give whole_sampler=True, or leave it out"
+        )
 
 
 def _check_int8(kind: str, num: int) -> None:
