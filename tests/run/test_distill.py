@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from fromnoise.cli import few_steps, main
 from fromnoise.common.errors import BusyError, CheckpointError, Interrupted, UsageError, WriteError
+from fromnoise.distillation.trajectories import make_trajectories as make
 from fromnoise.run import Run, distilling
 from fromnoise.run.checkpoints import newest_state
 from fromnoise.train.checkpoint_files import list_checkpoints
@@ -77,6 +79,26 @@ def test_it_goes_on_to_the_same_weights(distilled, tiny_run, tmp_path, lost):
     assert not run.folder.trajectories.exists()
 
 
+@pytest.mark.parametrize("saved", [True, False], ids=["with a checkpoint", "with none"])
+@pytest.mark.parametrize("lost", [False, True], ids=["trajectories there", "trajectories lost"])
+def test_the_clock_counts_trajectories_once(tiny_run, tmp_path, monkeypatch, lost, saved):
+    run = Run.distill(tiny_run.path, tmp_path / "part", budget="10m", trajectories=64)
+    with pytest.raises(Interrupted):
+        for _ in run.steps():
+            signal.raise_signal(signal.SIGTERM)
+    if not saved:
+        shutil.rmtree(run.folder.checkpoints)
+    if lost:
+        shutil.rmtree(run.folder.trajectories)
+    real = distilling.stored_trajectories
+    monkeypatch.setattr(distilling, "stored_trajectories", lambda f: (kept := real(f)) and replace(kept, seconds=300.0))
+    monkeypatch.setattr(distilling, "make_trajectories", lambda *a, **how: replace(make(*a, **how), seconds=300.0))
+    steps = Run(run.path).steps()
+    left = next(steps).seconds_left
+    steps.close()
+    assert left == pytest.approx(600 if lost else 300, abs=60)
+
+
 @pytest.fixture(scope="module")
 def half_matched(tiny_run, tmp_path_factory):
     """A distillation that was stopped in the matching."""
@@ -134,6 +156,41 @@ def test_without_a_length_it_keeps_its_own(half_matched, tiny_run, tmp_path):
     assert (settings.num_images, settings.budget) == (1280, None)
     timed = Run.distill(tiny_run.path, tmp_path / "timed", trajectories=64)
     assert (timed.settings.train.num_images, timed.settings.train.budget) == (None, "60s")
+
+
+def stopped_at_once(source, folder, **how):
+    """A distillation that was killed before its first checkpoint: trajectories are all that it leaves."""
+    run = Run.distill(source, folder, **how)
+    with pytest.raises(Interrupted):
+        for _ in run.steps():
+            signal.raise_signal(signal.SIGTERM)
+    shutil.rmtree(run.folder.checkpoints)
+    return run
+
+
+def test_before_the_first_checkpoint_it_keeps_its_length_and_what_it_has_made(tiny_run, tmp_path):
+    run = stopped_at_once(tiny_run.path, tmp_path / "few", budget="20s")
+    for length in ({}, {"budget": "20"}):
+        again = Run.distill(tiny_run.path, run.path, **length)
+        assert again.settings.train.budget in ("20s", *length.values()) and again.folder.trajectories.exists()
+    other = Run.distill(tiny_run.path, run.path, budget="25s")
+    assert other.settings.train.budget == "25s"
+    assert not other.folder.trajectories.exists(), "they are as many as another length had time for"
+
+
+def test_a_budget_in_which_no_point_was_seen_is_an_error(tiny_run, tmp_path, monkeypatch, capsys):
+    run = stopped_at_once(tiny_run.path, tmp_path / "few", budget="20s")
+    real = distilling.stored_trajectories
+    monkeypatch.setattr(distilling, "stored_trajectories", lambda f: (kept := real(f)) and replace(kept, seconds=25.0))
+    assert main(["distill", str(tiny_run.path), "--output_dir", str(run.path)]) == 2
+    said = capsys.readouterr()
+    assert "the budget of 20s was over before a point was seen" in said.err and "next:" not in said.out
+
+
+def test_a_distillation_has_no_epochs(half_matched, tmp_path, capsys):
+    folder = shutil.copytree(half_matched.path, tmp_path / "half")
+    assert main(["train", "--resume", str(folder), "--num_epochs", "2"]) == 2
+    assert "trajectories, which have no epochs; give --budget or --num_images" in capsys.readouterr().err
 
 
 def test_a_bundle_goes_on_in_the_matching(half_matched, distilled, tmp_path):
@@ -260,6 +317,17 @@ def test_it_is_packed_and_a_new_run_starts_from_it(distilled, tmp_path):
     assert new.metadata.get("distilled") is None and new.sample(2, steps=2, guidance_scale=1.0).images.shape[0] == 2
 
 
+def test_a_run_that_starts_from_it_samples_as_the_trajectories_were_made(tmp_path, tiny_settings):
+    """Without classes the way of sampling is taken over with the weights: that of few steps would not do."""
+    own = {**tiny_settings, "net.class_conditioning": False, "sample.guidance_scale": 1.0, "sample.steps": 4}
+    source = Run.create("digits", output_dir=tmp_path / "run", settings=own).train()
+    few = Run.distill(source.path, tmp_path / "few", **FEW).train()
+    new = Run.create("digits", output_dir=tmp_path / "new", init=few.path, settings={"train.num_images": 64})
+    made = few.metadata["distilled"]["sampling"]
+    assert new.settings.sample.steps == 4
+    assert new.settings.sample.sampler == made["sampler"] != few.settings.sample.sampler
+
+
 def test_it_needs_its_run_no_more(distilled, tiny_run, tmp_path):
     copied = tmp_path / "source"
     shutil.copytree(tiny_run.path, copied)
@@ -324,6 +392,29 @@ def test_a_run_that_is_there_is_looked_at_before_it_goes_on(tmp_path, tiny_setti
     for words in (["digits", "--output_dir", str(run.path)], ["--resume", str(run.path)]):
         assert main(["train", *words, "--few_steps"]) == 2
         assert "--few_steps distils the run" in capsys.readouterr().err
+
+
+def test_a_distilled_run_is_not_distilled_again_after_it_goes_on(half_matched, tmp_path, capsys):
+    folder = shutil.copytree(half_matched.path, tmp_path / "half")
+    assert main(["train", "--resume", str(folder), "--few_steps"]) == 2
+    assert "this one is distilled already" in capsys.readouterr().err
+
+
+def test_few_steps_of_a_finished_run_with_a_budget_are_distilled_by_themselves(tmp_path, capsys):
+    own = {"net.width": 8, "net.depth": 1, "sample.steps": 2, "train.previews": 0, "train.budget": "4s"}
+    path, words = str(tmp_path / "run"), [*TINY, "--budget", "4s"]
+    Run.create("digits", output_dir=path, settings=own).train()
+    for place in (["--resume", path], ["digits", "--output_dir", path]):
+        assert main(["train", *place, *words, "--few_steps"]) == 2
+        assert f"`fromnoise distill {path}`" in capsys.readouterr().err
+
+
+def test_another_distillation_in_the_way_is_found_before_the_training(distilled, tmp_path, capsys):
+    shutil.copytree(distilled.path, tmp_path / "run-distilled")
+    words = ["train", "digits", "--few_steps", "--num_images", "640", *TINY, "--output_dir", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert f"{tmp_path}/run-distilled is there" in capsys.readouterr().err
+    assert Run(tmp_path / "run").newest_checkpoint() is None
 
 
 def test_a_dry_run_of_a_distillation_is_refused(distilled, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import signal
@@ -16,7 +17,10 @@ import torch
 
 from fromnoise.cli import main
 from fromnoise.common.errors import BusyError, CheckpointError, Interrupted, UsageError
+from fromnoise.data import loading
 from fromnoise.run import Run, opened
+from fromnoise.run.checkpoints import newest_state
+from fromnoise.run.folder import RunFolder
 from fromnoise.train.checkpoint_files import list_checkpoints, read_checkpoint
 from fromnoise.train.hardware import choose_device
 
@@ -35,6 +39,15 @@ def stopped(run: Run, after: int) -> Run:
             if step.step == after:
                 signal.raise_signal(signal.SIGINT)
     return Run(run.path)
+
+
+def edit_checkpoint(path: Path, **changes: Any) -> None:
+    """Change state.json of a checkpoint, with a manifest that says so."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    manifest = path.with_name("manifest.json")
+    content = json.loads(manifest.read_text())
+    content[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +140,31 @@ def test_a_plan_in_other_words_replaces_the_first(copy: Path) -> None:
 
 
 def test_a_time_budget_is_planned_again(copy: Path) -> None:
-    run = Run.resume(copy, settings={"train.budget": "3s"})
+    spent = newest_state(RunFolder(copy))["seconds"]
+    run = Run.resume(copy, settings={"train.budget": f"{spent + 8:.1f}s"})
     steps = list(run.steps(started=None))
-    assert steps[0].total is None and steps[-1].images > 640
+    assert steps[0].total is None and steps[-1].total not in (None, 640)
+
+
+def test_a_budget_that_is_spent_already_is_refused(copy: Path) -> None:
+    state = copy / "checkpoints" / "00000320" / "state.json"
+    before = (copy / "config.json").read_bytes()
+    edit_checkpoint(state, seconds=500.0)
+    with pytest.raises(UsageError, match=r"8 min 20 s already, but a budget of 8m is requested in all; give more"):
+        Run.resume(copy, settings={"train.budget": "8m"})
+    assert (copy / "config.json").read_bytes() == before and len(list_checkpoints(copy / "checkpoints")) == 1
+    assert Run.resume(copy, settings={"train.budget": "9m"}).settings.train.budget == "9m"
+
+
+def test_how_images_are_kept_may_change_before_they_are_read(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FROMNOISE_CACHE", str(tmp_path / "cache"))
+    kept: list[str] = []
+    real = loading.load
+    monkeypatch.setattr(loading, "load", lambda options: kept.append(options.store) or real(options))
+    Run.resume(copy, settings={"data.store": "always"})
+    assert kept == ["always"] and Run(copy).settings.data.store == "always"
 
 
 def test_a_shorter_plan_than_what_was_seen_is_refused(copy: Path) -> None:

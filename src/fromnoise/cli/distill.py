@@ -11,6 +11,7 @@ from fromnoise.cli.flags import add_model_flags, model_arguments, positive
 from fromnoise.cli.launch import command_start
 from fromnoise.cli.parser import Parser
 from fromnoise.common.durations import format_duration, parse_duration
+from fromnoise.common.errors import UsageError
 from fromnoise.common.text import quoted
 from fromnoise.recipes.recipes import DISTILL_BUDGET
 
@@ -66,6 +67,12 @@ def show_distilling(distilled: Run, began: float, max_time: float | None, traine
     with TrainProgress(distilled) as progress:
         for step in distilled.steps(started=began, max_time=max_time, say=partial(print, flush=True)):
             progress.update(step)
+    newest = distilled.newest_checkpoint()
+    if newest is not None and not int(newest.name):
+        raise UsageError(
+            f"the budget of {distilled.settings.train.budget} was over before a point was seen; remove "
+            f"{distilled.path} and give a longer one"
+        )
     if progress.moved:
         seconds = format_duration(time.monotonic() - began)
         print(f"distilled in {seconds}, trajectories included: {progress.images:,} points of them were seen")

@@ -37,6 +37,18 @@ def few_steps_changes(num_processes: int | None, changes: Mapping[str, Any], con
     return {"train.budget": f"{(1 - SHARE) * parse_duration(budget):.9g}s"}
 
 
+def check_place(training: Run) -> None:
+    """UsageError where another distillation lies in the place of that of a run which is still to be trained."""
+    from fromnoise.run.checkpoints import is_finished
+    from fromnoise.run.distill import default_place
+
+    place = default_place(training.path)
+    if place.exists() and not is_finished(training.folder):
+        raise UsageError(
+            f"{place.path} is there, where --few_steps puts what it distils; remove it, or choose another --output_dir"
+        )
+
+
 def then_distil(trained: Run, began: float, max_time: float | None) -> None:
     """Distil the run `trained` beside it, and print how long both took since `began`."""
     from fromnoise.run import Run

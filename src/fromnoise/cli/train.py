@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fromnoise.cli.few_steps import few_steps_changes, then_distil
+from fromnoise.cli.few_steps import check_place, few_steps_changes, then_distil
 from fromnoise.cli.flags import (
     THREAD_FLAGS,
     TRAIN_FLAGS,
@@ -97,6 +97,8 @@ def run(args: argparse.Namespace, waited: float = 0.0) -> None:
     if args.studio:
         check_installed()  # before anything is written
     training = _opened(Run, args, changes)
+    if args.few_steps:
+        check_place(training)
     if current().rank:
         return _follow(training, max_time)
     for note in training.data.notes:  # of how they were read now, and not when the run was begun

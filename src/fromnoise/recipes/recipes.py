@@ -25,6 +25,7 @@ from fromnoise.settings import (
 )
 
 DRAWING_STEPS = 8
+DRAWING_INTERVAL = (0.3, 0.65)  # of guidance there
 DRAWING_DROPOUT, PHOTOGRAPH_DROPOUT = 0.02, 0.1  # of labels, for guidance: what is shown so is lost to the classes
 BUDGET = "3m"  # of the default recipe, where nothing else is requested
 DISTILL_BUDGET = "60s"  # of a distillation, likewise
@@ -71,7 +72,7 @@ def _sampling(context: TrainingContext, guidance: float) -> SampleOptions:
     photographs more: 10 or 15 network evaluations.
     """
     drawings, guided = context.drawings, bool(context.spec.classes)
-    interval = (0.3, 0.65) if drawings else (0.25, 0.65)
+    interval = DRAWING_INTERVAL if drawings else (0.25, 0.65)
     return SampleOptions(
         sampler="dpmpp_2m" if drawings else "unipc_2",
         churn=3.0 if drawings else None,
@@ -90,7 +91,7 @@ def trajectory_sampling(own: SampleOptions) -> SampleOptions:
     if not own.churn or own.sampler != "dpmpp_2m":
         return own
     steps = 6 if own.steps == DRAWING_STEPS else own.steps
-    interval = None if own.guidance_interval is None else (0.2, 0.7)
+    interval = (0.2, 0.7) if own.guidance_interval == DRAWING_INTERVAL else own.guidance_interval
     return replace(own, sampler="unipc_2", churn=None, steps=steps, guidance_interval=interval)
 
 

@@ -74,6 +74,12 @@ def newest_state(folder: RunFolder) -> dict[str, Any]:
     return newest_usable(folder.checkpoints, read_state, (NewerFormatError,))[1]
 
 
+def is_finished(folder: RunFolder) -> bool:
+    """Whether the run has seen all images of its plan, by its newest checkpoint."""
+    state = newest_state(folder)
+    return state.get("total") is not None and int(state.get("images", 0)) >= state["total"]
+
+
 def ema_length(weights: str) -> float | None:
     """LENGTH of "ema:LENGTH", None for "ema" and "raw"; UsageError for anything else, and for a length out of range."""
     if weights in ("ema", "raw"):

@@ -13,7 +13,8 @@ from safetensors.torch import save
 
 from fromnoise.common.errors import CheckpointError, UsageError, WriteError
 from fromnoise.common.image_spec import ImageSpec
-from fromnoise.common.text import some
+from fromnoise.common.options import differences, replaced
+from fromnoise.common.text import quoted, some
 from fromnoise.data.download import available, expanded
 from fromnoise.data.image_data import ArrayData
 from fromnoise.data.loading import is_gone, load
@@ -23,7 +24,7 @@ from fromnoise.model.build import build_denoiser
 from fromnoise.recipes.model_sizes import TrainingContext
 from fromnoise.recipes.recipes import trajectory_sampling
 from fromnoise.recipes.resolve import Request, default_folder
-from fromnoise.run.checkpoints import newest_checkpoint
+from fromnoise.run.checkpoints import is_finished, newest_checkpoint
 from fromnoise.run.disk_use import disk_use_of
 from fromnoise.run.distill import obstacle
 from fromnoise.run.folder import RunFolder
@@ -35,6 +36,8 @@ from fromnoise.settings import DataOptions, Settings
 from fromnoise.train.distributed import current
 from fromnoise.train.hardware import choose_graph, kind_of_device
 from fromnoise.train.shared_update import check_shares
+
+_READING = ("data.on_bad_image", "data.store")  # harmless settings that reading the images asks for
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def begin(
         request = request.with_settings_of(initial.settings, settings, (*FROM_INIT, *sampling))
         settings = request.settings(context, options)
     if few_steps:
-        _check_few_steps(settings)
+        _check_few_steps(settings, {})
     record = new_metadata(settings, images, context)
     if settings.train.train_batch_size > len(images):
         raise UsageError(
@@ -102,12 +105,24 @@ def begin(
     return Begun(folder, images, download_seconds)
 
 
-def _check_few_steps(settings: Settings) -> None:
-    """UsageError for a run that could not be distilled."""
+def _check_few_steps(settings: Settings, record: Mapping[str, Any]) -> None:
+    """UsageError for a run that could not be distilled. record: its config.json, as far as there is one."""
+    if record.get("distilled"):
+        raise UsageError("--few_steps distils the run, but this one is distilled already; leave --few_steps out")
     if found := obstacle(settings, trajectory_sampling(settings.sample)):
         raise UsageError(
             f"--few_steps distils the run, but this one {found[0]}; leave --few_steps out, or give another --recipe, "
             "such as default"
+        )
+
+
+def _check_budget(found: FoundRun, new: Settings) -> None:
+    """UsageError where a run has finished with another budget than is left to train it in beside a distillation."""
+    other = new.train.budget is not None and "train.budget" in differences(found.settings, new)
+    if other and is_finished(found.folder):
+        raise UsageError(
+            f"{found.folder.path} is finished, and has no time left in a budget for --few_steps; distil it by itself: "
+            f"`fromnoise distill {quoted(found.folder.path)}`"
         )
 
 
@@ -126,17 +141,22 @@ def resume(
         raise CheckpointError(f"nothing to resume in {path}: {_contents(folder)}")
     run = OpenedRun(path, device="cpu")
     if few_steps:
-        _check_few_steps(run.settings)
+        _check_few_steps(run.settings, run.metadata)
     request = Request.read(source or run.settings.data.source, recipe or run.settings.recipe, config_file, changes)
     request.check()
-    data, seconds = _timed_load(replace(run.settings.data, source=source)) if source else (run.data, 0.0)
     found = FoundRun(folder, run.metadata)
+    reading = {name: value for name, value in request.changes.items() if name in _READING}
+    run.settings = replaced(run.settings, reading)
+    data, seconds = _timed_load(replace(run.settings.data, source=source)) if source else (run.data, 0.0)
     found.must_be_of(data)
     if request.recipe != run.settings.recipe:
         raise UsageError(
             f"{path} was trained with the recipe {run.settings.recipe}, but {recipe} is requested; leave out --recipe"
         )
-    return Begun(folder, data, seconds, found.change(found.compared(request.changes, request.source)))
+    new = found.compared(request.changes, request.source)
+    if few_steps:
+        _check_budget(found, new)
+    return Begun(folder, data, seconds, found.change(new))
 
 
 def _is_begun(folder: RunFolder) -> bool:
@@ -153,13 +173,15 @@ def _go_on(folder: RunFolder, request: Request, context: TrainingContext, images
     found = FoundRun(folder, folder.read_record())
     found.must_be_of(images)
     if few_steps:
-        _check_few_steps(found.settings)
+        _check_few_steps(found.settings, found.record)
 
     def resolve() -> Settings:
         return request.settings(on_machine_of(found.record, context), request.data_options())
 
     new = found.compared(request.changes, request.source)
     found.must_be_of_request(request, resolve)
+    if few_steps:
+        _check_budget(found, new)
     return found.change(new)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -12,7 +13,7 @@ from typing import Any
 from safetensors.torch import save
 
 from fromnoise.common.errors import UsageError
-from fromnoise.common.options import to_dict
+from fromnoise.common.options import differences, to_dict
 from fromnoise.common.text import printable, quoted
 from fromnoise.diffusion.process_registry import build_process
 from fromnoise.diffusion.time_grids import grid_named
@@ -68,12 +69,19 @@ def begin_distillation(
         "trajectories": trajectories,
         "sampling": json.loads(json.dumps(asdict(model.sampling))),  # as it will be read: no tuples
     }
-    beside = source if source.name not in ("", "..") else source.resolve()  # as short as it was given
-    folder = RunFolder(output_dir or beside.with_name(f"{name}-distilled"))
+    folder = RunFolder(output_dir) if output_dir else default_place(source)
     if folder.exists() and _is_same(folder, origin, asked, settings.data.source):
         return folder
+    if folder.exists() and not asked:
+        settings = _of_length(settings, FoundRun(folder, folder.read_record()).settings.train)
     _write(folder, run, model, settings, origin, content)
     return folder
+
+
+def default_place(source: Path) -> RunFolder:
+    """Where the run in `source` is distilled to unless something else is asked for."""
+    beside = source if source.name not in ("", "..") else source.resolve()  # as short as it was given
+    return RunFolder(beside.with_name(f"{source.resolve().name}-distilled"))
 
 
 def of_trajectories(settings: Settings) -> dict[str, Any]:
@@ -160,6 +168,11 @@ def student_settings(own: Settings, length: Mapping[str, Any]) -> Settings:
     return replace(own, train=train, sample=sample, objective=objective)
 
 
+def _of_length(settings: Settings, there: TrainOptions) -> Settings:
+    """`settings` with the length of the run that is there."""
+    return replace(settings, train=replace(settings.train, budget=there.budget, num_images=there.num_images))
+
+
 def _is_same(folder: RunFolder, origin: Mapping[str, Any], length: Mapping[str, Any], images: str) -> bool:
     """Whether the run in `folder` is this distillation, so that it goes on; False where it may be begun again.
 
@@ -204,6 +217,10 @@ def _write(
     request = {"recipe": settings.recipe, "data": {"source": settings.data.source}, "train": train}
     if folder.exists():
         with folder.locked():
+            if origin["trajectories"] is None and differences(
+                FoundRun(folder, folder.read_record()).settings, settings
+            ):
+                shutil.rmtree(folder.trajectories, ignore_errors=True)  # as many as another length has time for
             folder.rewrite(request, record)
     else:
         folder.create(request, record, content)

@@ -70,10 +70,10 @@ def distilling_steps(
         if say:
             say(words if before is None else where_it_goes_on(trainer))
         if not trainer.done:
-            found = _trajectories(folder, metadata, teacher, trainer, stop, deadline)
-            trainer.points.trajectories = found
-            if trainer.budget and before is not None:
-                trainer.budget.started -= before + found.seconds
+            kept = stored_trajectories(folder.trajectories)
+            trainer.points.trajectories = kept or _trajectories(folder, metadata, teacher, trainer, stop, deadline)
+            if trainer.budget:  # what earlier sessions took of it
+                trainer.budget.started -= (before or 0.0) + (kept.seconds if kept else 0.0)
         session = Session(trainer, folder, seconds_before=before or 0.0, preview=preview_into(folder, model))
         yield from tracked(folder, settings, session.steps(stop, deadline))
         shutil.rmtree(folder.trajectories, ignore_errors=True)
@@ -104,10 +104,8 @@ def _trajectories(
     stop: StopRequest,
     deadline: float | None,
 ) -> Trajectories:
-    """Those that an earlier session left, or new ones."""
+    """New ones: as many as were asked for, or as the budget has time for."""
     budget, count = trainer.budget, metadata["distilled"]["trajectories"]
-    if there := stored_trajectories(folder.trajectories):
-        return there
     most = _affordable(folder, math.prod(teacher.spec.shape) * kept_points(teacher), count)
 
     def enough(made: int) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fromnoise.common.durations import format_duration, parse_duration
 from fromnoise.common.errors import UsageError
 from fromnoise.common.image_spec import ImageSpec
 from fromnoise.common.options import differences, from_dict, replaced, to_dict
@@ -79,6 +80,10 @@ class FoundRun:
         structural = {n: pair for n, pair in differences(self.settings, new).items() if may_change(n, STRUCTURAL)}
         if structural:
             self._refuse(structural, f"leave {' and '.join(structural)} out")
+        if self.record.get("distilled") and new.train.num_epochs is not None:
+            raise UsageError(
+                f"{self.folder.path} learns from trajectories, which have no epochs; give --budget or --num_images"
+            )
         return new
 
     def change(self, new: Settings) -> Pairs:
@@ -119,6 +124,12 @@ class FoundRun:
                 f"{self.folder.path} is finished: it has seen all {seen:,} images that its learning rate was planned "
                 f"for, so it cannot go on with {_listed(scheduled)}; start a new run from its weights: "
                 f"`fromnoise train {quoted(new.data.source)} --init {quoted(self.folder.path)} {_flags(scheduled)}`"
+            )
+        budget, spent = new.train.budget, float(state.get("seconds", 0.0))
+        if "train.budget" in scheduled and budget is not None and parse_duration(budget) <= spent:
+            raise UsageError(
+                f"{self.folder.path} has trained for {format_duration(spent)} already, but a budget of {budget} is "
+                "requested in all; give more"
             )
         planned = new.train.num_images or round((new.train.num_epochs or 0) * self.record["data"]["count"])
         if set(scheduled) & set(LENGTHS) and planned and planned <= seen:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from fromnoise.common.errors import CheckpointError, UsageError
+from fromnoise.common.options import from_dict
 from fromnoise.common.text import some
 from fromnoise.export.stock_reading import CHOICES
 from fromnoise.run.diffusers_source import DiffusersSource, is_diffusers_folder, read_diffusers
@@ -62,7 +64,8 @@ def read_initial_weights(path: Path) -> InitialWeights:
         return _of_run(path.absolute().parent.parent, str(int(path.name)))
     if is_diffusers_folder(path):
         source = _of_folder(path)
-        return InitialWeights(f"the weights of {path}", source.settings, source.sigma_data, source.weights)
+        settings = _own_sampling(source.settings, source.distilled)
+        return InitialWeights(f"the weights of {path}", settings, source.sigma_data, source.weights)
     raise CheckpointError(
         f"no weights to start from in {path}; give a folder that `fromnoise train` made, one in its checkpoints/, or a "
         "folder for diffusers"
@@ -85,7 +88,15 @@ def _of_run(path: Path, checkpoint: str) -> InitialWeights:
     model = run.model(checkpoint)
     weights = {name: value.contiguous() for name, value in model.denoiser.net.state_dict().items()}
     about = f"the weights of {path} after {model.images:,} images"
-    return InitialWeights(about, run.settings, run.metadata["sigma_data"], weights)
+    settings = _own_sampling(run.settings, run.metadata.get("distilled"))
+    return InitialWeights(about, settings, run.metadata["sigma_data"], weights)
+
+
+def _own_sampling(settings: Settings, distilled: Mapping[str, Any] | None) -> Settings:
+    """`settings` with the sampling of the run that a distilled one is of: its own is for few steps alone."""
+    if not distilled:
+        return settings
+    return replace(settings, sample=from_dict(Settings(), {"sample": distilled["sampling"]}).sample)
 
 
 def fit(net: nn.Module, initial: InitialWeights) -> Fitted:
