@@ -58,7 +58,7 @@ def test_a_large_network_is_stored_in_half(made, monkeypatch):
     monkeypatch.setattr(module, "MOST_BYTES", len(whole.content) - 1000)
     half = html_file(model, "half", NOTHING)
     assert (whole.half, half.half) == (False, True) and len(half.content) < 0.8 * len(whole.content)
-    assert half.difference < 1e-3
+    assert whole.difference < half.difference < 0.05  # what the rounding changes counts, too
 
 
 def test_a_page_that_differs_is_refused(made, monkeypatch):

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from fromnoise.export.int8 import sampler_inputs
 from fromnoise.export.modules import traceable
 from fromnoise.export.onnx_file import onnx_file
 from fromnoise.export.onnx_session import run_onnx
+from fromnoise.export.usage import onnx_usage
+from fromnoise.run import Run
 
 onnx = pytest.importorskip("onnx")
 CLASSES = ("cat", "dog")
@@ -161,6 +164,28 @@ def test_the_cards_example_samples_without_fromnoise(flags, run, tmp_path, capsy
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=environment, capture_output=True)
     with Image.open(tmp_path / "samples.png") as image:
         assert image.size == (4 * 16, 16) and np.asarray(image).std() > 10
+
+
+def test_the_cards_example_of_a_distilled_run_samples_as_it_does(made):
+    model = replace(made(ImageSpec(1, 8, 8)), distilled=True)
+    model = model.with_sampling(sampler="renoise", grid="levels", steps=2)
+    code = onnx_usage(model, onnx_file(model), "few.onnx", sampler=False)
+    assert code.count("    (") == 3 and "images = (alpha_s * x0 + sigma_s * rng.standard_normal(" in code
+    assert "keep" not in code
+
+
+def test_arguments_of_another_format_are_refused_from_python(run, tmp_path):
+    trained = Run(run)
+    for kind, how, named in (
+        ("onnx", {"steps": 5}, "steps with onnx alone"),
+        ("html", {"half": True}, "half was given with html"),
+        ("diffusers", {"private": True}, "private was given with diffusers"),
+        ("onnx", {"half": True, "int8": "static"}, "half and int8"),
+    ):
+        with pytest.raises(UsageError, match=named):
+            trained.export(kind, tmp_path / f"model.{kind}", **how)
+    assert main(["export", str(run), "--to", "html", str(tmp_path / "p.html"), "--license", "mit"]) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_says_its_arithmetic_and_both_sizes(run, tmp_path, capsys):

@@ -224,6 +224,11 @@ def test_what_is_drawn_by_mouse_is_kept(page_of, opened, expect):
     page.get_by_role("button", name="Wipe out").click()
     page.locator("#drawing").click(position={"x": 2.5 * across, "y": 3.5 * down})
     assert sum(page.evaluate(DRAWING)[0]) == len(kept_pixels) - 5
+    page.locator("#take").click()
+    expect(page.locator("#completion-state")).to_contain_text("Nothing is to be completed")
+    kept_pixels, values, shown = page.evaluate(DRAWING)
+    levels = (np.array(values) - model.spec.low) / (model.spec.high - model.spec.low) * 255
+    assert sum(kept_pixels) == 0 and np.abs(levels.clip(0, 255) - shown).max() <= 1
     assert said == []
 
 

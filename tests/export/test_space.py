@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,10 @@ import torch
 from PIL import Image
 
 from fromnoise.cli import main
-from fromnoise.export.space_files import GRADIO
+from fromnoise.common.image_spec import ImageSpec
+from fromnoise.export.diffusers_files import STEP_COUNTS
+from fromnoise.export.space_files import GRADIO, space_facts
+from fromnoise.settings import SampleOptions
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +43,17 @@ def test_a_space_has_its_header_its_app_and_the_pipeline(space):
     assert facts["steps"] in facts["step_counts"] and len(facts["classes"]) == 10
     assert "fromnoise" not in (space / "requirements.txt").read_text()
     assert all(str(space.parent) not in path.read_text(errors="ignore") for path in space.rglob("*") if path.is_file())
+
+
+def test_steps_that_make_noise_are_not_offered():
+    def offered(steps, **sampling):
+        own = SampleOptions(**sampling)
+        spec = ImageSpec(1, 8, 8)
+        model = SimpleNamespace(sampling=own, spec=spec, process=SimpleNamespace(steps=steps))
+        return space_facts(model, "a model", stock=True)["step_counts"]
+
+    assert offered(1000, sampler="ddpm_large", steps=1000) == [1000]
+    assert offered(40, sampler="ddim", steps=8) == sorted({8, *(n for n in STEP_COUNTS if n <= 40)})
 
 
 def test_a_seed_has_its_image_in_any_number(space):

@@ -138,6 +138,23 @@ def test_a_bundle_holds_no_place_of_this_machine_and_no_optimizer(run: Run, pack
         assert all(info.external_attr >> 16 == stat.S_IFREG | 0o644 for info in archive.infolist())
 
 
+@pytest.mark.parametrize("form", ["checkpoint", "slash"])
+def test_a_run_that_began_from_a_checkpoint_names_no_place(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    home = tmp_path / HOME
+    shutil.copytree(run.path.parent / "first", home / "first")
+    shutil.copy(run.path.parent / "images.npz", home)
+    (home / "here").mkdir()
+    monkeypatch.chdir(home / "here")
+    init = "../first/" if form == "slash" else "../first/checkpoints/00000008"
+    few = {**SETTINGS, "train.num_images": 8, "train.previews": 0}
+    Run.create("../images.npz", output_dir="second", settings=few, init=init).train()
+    held = members(Run("second").pack("second.zip"))
+    assert all(HOME.encode() not in content and b"../first" not in content for content in held.values())
+    assert json.loads(held["config.json"])["init"]["about"].startswith("the weights of first after 8")
+
+
 def test_images_called_like_a_data_set_stay_images_of_a_file(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8)
     (tmp_path / "digits").mkdir()

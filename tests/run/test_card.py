@@ -6,6 +6,7 @@ import pytest
 
 from fromnoise.report.model_card import CardContents, model_card
 from fromnoise.run import Run
+from fromnoise.run.facts import facts
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,24 @@ def test_training_leaves_a_card(run):
     assert "![samples](samples/preview-00000320.png)" in card and (run.path / "samples/preview-00000320.png").is_file()
     assert "fromnoise sample digits" in card and "Not measured" in card
     assert str(run.path.parent) not in card
+
+
+def test_the_card_of_an_export_has_its_own_sampling(run, tmp_path):
+    run.export("onnx", tmp_path / "whole.onnx", whole_sampler=True, sampler="heun", steps=3, guidance_scale=1.0)
+    run.export("onnx", tmp_path / "alone.onnx")
+    assert "| sampling | heun, 3 steps" in (tmp_path / "whole.onnx.md").read_text()
+    own = next(line for line in (run.path / "README.md").read_text().splitlines() if line.startswith("| sampling"))
+    assert own in (tmp_path / "alone.onnx.md").read_text()
+
+
+def test_the_device_is_that_of_the_training(run):
+    assert dict(facts(run))["device"].startswith("cpu")
+    elsewhere = Run(run.path)
+    elsewhere.metadata["context"]["device"] = "cuda"
+    rows = dict(facts(elsewhere))
+    assert rows["device"] == "cuda" and "precision" not in rows
+    elsewhere.metadata["context"] = {}
+    assert "device" not in dict(facts(elsewhere))
 
 
 def test_measures_come_in_when_they_are_there(run):

@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from fromnoise.cli import main
-from fromnoise.common.errors import FromNoiseError, UsageError, WriteError
+from fromnoise.common.errors import DataError, FromNoiseError, UsageError, WriteError
 from fromnoise.run import Run
-from fromnoise.run.hub import check_hub, is_hub_id, upload
+from fromnoise.run.hub import check_hub, downloaded, is_hub_id, upload
 
 hub = pytest.importorskip("huggingface_hub")
 CONSTANTS = pytest.importorskip("huggingface_hub.constants")
@@ -203,6 +203,13 @@ def test_what_cannot_be_uploaded_is_refused_before_any_work(server, client, tmp_
         check_hub("me/model", private=False)
     with pytest.raises(UsageError, match="OWNER/NAME"):
         check_hub("model", private=False)
+    assert server.asked == []
+
+
+def test_nothing_is_fetched_offline(server, client):
+    client.setenv("FROMNOISE_OFFLINE", "1")
+    with pytest.raises(DataError, match="me/model cannot be fetched from the Hub: FROMNOISE_OFFLINE is set"):
+        downloaded("me/model")
     assert server.asked == []
 
 

@@ -235,6 +235,53 @@ def test_other_networks_come_back_too(changes, tiny_settings, tmp_path):
     assert (back.sample(4).images == run.sample(4).images).all()
 
 
+def test_a_distilled_run_comes_back_as_one(tmp_path, tiny_settings, capsys):
+    own = {**tiny_settings, "net.class_conditioning": False, "sample.guidance_scale": 1.0, "sample.steps": 4}
+    source = Run.create("digits", output_dir=tmp_path / "run", settings=own).train()
+    few = Run.distill(source.path, tmp_path / "few", budget=None, num_images=256, trajectories=64).train()
+    assert main(["export", str(few.path), "--to", "diffusers", str(tmp_path / "out")]) == 0
+    assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "back"), "--data", "digits"]) == 0
+    assert "difference from the source" not in capsys.readouterr().out.splitlines()[-1], "no sample was made"
+    back = Run(tmp_path / "back")
+    assert back.metadata["distilled"] == few.metadata["distilled"]
+    assert (back.sample(4).images == few.sample(4).images).all()
+    assert "distilled from" in (back.path / "README.md").read_text()
+    with pytest.raises(UsageError, match="guidance"):
+        back.sample(1, guidance_scale=2.0)
+    made = few.metadata["distilled"]["sampling"]["sampler"]
+    assert read_initial_weights(tmp_path / "out").settings.sample.sampler == made != few.settings.sample.sampler
+    mark = tmp_path / "out" / MARK
+    content = json.loads(mark.read_text())
+    content["run"]["distilled"]["sampling"]["steps"] = "many"
+    mark.write_text(json.dumps(content))
+    assert main(["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "bad")]) == 4
+
+
+def test_images_of_a_network_with_a_guidance_input_are_taken(tmp_path, tiny_settings):
+    changes = {"objective.guidance_input": 2.0, "sample.guidance_scale": 1.5, "sample.guidance_interval": (0.2, 0.7)}
+    run = Run.create("digits", output_dir=tmp_path / "run", settings={**tiny_settings, **changes}).train()
+    few = Run.distill(run.path, tmp_path / "few", budget=None, num_images=256, trajectories=64).train()
+    few.export("diffusers", tmp_path / "out")
+    back = Run.from_diffusers(tmp_path / "out", tmp_path / "back", data="digits")
+    assert (back.sample(4).images == few.sample(4).images).all()
+
+
+def test_a_written_grid_has_its_own_steps(exported, trained, tmp_path, capsys):
+    assert main(["export", str(trained), "--to", "diffusers", str(tmp_path / "out"), "--grid", "1,0.6,0.3,0"]) == 0
+    assert "3 steps, 1,0.6,0.3,0 grid" in (tmp_path / "out/README.md").read_text()
+    words = ["import", str(tmp_path / "out"), "--output_dir", str(tmp_path / "back")]
+    assert main([*words, "--steps", "7"]) == 4
+    assert "3 steps of its own, not 7" in capsys.readouterr().err
+    assert main([*words, "--steps", "3"]) == 0
+
+
+def test_fixed_large_in_all_of_many_trailing_steps_is_compared_in_all(tmp_path):
+    many = {"num_train_timesteps": 120, "variance_type": "fixed_large", "timestep_spacing": "trailing"}
+    folder = save(tmp_path / "model", diffusers.DDPMScheduler(**many))
+    run = Run.from_diffusers(folder, tmp_path / "back", steps=120)
+    assert run.settings.sample.sampler == "ddpm_large" and run.metadata["imported"]["largest_difference"] < 0.002
+
+
 def test_an_export_of_ours_takes_other_steps_and_no_other_sampler(exported, tmp_path, capsys):
     words = ["import", str(exported), "--output_dir", str(tmp_path / "back")]
     assert main([*words, "--sampler", "ddim"]) == 2

@@ -77,7 +77,7 @@ def html_file(model: TrainedModel, title: str, runtime: Runtime) -> HtmlFile:
             f"the page's network makes images that differ from the model's by {difference:.2g} (black 0, white 1), but "
             f"at most {TOLERANCE:g} was expected; nothing was written"
         )
-    return HtmlFile(page, difference, half)
+    return HtmlFile(page, _difference(model, network) if half else difference, half)  # by the rounding, too
 
 
 def edit_steps(counts: Iterable[int], own: int) -> int:

@@ -19,7 +19,9 @@ def space_facts(model: TrainedModel, title: str, stock: bool) -> dict[str, Any]:
     """What app.py knows of the model: its entries in fromnoise-export.json."""
     own, taken = model.sampling, model.spec.guidance_input
     plans = {} if stock else sampler_config(model, "")["plans"]
-    counts = sorted({*STEP_COUNTS, own.steps}) if stock else sorted(map(int, plans))
+    most = getattr(model.process, "steps", max(STEP_COUNTS))  # of a table, as many as it has entries
+    offered = () if own.sampler == "ddpm_large" else STEP_COUNTS  # in fewer diffusers adds noise in the last step
+    counts = sorted({own.steps, *(n for n in offered if n <= most)}) if stock else sorted(map(int, plans))
     guided = any(one["guided"] for plan in plans.values() for one in plan["evaluations"])
     return {
         "title": title,

@@ -115,25 +115,34 @@ def draws_of(inputs: Mapping[str, str]) -> str:
 
 
 def _loop(model: TrainedModel, noise: str, label: str) -> str:
-    """DDIM by hand: x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) x0."""
+    """DDIM by hand: x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) x0.
+
+    Of a distilled model, which predicts where a trajectory ends, x_s = alpha_s x0 + sigma_s noise, noise drawn again.
+    """
     process = model.process
-    times = grid_named("auto", process)(process, LOOP_STEPS)
+    own = model.sampling
+    grid, steps = (own.grid, own.steps) if model.distilled else ("auto", LOOP_STEPS)
+    times = grid_named(grid, process)(process, steps)
     alpha, sigma = process.scales(times)
     columns = zip(times.tolist(), alpha.tolist(), sigma.tolist(), strict=True)
     rows = "".join(f"    ({t:.7g}, {a:.7g}, {s:.7g}),\n" for t, a, s in columns)
     given = f', "label": {label}' if label else ""
     if model.spec.guidance_input:
-        low, high = model.sampling.guidance_interval or (0, process.t_max)
-        scale = f"{model.sampling.guidance_scale:g} if {low:g} <= t <= {high:g} else 1"
+        low, high = own.guidance_interval or (0, process.t_max)
+        scale = f"{own.guidance_scale:g} if {low:g} <= t <= {high:g} else 1"
         given += f', "guidance_scale": np.full(4, {scale}, dtype=np.float32)'
+    step = f"    images = (alpha_s * x0 + sigma_s * {noise}).astype(np.float32)"
+    if not model.distilled:
+        step = """\
+    keep = sigma_s / sigma_t
+    images = (keep * images + (alpha_s - alpha_t * keep) * x0).astype(np.float32)"""
     return f"""\
 path = [  # time t, alpha(t), sigma(t): x_t = alpha x0 + sigma noise
 {rows}]
 images = {noise} * np.float32(path[0][2])
 for (t, alpha_t, sigma_t), (s, alpha_s, sigma_s) in zip(path, path[1:]):
     x0 = session.run(None, {{"x": images, "t": np.full(4, t, dtype=np.float32){given}}})[0]
-    keep = sigma_s / sigma_t
-    images = (keep * images + (alpha_s - alpha_t * keep) * x0).astype(np.float32)
+{step}
 """
 
 

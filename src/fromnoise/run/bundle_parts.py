@@ -71,7 +71,10 @@ def _places(run: OpenedRun) -> dict[str, str]:
     if run.settings.data.source not in DATASETS and not run.settings.data.source.startswith("hf:"):
         found.append(run.settings.data.source)
     request = run.folder.read_request() or {}
-    found += [one for one in ((run.metadata.get("init") or {}).get("from"), request.get("init")) if one]
+    begun = [one for one in ((run.metadata.get("init") or {}).get("from"), request.get("init")) if one]
+    found += [*begun, *(str(Path(one)) for one in begun)]  # with a slash at its end, and without
+    of_runs = [Path(one) for one in begun if Path(one).name.isdigit()]  # a checkpoint, and its run
+    found += [str(form.parent.parent) for one in of_runs for form in (one, one.absolute())]
     found = [form for one in found for form in (one, os.path.abspath(os.path.expanduser(one)))]  # noqa: PTH100, PTH111
     paths = {one for one in found if os.sep in one.rstrip(os.sep) and Path(one).name}
     return {one: _bare(one) for one in sorted(paths, key=len, reverse=True)}

@@ -17,6 +17,7 @@ from fromnoise.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from fromnoise.run.opened import OpenedRun
+    from fromnoise.settings import SampleOptions
 
 _OURS, _HEADER = b"\n- fromnoise\n", 1000  # a tag of every model card, and the bytes in which it is looked for
 
@@ -50,6 +51,7 @@ def write_card(
     *,
     licence: str = "other",
     loader: str = "",
+    sampling: SampleOptions | None = None,
 ) -> Path:
     """Write the card of `run` to `path`, and beside it samples.png with its samples where there are some.
 
@@ -57,6 +59,7 @@ def write_card(
         usage: how to load it, in Markdown.
         exported: rows about the export.
         licence, loader: as in `CardContents`.
+        sampling: of what was exported; the run's own if not given.
     """
     shown = _sample_image(run)
     link = ""
@@ -65,7 +68,8 @@ def write_card(
         link = shown.relative_to(path.parent).as_posix() if inside else "samples.png"
         if not inside:
             write_bytes(path.with_name(link), shown.read_bytes())
-    return write_bytes(path, card_content(run, usage, exported, licence=licence, loader=loader, image=link))
+    content = card_content(run, usage, exported, licence=licence, loader=loader, image=link, sampling=sampling)
+    return write_bytes(path, content)
 
 
 def card_content(
@@ -76,11 +80,12 @@ def card_content(
     licence: str = "other",
     loader: str = "",
     image: str = "",
+    sampling: SampleOptions | None = None,
 ) -> bytes:
     """The card of `run`, which shows the file `image`; arguments as for `write_card`."""
     card = CardContents(
         title=model_title(run),
-        facts=facts(run),
+        facts=facts(run, sampling),
         usage=usage,
         evaluation=sound_json(run.folder, run.folder.evaluation),
         image=image,

@@ -24,7 +24,7 @@ from fromnoise.common.stored_json import MOST_BYTES, parse_object
 from fromnoise.common.text import printable, some
 from fromnoise.export.stock_reading import CHOICES, PIPELINES, SCHEDULERS, read_scheduler, with_defaults, with_sampler
 from fromnoise.model.build import build_denoiser, net_options
-from fromnoise.run.record import check_spec
+from fromnoise.run.record import check_distilled, check_spec
 from fromnoise.run.weights_files import WeightsFile, read_weights, weights_file
 from fromnoise.settings import DataOptions, Settings, TrainOptions
 
@@ -57,6 +57,7 @@ class DiffusersSource:
         own_code: whether the folder samples with its own pipeline.py.
         spacing: of a stock scheduler's steps. scheduler: the one that stands in for the folder's own, as JSON.
         numbered: whether its classes have numbers for names.
+        distilled: from what, as in config.json; None for other models.
         notes: what is other than in diffusers.
     """
 
@@ -72,6 +73,7 @@ class DiffusersSource:
     variant: str = ""
     scheduler: str = ""
     numbered: bool = False
+    distilled: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -80,12 +82,12 @@ def is_diffusers_folder(path: Path) -> bool:
     return (path / "model_index.json").is_file()
 
 
-def described(settings: Settings, spec: ImageSpec, sigma_data: float, data: Mapping[str, Any]) -> dict[str, Any]:
+def described(settings: Settings, spec: ImageSpec, record: Mapping[str, Any]) -> dict[str, Any]:
     """What fromnoise-export.json holds to read the model back: no place on a machine is among it.
 
-    data: that part of the run's config.json.
+    record: config.json of the run.
     """
-    tables = to_dict(settings)
+    tables, data = to_dict(settings), record["data"]
     tables["data"].pop("source")
     return {
         "settings": {
@@ -93,8 +95,9 @@ def described(settings: Settings, spec: ImageSpec, sigma_data: float, data: Mapp
             "train": {"mixed_precision": settings.train.mixed_precision},
         },
         "spec": spec.to_json(),
-        "sigma_data": sigma_data,
+        "sigma_data": record["sigma_data"],
         "data": {"name": data["name"], "label_counts": list(data["label_counts"])},
+        **{name: record[name] for name in ("distilled",) if record.get(name)},
     }
 
 
@@ -308,6 +311,9 @@ def _as_marked(found: DiffusersSource, mark: Mapping[str, Any], steps: int | Non
     settings = from_dict(_untrained(), {"recipe": more["settings"]["recipe"], **tables})
     if found.own_code and net_options(settings) != found.settings.net:
         raise ValueError(f"{MARK} is of another network than unet/config.json")
+    written = settings.sample.grid.count(",")
+    if steps and written and steps != written:
+        raise ValueError(f"its grid {settings.sample.grid} has {written} steps of its own, not {steps}")
     settings = replaced(settings, {"data.source": "", **({"sample.steps": steps} if steps else {})})
     counts = tuple(more["data"]["label_counts"]) if found.spec.classes else ()
     sigma_data = float(more["sigma_data"])
@@ -320,6 +326,7 @@ def _as_marked(found: DiffusersSource, mark: Mapping[str, Any], steps: int | Non
         sigma_data=sigma_data,
         label_counts=counts,
         images=max(0, int(mark.get("images_seen", 0))),
+        distilled=check_distilled(more.get("distilled")),
         notes=(),
     )
 

@@ -100,9 +100,10 @@ def export_diffusers(request: ExportRequest) -> Exported:
         compared = f"{len(expected.noise)} samples of {model.sampling.steps} steps from the same noise"
         rows = [*_rows(model, compared, difference), *_pipeline_rows(made)]
         usage = diffusers_usage(model, made.stock is not None)
-        write_card(request.run, folder / "README.md", usage, rows, licence=request.licence, loader="diffusers")
-        run, own = request.run.metadata, replace(request.run.settings, sample=model.sampling)
-        mark = {"run": described(own, model.spec, run["sigma_data"], run["data"])}
+        card: Any = {"licence": request.licence, "loader": "diffusers", "sampling": model.sampling}
+        write_card(request.run, folder / "README.md", usage, rows, **card)
+        own = replace(request.run.settings, sample=model.sampling)
+        mark = {"run": described(own, model.spec, request.run.metadata)}
         write_json(folder / MARK, {**_mark("diffusers", model, difference), **mark})
     return Exported(request.path, difference, made.stock.pipeline if made.stock else "its own pipeline.py")
 
@@ -134,7 +135,7 @@ def export_onnx(request: ExportRequest) -> Exported:
         measured += [("file", _sizes(made))]
     rows = [*_rows(model, compared, difference), *measured, *_onnx_rows(made)]
     usage = onnx_usage(model, made, path.name, request.sampler)
-    write_files([(path, made.content), (card, card_content(request.run, usage, rows, licence=request.licence))])
+    write_files([(path, made.content), (card, _card(request, usage, rows))])
     return Exported(path, difference, f"{_part(request)}, opset {made.opset}{words}")
 
 
@@ -157,7 +158,7 @@ def export_torch(request: ExportRequest) -> Exported:
     compared = f"batches of {some(list(map(str, BATCHES)), 3)} with torch.export.load in a process of its own"
     rows = [*_rows(model, compared, difference), *_input_rows(made.inputs), ("torch", torch.__version__)]
     usage = torch_usage(model, made, path.name, request.sampler)
-    write_files([(path, made.content), (card, card_content(request.run, usage, rows, licence=request.licence))])
+    write_files([(path, made.content), (card, _card(request, usage, rows))])
     return Exported(path, difference, f"{_part(request)}, torch.export of torch {torch.__version__}")
 
 
@@ -239,6 +240,12 @@ def _ending(path: Path, *endings: str) -> Path:
         raise UsageError(f"'{path}' does not end in {endings[0]}; give the file a name that does")
     check_writable(path)
     return path
+
+
+def _card(request: ExportRequest, usage: str, rows: list[tuple[str, str]]) -> bytes:
+    """The card of one file: of the denoiser alone with the run's own sampling."""
+    sampling = request.model.sampling if request.sampler else None
+    return card_content(request.run, usage, rows, licence=request.licence, sampling=sampling)
 
 
 def _part(request: ExportRequest) -> str:

@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 
-def facts(run: OpenedRun) -> Facts:
-    """The rows of a report: data, network, process, how far training went, hardware and sampling."""
+def facts(run: OpenedRun, sampling: SampleOptions | None = None) -> Facts:
+    """The rows of a report: data, network, process, how far training went, hardware and sampling.
+
+    sampling: other than the run's own, as an export has it.
+    """
     objective, distilled = run.settings.objective, run.metadata.get("distilled")
     return [
         *_model(run),
         ("network predicts", objective.prediction),
         ("training times", _distilled_times(run) if distilled else _times(objective)),
         *_progress(run),
-        *_hardware(run),
-        ("sampling", _sampling(run)),
+        *_trained_on(run),
+        ("sampling", _sampling(run, sampling)),
     ]
 
 
@@ -108,7 +111,8 @@ def _progress(run: OpenedRun) -> Iterator[tuple[str, str]]:
 def _distilled(run: OpenedRun, made: Mapping[str, Any]) -> str:
     """The run that it came from, and the trajectories of it that were learned."""
     options = SampleOptions(**made["sampling"])
-    event = next((line for line in run.folder.read_metrics() if line.get("event") == "trajectories"), None)
+    lines = reversed(run.folder.read_metrics())
+    event = next((line for line in lines if line.get("event") == "trajectories"), None)
     count = f"{event['count']:,} trajectories" if event else "trajectories"
     return f"{made['from']} after {made['images']:,} images ({made['weights']} weights): {count} by {_words(options)}"
 
@@ -116,6 +120,15 @@ def _distilled(run: OpenedRun, made: Mapping[str, Any]) -> str:
 def _distilled_times(run: OpenedRun) -> str:
     began = newest_state(run.folder).get("more", {}).get("matching_from")
     return "half of them at pure noise" + (f"; after {began:,} most, where samples are matched" if began else "")
+
+
+def _trained_on(run: OpenedRun) -> Iterator[tuple[str, str]]:
+    """The hardware, where it is of the kind that the training began on; else that kind alone, as far as it is known."""
+    begun = run.metadata.get("context", {}).get("device")
+    if begun == run.device.partition(":")[0]:
+        yield from _hardware(run)
+    elif begun:
+        yield "device", begun
 
 
 def _hardware(run: OpenedRun) -> Iterator[tuple[str, str]]:
@@ -141,9 +154,11 @@ def about_processes(options: TrainOptions, world: int) -> str:
     return f"{world} processes, {images} images a step each" + (f", in {parts} micro-batches" if parts > 1 else "")
 
 
-def _sampling(run: OpenedRun) -> str:
-    built_in = ", guidance built in" if run.metadata.get("distilled") else ""
-    return _words(run.settings.sample) + built_in + _kind_of_images(run)
+def _sampling(run: OpenedRun, other: SampleOptions | None = None) -> str:
+    built_in, own = ", guidance built in" if run.metadata.get("distilled") else "", run.settings.sample
+    if other not in (None, own):
+        return _words(other) + built_in
+    return _words(own) + built_in + _kind_of_images(run)
 
 
 def _kind_of_images(run: OpenedRun) -> str:
@@ -168,6 +183,5 @@ def _times(objective: ObjectiveOptions) -> str:
 def _words(sample: SampleOptions) -> str:
     guidance = guidance_words(sample.guidance_scale, sample.guidance_interval)
     noise = [f"{name} {value:g}" for name in ("eta", "churn") if (value := getattr(sample, name))]
-    return ", ".join(
-        filter(None, [sample.sampler, *noise, count(sample.steps, "step"), f"{sample.grid} grid", guidance])
-    )
+    steps = count(sample.grid.count(",") or sample.steps, "step")  # a written grid has its own number
+    return ", ".join(filter(None, [sample.sampler, *noise, steps, f"{sample.grid} grid", guidance]))

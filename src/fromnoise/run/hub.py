@@ -36,12 +36,12 @@ def downloaded(name: str) -> Path:
     try:
         for patterns in PATTERNS:
             wanted = [*_CONFIGS, *(f"{place}{one}" for place in ("unet/", "") for one in patterns)]
-            folder = Path(hub.snapshot_download(name, allow_patterns=wanted))
+            folder = Path(hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline()))
             if any(folder.glob(f"{STEM}*")) or any(folder.glob(f"unet/{STEM}*")):
                 break
         return folder
     except Exception as error:  # the library raises a great many types, all of them about this model
-        why = first_line(error)[:200]
+        why = "FROMNOISE_OFFLINE is set, and no copy is here" if offline() else first_line(error)[:200]
         raise DataError(
             f"{printable(name)} cannot be fetched from the Hub: {why}; check its name and the network"
         ) from error

@@ -97,7 +97,7 @@ def import_diffusers(
         model = _model(found)
         if found.own_code:
             _check_tables(folder, model)
-        difference = 0.0 if found.own_code else _difference(folder, model, found)
+        difference = None if found.own_code else _difference(folder, model, found)
     origin = {"from": printable(name), "largest_difference": difference, "notes": list(found.notes)}
     _write(target, found, images, origin)
     return Imported(target, difference, found.notes)
@@ -162,7 +162,7 @@ def _with_images(found: DiffusersSource, source: str | None) -> tuple[DiffusersS
         return found, None
     options = replace(found.settings.data, source=source)
     images = load(options)
-    spec = model_spec(images.spec, found.settings)
+    spec = replace(model_spec(images.spec, found.settings), guidance_input=found.spec.guidance_input)
     if found.numbered:
         found = _named(found, spec.classes)
     if spec != found.spec:
@@ -188,7 +188,8 @@ def _model(found: DiffusersSource) -> TrainedModel:
     except UsageError as error:
         raise CheckpointError(f"{found.name} has settings that do not go together: {error}") from error
     loaded(denoiser.net, found.weights, found.name)
-    return TrainedModel(denoiser.eval(), found.settings.sample, found.label_counts, images=found.images, weights="raw")
+    about: Any = {"images": found.images, "weights": "raw", "distilled": bool(found.distilled)}
+    return TrainedModel(denoiser.eval(), found.settings.sample, found.label_counts, **about)
 
 
 def _difference(path: Path, model: TrainedModel, found: DiffusersSource) -> float:
@@ -218,6 +219,8 @@ def _quicker(model: TrainedModel, found: DiffusersSource) -> TrainedModel:
     table, options = found.settings.process.steps, model.sampling
     if options.steps != table or table <= MANY_STEPS or found.spacing not in ("leading", "trailing"):
         return model
+    if options.sampler == "ddpm_large" and found.spacing == "trailing":
+        return model  # diffusers adds noise in the last of fewer steps
     few = max(n for n in range(1, FEW_STEPS + 1) if table % n == 0)
     return replace(model, sampling=replace(options, steps=few, grid=found.spacing))
 
@@ -269,6 +272,7 @@ def _write(target: Path, found: DiffusersSource, images: ArrayData | None, origi
         "data": unseen if images is None else facts_of_images(images),
         "versions": versions(),
         "imported": dict(origin),
+        **({"distilled": dict(found.distilled)} if found.distilled else {}),
     }
     state = {"format": FORMAT, "step": 0, "images": found.images, "total": found.images}
     weights = {name: value.contiguous() for name, value in found.weights.items()}

@@ -91,6 +91,18 @@ def check_spec(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"spec.low is {low}, which is not below spec.high, {high}")
 
 
+def check_distilled(made: Any) -> Mapping[str, Any] | None:
+    """`made`, which says what a run was distilled from, or None; ValueError for what cannot be."""
+    if made is None:
+        return None
+    parts = _mapping("distilled", made)
+    for name in ("from", "weights", "sha256"):
+        _text(f"distilled.{name}", parts.get(name))
+    _whole("distilled.images", parts.get("images"), least=0)
+    from_dict(Settings(), {"sample": _mapping("distilled.sampling", parts.get("sampling"))})
+    return parts
+
+
 def _condition(name: str, value: Any) -> None:
     parts = _mapping(name, value)
     if set(parts) != {"name", "mean", "std", "least", "most"}:

@@ -77,10 +77,13 @@ def add_predictions(run: OpenedRun, model: TrainedModel) -> None:
 
 
 def write_trajectory(run: OpenedRun, model: TrainedModel, seeds: Sequence[int], label: str | int | None) -> list[Path]:
-    """Write figures/trajectory.png, .gif and trajectory-steps.png for `seeds`; returns their paths."""
+    """Write figures/trajectory-strip.png, trajectory.gif and trajectory-steps.png for `seeds`; returns their paths.
+
+    The report has a trajectory.png of its own, of the run's sampling.
+    """
     drawn = trajectory_figures(model, seeds, label)
     return [
-        save(drawn.strip, _figure(run, "trajectory")),
+        save(drawn.strip, _figure(run, "trajectory-strip")),
         write_bytes(run.folder.figures / "trajectory.gif", drawn.animation),
         save(drawn.steps, _figure(run, "trajectory-steps")),
     ]

@@ -99,7 +99,10 @@ export class Completion {
     const mine = ++this.request, wish = this.wish, began = performance.now(), { words } = this.page;
     byId("completion-steps-value").value = wish.steps;
     byId("passes-value").value = wish.passes;
-    if (this.drawing.complete) return this.say(() => this.page.words.nothing_open);
+    if (this.drawing.complete) {
+      paint(byId("completed"), this.about, wish.known, words.completed);
+      return this.say(() => this.page.words.nothing_open);
+    }
     this.say(() => this.page.words.completing);
     for await (const frame of this.model.inpaint(wish)) {
       if (mine !== this.request) return;
