@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import time
 
@@ -102,6 +104,20 @@ def test_a_thousand_runs_are_listed_at_once(root, tmp_path):
     began = time.monotonic()
     assert len(index.rows()) == 1000
     assert time.monotonic() - began < 1, "promised: a second, once they were read"
+
+
+def test_a_folder_that_cannot_be_looked_into_holds_no_run(root, tmp_path, monkeypatch):
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    (tmp_path / "closed").mkdir()
+    stat = os.stat
+
+    def refused(path, *rest, **how):
+        if "closed" in os.fspath(path):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return stat(path, *rest, **how)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert only(RunIndex(tmp_path))["name"] == "run"
 
 
 def test_a_run_that_goes_while_it_is_looked_for_is_not_there(tmp_path, monkeypatch):

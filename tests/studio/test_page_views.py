@@ -8,11 +8,14 @@ import shutil
 from base64 import b64decode
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from fromnoise.editing.editor import Editor
 from fromnoise.figures.encode import png_bytes
 from fromnoise.figures.grid import grid
+from fromnoise.run.folder import RunFolder
+from fromnoise.run.status import noted
 
 
 def test_the_playground_shows_what_the_command_makes(open_page, of_run, expect, hinders, by_command):
@@ -124,6 +127,17 @@ def test_what_is_painted_over_is_made_again(open_page, of_run, expect, hinders, 
     expect(brush).to_have_text("2 of 256 pixels painted")
 
 
+def drop(page, target, name, content):
+    """A file, dropped there."""
+    make = """([name, content]) => {
+        const held = new DataTransfer();
+        held.items.add(new File([Uint8Array.from(content)], name));
+        return held;
+    }"""
+    held = page.evaluate_handle(make, [name, list(content)])
+    page.dispatch_event(target, "drop", {"dataTransfer": held})
+
+
 def test_a_dropped_image_is_painted_with_a_finger(open_page, of_run, expect, hinders, by_command, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "mine.png")
@@ -132,8 +146,9 @@ def test_a_dropped_image_is_painted_with_a_finger(open_page, of_run, expect, hin
     of_run(page)
     to_playground(page)
     page.get_by_role("button", name="Inpaint").click()
-    page.get_by_role("combobox", name="Image", exact=True).select_option("drawn")
-    page.get_by_label("An image file", exact=True).set_input_files(tmp_path / "broken.png")
+    expect(page.locator("#said-drawn")).to_contain_text("Paint over")
+    drop(page, "#brush", "broken.png", (tmp_path / "broken.png").read_bytes())
+    expect(page.locator(".pad [role=status]")).to_be_visible()
     expect(page.locator(".pad [role=status]")).to_contain_text("cannot be used")
     page.said.clear()  # browsers log what is refused
     page.get_by_label("An image file", exact=True).set_input_files(tmp_path / "mine.png")
@@ -288,11 +303,29 @@ def test_a_run_is_begun_from_the_page_stopped_and_continued(open_page, expect, h
         expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
         page.get_by_role("button", name="Go on").click()
         expect(page.locator("#state")).to_have_text("training", timeout=60_000)
+        page.get_by_role("link", name="Tools").click()  # every tab says how the run stands
         page.get_by_role("button", name="Save and stop").click()
         expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
     finally:
         page.goto("about:blank")
         shutil.rmtree(root / "from-the-page", ignore_errors=True)
+
+
+def test_a_run_without_a_checkpoint_is_not_said_to_go_on(browser, serving_on, root, tmp_path, expect):
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(ZeroDivisionError), folder.locked(), noted(folder):
+        1 / 0  # noqa: B018
+    with serving_on(tmp_path) as served:
+        page = browser.new_page()
+        for there in (True, False):
+            if not there:
+                shutil.rmtree(folder.checkpoints)
+            page.goto(served.address)
+            page.get_by_role("link", name="run", exact=True).click()
+            expect(page.locator("#note")).to_contain_text("ZeroDivisionError", timeout=60_000)
+            expect(page.locator("#note code")).to_have_count(int(there))
+        page.close()
 
 
 def test_a_run_waits_in_the_queue_and_leaves_it(open_page, expect, hinders, root):

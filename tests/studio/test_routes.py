@@ -53,6 +53,21 @@ def test_a_preview_is_the_file(client, place, tiny_run):
     assert answer.content == (tiny_run.folder.samples / "preview-00000640.png").read_bytes()
     assert answer.headers["content-type"] == "image/png"
     assert client.get(f"{place}/previews/641").status_code == 404
+    same = {"if-none-match": answer.headers["etag"]}
+    assert "no-cache" in answer.headers["cache-control"]
+    again = client.get(f"{place}/previews/640", headers=same)
+    assert again.status_code == 304 and not again.content
+
+
+def test_the_preview_of_another_run_of_that_name_is_another(client_of, root, tmp_path):
+    shutil.copytree(root / "digits-tiny", tmp_path / "run")
+    client = client_of(tmp_path)
+    (row,) = client.get("/api/runs").json()["runs"]
+    before = client.get(f"/api/runs/{row['id']}/previews/640")
+    preview = tmp_path / "run" / "samples" / "preview-00000640.png"
+    preview.write_bytes(before.content + b"another")
+    same = {"if-none-match": before.headers["etag"]}
+    assert client.get(f"/api/runs/{row['id']}/previews/640", headers=same).content == preview.read_bytes()
 
 
 def test_the_report_is_made_and_nothing_is_written(client, place, root):

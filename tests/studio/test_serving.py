@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -67,6 +68,16 @@ def test_a_place_that_cannot_be_is_refused(tmp_path, capsys, flags):
 def test_a_file_is_no_folder_of_runs(tmp_path):
     (tmp_path / "file").touch()
     assert main(["studio", str(tmp_path / "file"), "--no_browser"]) == 2
+
+
+def test_a_browser_that_is_waited_for_does_not_hold_it_up(tmp_path, monkeypatch, capsys):
+    """One in the terminal, which shows the page before `open` returns."""
+    shown = threading.Event()
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.wait(30))
+    monkeypatch.setattr(module, "serve", lambda folder, place, announce, until: (announce("there"), shown.set()))
+    began = time.monotonic()
+    assert main(["studio", str(tmp_path)]) == 0 and time.monotonic() - began < 20
+    assert main(["studio", "x" * 300]) == 0 and "there" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     if args.port is not None and not 0 < args.port < 65536:
         raise UsageError(f"--port is {args.port}, but ports are numbers from 1 to 65535; give another, or leave it out")
     folder = Path(args.folder)
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112 - Path's raise where none may look
         raise UsageError(f"{folder} is a file; give a run folder, or a folder of runs")
 
     from fromnoise.studio.serving import Place, serve
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
         if not args.no_browser:
             import webbrowser
 
-            webbrowser.open(address)
+            # A browser in the terminal is waited for, and would wait for the page itself.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     serve(folder, Place(args.host, args.port, args.token), announce, args.until_closed)
 

@@ -116,8 +116,8 @@ def _runs(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a run was begun in `path`."""
-    return (path / "config.json").is_file()
+    """Whether a run was begun in `path`; False where nobody may look."""
+    return os.path.isfile(path / "config.json")  # noqa: PTH113 - Path's own raises there
 
 
 def _signature(path: Path) -> Signature:

@@ -32,7 +32,7 @@ class Streams:
         return 0.0 if self.open else time.monotonic() - self._used
 
     def heard(self) -> None:
-        """A page is open: most views follow no stream, and a hidden page rests."""
+        """A page is open: some views follow no stream, and a hidden page rests."""
         self._used = time.monotonic()
 
     def respond(self, name: str, look: Callable[[], dict[str, Any]]) -> StreamingResponse:

@@ -1,10 +1,11 @@
-"""JSON in and out: numbers that JSON lacks become null, and what a client sends has exactly the fields named."""
+"""Answers and what a client sends: JSON, in which numbers that it lacks are null, and files with a tag."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -22,6 +23,19 @@ class Json(Response):
     def render(self, content: Any) -> bytes:
         """The content in UTF-8."""
         return to_json(content).encode("utf-8", "replace")
+
+
+def tag_of(content: bytes) -> str:
+    """What tells a file's content from any other."""
+    return f'"{sha256(content).hexdigest()[:20]}"'
+
+
+def tagged(request: Request, content: bytes, tag: str, kind: str) -> Response:
+    """A file of the media type `kind`, which a browser asks for each time, and gets where it has another."""
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=kind)
 
 
 def to_json(content: Any) -> str:

@@ -118,7 +118,7 @@ def make_interpolation(
     """Images from the sample of one seed to that of another."""
     words = ["interpolate", "--seeds", ",".join(map(str, ends)), "--num", str(_BETWEEN)]
     return edited(
-        *(models, folder, wish, check, words, "interpolate.png"),
+        *(models, folder, wish, check, words, "interpolate"),
         lambda editor: editor.interpolate(seeds=ends, num=_BETWEEN, **wish.on),
     )
 
@@ -129,7 +129,7 @@ def make_variations(
     """Variations of a training image, as far from it as `strength` says."""
     words = ["img2img", "--image", str(image), "--strength", f"{strength:g}", "--seeds", span(seeds)]
     return edited(
-        *(models, folder, wish, check, words, "img2img.png"),
+        *(models, folder, wish, check, words, "img2img"),
         lambda editor: editor.img2img(image, strength, seeds=seeds, **wish.on),
     )
 

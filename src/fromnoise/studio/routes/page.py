@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -11,6 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from fromnoise.studio.replies import tag_of, tagged
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -35,10 +36,7 @@ def _file(request: Request, name: str) -> Response:
     if name not in _parts():
         raise HTTPException(404)
     content, tag = _parts()[name]
-    headers = {"etag": tag, "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(content, headers=headers, media_type=_KINDS[name.rpartition(".")[2]])
+    return tagged(request, content, tag, _KINDS[name.rpartition(".")[2]])
 
 
 @cache
@@ -52,7 +50,7 @@ def _parts() -> dict[str, tuple[bytes, str]]:
                 look(one, f"{before}{one.name}/")
             elif one.name.rpartition(".")[2] in _KINDS:
                 content = one.read_bytes()
-                found[before + one.name] = content, f'"{sha256(content).hexdigest()[:20]}"'
+                found[before + one.name] = content, tag_of(content)
 
     look(files("fromnoise.studio") / "page", "")
     return found

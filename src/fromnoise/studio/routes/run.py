@@ -12,7 +12,7 @@ from starlette.routing import Route
 from fromnoise.common.text import quoted
 from fromnoise.run.folder import RunFolder
 from fromnoise.run.status import status_of
-from fromnoise.studio.replies import Json, number
+from fromnoise.studio.replies import Json, number, tag_of, tagged
 from fromnoise.studio.resources import resources
 from fromnoise.studio.routes.listed import RUN, listed_file, listed_folder
 from fromnoise.studio.series import Window
@@ -70,7 +70,7 @@ def preview(request: Request) -> Response:
     if images not in previews(folder):
         raise HTTPException(404)
     content = listed_file(folder, folder.samples / f"preview-{images:08d}.png")
-    return Response(content, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
+    return tagged(request, content, tag_of(content), "image/png")
 
 
 def _moment(request: Request, folder: RunFolder) -> dict[str, Any]:

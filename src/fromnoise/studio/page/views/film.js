@@ -35,10 +35,12 @@ export class Film {
   }
 
   async play() {
-    await Promise.all(this.images.map((seen) => { const one = new Image(); one.src = `${this.place}/previews/${seen}`; return one.decode().catch(() => {}); }));
+    this.kept = this.images.map((seen) => { const one = new Image(); one.src = `${this.place}/previews/${seen}`; return one; }); // or each frame is asked for again
+    await Promise.all(this.kept.map((one) => one.decode().catch(() => {})));
     this.button.textContent = this.words.pause;
     this.slider.value = 0;
     this.draw();
+    clearInterval(this.timer); // of a second click meanwhile
     this.timer = setInterval(() => {
       if (Number(this.slider.value) >= this.images.length - 1) { this.stop(); return; }
       this.slider.value = Number(this.slider.value) + 1;

@@ -10,7 +10,7 @@ export class Painting {
     Object.assign(this, { place, signal, shown: "" });
     this.pad = new Pad(shape, words, place, signal, () => { this.shown = ""; changed(); });
     this.brush = new Brush(shape, words, changed);
-    takesFiles(this.brush.canvas, (file) => { dropped(); this.pad.take(file); });
+    takesFiles(this.brush.canvas, (file) => { dropped(); this.pad.box.hidden = false; this.pad.take(file); });
     this.pad.box.hidden = true;
     this.box = h("div", { class: "painting", hidden: true }, this.pad.box, this.brush.box);
   }

@@ -1,5 +1,5 @@
 // The head of a run's page: its name, how it stands, and the tabs.
-import { ask } from "../api.js";
+import { ask, follow } from "../api.js";
 import { byId, command, h, put } from "../dom.js";
 import { RUN_VIEWS } from "./table.js";
 import { keepers } from "./trash.js";
@@ -33,21 +33,26 @@ export function head(main, context, about, current) {
     stop.hidden = now.state !== "training";
     for (const button of keep) button.hidden = now.state === "training";
     resume.hidden = !["stopped", "failed"].includes(now.state) || now.error !== "" || checkpoints.length === 0;
-    const text = JSON.stringify([now.state, now.message, now.error, lines]);
+    const goOn = checkpoints.length ? [command(about.resume, words)] : [];
+    const text = JSON.stringify([now.state, now.message, now.error, lines, goOn.length]);
     if (text === shown) return;
     shown = text;
-    byId("note").replaceChildren(...ending(now, lines, about, words));
+    byId("note").replaceChildren(...ending(now, lines, goOn, words));
   };
   update(about);
+  if (current !== "live") { // that view has the stream open, and passes on what it tells
+    const there = { ...about };
+    follow(`/api/runs/${context.run}/live`, "run", (changed) => update(Object.assign(there, changed)), context.signal, words);
+  }
   return { update };
 }
 
-/** How a training ended that did not finish, and how it goes on. */
-function ending(row, lines, about, words) {
+/** How a training ended that did not finish, and how it goes on: nodes of the command where there is a checkpoint. */
+function ending(row, lines, goOn, words) {
   if (row.state === "failed") {
     return [h("div", { class: "banner wrong" }, h("strong", {}, words.failed), " ", row.error || row.message || words.killed,
-      lines.length ? h("pre", { tabindex: "0" }, lines.join("\n")) : null), command(about.resume, words)];
+      lines.length ? h("pre", { tabindex: "0" }, lines.join("\n")) : null), ...goOn];
   }
-  if (row.state === "stopped") return [h("p", { class: "quiet" }, words.go_on), command(about.resume, words)];
+  if (row.state === "stopped" && goOn.length) return [h("p", { class: "quiet" }, words.go_on), ...goOn];
   return [];
 }
