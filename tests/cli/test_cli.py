@@ -87,6 +87,7 @@ def test_a_trajectory_is_drawn_as_strip_film_and_steps(run, capsys):
     assert main(["show", run, "--trajectory", "--seeds", "0,4", "--steps", "6", "--sampler", "heun"]) == 0
     strip, film, steps = (Image.open(line) for line in capsys.readouterr().out.splitlines())
     assert film.n_frames == 6 and film.format == "GIF" and strip.size[0] > 500
+    assert Path(strip.filename).name == "trajectory-strip.png"  # the report has a trajectory.png of its own
     assert steps.size[1] < strip.size[1], "every step at its own size, six rows of 16 pixels"
 
 
