@@ -46,10 +46,10 @@ def test_a_space_has_its_header_its_app_and_the_pipeline(space):
 
 
 def test_steps_that_make_noise_are_not_offered():
-    def offered(steps, **sampling):
+    def offered(table, **sampling):
         own = SampleOptions(**sampling)
         spec = ImageSpec(1, 8, 8)
-        model = SimpleNamespace(sampling=own, spec=spec, process=SimpleNamespace(steps=steps))
+        model = SimpleNamespace(sampling=own, spec=spec, process=SimpleNamespace(steps=table))
         return space_facts(model, "a model", stock=True)["step_counts"]
 
     assert offered(1000, sampler="ddpm_large", steps=1000) == [1000]
