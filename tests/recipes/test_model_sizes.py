@@ -131,11 +131,17 @@ def test_what_will_have_seen_more_is_guided_less():
     drawings = [choose_size(at(planned=30_000, spec=ImageSpec(1, side, side, ("a", "b")))).guidance for side in sides]
     assert drawings == sorted(drawings) and len(set(drawings)) == 4, "smaller drawings less, down to 28x28"
     assert choose_size(slow).name == choose_size(fast).name, "the same network, on a faster machine"
+
+
+@pytest.mark.parametrize("instructions", [None, "AVX512_BF16"])
+def test_bf16_counts_where_it_is_faster_and_allowed(monkeypatch, instructions):
+    monkeypatch.setattr("fromnoise.train.hardware._cpu_bf16", lambda: instructions)
     digits = load(DataOptions("digits"))
     asked = [
-        Request("digits", "default", {"train.mixed_precision": name}).context(digits).bf16 for name in ("no", "bf16")
+        Request("digits", "default", {"train.mixed_precision": name}).context(digits).bf16
+        for name in ("no", "bf16", "auto")
     ]
-    assert asked == [False, True]
+    assert asked == [False, instructions is not None, instructions is not None]
 
 
 def test_photographs_whose_classes_are_told_apart_by_a_look_are_guided_less():
