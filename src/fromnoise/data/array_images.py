@@ -75,7 +75,7 @@ def _check_finite(images: NDArray[Any], low: float, high: float) -> None:
 
 
 def _check_fits(images: NDArray[Any]) -> None:
-    """NotImages where there is no memory for a copy of a byte for each value."""
+    """NotImages where a copy of one byte for each value does not fit the memory."""
     free = free_memory()
     if free is not None and images.size > free:
         raise NotImages(
